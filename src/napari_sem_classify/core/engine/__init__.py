@@ -1,0 +1,1 @@
+"""Tiles in, features or probabilities out; one module a backend."""

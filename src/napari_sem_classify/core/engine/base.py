@@ -1,0 +1,52 @@
+"""What every engine does, whichever backend it stands on."""
+
+from __future__ import annotations
+
+from typing import Any, Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ..intensity import IntensityRange
+
+
+class Engine(Protocol):
+    """Turns tiles into pooled features at one network input size.
+
+    Attributes
+    ----------
+    backend : str
+        "torch" or "openvino".
+    device : str
+        As shown to the user: "CPU", "NVIDIA H100", "Apple GPU".
+    dtype : str
+        Of the network's arithmetic: "float32", "bfloat16", "float16".
+    batch_size : int
+        Tiles per call that suit the device.
+    feature_size : int
+        Length of a tile's features.
+    """
+
+    backend: str
+    device: str
+    dtype: str
+    batch_size: int
+    feature_size: int
+
+    def embed(self, batch: NDArray[Any], intensity: IntensityRange) -> NDArray[np.float32]:
+        """Pooled features of a batch of tiles.
+
+        Stretch, grey to network input, antialiased resize and normalisation happen on the device.
+
+        Parameters
+        ----------
+        batch : uint8 or uint16, shape (N, H, W)
+            N at most `batch_size`; a short batch is padded inside.
+        intensity : IntensityRange
+            Grey values that become 0 and 1, in units of `batch`.
+
+        Returns
+        -------
+        float32, shape (N, feature_size)
+        """
+        ...

@@ -1,0 +1,39 @@
+"""The problems a user can meet, each worded for the person who reads it."""
+
+from __future__ import annotations
+
+
+class SemClassifyError(Exception):
+    """A problem that the user can act on.
+
+    ``str(error)`` is one sentence: what is wrong, in which file, what to do. The command line
+    prints it and exits with status 1; a widget shows it beside the control that caused it.
+    """
+
+
+class ImageError(SemClassifyError):
+    """An image that cannot be opened, read or used."""
+
+
+class GridError(SemClassifyError):
+    """A tile size, stride or area that cannot be laid over the image."""
+
+
+class ModelError(SemClassifyError):
+    """A model or weights file that is missing, damaged or made for something else."""
+
+
+class AnnotationError(SemClassifyError):
+    """Labels from which nothing can be learned."""
+
+
+class DeviceError(SemClassifyError):
+    """A device or backend that was asked for and is not there, or ran out of memory."""
+
+
+class OutputError(SemClassifyError):
+    """A file or folder that cannot be written."""
+
+
+class Cancelled(Exception):  # noqa: N818 - it is an answer to a request, not an error
+    """Raised inside a long job after its cancel token was set; nothing was changed."""

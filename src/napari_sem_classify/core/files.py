@@ -1,0 +1,114 @@
+"""Writing files so that a crash, a full disk or a kill leaves either the old file or the new one."""
+
+from __future__ import annotations
+
+import json
+import os
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from pathlib import Path
+from typing import Any
+
+from .errors import OutputError
+
+
+def ensure_folder(folder: Path) -> Path:
+    """Make `folder` and its parents if they are not there, and prove that it can be written.
+
+    Raises
+    ------
+    OutputError
+        When it is a file, or may not be written.
+    """
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        with tempfile.NamedTemporaryFile(dir=folder, prefix=".probe-"):
+            pass
+    except FileExistsError as error:
+        message = f"{folder} is a file, not a folder: choose another output folder."
+        raise OutputError(message) from error
+    except OSError as error:
+        raise OutputError(_reason(folder, error)) from error
+    return folder
+
+
+@contextmanager
+def atomic_path(path: Path) -> Iterator[Path]:
+    """Give a temporary path beside `path`; move it there when the block ends without an error.
+
+    The temporary name keeps the suffix of `path`, since many writers choose the format by it.
+
+    Raises
+    ------
+    OutputError
+        When the folder cannot be written or the disk is full. `path` is then as it was before.
+    """
+    path = Path(path)
+    try:
+        handle, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.stem}-", suffix=path.suffix)
+        os.close(handle)
+    except OSError as error:
+        raise OutputError(_reason(path, error)) from error
+    temporary = Path(name)
+    try:
+        yield temporary
+        with temporary.open("rb+") as file:
+            os.fsync(file.fileno())
+        # mkstemp gives 0600; a result should be as readable as any other new file.
+        umask = os.umask(0)
+        os.umask(umask)
+        temporary.chmod(0o666 & ~umask)
+        temporary.replace(path)
+    except OSError as error:
+        raise OutputError(_reason(path, error)) from error
+    finally:
+        with suppress(OSError):
+            temporary.unlink()
+
+
+def write_text(path: Path, text: str) -> None:
+    """Write `text` as UTF-8, all of it or nothing.
+
+    Raises
+    ------
+    OutputError
+        When the file cannot be written.
+    """
+    with atomic_path(path) as temporary:
+        temporary.write_text(text, encoding="utf-8", newline="\n")
+
+
+def write_json(path: Path, value: Any) -> None:
+    """Write `value` as indented JSON, all of it or nothing; NaN becomes null.
+
+    Raises
+    ------
+    OutputError
+        When the file cannot be written.
+    """
+    write_text(path, to_json(value) + "\n")
+
+
+def to_json(value: Any) -> str:
+    """JSON that every reader accepts: numpy numbers as numbers, paths as text, NaN and inf as null."""
+    return json.dumps(_plain(value), indent=2, ensure_ascii=False, allow_nan=False)
+
+
+def _plain(value: Any) -> Any:
+    if isinstance(value, dict):
+        return {str(key): _plain(item) for key, item in value.items()}
+    if isinstance(value, (list, tuple)):
+        return [_plain(item) for item in value]
+    if hasattr(value, "tolist"):  # numpy scalars and arrays
+        return _plain(value.tolist())
+    if isinstance(value, Path):
+        return str(value)
+    if isinstance(value, float) and (value != value or value in (float("inf"), float("-inf"))):
+        return None
+    return value
+
+
+def _reason(path: Path, error: OSError) -> str:
+    why = error.strerror or str(error)
+    return f"{path} cannot be written ({why}): choose a folder you may write to, with free space."

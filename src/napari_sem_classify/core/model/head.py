@@ -1,0 +1,67 @@
+"""The linear classifier on a trunk's pooled features, and the model that it makes with its card."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from .card import ModelCard
+
+
+@dataclass(frozen=True, slots=True)
+class Head:
+    """A linear head on standardised features: ``((x - mean) / scale) @ weight.T + bias``.
+
+    Attributes
+    ----------
+    mean, scale : float32, shape (features,)
+    weight : float32, shape (classes, features)
+    bias : float32, shape (classes,)
+    """
+
+    mean: NDArray[np.float32]
+    scale: NDArray[np.float32]
+    weight: NDArray[np.float32]
+    bias: NDArray[np.float32]
+
+    def logits(self, features: NDArray[Any]) -> NDArray[np.float32]:
+        """Logits, shape (N, classes), of features of shape (N, features)."""
+        # Standardisation folded into the weights: one product, no N × features temporary.
+        weight = self.weight / self.scale
+        bias = self.bias - weight @ self.mean
+        return np.asarray(features.astype(np.float32, copy=False) @ weight.T + bias)
+
+    def probabilities(
+        self, features: NDArray[Any], temperature: float = 1.0
+    ) -> NDArray[np.float32]:
+        """Softmax of the logits divided by `temperature`, shape (N, classes)."""
+        return softmax(self.logits(features) / np.float32(temperature))
+
+
+@dataclass(frozen=True, slots=True)
+class TileClassifier:
+    """A model: its card, its head and, where it was fine-tuned, its own trunk.
+
+    Attributes
+    ----------
+    card : ModelCard
+    head : Head
+    trunk : mapping of str to ndarray, or None
+        State dict of a fine-tuned trunk in torchvision's ResNet names; None for a taught model,
+        which stands on the backbone that its card names.
+    """
+
+    card: ModelCard
+    head: Head
+    trunk: Mapping[str, NDArray[Any]] | None = None
+
+
+def softmax(logits: NDArray[Any]) -> NDArray[np.float32]:
+    """Softmax over the last axis in float64, returned as float32."""
+    shifted = logits.astype(np.float64) - logits.max(axis=-1, keepdims=True)
+    powers = np.exp(shifted)
+    return np.asarray(powers / powers.sum(axis=-1, keepdims=True), dtype=np.float32)
