@@ -84,7 +84,7 @@ class ClassMap:
     def labels(self) -> NDArray[np.uint16]:
         """Class numbers, shape (rows, cols): 0 left out, 1 the first class and so on."""
         filled = np.nan_to_num(self.probabilities, nan=-1.0)
-        labels = filled.argmax(axis=-1).astype(np.uint16) + np.uint16(1)
+        labels: NDArray[np.uint16] = filled.argmax(axis=-1).astype(np.uint16) + np.uint16(1)
         labels[self.left_out] = 0
         return labels
 

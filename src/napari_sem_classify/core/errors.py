@@ -35,5 +35,5 @@ class OutputError(SemClassifyError):
     """A file or folder that cannot be written."""
 
 
-class Cancelled(Exception):  # noqa: N818 - it is an answer to a request, not an error
+class Cancelled(Exception):
     """Raised inside a long job after its cancel token was set; nothing was changed."""

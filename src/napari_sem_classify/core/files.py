@@ -1,4 +1,4 @@
-"""Writing files so that a crash, a full disk or a kill leaves either the old file or the new one."""
+"""Writing files so that a crash, a full disk or a kill leaves the old file or the new one."""
 
 from __future__ import annotations
 
@@ -46,7 +46,9 @@ def atomic_path(path: Path) -> Iterator[Path]:
     """
     path = Path(path)
     try:
-        handle, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.stem}-", suffix=path.suffix)
+        handle, name = tempfile.mkstemp(
+            dir=path.parent, prefix=f".{path.stem}-", suffix=path.suffix
+        )
         os.close(handle)
     except OSError as error:
         raise OutputError(_reason(path, error)) from error
@@ -91,7 +93,7 @@ def write_json(path: Path, value: Any) -> None:
 
 
 def to_json(value: Any) -> str:
-    """JSON that every reader accepts: numpy numbers as numbers, paths as text, NaN and inf as null."""
+    """JSON that every reader accepts: numpy as numbers, paths as text, NaN and inf as null."""
     return json.dumps(_plain(value), indent=2, ensure_ascii=False, allow_nan=False)
 
 

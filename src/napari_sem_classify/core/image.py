@@ -21,13 +21,19 @@ class ArrayLike(Protocol):
     """What a lazy array promises: numpy, dask, zarr, memory maps and viewer layers all do."""
 
     @property
-    def shape(self) -> tuple[int, ...]: ...
+    def shape(self) -> tuple[int, ...]:
+        """Lengths of the axes."""
+        ...
 
     @property
-    def dtype(self) -> Any: ...
+    def dtype(self) -> Any:
+        """Type of the elements."""
+        ...
 
     @property
-    def ndim(self) -> int: ...
+    def ndim(self) -> int:
+        """Number of axes."""
+        ...
 
     def __getitem__(self, key: Any) -> Any: ...
 
@@ -106,7 +112,8 @@ class SemImage:
     @property
     def dtype(self) -> np.dtype[Any]:
         """Type of the stored pixels."""
-        return np.dtype(self.data.dtype)
+        stored: np.dtype[Any] = np.dtype(self.data.dtype)
+        return stored
 
     @property
     def area(self) -> Area:

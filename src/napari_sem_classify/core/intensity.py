@@ -52,8 +52,8 @@ def measure_range(
 ) -> IntensityRange:
     """Robust range of an image from a bounded sample of its specimen area.
 
-    At most `SAMPLE_BLOCKS` blocks of `SAMPLE_BLOCK_PX` squared, spread evenly, are read, so the cost does not
-    grow with the image. The same image gives the same range each time. NaN and inf, and runs of
+    At most `SAMPLE_BLOCKS` blocks of `SAMPLE_BLOCK_PX` squared, spread evenly, are read, so the
+    cost does not grow with the image. The same image gives the same range each time. NaN and inf, and runs of
     exact zeros (the borders of a mosaic, not a dark pixel here and there), do not count.
 
     Raises
@@ -66,7 +66,9 @@ def measure_range(
     if finite.size == 0:
         raise ImageError(f"{image.name} holds no finite values: there is nothing to classify.")
     finite = _without_zero_runs(finite)
-    low, high = np.percentile(finite.astype(np.float64), [recipe.low_percentile, recipe.high_percentile])
+    low, high = np.percentile(
+        finite.astype(np.float64), [recipe.low_percentile, recipe.high_percentile]
+    )
     if not high > low:
         # A constant image: centre it, so that noise of one grey level is not blown up.
         low, high = low - 0.5, low + 0.5
@@ -100,7 +102,8 @@ def stretch_to_uint8(pixels: NDArray[Any], intensity: IntensityRange) -> NDArray
     """Pixels as 8-bit grey over the range, for pictures and saved tiles; NaN becomes 0."""
     scaled = (pixels.astype(np.float32) - intensity.low) / (intensity.high - intensity.low)
     scaled = np.nan_to_num(scaled, nan=0.0, posinf=1.0, neginf=0.0)
-    return np.rint(np.clip(scaled, 0.0, 1.0) * 255.0).astype(np.uint8)
+    grey: NDArray[np.uint8] = np.rint(np.clip(scaled, 0.0, 1.0) * 255.0).astype(np.uint8)
+    return grey
 
 
 def no_data_mask(pixels: NDArray[Any]) -> NDArray[np.bool_]:

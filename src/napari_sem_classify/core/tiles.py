@@ -66,7 +66,8 @@ class TileGrid:
     tile : int
         Side of a tile, at least `MIN_TILE_PX`.
     stride : int
-        Distance between neighbouring tiles, ``1 <= stride <= tile``; less than `tile` means overlap.
+        Distance between neighbouring tiles, ``1 <= stride <= tile``; less than `tile` means
+        overlap.
 
     Raises
     ------
