@@ -53,8 +53,9 @@ def measure_range(
     """Robust range of an image from a bounded sample of its specimen area.
 
     At most `SAMPLE_BLOCKS` blocks of `SAMPLE_BLOCK_PX` squared, spread evenly, are read, so the
-    cost does not grow with the image. The same image gives the same range each time. NaN and inf, and runs of
-    exact zeros (the borders of a mosaic, not a dark pixel here and there), do not count.
+    cost does not grow with the image. The same image gives the same range each time. NaN and inf,
+    and runs of exact zeros (the borders of a mosaic, not a dark pixel here and there), do not
+    count.
 
     Raises
     ------
