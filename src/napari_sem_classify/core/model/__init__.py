@@ -1,0 +1,1 @@
+"""Backbones, classifiers on top of them, and the model file."""
