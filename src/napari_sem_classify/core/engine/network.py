@@ -1,0 +1,143 @@
+"""The ResNet as the engines run it: folded, one grey channel in, pooled features out.
+
+Imports torch: import this module inside functions only.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import cast
+
+import torch
+from torch import Tensor, nn
+
+from napari_sem_classify.core.engine.fold import fold_batchnorm, fold_grey
+from napari_sem_classify.core.model.backbone import IMAGENET_MEAN, IMAGENET_STD
+
+GREY_CENTRE = 0.5
+"""Subtracted from grey values 0 to 1 before they enter a `GreyTrunk`."""
+
+
+class FoldedBlock(nn.Module):
+    """A bottleneck block of a ResNet with its batch-norms folded.
+
+    With `take` above 1 the result is every `take`-th row and column of the block's result, computed
+    without the others.
+    """
+
+    def __init__(self, block: nn.Module, take: int = 1) -> None:
+        super().__init__()
+        parts = dict(block.named_children())
+        self.conv1 = _folded(parts["conv1"], parts["bn1"])
+        self.conv2 = _folded(parts["conv2"], parts["bn2"])
+        self.conv3 = _folded(parts["conv3"], parts["bn3"])
+        shortcut = parts.get("downsample")
+        self.shortcut: nn.Module = nn.Identity()
+        if isinstance(shortcut, nn.Sequential):
+            self.shortcut = _folded(shortcut[0], shortcut[1])
+        self.take = take
+        if take > 1:
+            # The last convolution and the sum work pixel by pixel, so what is left out of the
+            # result need not be computed after the 3 × 3 convolution.
+            rows, columns = self.conv2.stride
+            self.conv2.stride = (rows * take, columns * take)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Feature maps (N, C, H, W) in and out."""
+        y = self.conv1(x).relu_()
+        y = self.conv2(y).relu_()
+        y = self.conv3(y)
+        if self.take > 1:
+            x = x[:, :, :: self.take, :: self.take]
+        total: Tensor = y.add_(self.shortcut(x))
+        return total.relu_()
+
+
+class GreyTrunk(nn.Module):
+    """A ResNet with bottleneck blocks on one grey channel, its stages pooled into features.
+
+    Equals `PooledStages` of the same network on three normalised copies of the grey channel.
+
+    Parameters
+    ----------
+    network : Module
+        A torchvision ResNet with bottleneck blocks in evaluation mode; it is not changed.
+    network_px : int
+        Side of the input in pixels.
+    stages : sequence of int
+        Stages to pool, 1 to 4, in the order of the result.
+    """
+
+    bias_map: Tensor
+
+    def __init__(
+        self, network: nn.Module, network_px: int, stages: Sequence[int] = (2, 3, 4)
+    ) -> None:
+        super().__init__()
+        if not stages or not set(stages) <= {1, 2, 3, 4}:
+            raise ValueError(f"stages must be some of 1, 2, 3, 4, not {tuple(stages)}")
+        self.network_px = network_px
+        self.stages = tuple(stages)
+        first = _folded(network.get_submodule("conv1"), network.get_submodule("bn1"))
+        self.stem, bias_map = fold_grey(first, IMAGENET_MEAN, IMAGENET_STD, network_px, GREY_CENTRE)
+        self.register_buffer("bias_map", bias_map)
+        self.pool = nn.MaxPool2d(3, stride=2, padding=1)
+        self.blocks = nn.ModuleList(
+            nn.Sequential(*blocks) for blocks in _folded_stages(network, self.stages)
+        )
+        self.feature_size = sum(
+            cast(FoldedBlock, cast(nn.Sequential, self.blocks[stage - 1])[-1]).conv3.out_channels
+            for stage in self.stages
+        )
+        self.eval().requires_grad_(False)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Pool (N, 1, `network_px`, `network_px`) of grey − `GREY_CENTRE` to (N, D) float32."""
+        x = self.pool(self.stem(x).add_(self.bias_map).relu_())
+        pooled: dict[int, Tensor] = {}
+        for stage, blocks in enumerate(self.blocks, start=1):
+            x = blocks(x)
+            if stage in self.stages:
+                pooled[stage] = x.mean(dim=(2, 3), dtype=torch.float32)
+        return torch.cat([pooled[stage] for stage in self.stages], dim=1)
+
+
+def _folded_stages(network: nn.Module, stages: tuple[int, ...]) -> list[list[FoldedBlock]]:
+    """Blocks of the stages up to the last pooled one, each computing only what is read of it."""
+    originals = [
+        list(network.get_submodule(f"layer{stage}").children())
+        for stage in range(1, max(stages) + 1)
+    ]
+    folded: list[list[FoldedBlock]] = []
+    for stage, blocks in enumerate(originals, start=1):
+        following = originals[stage][0] if stage < len(originals) else None
+        take = 1 if stage in stages or following is None else _entry_stride(following)
+        last = len(blocks) - 1
+        made = [
+            FoldedBlock(block, take if place == last else 1) for place, block in enumerate(blocks)
+        ]
+        if stage > 1 and folded[-1][-1].take > 1:
+            # The stage before already gives only the pixels that these strides would pick.
+            made[0].conv1.stride = (1, 1)
+            cast(nn.Conv2d, made[0].shortcut).stride = (1, 1)
+        folded.append(made)
+    return folded
+
+
+def _entry_stride(block: nn.Module) -> int:
+    """Stride with which a block reads its input through 1 × 1 convolutions alone, else 1."""
+    parts = dict(block.named_children())
+    entry, shortcut = parts["conv1"], parts.get("downsample")
+    if not isinstance(entry, nn.Conv2d) or not isinstance(shortcut, nn.Sequential):
+        return 1
+    side = shortcut[0]
+    if not isinstance(side, nn.Conv2d) or entry.stride != side.stride:
+        return 1
+    plain = entry.kernel_size == (1, 1) and side.kernel_size == (1, 1)
+    return int(entry.stride[0]) if plain else 1
+
+
+def _folded(convolution: nn.Module, norm: nn.Module) -> nn.Conv2d:
+    if not isinstance(convolution, nn.Conv2d) or not isinstance(norm, nn.BatchNorm2d):
+        raise TypeError("only convolutions followed by batch-norm can be folded")
+    return fold_batchnorm(convolution, norm)
