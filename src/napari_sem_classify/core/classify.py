@@ -1,0 +1,349 @@
+"""The main job: image, grid and model in, class map out."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterator
+from contextlib import closing
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from .class_map import ClassMap, tiles_to_cells
+from .errors import ImageError, ModelError
+from .grid_choice import GridChoice, grid_for_model
+from .image import SemImage
+from .intensity import IntensityRange, IntensityRecipe, measure_range
+from .model.file import head_sha256
+from .model.head import TileClassifier
+from .progress import CancelToken, Progress, ProgressCallback, Reporter
+from .record import file_sha256, run_record
+from .tile_source import read_tiles, travel_range
+from .tiles import TileGrid
+
+if TYPE_CHECKING:
+    from .embedding_cache import EmbeddingCache
+    from .engine.base import Engine
+
+__all__ = ["GridChoice", "classify_image", "classify_planes", "embed_image", "grid_for_model"]
+
+UPDATES_PER_S = 4.0
+HASHED_BYTES = 1 << 30
+"""Files up to this size are named in the record by their sha256; a larger one by its name only."""
+
+UpdateCallback = Callable[[NDArray[np.float32]], None]
+FeatureSink = Callable[[NDArray[np.int64], NDArray[np.float32]], None]
+
+
+def classify_image(
+    image: SemImage,
+    classifier: TileClassifier,
+    grid: TileGrid,
+    *,
+    engine: Engine | None = None,
+    keep: NDArray[np.bool_] | None = None,
+    plane: tuple[int, ...] = (),
+    progress: ProgressCallback | None = None,
+    cancel: CancelToken | None = None,
+    on_update: UpdateCallback | None = None,
+    cache: EmbeddingCache | None = None,
+) -> ClassMap:
+    """Classify the tiles of one plane.
+
+    Parameters
+    ----------
+    image : SemImage
+    classifier : TileClassifier
+    grid : TileGrid
+        See `grid_for_model`.
+    engine : Engine, optional
+        Made for the classifier where none is given.
+    keep : bool, shape ``grid.tile_shape``, optional
+        False for tiles to leave out. Tiles without data are left out anyway.
+    plane : tuple of int
+        Index along the leading axes of a stack.
+    progress, cancel : optional
+        Told and checked once per batch.
+    on_update : callable, optional
+        Given a copy of the tiles' probabilities so far, float32 of shape (tile rows, tile columns,
+        classes) with NaN for tiles not done, at most `UPDATES_PER_S` times a second and at the end.
+    cache : EmbeddingCache, optional
+        Where features are looked up and kept, so that another model's head needs no network run.
+
+    Returns
+    -------
+    ClassMap
+        NaN in cells left out; its record tells how to repeat the run.
+
+    Raises
+    ------
+    ImageError
+        When the image cannot be read or no tile is left.
+    ModelError, DeviceError
+        When the model or the device cannot be used.
+    Cancelled
+        When `cancel` was set.
+    """
+    start = time.perf_counter()
+    reporter = _reporter(grid, keep, "Classifying tiles", progress, cancel)
+    if engine is None:
+        from .engine import engine_for
+
+        engine = engine_for(classifier)
+    head, card = classifier.head, classifier.card
+    if engine.feature_size != len(head.mean):
+        raise ModelError(
+            f"The model {card.name!r} needs {len(head.mean)} features of a tile and the network "
+            f"gives {engine.feature_size}: choose the network that the model names."
+        )
+    intensity = measure_range(image, card.intensity, plane)
+    shape = (*grid.tile_shape, len(card.classes))
+    probabilities = np.full(shape, np.nan, dtype=np.float32)
+    flat = probabilities.reshape(-1, len(card.classes))
+    publish = _at_most(UPDATES_PER_S, on_update)
+
+    def sink(index: NDArray[np.int64], features: NDArray[np.float32]) -> None:
+        flat[index] = head.probabilities(features, card.temperature)
+        publish(probabilities)
+
+    network = None
+    if cache is not None:
+        from .embedding_cache import network_of
+
+        network = network_of(classifier)
+    from_cache = _run(image, grid, engine, intensity, sink, reporter, keep, plane, cache, network)
+    done = int(np.count_nonzero(~np.isnan(flat[:, 0])))
+    if not done:
+        raise _no_tiles(image)
+    if on_update is not None:
+        on_update(probabilities.copy())
+    cells = tiles_to_cells(grid, probabilities)
+    reporter.check()
+    record = {
+        **_record(image, classifier, grid, intensity, engine),
+        "plane": list(plane),
+        "tiles": {"in_grid": grid.n_tiles, "classified": done, "left_out": grid.n_tiles - done},
+        "features_from_cache": from_cache,
+        "seconds": round(time.perf_counter() - start, 3),
+    }
+    return ClassMap(
+        probabilities=cells,
+        grid=grid,
+        classes=card.classes,
+        pixel_size_nm=image.pixel_size_nm,
+        image_name=image.name,
+        plane=plane,
+        record=record,
+    )
+
+
+def classify_planes(
+    image: SemImage,
+    classifier: TileClassifier,
+    grid: TileGrid,
+    *,
+    engine: Engine | None = None,
+    keep: NDArray[np.bool_] | None = None,
+    progress: ProgressCallback | None = None,
+    cancel: CancelToken | None = None,
+    on_update: Callable[[tuple[int, ...], NDArray[np.float32]], None] | None = None,
+    cache: EmbeddingCache | None = None,
+) -> Iterator[ClassMap]:
+    """Classify a stack plane by plane; a single image is a stack of one.
+
+    Parameters are those of `classify_image`; progress counts the tiles of all planes, and
+    `on_update` is told the plane first.
+
+    Yields
+    ------
+    ClassMap
+        One a plane, in the order of ``image.planes()``.
+    """
+    if engine is None:
+        from .engine import engine_for
+
+        engine = engine_for(classifier)
+    planes = list(image.planes())
+    start = time.perf_counter()
+    for number, plane in enumerate(planes):
+        told: UpdateCallback | None = None
+        if on_update is not None:
+
+            def told(so_far: NDArray[np.float32], plane: tuple[int, ...] = plane) -> None:
+                on_update(plane, so_far)
+
+        yield classify_image(
+            image,
+            classifier,
+            grid,
+            engine=engine,
+            keep=keep,
+            plane=plane,
+            progress=_of_several(progress, number, len(planes), start),
+            cancel=cancel,
+            on_update=told,
+            cache=cache,
+        )
+
+
+def embed_image(
+    image: SemImage,
+    grid: TileGrid,
+    engine: Engine,
+    intensity: IntensityRecipe,
+    *,
+    keep: NDArray[np.bool_] | None = None,
+    plane: tuple[int, ...] = (),
+    progress: ProgressCallback | None = None,
+    cancel: CancelToken | None = None,
+    cache: EmbeddingCache | None = None,
+    network: str | None = None,
+) -> NDArray[np.float32]:
+    """Features of the tiles that are kept, for teaching.
+
+    Parameters
+    ----------
+    image, grid, engine, keep, plane, progress, cancel
+        As for `classify_image`.
+    intensity : IntensityRecipe
+    cache : EmbeddingCache, optional
+        Where features are looked up and kept, in float16.
+    network : str, optional
+        Which network the engine runs, from `embedding_cache.network_of` or `network_key`; without
+        it the cache is not used.
+
+    Returns
+    -------
+    float32, shape (n_kept, features)
+        In the grid's order, row by row; NaN for kept tiles that hold no data.
+
+    Raises
+    ------
+    ImageError
+        When the image cannot be read or no tile is left.
+    Cancelled
+        When `cancel` was set.
+    """
+    reporter = _reporter(grid, keep, "Looking at tiles", progress, cancel)
+    measured = measure_range(image, intensity, plane)
+    kept = np.arange(grid.n_tiles) if keep is None else np.flatnonzero(keep)
+    features = np.full((len(kept), engine.feature_size), np.nan, dtype=np.float32)
+    place = np.full(grid.n_tiles, -1, dtype=np.int64)
+    place[kept] = np.arange(len(kept))
+    done = 0
+
+    def sink(index: NDArray[np.int64], some: NDArray[np.float32]) -> None:
+        nonlocal done
+        features[place[index]] = some
+        done += len(index)
+
+    _run(image, grid, engine, measured, sink, reporter, keep, plane, cache, network)
+    if not done:
+        raise _no_tiles(image)
+    return features
+
+
+def _run(
+    image: SemImage,
+    grid: TileGrid,
+    engine: Engine,
+    intensity: IntensityRange,
+    sink: FeatureSink,
+    reporter: Reporter,
+    keep: NDArray[np.bool_] | None,
+    plane: tuple[int, ...],
+    cache: EmbeddingCache | None,
+    network: str | None,
+) -> bool:
+    """Give every kept tile's features to `sink`; tell whether they came from the cache."""
+    travelled = travel_range(image, intensity)
+    batches = read_tiles(image, grid, intensity, engine.batch_size, keep=keep, plane=plane)
+    with closing(batches):
+        for batch in batches:
+            if len(batch.index):
+                sink(batch.index, engine.embed(batch.pixels, travelled))
+            reporter.advance(len(batch.index) + len(batch.empty))
+    return False
+
+
+def _reporter(
+    grid: TileGrid,
+    keep: NDArray[np.bool_] | None,
+    stage: str,
+    progress: ProgressCallback | None,
+    cancel: CancelToken | None,
+) -> Reporter:
+    if keep is not None and keep.shape != grid.tile_shape:
+        raise ValueError(f"keep has shape {keep.shape}, not {grid.tile_shape}")
+    total = grid.n_tiles if keep is None else int(np.count_nonzero(keep))
+    reporter = Reporter(total, stage, progress, cancel)
+    reporter.check()
+    return reporter
+
+
+def _of_several(
+    progress: ProgressCallback | None, number: int, count: int, start: float
+) -> ProgressCallback | None:
+    """Progress of one of `count` equal jobs as progress of them all."""
+    if progress is None or count == 1:
+        return progress
+
+    def tell(reading: Progress) -> None:
+        done = reading.done + number * reading.total
+        elapsed = time.perf_counter() - start
+        progress(Progress(done, reading.total * count, reading.stage, elapsed))
+
+    return tell
+
+
+def _at_most(per_second: float, call: UpdateCallback | None) -> UpdateCallback:
+    """Pass on a copy of an array, leaving out calls that come too soon after the last one."""
+    last = -float("inf")
+
+    def publish(array: NDArray[np.float32]) -> None:
+        nonlocal last
+        if call is not None and time.perf_counter() - last >= 1.0 / per_second:
+            call(array.copy())
+            last = time.perf_counter()
+
+    return publish
+
+
+def _no_tiles(image: SemImage) -> ImageError:
+    return ImageError(
+        f"{image.name} has no tile left to classify: its tiles hold no data or were all left out."
+    )
+
+
+def _record(
+    image: SemImage,
+    classifier: TileClassifier,
+    grid: TileGrid,
+    intensity: IntensityRange,
+    engine: Engine,
+) -> dict[str, Any]:
+    path = image.path
+    small = path is not None and path.is_file() and path.stat().st_size <= HASHED_BYTES
+    record = run_record(job="classify", card=classifier.card, engine=engine)
+    record["image"] = {
+        "name": image.name,
+        "path": None if path is None else str(path),
+        "sha256": file_sha256(path) if small else None,
+        "shape": [*image.leading_shape, *image.shape],
+        "dtype": str(image.dtype),
+        "pixel_size_nm": image.pixel_size_nm,
+        "pixel_size_source": image.pixel_size_source,
+    }
+    record["model"] |= {
+        "head_sha256": head_sha256(classifier.head),
+        "network_px": classifier.card.network_px,
+        "classes": list(classifier.card.class_names),
+    }
+    record["grid"] = {
+        "area": grid.area.as_list(),
+        "tile_px": grid.tile,
+        "stride_px": grid.stride,
+    }
+    record["intensity"] = {"low": intensity.low, "high": intensity.high}
+    return record

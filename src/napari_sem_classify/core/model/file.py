@@ -1,0 +1,237 @@
+"""The model file: one ``.safetensors`` with the head's tensors and the card in its header.
+
+A safetensors file is eight bytes of header length (little endian), a JSON header and the tensors'
+bytes (https://github.com/huggingface/safetensors#format). It holds numbers and text only, so
+opening a file from a stranger cannot run code.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ..errors import ModelError
+from ..files import atomic_path, to_json
+from .backbone import BACKBONES, FEATURE_SIZES
+from .card import ModelCard
+from .head import Head, TileClassifier
+
+SUFFIX = ".safetensors"
+MAX_BYTES = 2_000_000_000
+MAX_HEADER_BYTES = 16_000_000
+"""A card with the record of thousands of training images stays below a few megabytes."""
+
+_HEAD_NAMES = ("mean", "scale", "weight", "bias")
+_TRUNK = "trunk."
+
+
+def save_model(path: Path | str, classifier: TileClassifier) -> Path:
+    """Write a model file, all of it or nothing.
+
+    Parameters
+    ----------
+    path : Path or str
+        Gets the suffix ``.safetensors`` where it has another or none.
+    classifier : TileClassifier
+
+    Returns
+    -------
+    Path
+        The file written.
+
+    Raises
+    ------
+    ModelError
+        When head and card do not belong together, or a weight is not a finite number.
+    OutputError
+        When the file cannot be written. A file that was there before is then as it was.
+    """
+    from safetensors.numpy import save_file
+
+    path = _with_suffix(Path(path))
+    _check(classifier, f"The model {classifier.card.name!r}")
+    head = classifier.head
+    tensors: dict[str, NDArray[Any]] = {
+        f"head.{name}": np.ascontiguousarray(getattr(head, name), dtype=np.float32)
+        for name in _HEAD_NAMES
+    }
+    for name, value in (classifier.trunk or {}).items():
+        tensors[_TRUNK + name] = np.ascontiguousarray(value)
+    with atomic_path(path) as temporary:
+        save_file(tensors, temporary, metadata={"card": to_json(classifier.card.to_dict())})
+    return path
+
+
+def load_model(path_or_name: Path | str) -> TileClassifier:
+    """Open a model by its file, or by its name in the catalogue.
+
+    Parameters
+    ----------
+    path_or_name : Path or str
+        A path, or the name of a model that comes with the program or lies in the user's folder.
+
+    Raises
+    ------
+    ModelError
+        When there is none, or the file is damaged, too large, of a newer format, made for another
+        network, or holds anything else than it should.
+    """
+    from .catalogue import find_model
+
+    path = find_model(path_or_name)
+    card, tensors = _read(path, with_tensors=True)
+    missing = [name for name in _HEAD_NAMES if f"head.{name}" not in tensors]
+    if missing:
+        raise ModelError(f"{path} lacks the weights head.{missing[0]}: the file is damaged.")
+    head = Head(**{name: tensors.pop(f"head.{name}") for name in _HEAD_NAMES})
+    foreign = [name for name in tensors if not name.startswith(_TRUNK)]
+    if foreign:
+        raise ModelError(f"{path} holds unknown weights ({foreign[0]}): the file is damaged.")
+    trunk = {name.removeprefix(_TRUNK): value for name, value in tensors.items()}
+    classifier = TileClassifier(card, head, trunk or None)
+    _check(classifier, str(path))
+    return classifier
+
+
+def read_card(path: Path) -> ModelCard:
+    """Read a model file's card without its weights.
+
+    Raises
+    ------
+    ModelError
+        As `load_model`, except for what only the weights can show.
+    """
+    return _read(path, with_tensors=False)[0]
+
+
+def head_sha256(head: Head) -> str:
+    """Give the sha256 of a head's numbers, which names a model whatever its file is called."""
+    import hashlib
+
+    digest = hashlib.sha256()
+    for name in _HEAD_NAMES:
+        digest.update(np.ascontiguousarray(getattr(head, name), dtype="<f4").tobytes())
+    return digest.hexdigest()
+
+
+def _with_suffix(path: Path) -> Path:
+    return path if path.suffix == SUFFIX else path.with_name(path.name + SUFFIX)
+
+
+def _read(path: Path, *, with_tensors: bool) -> tuple[ModelCard, dict[str, NDArray[Any]]]:
+    _check_frame(path)
+    from safetensors import SafetensorError, safe_open
+
+    try:
+        with safe_open(path, framework="np") as file:
+            metadata = file.metadata() or {}
+            card = _card(metadata, path)
+            names = list(file.keys()) if with_tensors else []
+            # Copied, since Windows refuses to replace a file that is still mapped.
+            tensors = {name: np.array(file.get_tensor(name)) for name in names}
+    except (SafetensorError, OSError, TypeError, ValueError, AttributeError) as error:
+        raise _damaged(path) from error
+    return card, tensors
+
+
+def _check_frame(path: Path) -> None:
+    """Refuse what cannot be a model file before any library reads it."""
+    try:
+        if not path.is_file():
+            raise ModelError(f"There is no model file {path}: check the name and the folder.")
+        size = path.stat().st_size
+        with path.open("rb") as file:
+            start = file.read(9)
+    except OSError as error:
+        raise ModelError(f"The model file {path} cannot be read ({error.strerror}).") from error
+    if size > MAX_BYTES:
+        raise ModelError(
+            f"{path} is too large for a model (over {MAX_BYTES / 1e9:.0f} GB): choose another file."
+        )
+    if start[:2] == b"PK" or (start[:1] == b"\x80" and start[1:2] in b"\x02\x03\x04\x05"):
+        raise ModelError(
+            f"{path} is a Python pickle, which could run code, and was not opened: "
+            f"choose a model saved as {SUFFIX}."
+        )
+    header = int.from_bytes(start[:8], "little")
+    if len(start) < 9 or start[8:] != b"{" or header < 2:
+        raise ModelError(f"{path} is not a model file: choose a {SUFFIX} file of this program.")
+    if header > MAX_HEADER_BYTES:
+        raise ModelError(f"{path} has too large a header for a model: choose another file.")
+    if 8 + header > size:
+        raise _damaged(path)
+
+
+def _card(metadata: Mapping[str, str], path: Path) -> ModelCard:
+    text = metadata.get("card")
+    if text is None:
+        raise ModelError(
+            f"{path} holds weights without a model card, so it is not a model of this program: "
+            "choose another file."
+        )
+    try:
+        card = ModelCard.from_dict(json.loads(text), str(path))
+    except (json.JSONDecodeError, RecursionError, OverflowError) as error:
+        raise ModelError(
+            f"{path} has a model card that cannot be read: the file is damaged."
+        ) from (error)
+    _check_backbone(card, str(path))
+    return card
+
+
+def _check_backbone(card: ModelCard, where: str) -> None:
+    info = BACKBONES.get(card.backbone_id)
+    if info is None:
+        raise ModelError(
+            f"{where} was made for the network {card.backbone_id!r}, which this program does not "
+            "know: update napari-sem-classify."
+        )
+    # A fine-tuned model brings its own weights; only the network's form has to be known.
+    known = card.backbone_sha256.startswith(info.sha256) and len(card.backbone_sha256) == 64
+    if card.kind == "taught" and not known:
+        raise ModelError(
+            f"{where} was made for other weights of {info.title} than this program has: "
+            "teach it again, or install the version that made it."
+        )
+
+
+def _check(classifier: TileClassifier, where: str) -> None:
+    """Prove that head, trunk and card belong together."""
+    card, head = classifier.card, classifier.head
+    _check_backbone(card, where)
+    features = sum(FEATURE_SIZES[stage] for stage in card.stages)
+    classes = len(card.classes)
+    expected = {
+        "mean": (features,),
+        "scale": (features,),
+        "weight": (classes, features),
+        "bias": (classes,),
+    }
+    for name, shape in expected.items():
+        value = np.asarray(getattr(head, name))
+        if value.dtype != np.float32 or value.shape != shape:
+            raise ModelError(
+                f"{where} does not fit its card: head.{name} is {value.dtype} {value.shape}, and "
+                f"{classes} classes on {features} features need float32 {shape}."
+            )
+        if not np.isfinite(value).all():
+            raise ModelError(f"{where} holds weights that are no numbers (NaN): teach it again.")
+    if not (head.scale > 0).all():
+        raise ModelError(f"{where} holds a scale of zero or less: the file is damaged.")
+    if (card.kind == "fine-tuned") != bool(classifier.trunk):
+        has = "holds" if classifier.trunk else "lacks"
+        raise ModelError(f"{where} is a {card.kind} model but {has} a network of its own.")
+    for name, value in (classifier.trunk or {}).items():
+        if value.dtype.kind == "f" and not np.isfinite(value).all():
+            raise ModelError(
+                f"{where} holds weights that are no numbers (NaN) in {name}: train it again."
+            )
+
+
+def _damaged(path: Path) -> ModelError:
+    return ModelError(f"The model file {path} is damaged or cut short: copy it again.")
