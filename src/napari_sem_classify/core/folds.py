@@ -1,0 +1,198 @@
+"""Which annotated tiles to learn from and which to score on, so that a score is honest.
+
+Tiles of one image look alike and neighbouring tiles almost the same: a random split would score
+memory. Whole images are kept together where there are enough of them; else the image is divided
+into blocks of several tiles, and tiles within a tile's width of the scored block are left out.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+MIN_GROUPS = 3
+MIN_BLOCKS = 4
+MIN_GROUPS_PER_CLASS = 2
+BLOCK_TILES = 2
+
+
+@dataclass(frozen=True, slots=True)
+class TilePlaces:
+    """Where tiles lie.
+
+    Attributes
+    ----------
+    image : int64, shape (N,)
+        Number of the image.
+    y, x : int64, shape (N,)
+        First row and column of the tile, in pixels.
+    tile_px : int
+        Side of a tile.
+    """
+
+    image: NDArray[np.int64]
+    y: NDArray[np.int64]
+    x: NDArray[np.int64]
+    tile_px: int
+
+
+@dataclass(frozen=True, slots=True)
+class Fold:
+    """Indices of the tiles to learn from and of those to score."""
+
+    train: NDArray[np.int64]
+    test: NDArray[np.int64]
+
+
+@dataclass(frozen=True, slots=True)
+class Folds:
+    """A split in which every tile is scored once, by a model that saw nothing near it.
+
+    Attributes
+    ----------
+    folds : tuple of Fold
+    blocks : int64, shape (N,)
+        Number of the image or block that each tile belongs to.
+    how : str
+        For the user: "by image (12 images, 5 folds)".
+    """
+
+    folds: tuple[Fold, ...]
+    blocks: NDArray[np.int64]
+    how: str
+
+
+def plan_folds(
+    labels: NDArray[Any],
+    class_names: tuple[str, ...],
+    *,
+    groups: NDArray[Any] | None = None,
+    places: TilePlaces | None = None,
+    n_folds: int = 5,
+    group_word: str = "image",
+) -> Folds | str:
+    """Split annotated tiles by group, else by spatial blocks; or say why no honest split exists.
+
+    Parameters
+    ----------
+    labels : int, shape (N,)
+        Class of each tile.
+    class_names : tuple of str
+    groups : shape (N,), optional
+        The image or specimen of each tile; at least `MIN_GROUPS` of them are needed, and each class
+        in at least `MIN_GROUPS_PER_CLASS`.
+    places : TilePlaces, optional
+        Where the tiles lie, for blocks and buffers.
+    n_folds : int
+        At most so many.
+    group_word : str
+        What a group is called: "image", "specimen".
+
+    Returns
+    -------
+    Folds, or str
+        One sentence for the user where there are too few groups and too few blocks.
+    """
+    labels = np.asarray(labels, dtype=np.int64)
+    why = "the annotated tiles come without their places, so they cannot be split into blocks"
+    if groups is not None:
+        numbers = np.unique(np.asarray(groups), return_inverse=True)[1].astype(np.int64)
+        n_groups = len(np.unique(numbers))
+        why = _too_few(labels, numbers, class_names, MIN_GROUPS, group_word)
+        if not why:
+            folds = _grouped(labels, numbers, n_folds, len(class_names), None)
+            how = f"by {group_word} ({n_groups} {group_word}s, {len(folds)} folds)"
+            return Folds(folds, numbers, how)
+    if places is not None:
+        numbers = spatial_blocks(places)
+        n_blocks = len(np.unique(numbers))
+        why = _too_few(labels, numbers, class_names, MIN_BLOCKS, "block")
+        if not why:
+            folds = _grouped(labels, numbers, n_folds, len(class_names), places)
+            how = f"by spatial blocks ({n_blocks} blocks, {len(folds)} folds, buffer of one tile)"
+            return Folds(folds, numbers, how)
+    return f"No score can be given: {why}; annotate tiles in more places or in more images."
+
+
+def spatial_blocks(places: TilePlaces, block_tiles: int = BLOCK_TILES) -> NDArray[np.int64]:
+    """Number of the block, `block_tiles` tiles high and wide, that holds each tile's centre."""
+    side = places.tile_px * block_tiles
+    half = places.tile_px // 2
+    keys = np.stack([places.image, (places.y + half) // side, (places.x + half) // side], axis=1)
+    return np.unique(keys, axis=0, return_inverse=True)[1].reshape(-1).astype(np.int64)
+
+
+def _too_few(
+    labels: NDArray[np.int64],
+    numbers: NDArray[np.int64],
+    class_names: tuple[str, ...],
+    needed: int,
+    word: str,
+) -> str:
+    n_groups = len(np.unique(numbers))
+    if n_groups < needed:
+        count = f"one {word} is" if n_groups == 1 else f"{n_groups} {word}s are"
+        return f"{count} too few for a cross-validation"
+    for index in np.unique(labels):
+        if len(np.unique(numbers[labels == index])) < MIN_GROUPS_PER_CLASS:
+            return f'the class "{class_names[index]}" is annotated in one {word} only'
+    return ""
+
+
+def _grouped(
+    labels: NDArray[np.int64],
+    numbers: NDArray[np.int64],
+    n_folds: int,
+    n_classes: int,
+    places: TilePlaces | None,
+) -> tuple[Fold, ...]:
+    fold_of = _deal(labels, numbers, n_folds, n_classes)[numbers]
+    folds = []
+    for fold in np.unique(fold_of):
+        test = np.flatnonzero(fold_of == fold)
+        train = np.flatnonzero(fold_of != fold)
+        if places is not None:
+            train = train[~_near(places, train, test)]
+        if len(np.unique(labels[train])) >= 2:
+            folds.append(Fold(train, test))
+    return tuple(folds)
+
+
+def _deal(
+    labels: NDArray[np.int64], numbers: NDArray[np.int64], n_folds: int, n_classes: int
+) -> NDArray[np.int64]:
+    """Deal groups to folds so that each holds about the same share of each class."""
+    counts = np.zeros((numbers.max() + 1, n_classes))
+    np.add.at(counts, (numbers, labels), 1)
+    shares = counts / np.maximum(counts.sum(axis=0), 1)
+    n_folds = min(n_folds, len(counts))
+    held = np.zeros((n_folds, n_classes))
+    fold_of = np.zeros(len(counts), dtype=np.int64)
+    # The largest groups first: they are the hardest to place.
+    for group in np.argsort(-shares.max(axis=1), kind="stable"):
+        cost = ((held + shares[group]) ** 2).sum(axis=1) - (held**2).sum(axis=1)
+        # Of equally good folds the emptiest, so that none stays without tiles.
+        fold = int(np.lexsort((held.sum(axis=1), np.round(cost, 12)))[0])
+        held[fold] += shares[group]
+        fold_of[group] = fold
+    return fold_of
+
+
+def _near(
+    places: TilePlaces, candidates: NDArray[np.int64], others: NDArray[np.int64]
+) -> NDArray[np.bool_]:
+    """Whether each candidate tile comes within a tile's width of one of the others."""
+    from scipy.spatial import cKDTree
+
+    near = np.zeros(len(candidates), dtype=bool)
+    reach = 2 * places.tile_px - 1
+    points = np.stack([places.y, places.x], axis=1)
+    for image in np.unique(places.image[others]):
+        mine = others[places.image[others] == image]
+        here = places.image[candidates] == image
+        distance, _ = cKDTree(points[mine]).query(points[candidates[here]], p=np.inf)
+        near[here] = distance <= reach
+    return near
