@@ -1,0 +1,20 @@
+"""SEM files in: any vendor's image as one lazy, calibrated `SemImage`."""
+
+from __future__ import annotations
+
+from .layers import image_from_array
+from .listing import list_images
+from .opening import image_levels, nearest_level, open_image, pixel_size_from_scale_bar
+from .pixels import Level
+from .series import open_series
+
+__all__ = [
+    "Level",
+    "image_from_array",
+    "image_levels",
+    "list_images",
+    "nearest_level",
+    "open_image",
+    "open_series",
+    "pixel_size_from_scale_bar",
+]

@@ -1,0 +1,82 @@
+"""Which images a user means by files, folders and patterns."""
+
+from __future__ import annotations
+
+import glob
+import re
+from collections.abc import Iterable
+from pathlib import Path
+
+from ..errors import ImageError
+from .zarr_store import is_zarr
+
+TIFF_SUFFIXES = (".tif", ".tiff", ".btf", ".tf8")
+RASTER_SUFFIXES = (".png", ".jpg", ".jpeg", ".bmp")
+ZARR_SUFFIXES = (".zarr",)
+# Only where the user has RosettaSciIO.
+RSCIIO_SUFFIXES = (".dm3", ".dm4", ".elid", ".bcf")
+IMAGE_SUFFIXES = TIFF_SUFFIXES + RASTER_SUFFIXES + ZARR_SUFFIXES
+
+
+def list_images(inputs: Iterable[str | Path]) -> list[Path]:
+    """Images named by files, folders and patterns such as ``scans/*.tif``.
+
+    A folder stands for the images directly in it, in natural order (``a2`` before ``a10``); hidden
+    files are left out. A file is taken whatever its suffix. Each image appears once.
+
+    Raises
+    ------
+    ImageError
+        For a name that is not there, a pattern without a match, or a folder without images.
+    """
+    found: dict[Path, None] = {}
+    for given in inputs:
+        for path in _resolve(str(given)):
+            found.setdefault(path)
+    if not found:
+        raise ImageError("No image was given: name a file, a folder or a pattern such as *.tif.")
+    return list(found)
+
+
+def is_image_name(path: Path) -> bool:
+    """Whether a file or folder looks like an image that `open_image` takes."""
+    if path.name.startswith("."):
+        return False
+    if path.is_dir():
+        return is_zarr(path)
+    return path.suffix.lower() in IMAGE_SUFFIXES + RSCIIO_SUFFIXES
+
+
+def natural_key(path: Path) -> list[tuple[int, int | str]]:
+    """Sort key by which numbers inside names count as numbers."""
+    parts = re.split(r"(\d+)", path.name.lower())
+    return [(0, int(part)) if part.isdigit() else (1, part) for part in parts]
+
+
+def _resolve(given: str) -> list[Path]:
+    path = Path(given).expanduser()
+    if path.is_dir() and not is_zarr(path):
+        return _images_in(path)
+    if path.exists():
+        return [path]
+    if glob.has_magic(given):
+        matches = [Path(name) for name in glob.glob(str(path), recursive=True)]  # noqa: PTH207
+        images = sorted((m for m in matches if is_image_name(m)), key=natural_key)
+        if not images:
+            raise ImageError(f"No image matches {given}: check the folder and the pattern.")
+        return images
+    raise ImageError(f"{given} does not exist: check the name and the folder.")
+
+
+def _images_in(folder: Path) -> list[Path]:
+    try:
+        images = sorted((p for p in folder.iterdir() if is_image_name(p)), key=natural_key)
+    except OSError as error:
+        raise ImageError(
+            f"{folder} cannot be read ({error.strerror}): check its rights."
+        ) from error
+    if not images:
+        raise ImageError(
+            f"{folder} holds no images: choose a folder with TIFF, PNG, JPEG or zarr files."
+        )
+    return images

@@ -1,0 +1,63 @@
+"""How much may be decoded at once, so that a file that lies about its size does no harm."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from ..errors import ImageError
+
+ALWAYS_FINE_BYTES = 256 * 2**20
+# Noise keeps SEM images below about 5 to 1; label masks reach some hundred, bombs a thousand.
+PLAUSIBLE_RATIO = 100
+SHARE_OF_MEMORY = 0.4
+FALLBACK_BYTES = 2 * 2**30
+
+
+def check_decoded_size(path: Path, decoded: int, stored: int) -> None:
+    """Refuse to decode what would not fit, or what claims far more than it can hold.
+
+    Parameters
+    ----------
+    path : Path
+    decoded, stored : int
+        Bytes of the pixels in memory and in the file.
+
+    Raises
+    ------
+    ImageError
+        In one sentence, when the size is not believable or larger than the free memory allows.
+    """
+    if decoded <= ALWAYS_FINE_BYTES:
+        return
+    if decoded > PLAUSIBLE_RATIO * max(stored, 1):
+        raise ImageError(
+            f"{path} claims {_size(decoded)} of pixels in {_size(stored)} of data, which no SEM "
+            "image does: the file is damaged or not safe to open."
+        )
+    limit = int(SHARE_OF_MEMORY * available_memory())
+    if decoded > limit:
+        raise ImageError(
+            f"{path} would take {_size(decoded)} of memory and {_size(limit)} can be used: "
+            "save it as a tiled or uncompressed TIFF, or as OME-Zarr."
+        )
+
+
+def available_memory() -> int:
+    """Bytes of memory that can be had without swapping; a cautious guess where unknown."""
+    try:
+        for line in Path("/proc/meminfo").read_text(encoding="ascii").splitlines():
+            if line.startswith("MemAvailable:"):
+                return int(line.split()[1]) * 1024
+    except (OSError, ValueError, IndexError):
+        pass
+    try:
+        import psutil  # type: ignore[import-untyped]
+    except ImportError:
+        return FALLBACK_BYTES
+    return int(psutil.virtual_memory().available)
+
+
+def _size(n_bytes: int) -> str:
+    if n_bytes >= 2**30:
+        return f"{n_bytes / 2**30:.1f} GB"
+    return f"{max(n_bytes / 2**20, 0.01):.2g} MB" if n_bytes < 10 * 2**20 else f"{n_bytes >> 20} MB"

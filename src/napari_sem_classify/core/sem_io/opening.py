@@ -1,0 +1,187 @@
+"""One way in: any SEM file as a `SemImage`."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+
+from ..errors import ImageError
+from ..image import SemImage
+from .info_bar import find_specimen
+from .listing import RASTER_SUFFIXES, RSCIIO_SUFFIXES, TIFF_SUFFIXES
+from .pixels import Level, Pixels, check_usable, guarded, settle_colour
+from .vendors import read_vendor
+from .zarr_store import is_zarr
+
+TIFF_HEADERS = (b"II*\x00", b"MM\x00*", b"II+\x00", b"MM\x00+")
+
+
+def open_image(path: str | Path, level: int = 0) -> SemImage:
+    """Open a TIFF, PNG, JPEG, BMP, zarr or OME-Zarr image, lazily where the file allows it.
+
+    The pixel size comes from the vendor's metadata, the specimen area from metadata or pixels.
+
+    Parameters
+    ----------
+    path : str or Path
+        A file, or the folder of a zarr or OME-Zarr image.
+    level : int
+        Resolution of a multiscale image, 0 the finest; see `image_levels` and `nearest_level`.
+
+    Raises
+    ------
+    ImageError
+        In one sentence, when it is missing, no image, damaged, or too large to decode.
+    """
+    path = Path(path).expanduser()
+    pixels = _open_pixels(path, level)
+    check_usable(str(path), pixels.data, pixels.has_channels)
+    pixels, colour = guarded(path, lambda: settle_colour(pixels))
+    vendor = read_vendor(pixels.source)
+    shape = pixels.source.shape
+    downsample = pixels.levels[level].downsample if pixels.levels else 1.0
+    size, size_source = pixels.pixel_size_nm, pixels.pixel_size_source
+    if size is None and vendor is not None and vendor.pixel_size_nm is not None:
+        size = vendor.pixel_size_nm * downsample
+        size_source = f"{vendor.vendor} metadata"
+    known = vendor if downsample == 1.0 else None
+    specimen = guarded(path, lambda: find_specimen(pixels.data, shape, colour, known))
+    metadata = dict(pixels.plain)
+    if vendor is not None:
+        metadata |= vendor.plain()
+    return SemImage(
+        name=_name(path),
+        data=pixels.data,
+        specimen=specimen,
+        pixel_size_nm=size,
+        pixel_size_source=size_source or "not calibrated",
+        vendor=vendor.vendor if vendor is not None else "",
+        path=path,
+        colour=colour,
+        metadata=metadata,
+        chunks=pixels.chunks,
+    )
+
+
+def image_levels(path: str | Path) -> tuple[Level, ...]:
+    """Resolutions of an image with their shapes and pixel sizes, finest first; at least one.
+
+    Raises
+    ------
+    ImageError
+        When the image cannot be opened.
+    """
+    path = Path(path).expanduser()
+    pixels = _open_pixels(path, 0)
+    vendor = read_vendor(pixels.source)
+    size = pixels.pixel_size_nm or (vendor.pixel_size_nm if vendor is not None else None)
+    levels = pixels.levels or (Level(pixels.source.shape, size, 1.0),)
+    if size is None:
+        return levels
+    return tuple(
+        replace(one, pixel_size_nm=one.pixel_size_nm or size * one.downsample) for one in levels
+    )
+
+
+def nearest_level(levels: tuple[Level, ...], wanted_nm: float) -> int:
+    """The level to read for a model of `wanted_nm` nm pixels: the coarsest that is still as fine.
+
+    Where even the finest is coarser than wanted, or nothing is calibrated, it is level 0.
+    """
+    good = 0
+    for index, level in enumerate(levels):
+        # A hair of tolerance: pyramids halve odd sizes, so pixel sizes are off by a pixel in many.
+        if level.pixel_size_nm is not None and level.pixel_size_nm <= wanted_nm * 1.02:
+            good = index
+    return good
+
+
+def pixel_size_from_scale_bar(
+    start: tuple[float, float], end: tuple[float, float], length_um: float
+) -> float:
+    """Pixel size in nm from a line drawn along a scale bar.
+
+    Parameters
+    ----------
+    start, end : (row, column)
+        Ends of the line in pixels.
+    length_um : float
+        What the scale bar says, in micrometres.
+
+    Raises
+    ------
+    ImageError
+        When the line is shorter than 2 px, or the length is not a positive number.
+    """
+    pixels = float(((end[0] - start[0]) ** 2 + (end[1] - start[1]) ** 2) ** 0.5)
+    if not pixels >= 2.0:
+        raise ImageError("The line is too short: draw it along the whole scale bar.")
+    if not 0.0 < length_um < float("inf"):
+        raise ImageError(f"A scale bar of {length_um} µm is not possible: type its length in µm.")
+    return length_um * 1000.0 / pixels
+
+
+def _open_pixels(path: Path, level: int) -> Pixels:
+    if not path.exists():
+        raise ImageError(f"{path} does not exist: check the name and the folder.")
+    if path.is_dir():
+        if not is_zarr(path):
+            raise ImageError(
+                f"{path} is a folder, not an image: open it as a series, or choose a file in it."
+            )
+        from .zarr_store import open_zarr
+
+        return open_zarr(path, level)
+    opener = _opener(path, _head(path))
+    if level and opener is not _open_tiff:
+        raise ImageError(f"{path} has one resolution only, so level {level} is none.")
+    return opener(path, level)
+
+
+def _head(path: Path) -> bytes:
+    try:
+        with path.open("rb") as file:
+            return file.read(16)
+    except OSError as error:
+        raise ImageError(f"{path} cannot be read ({error.strerror}): check its rights.") from error
+
+
+def _opener(path: Path, head: bytes) -> Callable[[Path, int], Pixels]:
+    """By content first: microscopes and people give files any suffix."""
+    if not head:
+        raise ImageError(f"{path} is empty: copy it again from the microscope.")
+    suffix = path.suffix.lower()
+    if head.startswith(TIFF_HEADERS):
+        return _open_tiff
+    if suffix in RSCIIO_SUFFIXES:
+        from .rosetta import open_rosetta
+
+        return lambda path, level: open_rosetta(path)
+    if suffix in TIFF_SUFFIXES and suffix not in RASTER_SUFFIXES and not _is_raster(head):
+        return _open_tiff
+    return _open_raster
+
+
+def _is_raster(head: bytes) -> bool:
+    return head.startswith((b"\x89PNG", b"\xff\xd8\xff", b"BM"))
+
+
+def _open_tiff(path: Path, level: int) -> Pixels:
+    from .tiff import open_tiff
+
+    return open_tiff(path, level)
+
+
+def _open_raster(path: Path, level: int) -> Pixels:
+    from .raster import open_raster
+
+    return open_raster(path)
+
+
+def _name(path: Path) -> str:
+    name = path.name
+    for suffix in (".ome.zarr", ".ome.tif", ".ome.tiff"):
+        if name.lower().endswith(suffix):
+            return name[: -len(suffix)]
+    return path.stem

@@ -1,0 +1,181 @@
+"""Pixels as a file stores them, and what has to be decided about them once: grey or colour."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, field, replace
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ..errors import ImageError
+from ..image import ArrayLike, ColourMode
+from .arrays import FirstChannel
+from .source import Source
+
+SAMPLE_BLOCKS_A_SIDE = 4
+SAMPLE_BLOCK_PX = 128
+WHOLE_SAMPLE_PX = 4_000_000
+# JPEG turns grey into RGB that may differ by a rounding or two.
+GREY_TOLERANCE = 2
+
+
+@dataclass(frozen=True, slots=True)
+class Level:
+    """One resolution of a multiscale image.
+
+    Attributes
+    ----------
+    shape : (int, int)
+        Rows and columns.
+    pixel_size_nm : float or None
+    downsample : float
+        How many pixels of level 0 one of its pixels spans along rows.
+    """
+
+    shape: tuple[int, int]
+    pixel_size_nm: float | None
+    downsample: float
+
+
+@dataclass(frozen=True, slots=True)
+class Pixels:
+    """What a file format's module hands over.
+
+    Attributes
+    ----------
+    data : array-like, shape (..., Y, X) or (..., Y, X, C)
+    has_channels : bool
+        Whether the last axis is colour channels.
+    source : Source
+        Where the vendors' modules look for metadata.
+    chunks : (int, int) or None
+        Rows and columns of the stored blocks.
+    levels : tuple of Level
+        All resolutions of a multiscale image, () otherwise.
+    pixel_size_nm : float or None
+        Where the format itself says it (OME-Zarr).
+    pixel_size_source : str
+    """
+
+    data: ArrayLike
+    has_channels: bool
+    source: Source
+    chunks: tuple[int, int] | None = None
+    levels: tuple[Level, ...] = ()
+    pixel_size_nm: float | None = None
+    pixel_size_source: str = ""
+    plain: dict[str, Any] = field(default_factory=dict)
+
+
+def settle_colour(pixels: Pixels) -> tuple[Pixels, ColourMode]:
+    """Decide from a bounded sample whether channels are colour; drop them where they are grey.
+
+    Raises
+    ------
+    ImageError
+        When the sample cannot be read.
+    """
+    if not pixels.has_channels:
+        return pixels, "grey"
+    channels = int(pixels.data.shape[-1])
+    if channels in (3, 4) and not _sample_is_grey(pixels.data):
+        return pixels, "colour"
+    if isinstance(pixels.data, np.ndarray):
+        grey: ArrayLike = pixels.data[..., 0]
+    else:
+        grey = FirstChannel(pixels.data)
+    return replace(pixels, data=grey, has_channels=False), "grey"
+
+
+def check_usable(name: str, data: ArrayLike, has_channels: bool) -> None:
+    """Refuse arrays that hold no picture.
+
+    Raises
+    ------
+    ImageError
+        For an empty array, fewer than two axes, or values that are not real numbers.
+    """
+    dtype = np.dtype(data.dtype)
+    if dtype.kind not in "buif":
+        raise ImageError(
+            f"{name} holds values of type {dtype}, not grey values: export it as 8 or 16 bit TIFF."
+        )
+    wanted = 3 if has_channels else 2
+    if data.ndim < wanted or min(int(n) for n in data.shape) < 1:
+        raise ImageError(
+            f"{name} has the shape {tuple(data.shape)}, which is not an image: "
+            "choose a file with rows and columns of pixels."
+        )
+
+
+def sample_blocks(
+    data: ArrayLike, shape: tuple[int, int], has_channels: bool
+) -> list[NDArray[Any]]:
+    """Blocks of the first plane, evenly spread; the whole plane where it is small.
+
+    At most 4 × 4 blocks of 128 × 128 px are read from a large image.
+    """
+    rows, cols = shape
+    leading = (0,) * (data.ndim - (3 if has_channels else 2))
+    if rows * cols <= WHOLE_SAMPLE_PX:
+        return [np.asarray(data[(*leading, slice(None), slice(None))])]
+    tops = _spread(rows)
+    lefts = _spread(cols)
+    return [
+        np.asarray(
+            data[(*leading, slice(t, t + SAMPLE_BLOCK_PX), slice(left, left + SAMPLE_BLOCK_PX))]
+        )
+        for t in tops
+        for left in lefts
+    ]
+
+
+def guarded(path: object, read: Callable[[], Any]) -> Any:
+    """Run a read of pixels; a damaged file becomes one sentence.
+
+    Raises
+    ------
+    ImageError
+        When the pixels cannot be decoded.
+    """
+    try:
+        return read()
+    except ImageError:
+        raise
+    except MemoryError as error:
+        raise ImageError(
+            f"{path} does not fit into the memory: save it as a tiled or uncompressed TIFF, "
+            "or as OME-Zarr."
+        ) from error
+    except Exception as error:  # decoders raise whatever their format library raises
+        raise ImageError(
+            f"{path} cannot be read ({first_line(error)}): the file is probably damaged; "
+            "copy it again from the microscope."
+        ) from error
+
+
+def first_line(error: BaseException) -> str:
+    """A library's complaint, short enough for a sentence."""
+    text = (str(error) or type(error).__name__).strip().splitlines()[0].rstrip(".:")
+    return text if len(text) <= 120 else text[:117] + "..."
+
+
+def _sample_is_grey(data: ArrayLike) -> bool:
+    rows, cols = int(data.shape[-3]), int(data.shape[-2])
+    for block in sample_blocks(data, (rows, cols), has_channels=True):
+        # With NaN in one channel only, the comparison fails and the image counts as colour.
+        first = block[..., :1].astype(np.float64)
+        others = block[..., 1:3].astype(np.float64)
+        tolerance = GREY_TOLERANCE if np.dtype(data.dtype) == np.uint8 else 0
+        same = (np.abs(others - first) <= tolerance) | (np.isnan(others) & np.isnan(first))
+        if not same.all():
+            return False
+    return True
+
+
+def _spread(length: int) -> list[int]:
+    last = max(0, length - SAMPLE_BLOCK_PX)
+    starts = np.linspace(0, last, SAMPLE_BLOCKS_A_SIDE).astype(int)
+    return sorted({int(start) for start in starts})

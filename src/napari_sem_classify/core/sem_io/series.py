@@ -1,0 +1,89 @@
+"""A folder of images of one field, shape and scale, opened as one stack."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+
+from ..errors import ImageError
+from ..image import ArrayLike, SemImage
+from .arrays import Stacked
+from .listing import list_images
+from .opening import open_image
+
+SAME_PIXEL_SIZE = 0.01
+
+
+def open_series(folder: str | Path) -> SemImage:
+    """Open the images of a folder as one calibrated stack (N, Y, X), each read when it is needed.
+
+    Every image must have the first one's shape and pixel size (to 1 %); the specimen area and what
+    else is known come from the first. Files are in natural order, named in
+    ``metadata["series_files"]``.
+
+    Raises
+    ------
+    ImageError
+        When the folder holds no images, or one of them differs from the first.
+    """
+    folder = Path(folder).expanduser()
+    if not folder.is_dir():
+        raise ImageError(f"{folder} is not a folder: choose the folder with the images.")
+    paths = list_images([folder])
+    first = open_image(paths[0])
+    if first.leading_shape:
+        raise ImageError(
+            f"{paths[0]} is itself a stack of {first.leading_shape} planes: open it as one image."
+        )
+    for path in paths[1:]:
+        _check_same(first, open_image(path))
+    data = Stacked([_opener(path) for path in paths], (len(paths),), first.shape, first.dtype)
+    plural = len(paths) > 1
+    return replace(
+        first,
+        name=folder.name,
+        data=data if plural else _grey(first),
+        path=folder,
+        colour="grey",
+        chunks=first.chunks,
+        metadata={**first.metadata, "series_files": [path.name for path in paths]},
+    )
+
+
+def _check_same(first: SemImage, other: SemImage) -> None:
+    if other.shape != first.shape or other.leading_shape:
+        raise ImageError(
+            f"{other.path} has {_px(other)} and {first.path} has {_px(first)}: a series needs "
+            "images of one size."
+        )
+    one, two = first.pixel_size_nm, other.pixel_size_nm
+    if (one is None) != (two is None):
+        raise ImageError(
+            f"{other.path} and {first.path} are not both calibrated: a series needs one pixel size."
+        )
+    if one is not None and two is not None and abs(one - two) > SAME_PIXEL_SIZE * one:
+        raise ImageError(
+            f"{other.path} has {two:.4g} nm/px and {first.path} {one:.4g} nm/px: a series needs "
+            "one pixel size."
+        )
+
+
+def _opener(path: Path) -> Callable[[], ArrayLike]:
+    return lambda: _grey(open_image(path))
+
+
+def _grey(image: SemImage) -> ArrayLike:
+    if image.colour == "grey":
+        return image.data
+    rows, cols = image.shape
+    from ..tiles import Area
+
+    return np.asarray(image.read(Area(0, rows, 0, cols)))
+
+
+def _px(image: SemImage) -> str:
+    stack = "".join(f"{n} × " for n in image.leading_shape)
+    return f"{stack}{image.shape[0]} × {image.shape[1]} px"

@@ -1,0 +1,71 @@
+"""The metadata tags of a TIFF as plain values, each read alone so that a bad one hurts no other."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+from .source import Source
+
+IMAGE_DESCRIPTION = 270
+MAKE, MODEL = 271, 272
+X_RESOLUTION, Y_RESOLUTION, RESOLUTION_UNIT = 282, 283, 296
+SOFTWARE, DATE_TIME = 305, 306
+ZEISS = 34118
+FEI_SFEG, FEI_HELIOS, FEI_XML = 34680, 34682, 34683
+TESCAN = 50431
+FIBICS = 51023
+ORION = 65000
+
+WANTED = (
+    IMAGE_DESCRIPTION,
+    MAKE,
+    MODEL,
+    X_RESOLUTION,
+    Y_RESOLUTION,
+    RESOLUTION_UNIT,
+    SOFTWARE,
+    DATE_TIME,
+    ZEISS,
+    FEI_SFEG,
+    FEI_HELIOS,
+    FEI_XML,
+    TESCAN,
+    FIBICS,
+    ORION,
+)
+MAX_TAG_BYTES = 16 * 2**20
+
+
+def read_source(path: Path, tiff: Any, shape: tuple[int, int]) -> Source:
+    """Collect what vendors' modules may look at from an open `tifffile.TiffFile`."""
+    page = tiff.pages[0]
+    tags: dict[int, Any] = {}
+    for code in WANTED:
+        value = _value(page, code)
+        if value is not None:
+            tags[code] = value
+    return Source(
+        path=path,
+        shape=shape,
+        tags=tags,
+        imagej=_quietly(lambda: tiff.imagej_metadata if tiff.is_imagej else None),
+        ome_xml=_quietly(lambda: tiff.ome_metadata if tiff.is_ome else None),
+    )
+
+
+def _value(page: Any, code: int) -> Any:
+    def read() -> Any:
+        tag = page.tags.get(code)
+        if tag is None or tag.valuebytecount > MAX_TAG_BYTES:
+            return None
+        return tag.value
+
+    return _quietly(read)
+
+
+def _quietly(read: Any) -> Any:
+    try:
+        return read()
+    except Exception:  # the parser raises anything on a damaged tag: then there is no such tag
+        return None

@@ -1,0 +1,54 @@
+"""TESCAN: TIFF tag 50431, or a ``.hdr`` text beside the image.
+
+Format facts: the tag holds a thumbnail and then ``Name=value`` lines; the header file is INI text
+named ``image.hdr`` or ``image-tif.hdr``. Lengths in metres, voltages in volts. ``ImageStripSize``
+is the height of the info bar at the bottom.
+"""
+
+from __future__ import annotations
+
+import re
+
+from ..source import Source, decode
+from .values import VendorMetadata, checked_bar, length_nm, pixel_size, scaled, text
+
+TAG = 50431
+SIDECARS = ("{stem}.hdr", "{stem}-{suffix}.hdr", "{name}.hdr")
+_LINE = re.compile(r"^([A-Za-z][A-Za-z0-9 ]{0,60})=([^\r\n\x00]{0,500})", re.MULTILINE)
+_BINARY_LINE = re.compile(rb"([A-Za-z][A-Za-z0-9]{0,60})=([^\r\n\x00]{0,500})[\r\n]")
+
+
+def read(source: Source) -> VendorMetadata | None:
+    """What a TESCAN microscope wrote, None where there is nothing of it."""
+    values = _from_tag(source.tags.get(TAG))
+    if "PixelSizeX" not in values:
+        sidecar = source.sidecar(*SIDECARS)
+        values = dict(_LINE.findall(sidecar)) if sidecar else values
+    if "PixelSizeX" not in values:
+        return None
+    size, note = pixel_size(
+        length_nm(values.get("PixelSizeX"), "m"), length_nm(values.get("PixelSizeY"), "m")
+    )
+    width = scaled(size, source.shape[1] * 1e-3) if size else None
+    return VendorMetadata(
+        vendor="TESCAN",
+        pixel_size_nm=size,
+        bar_rows=checked_bar(source.shape[0], values.get("ImageStripSize")),
+        instrument=text(values.get("Device")),
+        accelerating_voltage_kV=scaled(values.get("HV") or values.get("AcceleratorVoltage"), 1e-3),
+        working_distance_mm=scaled(values.get("WD"), 1e3),
+        detector=text(values.get("Detector")),
+        magnification=text(values.get("Magnification")),
+        date=text(f"{values.get('Date', '')} {values.get('Time', '')}"),
+        field_width_um=width,
+        note=note,
+        raw=values,
+    )
+
+
+def _from_tag(value: object) -> dict[str, str]:
+    if isinstance(value, str):
+        value = value.encode("latin-1", errors="replace")
+    if not isinstance(value, bytes):
+        return {}
+    return {decode(name): decode(found) for name, found in _BINARY_LINE.findall(value)}

@@ -1,0 +1,78 @@
+"""Zeiss SmartSEM: TIFF tag 34118.
+
+Format facts: tifffile's ``sem_metadata`` gives ``name: (label, value, unit)`` and the unnamed
+values first. ``ap_image_pixel_size`` is the pixel size. ``ap_pixel_size`` is that of a 1024 px wide
+image and so wrong for other store sizes: never used. Without the image key the unnamed value number
+3 (metres, for 1024 px) × 1024 / width gives it. The bar's height is not recorded.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from ..source import Source
+from .values import VendorMetadata, length_nm, number, pixel_size, scaled, text
+
+TAG = 34118
+UNNAMED_PIXEL_SIZE = 3
+UNNAMED_WIDTH_PX = 1024
+
+
+def read(source: Source) -> VendorMetadata | None:
+    """What a Zeiss microscope wrote, None where there is nothing of it."""
+    sem = source.tags.get(TAG)
+    if not isinstance(sem, Mapping) or not any(str(key).startswith("ap_") for key in sem):
+        return None
+    size, note = pixel_size(_pixel_nm(source, sem))
+    date = " ".join(filter(None, (text(_value(sem, "ap_date")), text(_value(sem, "ap_time")))))
+    return VendorMetadata(
+        vendor="Zeiss",
+        pixel_size_nm=size,
+        instrument=text(_value(sem, "sv_instrument_id")) or text(_value(sem, "dp_sem")),
+        accelerating_voltage_kV=_in(sem, ("ap_actualkv", "ap_manualkv"), {"kv": 1.0, "v": 1e-3}),
+        working_distance_mm=_length(sem, "ap_wd", 1e-6),
+        detector=text(_value(sem, "dp_detector_type")) or text(_value(sem, "dp_detector_channel")),
+        magnification=text(_value(sem, "ap_mag")),
+        date=text(date),
+        field_width_um=_length(sem, "ap_width", 1e-3),
+        note=note,
+        raw=sem,
+    )
+
+
+def _pixel_nm(source: Source, sem: Mapping[str, Any]) -> float | None:
+    direct = _length(sem, "ap_image_pixel_size", 1.0)
+    if direct:
+        return direct
+    unnamed = sem.get("")
+    if isinstance(unnamed, tuple) and len(unnamed) > UNNAMED_PIXEL_SIZE:
+        found = number(unnamed[UNNAMED_PIXEL_SIZE])
+        if found and found > 0:
+            return found * 1e9 * UNNAMED_WIDTH_PX / source.shape[1]
+    return None
+
+
+def _value(sem: Mapping[str, Any], name: str) -> Any:
+    found = sem.get(name)
+    return found[1] if isinstance(found, tuple) and len(found) > 1 else None
+
+
+def _unit(sem: Mapping[str, Any], name: str) -> str:
+    found = sem.get(name)
+    return str(found[2]) if isinstance(found, tuple) and len(found) > 2 else ""
+
+
+def _length(sem: Mapping[str, Any], name: str, factor: float) -> float | None:
+    found = length_nm(_value(sem, name), _unit(sem, name))
+    return scaled(found, factor)
+
+
+def _in(
+    sem: Mapping[str, Any], names: tuple[str, ...], factors: Mapping[str, float]
+) -> float | None:
+    for name in names:
+        factor = factors.get(_unit(sem, name).strip().lower())
+        if factor is not None and number(_value(sem, name)) is not None:
+            return scaled(_value(sem, name), factor)
+    return None

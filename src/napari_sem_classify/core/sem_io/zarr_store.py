@@ -1,0 +1,157 @@
+"""Zarr (v2 and v3) and OME-Zarr (0.4 and 0.5), read chunk by chunk.
+
+The metadata follows https://ngff.openmicroscopy.org/0.4 and /0.5: ``multiscales`` with ``axes`` and
+one ``coordinateTransformations`` scale a level; 0.5 puts it under the key ``ome``.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from ..errors import ImageError
+from .memory import check_decoded_size
+from .pixels import Level, Pixels, first_line
+from .source import Source
+from .vendors.values import length_nm, number, pixel_size
+
+MARKERS = (".zarray", ".zgroup", "zarr.json")
+
+
+def is_zarr(path: Path) -> bool:
+    """Whether a folder is a zarr array or group."""
+    return path.is_dir() and any((path / marker).is_file() for marker in MARKERS)
+
+
+def open_zarr(path: Path, level: int = 0) -> Pixels:
+    """Open a zarr array, or one level of an OME-Zarr image, without reading its pixels.
+
+    Parameters
+    ----------
+    path : Path
+        Folder of the array or group.
+    level : int
+        0 is the finest.
+
+    Raises
+    ------
+    ImageError
+        When it is damaged, holds no image, or several that cannot be told apart.
+    """
+    import zarr
+
+    try:
+        node = zarr.open(str(path), mode="r")
+        if isinstance(node, zarr.Array):
+            return _plain_array(path, node, level)
+        return _group(path, node, level)
+    except ImageError:
+        raise
+    except Exception as error:  # zarr raises what its codecs, JSON and the file system raise
+        raise ImageError(
+            f"{path} cannot be read as zarr ({first_line(error)}): the folder is damaged or "
+            "incomplete; copy it again."
+        ) from error
+
+
+def _plain_array(path: Path, array: Any, level: int) -> Pixels:
+    if level != 0:
+        raise ImageError(f"{path} is a single array: it has no resolution level {level}.")
+    shape = array.shape
+    channels = len(shape) >= 3 and shape[-1] in (3, 4) and min(shape[-3:-1]) > 4
+    return _pixels(path, array, has_channels=channels)
+
+
+def _group(path: Path, group: Any, level: int) -> Pixels:
+    multiscale = _multiscale(group)
+    if multiscale is None and "0" in group and _multiscale(group["0"]) is not None:
+        group = group["0"]  # bioformats2raw puts each image into a numbered group
+        multiscale = _multiscale(group)
+    if multiscale is None:
+        arrays = [name for name, _ in group.arrays()]
+        if len(arrays) != 1:
+            raise ImageError(
+                f"{path} is a zarr group with {len(arrays)} arrays and no OME-Zarr description: "
+                "choose the folder of one array."
+            )
+        return _plain_array(path, group[arrays[0]], level)
+    datasets = multiscale["datasets"]
+    if not 0 <= level < len(datasets):
+        raise ImageError(f"{path} has {len(datasets)} resolution levels, so level {level} is none.")
+    axes = [_axis(axis) for axis in multiscale.get("axes", [])]
+    arrays_of = [group[str(dataset["path"])] for dataset in datasets]
+    if axes and [name for name, _ in axes][-2:] != ["y", "x"]:
+        names = "".join(name for name, _ in axes)
+        raise ImageError(f"{path} has axes {names}, not rows and columns last: save it as zyx.")
+    sizes = [_pixel_size(multiscale, dataset, axes) for dataset in datasets]
+    finest_rows = int(arrays_of[0].shape[-2])
+    levels = tuple(
+        Level(
+            (int(one.shape[-2]), int(one.shape[-1])), size, finest_rows / max(1, int(one.shape[-2]))
+        )
+        for one, (size, _) in zip(arrays_of, sizes, strict=True)
+    )
+    size, note = sizes[level]
+    return _pixels(
+        path,
+        arrays_of[level],
+        has_channels=False,
+        levels=levels,
+        pixel_size_nm=size,
+        pixel_size_source="OME-Zarr metadata" if size else "",
+        plain={"note": note} if note else {},
+    )
+
+
+def _multiscale(group: Any) -> Mapping[str, Any] | None:
+    attributes = getattr(group, "attrs", {})
+    for holder in (attributes.get("ome"), attributes):
+        found = holder.get("multiscales") if holder is not None else None
+        if isinstance(found, list) and found and found[0].get("datasets"):
+            first: Mapping[str, Any] = found[0]
+            return first
+    return None
+
+
+def _axis(axis: Any) -> tuple[str, str | None]:
+    if isinstance(axis, str):  # OME-Zarr 0.3
+        return axis, None
+    return str(axis.get("name")), axis.get("unit")
+
+
+def _pixel_size(
+    multiscale: Mapping[str, Any], dataset: Mapping[str, Any], axes: list[tuple[str, str | None]]
+) -> tuple[float | None, str]:
+    steps = [1.0, 1.0]
+    for owner in (dataset, multiscale):
+        for transform in owner.get("coordinateTransformations") or ():
+            if transform.get("type") == "scale" and len(transform.get("scale", ())) >= 2:
+                factors = [number(value) for value in transform["scale"][-2:]]
+                steps = [
+                    s * (f if f is not None else float("nan"))
+                    for s, f in zip(steps, factors, strict=True)
+                ]
+    if len(axes) < 2 or axes[-1][1] is None:
+        return None, ""
+    y_nm, x_nm = (length_nm(step, axis[1]) for step, axis in zip(steps, axes[-2:], strict=True))
+    return pixel_size(x_nm, y_nm)
+
+
+def _pixels(path: Path, array: Any, *, has_channels: bool, **more: Any) -> Pixels:
+    spatial = slice(-3, -1) if has_channels else slice(-2, None)
+    rows_cols = tuple(int(n) for n in array.shape[spatial])
+    chunk = tuple(int(n) for n in array.chunks)
+    chunk_bytes = array.dtype.itemsize
+    for length in chunk:
+        chunk_bytes *= length
+    # The bytes of one stored chunk are not known beforehand: only its size in memory is judged.
+    check_decoded_size(path, chunk_bytes, chunk_bytes)
+    rows, cols = chunk[spatial] if len(rows_cols) == 2 else (0, 0)
+    return Pixels(
+        data=array,
+        has_channels=has_channels,
+        source=Source(path=path, shape=rows_cols if len(rows_cols) == 2 else (0, 0)),
+        chunks=(rows, cols) if len(rows_cols) == 2 else None,
+        **more,
+    )
