@@ -16,8 +16,8 @@ from napari_sem_classify.core.model.backbone import DEFAULT_BACKBONE, load_backb
 
 if TYPE_CHECKING:
     import torch
+    from torch import nn
 
-    from napari_sem_classify.core.engine.network import GreyTrunk
     from napari_sem_classify.core.model.head import TileClassifier
 
 KEPT_ENGINES = 3
@@ -79,8 +79,8 @@ def make_engine(
         if key in _engines:
             _engines.move_to_end(key)
             return _engines[key]
-        folded = _grey_trunk(network_px, stages, backbone_id, trunk)
-        engine = _choose(folded, place, backend, dtype)
+        network = _load_network(backbone_id, trunk)
+        engine = _choose(network, network_px, stages, place, backend, dtype)
         # The mapping is kept alive with the engine: its identity is part of the key.
         engine.trunk_weights = trunk  # type: ignore[attr-defined]
         _engines[key] = engine
@@ -116,27 +116,33 @@ def forget_engines() -> None:
         _engines.clear()
 
 
-def _grey_trunk(
-    network_px: int,
-    stages: Sequence[int],
-    backbone_id: str,
-    trunk: Mapping[str, NDArray[Any]] | None,
-) -> GreyTrunk:
+def _load_network(backbone_id: str, trunk: Mapping[str, NDArray[Any]] | None) -> nn.Module:
     import numpy as np
     import torch
-
-    from napari_sem_classify.core.engine.network import GreyTrunk
 
     weights = None
     if trunk is not None:
         weights = {name: torch.from_numpy(np.array(array)) for name, array in trunk.items()}
-    return GreyTrunk(load_backbone(backbone_id, weights=weights), network_px, stages)
+    return load_backbone(backbone_id, weights=weights)
 
 
-def _choose(trunk: GreyTrunk, place: torch.device, backend: str, dtype: str) -> Engine:
+def _choose(
+    network: nn.Module,
+    network_px: int,
+    stages: Sequence[int],
+    place: torch.device,
+    backend: str,
+    dtype: str,
+) -> Engine:
     from napari_sem_classify.core.engine.torch_engine import TorchEngine
 
-    return TorchEngine(trunk, place, torch_dtype(place) if dtype == "auto" else dtype)
+    return TorchEngine(
+        network,
+        network_px=network_px,
+        stages=stages,
+        device=place,
+        dtype=torch_dtype(place) if dtype == "auto" else dtype,
+    )
 
 
 def torch_dtype(place: torch.device) -> str:

@@ -73,48 +73,45 @@ def convolution_like(
 
 
 def fold_grey(
-    convolution: nn.Conv2d,
-    mean: Sequence[float],
-    std: Sequence[float],
-    input_px: int,
-    centre: float = 0.5,
-) -> tuple[nn.Conv2d, Tensor]:
-    """The first layer on one grey channel, and the map that makes it exact up to the border.
+    convolution: nn.Conv2d, mean: Sequence[float], std: Sequence[float], centre: float
+) -> tuple[Tensor, Tensor]:
+    """Weights of the first layer on one grey channel, exact up to the border.
 
     The network normalises a grey value g in each of its three channels, (g − mean) / std, and then
     pads with zeros. A zero of the padding is therefore not a grey value but each channel's mean, so
-    the constant part of the result differs near the border: it is a map, not one number a filter.
+    the constant part of the result is not one number a filter but a map that differs at the border.
+    That map is what the layer makes of a channel of ones, padded with zeros like the others:
+    ``conv(g − centre, grey) + conv(1, constant)`` equals the convolution with its bias.
 
     Parameters
     ----------
     convolution : Conv2d
-        The first layer, batch-norm folded, taking the three normalised channels.
+        The first layer, batch-norm folded, on three normalised channels. Its padding must be less
+        than its kernel and leave each window's middle inside the image.
     mean, std : sequences of 3 floats
         Of the grey values 0 to 1, a channel each.
-    input_px : int
-        Side of the network's input; the map is made for it.
     centre : float
         Subtracted from the grey values by the caller. Values around zero lose less in bfloat16.
 
     Returns
     -------
-    convolution : Conv2d
-        Takes (N, 1, `input_px`, `input_px`) of grey value − `centre`; has no bias.
-    bias_map : Tensor, shape (1, filters, rows, columns)
-        To be added to its result.
+    grey, constant : float64 Tensors, shape (filters, 1, rows, columns)
+        Weights for the channel of grey values − `centre`, and for the channel of ones.
     """
     weight = convolution.weight.double()
     means = torch.tensor(list(mean), dtype=torch.float64)[None, :, None, None]
     stds = torch.tensor(list(std), dtype=torch.float64)[None, :, None, None]
-    grey = convolution_like(convolution, (weight / stds).sum(dim=1, keepdim=True), None)
-    constant = ((centre - means) / stds).expand(1, -1, input_px, input_px)
-    bias = None if convolution.bias is None else convolution.bias.double()
-    bias_map = nn.functional.conv2d(
-        constant,
-        weight,
-        bias,
-        stride=convolution.stride,
-        padding=convolution.padding,
-        dilation=convolution.dilation,
-    )
-    return grey, bias_map.to(convolution.weight.dtype)
+    grey = (weight / stds).sum(dim=1, keepdim=True)
+    constant = (weight * ((centre - means) / stds)).sum(dim=1, keepdim=True)
+    if convolution.bias is not None:
+        # The middle of a window always lies on the image, so its one carries the whole bias.
+        rows, columns = convolution.kernel_size
+        constant[:, 0, rows // 2, columns // 2] += convolution.bias.double()
+    return grey, constant
+
+
+def in_two_parts(values: Tensor, dtype: torch.dtype) -> tuple[Tensor, Tensor]:
+    """Values as a sum of two that `dtype` holds, so that together they keep twice its digits."""
+    high = values.to(dtype).to(values.dtype)
+    low = (values - high).to(dtype).to(values.dtype)
+    return high, low

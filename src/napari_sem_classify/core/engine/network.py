@@ -11,7 +11,12 @@ from typing import cast
 import torch
 from torch import Tensor, nn
 
-from napari_sem_classify.core.engine.fold import fold_batchnorm, fold_grey
+from napari_sem_classify.core.engine.fold import (
+    convolution_like,
+    fold_batchnorm,
+    fold_grey,
+    in_two_parts,
+)
 from napari_sem_classify.core.model.backbone import IMAGENET_MEAN, IMAGENET_STD
 
 GREY_CENTRE = 0.5
@@ -56,31 +61,40 @@ class FoldedBlock(nn.Module):
 class GreyTrunk(nn.Module):
     """A ResNet with bottleneck blocks on one grey channel, its stages pooled into features.
 
-    Equals `PooledStages` of the same network on three normalised copies of the grey channel.
+    Equals `PooledStages` of the same network on three normalised copies of the grey channel. Takes
+    what `network_input` makes.
+
+    In half precision the rounding of the first layer's weights and input would make most of the
+    whole network's error, because their large constant parts cancel. So both come in two parts
+    there, which costs two channels more in a layer that is a few per cent of the work.
 
     Parameters
     ----------
     network : Module
         A torchvision ResNet with bottleneck blocks in evaluation mode; it is not changed.
-    network_px : int
-        Side of the input in pixels.
     stages : sequence of int
         Stages to pool, 1 to 4, in the order of the result.
+    dtype : torch.dtype
+        Arithmetic that the trunk will run in. The weights stay float32: whoever runs it converts.
     """
 
-    bias_map: Tensor
-
     def __init__(
-        self, network: nn.Module, network_px: int, stages: Sequence[int] = (2, 3, 4)
+        self,
+        network: nn.Module,
+        stages: Sequence[int] = (2, 3, 4),
+        dtype: torch.dtype = torch.float32,
     ) -> None:
         super().__init__()
         if not stages or not set(stages) <= {1, 2, 3, 4}:
             raise ValueError(f"stages must be some of 1, 2, 3, 4, not {tuple(stages)}")
-        self.network_px = network_px
         self.stages = tuple(stages)
         first = _folded(network.get_submodule("conv1"), network.get_submodule("bn1"))
-        self.stem, bias_map = fold_grey(first, IMAGENET_MEAN, IMAGENET_STD, network_px, GREY_CENTRE)
-        self.register_buffer("bias_map", bias_map)
+        grey, constant = fold_grey(first, IMAGENET_MEAN, IMAGENET_STD, GREY_CENTRE)
+        parts = [grey, constant]
+        if dtype != torch.float32:
+            high, low = in_two_parts(grey, dtype)
+            parts = [high, low, high, *in_two_parts(constant, dtype)]
+        self.stem = convolution_like(first, torch.cat(parts, dim=1), None)
         self.pool = nn.MaxPool2d(3, stride=2, padding=1)
         self.blocks = nn.ModuleList(
             nn.Sequential(*blocks) for blocks in _folded_stages(network, self.stages)
@@ -92,14 +106,48 @@ class GreyTrunk(nn.Module):
         self.eval().requires_grad_(False)
 
     def forward(self, x: Tensor) -> Tensor:
-        """Pool (N, 1, `network_px`, `network_px`) of grey − `GREY_CENTRE` to (N, D) float32."""
-        x = self.pool(self.stem(x).add_(self.bias_map).relu_())
+        """Pool network input to features: (N, channels, H, W) to (N, D) float32."""
+        x = self.pool(self.stem(x).relu_())
         pooled: dict[int, Tensor] = {}
         for stage, blocks in enumerate(self.blocks, start=1):
             x = blocks(x)
             if stage in self.stages:
                 pooled[stage] = x.mean(dim=(2, 3), dtype=torch.float32)
         return torch.cat([pooled[stage] for stage in self.stages], dim=1)
+
+
+def network_input(grey: Tensor, dtype: torch.dtype) -> Tensor:
+    """Channels that a `GreyTrunk` of `dtype` takes, of grey values.
+
+    Parameters
+    ----------
+    grey : float32 Tensor, shape (N, 1, H, W)
+        Grey value 0 to 1, less `GREY_CENTRE`.
+    dtype : torch.dtype
+
+    Returns
+    -------
+    Tensor of `dtype`, shape (N, 2 or 5, H, W), channels last
+        Grey and ones in float32; else grey in two parts, the first of them twice, and ones twice.
+    """
+    count, _, rows, columns = grey.shape
+    channels = 2 if dtype == torch.float32 else 5
+    x = torch.empty(
+        (count, channels, rows, columns),
+        dtype=dtype,
+        device=grey.device,
+        memory_format=torch.channels_last,
+    )
+    if dtype == torch.float32:
+        x[:, 0:1] = grey
+        x[:, 1] = 1.0
+        return x
+    high = grey.to(dtype)
+    x[:, 0:1] = high
+    x[:, 1:2] = high
+    x[:, 2:3] = grey - high
+    x[:, 3:] = 1.0
+    return x
 
 
 def _folded_stages(network: nn.Module, stages: tuple[int, ...]) -> list[list[FoldedBlock]]:

@@ -14,33 +14,53 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from napari_sem_classify.core.engine.network import GreyTrunk, network_input
 from napari_sem_classify.core.engine.prepare import stretch_and_resize, to_device
 from napari_sem_classify.core.errors import DeviceError
 from napari_sem_classify.core.intensity import IntensityRange
+
+DTYPES = {
+    "float32": torch.float32,
+    "bfloat16": torch.bfloat16,
+    "float16": torch.float16,
+}
 
 
 class PreparingEngine(ABC):
     """An engine whose tiles are stretched and resized by torch; see `Engine` for the attributes.
 
     One call at a time: a second thread waits.
+
+    Parameters
+    ----------
+    trunk : GreyTrunk
+        Made for `dtype`.
+    network_px : int
+        Side of the network's input.
+    dtype : {"float32", "bfloat16", "float16"}
+    torch_device : torch.device
+        Where the tiles are prepared.
+    backend, device : str
+        As shown to the user.
+    batch_size : int
     """
 
     def __init__(
         self,
+        trunk: GreyTrunk,
         *,
+        network_px: int,
+        dtype: str,
+        torch_device: torch.device,
         backend: str,
         device: str,
-        dtype: str,
         batch_size: int,
-        feature_size: int,
-        network_px: int,
-        torch_device: torch.device,
     ) -> None:
         self.backend = backend
         self.device = device
         self.dtype = dtype
         self.batch_size = batch_size
-        self.feature_size = feature_size
+        self.feature_size = trunk.feature_size
         self.network_px = network_px
         self.torch_device = torch_device
         self._lock = threading.Lock()
@@ -74,9 +94,10 @@ class PreparingEngine(ABC):
         return features
 
     def prepare(self, batch: NDArray[Any], intensity: IntensityRange) -> Tensor:
-        """Network input on the device, float32, shape (N, 1, network_px, network_px)."""
+        """Network input on the device, as `network_input` makes it."""
         raw = to_device(batch, self.torch_device)
-        return stretch_and_resize(raw, intensity, self.network_px)
+        grey = stretch_and_resize(raw, intensity, self.network_px)
+        return network_input(grey, DTYPES[self.dtype])
 
     @abstractmethod
     def run_network(self, prepared: Tensor) -> NDArray[np.float32]:
@@ -94,11 +115,21 @@ class PreparingEngine(ABC):
 
 
 def pad_batch(prepared: Tensor, count: int) -> Tensor:
-    """`prepared` with zero tiles behind it, so that it has `count`."""
+    """`prepared` with copies of its last tile behind it, so that it has `count`."""
     missing = count - len(prepared)
     if missing <= 0:
         return prepared
-    return torch.cat([prepared, prepared.new_zeros((missing, *prepared.shape[1:]))])
+    padding = prepared[-1:].expand(missing, -1, -1, -1)
+    return torch.cat([prepared, padding]).contiguous(memory_format=torch.channels_last)
+
+
+def tiles_per_batch(tiles_at_224_px: int, network_px: int) -> int:
+    """Tiles with as many pixels in all as these of 224 px, so that small inputs fill a device too.
+
+    A power of two from 8 to 1024.
+    """
+    tiles = tiles_at_224_px * (224 / network_px) ** 2
+    return int(min(1024, max(8, 2 ** round(np.log2(tiles)))))
 
 
 def _is_out_of_memory(error: BaseException) -> bool:

@@ -5,6 +5,8 @@ Imports torch: import this module inside functions only.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import numpy as np
 import torch
 from numpy.typing import NDArray
@@ -12,44 +14,54 @@ from torch import Tensor, nn
 
 from napari_sem_classify.core.engine.devices import device_title
 from napari_sem_classify.core.engine.network import GreyTrunk
-from napari_sem_classify.core.engine.pipeline import PreparingEngine, pad_batch
+from napari_sem_classify.core.engine.pipeline import (
+    DTYPES,
+    PreparingEngine,
+    pad_batch,
+    tiles_per_batch,
+)
 
-DTYPES = {
-    "float32": torch.float32,
-    "bfloat16": torch.bfloat16,
-    "float16": torch.float16,
-}
-
-_BATCH_SIZES = {"cpu": 16, "mps": 64, "cuda": 256}
-_REFERENCE_PX = 224
+_TILES_AT_224_PX = {"cpu": 16, "mps": 64, "cuda": 256}
 
 
 class TorchEngine(PreparingEngine):
-    """`GreyTrunk` run by torch.
+    """A ResNet run by torch.
 
     Parameters
     ----------
-    trunk : GreyTrunk
-        In float32 on the CPU; taken over, not copied.
+    network : Module
+        A torchvision ResNet with bottleneck blocks, in float32 on the CPU; it is not changed.
+    network_px : int
+        Side of the network's input.
+    stages : sequence of int
+        Stages to pool.
     device : torch.device
     dtype : {"float32", "bfloat16", "float16"}
         Of the arithmetic. Features come out in float32.
     """
 
-    def __init__(self, trunk: GreyTrunk, device: torch.device, dtype: str = "float32") -> None:
+    def __init__(
+        self,
+        network: nn.Module,
+        *,
+        network_px: int,
+        stages: Sequence[int] = (2, 3, 4),
+        device: torch.device,
+        dtype: str = "float32",
+    ) -> None:
+        trunk = GreyTrunk(network, stages, DTYPES[dtype])
         super().__init__(
+            trunk,
+            network_px=network_px,
+            dtype=dtype,
+            torch_device=device,
             backend="torch",
             device=device_title(device),
-            dtype=dtype,
-            batch_size=_batch_size(device, trunk.network_px),
-            feature_size=trunk.feature_size,
-            network_px=trunk.network_px,
-            torch_device=device,
+            batch_size=tiles_per_batch(_TILES_AT_224_PX[device.type], network_px),
         )
-        self._dtype = DTYPES[dtype]
-        moved: nn.Module = trunk.to(device, self._dtype)
+        moved: nn.Module = trunk.to(device, DTYPES[dtype])
         self._network = moved.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
-        # New shapes cost a GPU a new plan; a CPU saves more by not computing the padding.
+        # A new shape costs a GPU a new plan; a CPU saves more by not computing the padding.
         self._pads = device.type != "cpu"
 
     def run_network(self, prepared: Tensor) -> NDArray[np.float32]:
@@ -57,13 +69,6 @@ class TorchEngine(PreparingEngine):
         count = len(prepared)
         if self._pads:
             prepared = pad_batch(prepared, self.batch_size)
-        x = prepared.to(self._dtype).contiguous(memory_format=torch.channels_last)
-        features: Tensor = self._network(x)
+        features: Tensor = self._network(prepared)
         result: NDArray[np.float32] = features[:count].cpu().numpy()
         return result
-
-
-def _batch_size(device: torch.device, network_px: int) -> int:
-    """Tiles a batch: a fixed number of pixels, so that small inputs fill the device too."""
-    tiles = _BATCH_SIZES.get(device.type, 16) * (_REFERENCE_PX / network_px) ** 2
-    return int(min(1024, max(8, 2 ** round(np.log2(tiles)))))
