@@ -4,22 +4,21 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Iterator
-from contextlib import closing
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from .class_map import ClassMap, tiles_to_cells
-from .errors import ImageError, ModelError
+from .errors import ModelError
+from .features import embed_image, features_to, no_tiles, tile_reporter
 from .grid_choice import GridChoice, grid_for_model
 from .image import SemImage
-from .intensity import IntensityRange, IntensityRecipe, measure_range
+from .intensity import IntensityRange, measure_range
 from .model.file import head_sha256
 from .model.head import TileClassifier
-from .progress import CancelToken, Progress, ProgressCallback, Reporter
+from .progress import CancelToken, Progress, ProgressCallback
 from .record import file_sha256, run_record
-from .tile_source import read_tiles, travel_range
 from .tiles import TileGrid
 
 if TYPE_CHECKING:
@@ -33,7 +32,6 @@ HASHED_BYTES = 1 << 30
 """Files up to this size are named in the record by their sha256; a larger one by its name only."""
 
 UpdateCallback = Callable[[NDArray[np.float32]], None]
-FeatureSink = Callable[[NDArray[np.int64], NDArray[np.float32]], None]
 
 
 def classify_image(
@@ -86,7 +84,7 @@ def classify_image(
         When `cancel` was set.
     """
     start = time.perf_counter()
-    reporter = _reporter(grid, keep, "Classifying tiles", progress, cancel)
+    reporter = tile_reporter(grid, keep, "Classifying tiles", progress, cancel)
     if engine is None:
         from .engine import engine_for
 
@@ -103,7 +101,7 @@ def classify_image(
     flat = probabilities.reshape(-1, len(card.classes))
     publish = _at_most(UPDATES_PER_S, on_update)
 
-    def sink(index: NDArray[np.int64], features: NDArray[np.float32]) -> None:
+    def sink(index: NDArray[np.int64], features: NDArray[Any]) -> None:
         flat[index] = head.probabilities(features, card.temperature)
         publish(probabilities)
 
@@ -112,10 +110,12 @@ def classify_image(
         from .embedding_cache import network_of
 
         network = network_of(classifier)
-    from_cache = _run(image, grid, engine, intensity, sink, reporter, keep, plane, cache, network)
+    from_cache = features_to(
+        image, grid, engine, intensity, sink, reporter, keep, plane, cache, network
+    )
     done = int(np.count_nonzero(~np.isnan(flat[:, 0])))
     if not done:
-        raise _no_tiles(image)
+        raise no_tiles(image)
     if on_update is not None:
         on_update(probabilities.copy())
     cells = tiles_to_cells(grid, probabilities)
@@ -187,101 +187,6 @@ def classify_planes(
         )
 
 
-def embed_image(
-    image: SemImage,
-    grid: TileGrid,
-    engine: Engine,
-    intensity: IntensityRecipe,
-    *,
-    keep: NDArray[np.bool_] | None = None,
-    plane: tuple[int, ...] = (),
-    progress: ProgressCallback | None = None,
-    cancel: CancelToken | None = None,
-    cache: EmbeddingCache | None = None,
-    network: str | None = None,
-) -> NDArray[np.float32]:
-    """Features of the tiles that are kept, for teaching.
-
-    Parameters
-    ----------
-    image, grid, engine, keep, plane, progress, cancel
-        As for `classify_image`.
-    intensity : IntensityRecipe
-    cache : EmbeddingCache, optional
-        Where features are looked up and kept, in float16.
-    network : str, optional
-        Which network the engine runs, from `embedding_cache.network_of` or `network_key`; without
-        it the cache is not used.
-
-    Returns
-    -------
-    float32, shape (n_kept, features)
-        In the grid's order, row by row; NaN for kept tiles that hold no data.
-
-    Raises
-    ------
-    ImageError
-        When the image cannot be read or no tile is left.
-    Cancelled
-        When `cancel` was set.
-    """
-    reporter = _reporter(grid, keep, "Looking at tiles", progress, cancel)
-    measured = measure_range(image, intensity, plane)
-    kept = np.arange(grid.n_tiles) if keep is None else np.flatnonzero(keep)
-    features = np.full((len(kept), engine.feature_size), np.nan, dtype=np.float32)
-    place = np.full(grid.n_tiles, -1, dtype=np.int64)
-    place[kept] = np.arange(len(kept))
-    done = 0
-
-    def sink(index: NDArray[np.int64], some: NDArray[np.float32]) -> None:
-        nonlocal done
-        features[place[index]] = some
-        done += len(index)
-
-    _run(image, grid, engine, measured, sink, reporter, keep, plane, cache, network)
-    if not done:
-        raise _no_tiles(image)
-    return features
-
-
-def _run(
-    image: SemImage,
-    grid: TileGrid,
-    engine: Engine,
-    intensity: IntensityRange,
-    sink: FeatureSink,
-    reporter: Reporter,
-    keep: NDArray[np.bool_] | None,
-    plane: tuple[int, ...],
-    cache: EmbeddingCache | None,
-    network: str | None,
-) -> bool:
-    """Give every kept tile's features to `sink`; tell whether they came from the cache."""
-    travelled = travel_range(image, intensity)
-    batches = read_tiles(image, grid, intensity, engine.batch_size, keep=keep, plane=plane)
-    with closing(batches):
-        for batch in batches:
-            if len(batch.index):
-                sink(batch.index, engine.embed(batch.pixels, travelled))
-            reporter.advance(len(batch.index) + len(batch.empty))
-    return False
-
-
-def _reporter(
-    grid: TileGrid,
-    keep: NDArray[np.bool_] | None,
-    stage: str,
-    progress: ProgressCallback | None,
-    cancel: CancelToken | None,
-) -> Reporter:
-    if keep is not None and keep.shape != grid.tile_shape:
-        raise ValueError(f"keep has shape {keep.shape}, not {grid.tile_shape}")
-    total = grid.n_tiles if keep is None else int(np.count_nonzero(keep))
-    reporter = Reporter(total, stage, progress, cancel)
-    reporter.check()
-    return reporter
-
-
 def _of_several(
     progress: ProgressCallback | None, number: int, count: int, start: float
 ) -> ProgressCallback | None:
@@ -308,12 +213,6 @@ def _at_most(per_second: float, call: UpdateCallback | None) -> UpdateCallback:
             last = time.perf_counter()
 
     return publish
-
-
-def _no_tiles(image: SemImage) -> ImageError:
-    return ImageError(
-        f"{image.name} has no tile left to classify: its tiles hold no data or were all left out."
-    )
 
 
 def _record(
