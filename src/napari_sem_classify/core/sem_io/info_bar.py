@@ -20,10 +20,15 @@ from .vendors.values import VendorMetadata
 # Shares of a row that its most frequent grey level covers.
 OUTER_ROW_SHARE = 0.6
 PANEL_ROW_SHARE = 0.2
-TYPICAL_PANEL_SHARE = 0.45
-SPECIMEN_ROW_SHARE = 0.1
+SPECIMEN_ROW_SHARE = 0.3
+SMALLEST_STEP = 0.4
+# Shares of a row that repeat the row beside it, for panels with a gradient from left to right.
+REPEATING_PANEL_SHARE = 0.5
 LARGEST_SHARE_OF_HEIGHT = 0.25
 SPECIMEN_ROWS_CHECKED = 6
+PANEL_ROWS_CHECKED = 3
+# Some files end in a row or two that are not the panel's.
+ODD_OUTER_ROWS = 2
 SMALLEST_PANEL_ROWS = 8
 SMALLEST_IMAGE_ROWS = 64
 LARGEST_PANEL_ROWS = 2048
@@ -88,14 +93,13 @@ def find_panel(data: ArrayLike, shape: tuple[int, int], colour: ColourMode) -> P
         return Panel()
     reach = min(int(rows * LARGEST_SHARE_OF_HEIGHT), LARGEST_PANEL_ROWS) + SPECIMEN_ROWS_CHECKED
     strip = _Columns(data, cols, colour)
-    found = []
-    for outer_row, first, last in ((0, 0, reach), (rows - 1, rows - reach, rows)):
-        if row_shares(strip.rows(outer_row, outer_row + 1))[0] < OUTER_ROW_SHARE:
-            found.append(0)
-            continue
-        block = strip.rows(first, last)
-        found.append(_panel_height(block if outer_row == 0 else block[::-1]))
-    return Panel(*found)
+    outer = ODD_OUTER_ROWS + 2
+    top = strip.rows(0, outer)
+    bottom = strip.rows(rows - outer, rows)[::-1]
+    return Panel(
+        _panel_height(strip.rows(0, reach)) if _may_be_panel(top) else 0,
+        _panel_height(strip.rows(rows - reach, rows)[::-1]) if _may_be_panel(bottom) else 0,
+    )
 
 
 def row_shares(pixels: NDArray[Any]) -> NDArray[np.float64]:
@@ -124,19 +128,43 @@ def row_shares(pixels: NDArray[Any]) -> NDArray[np.float64]:
     return np.asarray(longest / cols, dtype=np.float64)
 
 
+def row_repeats(pixels: NDArray[Any]) -> NDArray[np.float64]:
+    """Share of each row that equals the next one; a panel's gradient does, a specimen does not."""
+    same = np.mean(pixels[1:] == pixels[:-1], axis=1)
+    return np.append(same, same[-1])
+
+
+def _may_be_panel(outer: NDArray[Any]) -> bool:
+    """Whether the outermost rows allow a panel, so that most images cost a few rows only."""
+    return bool(max(row_shares(outer).max(), row_repeats(outer).max()) >= OUTER_ROW_SHARE)
+
+
 def _panel_height(block: NDArray[Any]) -> int:
     """Rows of the panel that begins at row 0 of `block`, 0 where there is none."""
-    shares = row_shares(block)
-    below = np.flatnonzero(shares < PANEL_ROW_SHARE)
-    if not below.size:
+    height = _border(row_shares(block), PANEL_ROW_SHARE) or _border(
+        row_repeats(block), REPEATING_PANEL_SHARE
+    )
+    return height if height and _has_text(block[:height]) else 0
+
+
+def _border(shares: NDArray[np.float64], panel_share: float) -> int:
+    """The row at which the shares drop from a panel's to a specimen's, 0 where none does.
+
+    Every row of the panel must have its share; at the border the drop must be sharp, since void and
+    resin end gradually or along a line that is not exactly a row.
+    """
+    flat = np.flatnonzero(shares[: ODD_OUTER_ROWS + 1] >= OUTER_ROW_SHARE)
+    if not flat.size:
         return 0
-    height = int(below[0])
-    specimen = shares[height : height + SPECIMEN_ROWS_CHECKED]
-    if height < SMALLEST_PANEL_ROWS or len(specimen) < SPECIMEN_ROWS_CHECKED:
-        return 0
-    if np.median(shares[:height]) < TYPICAL_PANEL_SHARE or specimen.max() > SPECIMEN_ROW_SHARE:
-        return 0
-    return height if _has_text(block[:height]) else 0
+    broken = np.flatnonzero(shares[flat[0] :] < panel_share)
+    end = int(flat[0] + broken[0]) if broken.size else len(shares)
+    best, largest = 0, SMALLEST_STEP
+    for row in range(SMALLEST_PANEL_ROWS, min(end, len(shares) - SPECIMEN_ROWS_CHECKED) + 1):
+        specimen = shares[row : row + SPECIMEN_ROWS_CHECKED].max()
+        step = float(np.median(shares[row - PANEL_ROWS_CHECKED : row]) - specimen)
+        if specimen <= SPECIMEN_ROW_SHARE and step > largest:
+            best, largest = row, step
+    return best
 
 
 def _has_text(panel: NDArray[Any]) -> bool:

@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from ..image import SemImage, Specimen
+from ..image import ColourMode, SemImage, Specimen
 from .info_bar import find_specimen
 from .pixels import Pixels, check_usable, guarded, settle_colour
 from .source import Source
@@ -62,9 +62,11 @@ def image_from_array(
         source=Source(path=path or Path(name), shape=shape),
         chunks=stored_chunks(data, rgb),
     )
-    pixels, colour = guarded(name, lambda: settle_colour(pixels))
     if specimen is None or specimen.area.bottom > shape[0] or specimen.area.right > shape[1]:
-        specimen = guarded(name, lambda: find_specimen(pixels.data, shape, colour, None))
+        stored: ColourMode = "colour" if rgb else "grey"
+        specimen = guarded(name, lambda: find_specimen(data, shape, stored, None))
+    area = specimen.area
+    pixels, colour = guarded(name, lambda: settle_colour(pixels, area))
     if pixel_size_nm is None:
         pixel_size_source = "not calibrated"
     return SemImage(

@@ -7,14 +7,15 @@ from dataclasses import replace
 from pathlib import Path
 
 from ..errors import ImageError
-from ..image import SemImage
+from ..image import ColourMode, SemImage
 from .info_bar import find_specimen
-from .listing import RASTER_SUFFIXES, RSCIIO_SUFFIXES, TIFF_SUFFIXES
+from .listing import RSCIIO_SUFFIXES, TIFF_SUFFIXES
 from .pixels import Level, Pixels, check_usable, guarded, settle_colour
 from .vendors import read_vendor
 from .zarr_store import is_zarr
 
 TIFF_HEADERS = (b"II*\x00", b"MM\x00*", b"II+\x00", b"MM\x00+")
+RASTER_HEADERS = (b"\x89PNG", b"\xff\xd8\xff", b"BM")
 
 
 def open_image(path: str | Path, level: int = 0) -> SemImage:
@@ -37,7 +38,6 @@ def open_image(path: str | Path, level: int = 0) -> SemImage:
     path = Path(path).expanduser()
     pixels = _open_pixels(path, level)
     check_usable(str(path), pixels.data, pixels.has_channels)
-    pixels, colour = guarded(path, lambda: settle_colour(pixels))
     vendor = read_vendor(pixels.source)
     shape = pixels.source.shape
     downsample = pixels.levels[level].downsample if pixels.levels else 1.0
@@ -46,13 +46,16 @@ def open_image(path: str | Path, level: int = 0) -> SemImage:
         size = vendor.pixel_size_nm * downsample
         size_source = f"{vendor.vendor} metadata"
     known = vendor if downsample == 1.0 else None
-    specimen = guarded(path, lambda: find_specimen(pixels.data, shape, colour, known))
+    stored: ColourMode = "colour" if pixels.has_channels else "grey"
+    specimen = guarded(path, lambda: find_specimen(pixels.data, shape, stored, known))
+    # The bar does not count: a coloured logo on it does not make a grey image coloured.
+    settled, colour = guarded(path, lambda: settle_colour(pixels, specimen.area))
     metadata = dict(pixels.plain)
     if vendor is not None:
         metadata |= vendor.plain()
     return SemImage(
         name=_name(path),
-        data=pixels.data,
+        data=settled.data,
         specimen=specimen,
         pixel_size_nm=size,
         pixel_size_source=size_source or "not calibrated",
@@ -158,13 +161,12 @@ def _opener(path: Path, head: bytes) -> Callable[[Path, int], Pixels]:
         from .rosetta import open_rosetta
 
         return lambda path, level: open_rosetta(path)
-    if suffix in TIFF_SUFFIXES and suffix not in RASTER_SUFFIXES and not _is_raster(head):
-        return _open_tiff
+    if suffix in TIFF_SUFFIXES and not head.startswith(RASTER_HEADERS):
+        raise ImageError(
+            f"{path} is named like a TIFF and holds something else: the file is damaged; copy it "
+            "again from the microscope."
+        )
     return _open_raster
-
-
-def _is_raster(head: bytes) -> bool:
-    return head.startswith((b"\x89PNG", b"\xff\xd8\xff", b"BM"))
 
 
 def _open_tiff(path: Path, level: int) -> Pixels:

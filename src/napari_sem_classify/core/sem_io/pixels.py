@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 
 from ..errors import ImageError
 from ..image import ArrayLike, ColourMode
+from ..tiles import Area
 from .arrays import FirstChannel
 from .source import Source
 
@@ -19,6 +20,8 @@ SAMPLE_BLOCK_PX = 128
 WHOLE_SAMPLE_PX = 4_000_000
 # JPEG turns grey into RGB that may differ by a rounding or two.
 GREY_TOLERANCE = 2
+# JPEG also smears the colours of a logo on the info bar a few rows into the specimen.
+LARGEST_COLOURED_SHARE = 0.002
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,8 +72,8 @@ class Pixels:
     plain: dict[str, Any] = field(default_factory=dict)
 
 
-def settle_colour(pixels: Pixels) -> tuple[Pixels, ColourMode]:
-    """Decide from a bounded sample whether channels are colour; drop them where they are grey.
+def settle_colour(pixels: Pixels, area: Area) -> tuple[Pixels, ColourMode]:
+    """Decide from a bounded sample of an area whether channels are colour; drop grey ones.
 
     Raises
     ------
@@ -80,7 +83,7 @@ def settle_colour(pixels: Pixels) -> tuple[Pixels, ColourMode]:
     if not pixels.has_channels:
         return pixels, "grey"
     channels = int(pixels.data.shape[-1])
-    if channels in (3, 4) and not _sample_is_grey(pixels.data):
+    if channels in (3, 4) and not _sample_is_grey(pixels.data, area):
         return pixels, "colour"
     if isinstance(pixels.data, np.ndarray):
         grey: ArrayLike = pixels.data[..., 0]
@@ -108,28 +111,6 @@ def check_usable(name: str, data: ArrayLike, has_channels: bool) -> None:
             f"{name} has the shape {tuple(data.shape)}, which is not an image: "
             "choose a file with rows and columns of pixels."
         )
-
-
-def sample_blocks(
-    data: ArrayLike, shape: tuple[int, int], has_channels: bool
-) -> list[NDArray[Any]]:
-    """Blocks of the first plane, evenly spread; the whole plane where it is small.
-
-    At most 4 × 4 blocks of 128 × 128 px are read from a large image.
-    """
-    rows, cols = shape
-    leading = (0,) * (data.ndim - (3 if has_channels else 2))
-    if rows * cols <= WHOLE_SAMPLE_PX:
-        return [np.asarray(data[(*leading, slice(None), slice(None))])]
-    tops = _spread(rows)
-    lefts = _spread(cols)
-    return [
-        np.asarray(
-            data[(*leading, slice(t, t + SAMPLE_BLOCK_PX), slice(left, left + SAMPLE_BLOCK_PX))]
-        )
-        for t in tops
-        for left in lefts
-    ]
 
 
 def guarded(path: object, read: Callable[[], Any]) -> Any:
@@ -162,20 +143,34 @@ def first_line(error: BaseException) -> str:
     return text if len(text) <= 120 else text[:117] + "..."
 
 
-def _sample_is_grey(data: ArrayLike) -> bool:
-    rows, cols = int(data.shape[-3]), int(data.shape[-2])
-    for block in sample_blocks(data, (rows, cols), has_channels=True):
+def _sample_is_grey(data: ArrayLike, area: Area) -> bool:
+    for block in _sample_blocks(data, area):
         # With NaN in one channel only, the comparison fails and the image counts as colour.
         first = block[..., :1].astype(np.float64)
         others = block[..., 1:3].astype(np.float64)
         tolerance = GREY_TOLERANCE if np.dtype(data.dtype) == np.uint8 else 0
         same = (np.abs(others - first) <= tolerance) | (np.isnan(others) & np.isnan(first))
-        if not same.all():
+        if np.mean(~same.all(axis=-1)) > LARGEST_COLOURED_SHARE:
             return False
     return True
 
 
-def _spread(length: int) -> list[int]:
-    last = max(0, length - SAMPLE_BLOCK_PX)
-    starts = np.linspace(0, last, SAMPLE_BLOCKS_A_SIDE).astype(int)
+def _sample_blocks(data: ArrayLike, area: Area) -> list[NDArray[Any]]:
+    """Blocks of the first plane's area, evenly spread; all of it where it is small."""
+    leading = (0,) * (data.ndim - 3)
+    if area.height * area.width <= WHOLE_SAMPLE_PX:
+        whole = data[(*leading, slice(area.top, area.bottom), slice(area.left, area.right))]
+        return [np.asarray(whole)]
+    return [
+        np.asarray(
+            data[(*leading, slice(t, t + SAMPLE_BLOCK_PX), slice(left, left + SAMPLE_BLOCK_PX))]
+        )
+        for t in _spread(area.top, area.bottom)
+        for left in _spread(area.left, area.right)
+    ]
+
+
+def _spread(first: int, end: int) -> list[int]:
+    last = max(first, end - SAMPLE_BLOCK_PX)
+    starts = np.linspace(first, last, SAMPLE_BLOCKS_A_SIDE).astype(int)
     return sorted({int(start) for start in starts})

@@ -1,8 +1,8 @@
-"""A folder of images of one field, shape and scale, opened as one stack."""
+"""Images of one field, shape and scale, opened as one stack."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
 
@@ -17,11 +17,11 @@ from .opening import open_image
 SAME_PIXEL_SIZE = 0.01
 
 
-def open_series(folder: str | Path) -> SemImage:
-    """Open the images of a folder as one calibrated stack (N, Y, X), each read when it is needed.
+def open_series(source: str | Path | Sequence[str | Path]) -> SemImage:
+    """Open a folder's images, or a list of files, as one calibrated stack (N, Y, X), read lazily.
 
     Every image must have the first one's shape and pixel size (to 1 %); the specimen area and what
-    else is known come from the first. Files are in natural order, named in
+    else is known come from the first. A folder's files are in natural order; their names are in
     ``metadata["series_files"]``.
 
     Raises
@@ -29,10 +29,14 @@ def open_series(folder: str | Path) -> SemImage:
     ImageError
         When the folder holds no images, or one of them differs from the first.
     """
-    folder = Path(folder).expanduser()
-    if not folder.is_dir():
-        raise ImageError(f"{folder} is not a folder: choose the folder with the images.")
-    paths = list_images([folder])
+    if isinstance(source, (str, Path)):
+        folder = Path(source).expanduser()
+        if not folder.is_dir():
+            raise ImageError(f"{folder} is not a folder: choose the folder with the images.")
+        paths = list_images([folder])
+    else:
+        paths = list_images(source)
+        folder = paths[0].parent
     first = open_image(paths[0])
     if first.leading_shape:
         raise ImageError(
@@ -41,11 +45,10 @@ def open_series(folder: str | Path) -> SemImage:
     for path in paths[1:]:
         _check_same(first, open_image(path))
     data = Stacked([_opener(path) for path in paths], (len(paths),), first.shape, first.dtype)
-    plural = len(paths) > 1
     return replace(
         first,
         name=folder.name,
-        data=data if plural else _grey(first),
+        data=data,
         path=folder,
         colour="grey",
         chunks=first.chunks,

@@ -71,7 +71,12 @@ def _open(path: Path, tiff: Any, level: int) -> Pixels:
     chosen = levels[level]
     axes = str(chosen.axes)
     layout = axes.lstrip("".join(set(axes) - set("YXS")))
-    if layout not in ("YX", "YXS", "SYX") or 0 in chosen.shape:
+    if 0 in chosen.shape:
+        raise ImageError(
+            f"{path} says that it is {' × '.join(map(str, chosen.shape))} px, so it holds no "
+            "image: the file is damaged; copy it again from the microscope."
+        )
+    if layout not in ("YX", "YXS", "SYX"):
         raise ImageError(
             f"{path} has axes {axes} of {tuple(chosen.shape)}, which is no image with rows and "
             "columns: the file is damaged or not an image."

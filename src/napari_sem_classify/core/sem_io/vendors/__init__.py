@@ -5,18 +5,30 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from ..source import Source
-from . import fei, tescan, zeiss
+from . import fei, hitachi, imagej_ome, jeol, orion_fibics, phenom, sec, tescan, zeiss
 from .values import VendorMetadata
 
 Reader = Callable[[Source], VendorMetadata | None]
 
-READERS: tuple[Reader, ...] = (fei.read, zeiss.read, tescan.read)
+# Makers before programs: ImageJ keeps a maker's tags only where it did not touch the pixels.
+READERS: tuple[Reader, ...] = (
+    fei.read,
+    phenom.read,
+    zeiss.read,
+    orion_fibics.read,
+    tescan.read,
+    jeol.read,
+    hitachi.read,
+    sec.read,
+    imagej_ome.read,
+)
 
 
 def read_vendor(source: Source) -> VendorMetadata | None:
-    """The first vendor's metadata that the file carries, None where no vendor is recognised.
+    """What the file's maker wrote; None where no maker is recognised.
 
-    Never raises: metadata that cannot be understood is the same as none.
+    The first reader that finds a pixel size wins, else the first that finds anything. Never raises:
+    metadata that cannot be understood is the same as none.
     """
     best: VendorMetadata | None = None
     for read in READERS:

@@ -1,8 +1,9 @@
-"""FEI and Thermo Fisher: TIFF tags 34682 and 34680, INI text; tag 34683, XML, beside it.
+"""FEI and Thermo Fisher: TIFF tags 34682 and 34680, INI text; tag 34683, XML.
 
 Format facts: tifffile's ``fei_metadata`` (tags FEI_SFEG 34680 and FEI_HELIOS 34682); lengths in
 metres, voltages in volts. The bar's height is the file's height − ``Image.ResolutionY``:
 ``PrivateFei.DatabarHeight`` is 0 in some files with a bar (Scios 2, software 20).
+The XML is the same record under other names: ``BinaryResult/PixelSize`` carries its unit.
 """
 
 from __future__ import annotations
@@ -21,8 +22,10 @@ from .values import (
     scaled,
     text,
 )
+from .xml_text import find, flat, parse, text_at
 
 TAGS = (34682, 34680)
+XML_TAG = 34683
 
 
 def read(source: Source) -> VendorMetadata | None:
@@ -31,7 +34,7 @@ def read(source: Source) -> VendorMetadata | None:
         value = source.tags.get(code)
         if isinstance(value, Mapping) and any(isinstance(v, Mapping) for v in value.values()):
             return _from_sections(source, value)
-    return None
+    return _from_xml(source)
 
 
 def _from_sections(source: Source, ini: Mapping[str, Any]) -> VendorMetadata:
@@ -46,7 +49,7 @@ def _from_sections(source: Source, ini: Mapping[str, Any]) -> VendorMetadata:
         x_nm, y_nm = _ratio(scan.get("HorFieldsize"), image.get("ResolutionX")), None
     size, note = pixel_size(x_nm, y_nm)
     bar = bar_height(rows, image.get("ResolutionY"))
-    if bar is None:
+    if bar is None and number(image.get("ResolutionY")) is None:
         bar = checked_bar(rows, private.get("DatabarHeight"))
     user = _section(ini, "User")
     return VendorMetadata(
@@ -63,6 +66,30 @@ def _from_sections(source: Source, ini: Mapping[str, Any]) -> VendorMetadata:
         field_width_um=scaled(scan.get("HorFieldsize"), 1e6),
         note=note,
         raw=ini,
+    )
+
+
+def _from_xml(source: Source) -> VendorMetadata | None:
+    root = parse(source.text_of(XML_TAG))
+    if root is None or find(root, "BinaryResult") is None:
+        return None
+    steps = [find(root, "PixelSize", axis) for axis in "XY"]
+    x_nm, y_nm = (
+        length_nm(one.text, one.get("unit", "m")) if one is not None else None for one in steps
+    )
+    size, note = pixel_size(x_nm, y_nm)
+    return VendorMetadata(
+        vendor="FEI",
+        pixel_size_nm=size,
+        bar_rows=bar_height(source.shape[0], text_at(root, "ScanSize", "Height")),
+        instrument=text(text_at(root, "InstrumentClass")),
+        accelerating_voltage_kV=scaled(text_at(root, "AccelerationVoltage"), 1e-3),
+        working_distance_mm=scaled(text_at(root, "WorkingDistance"), 1e3),
+        detector=text(text_at(root, "DetectorName")),
+        date=text(text_at(root, "AcquisitionDatetime")),
+        field_width_um=scaled(text_at(root, "ScanFieldOfView", "X"), 1e6),
+        note=note,
+        raw=flat(root),
     )
 
 

@@ -16,8 +16,13 @@ LARGEST_BAR_SHARE = 0.4
 
 LENGTH_NM = {
     "m": 1e9,
+    "meter": 1e9,
+    "metre": 1e9,
     "cm": 1e7,
     "mm": 1e6,
+    "millimeter": 1e6,
+    "millimetre": 1e6,
+    "millimeters": 1e6,
     "um": 1e3,
     "µm": 1e3,
     "μm": 1e3,
@@ -32,6 +37,8 @@ LENGTH_NM = {
     "å": 0.1,
     "angstrom": 0.1,
     "pm": 1e-3,
+    "picometer": 1e-3,
+    "picometre": 1e-3,
 }
 
 _NUMBER = re.compile(r"[-+]?(?:\d+\.?\d*|\.\d+)(?:[eE][-+]?\d+)?")

@@ -1,0 +1,39 @@
+"""Hitachi: a ``.txt`` beside the image with a section ``[SemImageFile]``, in 8 bit or UTF-16.
+
+Format facts: ``PixelSize=`` in nm; ``AcceleratingVoltage=15000 Volt``; ``WorkingDistance=8100 um``.
+The bar's height is not recorded.
+"""
+
+from __future__ import annotations
+
+from ..source import Source
+from .values import VendorMetadata, length_text_nm, number, pixel_size, scaled, text
+
+SIDECARS = ("{stem}.txt", "{name}.txt")
+SECTION = "[SemImageFile]"
+
+
+def read(source: Source) -> VendorMetadata | None:
+    """What a Hitachi microscope wrote, None where there is nothing of it."""
+    sidecar = source.sidecar(*SIDECARS)
+    if sidecar is None or SECTION.lower() not in sidecar[:2000].lower():
+        return None
+    values: dict[str, str] = {}
+    for line in sidecar.splitlines():
+        name, equals, value = line.partition("=")
+        if equals:
+            values.setdefault(name.strip().strip("\ufeff"), value.strip()[:500])
+    size, note = pixel_size(number(values.get("PixelSize")))
+    return VendorMetadata(
+        vendor="Hitachi",
+        pixel_size_nm=size,
+        instrument=text(values.get("InstructName") or values.get("InstrumentName")),
+        accelerating_voltage_kV=scaled(values.get("AcceleratingVoltage"), 1e-3),
+        working_distance_mm=scaled(length_text_nm(values.get("WorkingDistance")), 1e-6),
+        detector=text(values.get("SignalName") or values.get("Signal")),
+        magnification=text(values.get("Magnification")),
+        date=text(f"{values.get('Date', '')} {values.get('Time', '')}"),
+        field_width_um=scaled(size, source.shape[1] * 1e-3) if size else None,
+        note=note,
+        raw=values,
+    )

@@ -1,0 +1,72 @@
+"""ImageJ and OME: pixel sizes that a program wrote on purpose, unlike a plain XResolution.
+
+Format facts: ImageJ keeps pixels a unit in XResolution and the unit in its description
+(``unit=nm``; https://imagej.net/ij, TiffEncoder); OME-XML has ``PhysicalSizeX`` with
+``PhysicalSizeXUnit``, µm where that is left out (OME schema 2016-06).
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from ..source import Source
+from .values import VendorMetadata, length_nm, number, pixel_size, scaled, text
+from .xml_text import find, flat, parse
+
+X_RESOLUTION, Y_RESOLUTION = 282, 283
+
+
+def read(source: Source) -> VendorMetadata | None:
+    """What ImageJ or an OME writer noted, None where there is nothing of it."""
+    return _ome(source) or _imagej(source)
+
+
+def _ome(source: Source) -> VendorMetadata | None:
+    root = parse(source.ome_xml)
+    pixels = find(root, "Pixels") if root is not None else None
+    if root is None or pixels is None:
+        return None
+    sizes = [
+        length_nm(pixels.get(f"PhysicalSize{axis}"), pixels.get(f"PhysicalSize{axis}Unit", "µm"))
+        for axis in "XY"
+    ]
+    size, note = pixel_size(*sizes)
+    if size is None and not note:
+        return None
+    microscope = find(root, "Microscope")
+    return VendorMetadata(
+        vendor="OME",
+        pixel_size_nm=size,
+        instrument=text(microscope.get("Model")) if microscope is not None else None,
+        field_width_um=scaled(size, source.shape[1] * 1e-3) if size else None,
+        note=note,
+        raw=flat(root),
+    )
+
+
+def _imagej(source: Source) -> VendorMetadata | None:
+    if source.imagej is None:
+        return None
+    unit = source.imagej.get("unit")
+    # ImageJ writes µm as an escape.
+    unit = str(unit).replace("\\u00B5", "µ") if unit is not None else ""
+    per_unit = [_ratio(source.tags.get(code)) for code in (X_RESOLUTION, Y_RESOLUTION)]
+    x_nm, y_nm = (length_nm(1.0 / n, unit) if n else None for n in per_unit)
+    size, note = pixel_size(x_nm, y_nm)
+    if size is None and not note:
+        return None
+    return VendorMetadata(
+        vendor="ImageJ",
+        pixel_size_nm=size,
+        field_width_um=scaled(size, source.shape[1] * 1e-3) if size else None,
+        note=note,
+        raw={str(key): value for key, value in source.imagej.items()},
+    )
+
+
+def _ratio(value: Any) -> float | None:
+    if isinstance(value, tuple) and len(value) == 2:
+        above, below = number(value[0]), number(value[1])
+        return above / below if above and below and above > 0 and below > 0 else None
+    found = number(value)
+    return found if found and found > 0 else None

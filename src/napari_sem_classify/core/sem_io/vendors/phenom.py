@@ -1,0 +1,56 @@
+"""Phenom: XML with the root ``FeiImage`` in TIFF tag 34683.
+
+Format facts: ``pixelWidth`` and ``pixelHeight`` carry their unit as an attribute (nm or um);
+``databarHeight`` is the bar's height in rows; ``acquisition/scan`` holds voltage and detector.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from ..source import Source
+from .values import VendorMetadata, checked_bar, length_nm, number, pixel_size, scaled, text
+from .xml_text import find, flat, local_name, parse, text_at
+
+if TYPE_CHECKING:
+    from xml.etree.ElementTree import Element
+
+TAG = 34683
+
+
+def read(source: Source) -> VendorMetadata | None:
+    """What a Phenom wrote, None where there is nothing of it."""
+    root = parse(source.text_of(TAG))
+    if root is None or (local_name(root) != "FeiImage" and find(root, "pixelWidth") is None):
+        return None
+    size, note = pixel_size(_length(root, "pixelWidth"), _length(root, "pixelHeight"))
+    distance = _length(root, "workingDistance")
+    return VendorMetadata(
+        vendor="Phenom",
+        pixel_size_nm=size,
+        bar_rows=checked_bar(source.shape[0], text_at(root, "databarHeight")),
+        instrument=text(text_at(root, "instrument", "type")),
+        accelerating_voltage_kV=_voltage(root),
+        working_distance_mm=scaled(distance, 1e-6),
+        detector=text(text_at(root, "scan", "detector")),
+        magnification=text(text_at(root, "magnification")),
+        date=text(text_at(root, "time") or text_at(root, "date")),
+        field_width_um=scaled(size, source.shape[1] * 1e-3) if size else None,
+        note=note,
+        raw=flat(root),
+    )
+
+
+def _length(root: Element, name: str) -> float | None:
+    element = find(root, name)
+    return None if element is None else length_nm(element.text, element.get("unit"))
+
+
+def _voltage(root: Element) -> float | None:
+    element = find(root, "highVoltage")
+    if element is None:
+        return None
+    factor = 1.0 if (element.get("unit") or "").lower() == "kv" else 1e-3
+    volts = number(element.text)
+    # Phenom counts the cathode's potential, which is negative.
+    return None if volts is None else scaled(abs(volts), factor)

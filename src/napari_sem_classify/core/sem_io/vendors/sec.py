@@ -1,0 +1,40 @@
+"""SEC (SNE series): a text named after the whole image file, ``image.jpg.txt``.
+
+Format facts, from SNE-4500M Plus files: ``[Image Info]`` with ``Name : value`` lines, among them
+the misspelt ``Acceleated Voltage``. It holds a magnification and no length that fits the pixels, so
+there is no calibration.
+"""
+
+from __future__ import annotations
+
+import re
+
+from ..source import Source
+from .values import VendorMetadata, length_text_nm, number, scaled, text
+
+SIDECARS = ("{name}.txt",)
+SECTION = "[Image Info]"
+_LINE = re.compile(r"^([^:\r\n\[]{1,60}?)\s*:[ \t]*([^\r\n]{0,500})", re.MULTILINE)
+
+
+def read(source: Source) -> VendorMetadata | None:
+    """What an SEC microscope wrote, None where there is nothing of it."""
+    sidecar = source.sidecar(*SIDECARS)
+    if sidecar is None or SECTION not in sidecar[:200]:
+        return None
+    values: dict[str, str] = {}
+    for name, value in _LINE.findall(sidecar):
+        values.setdefault(name.strip(), value.strip())
+    return VendorMetadata(
+        vendor="SEC",
+        instrument=text(values.get("Model")),
+        accelerating_voltage_kV=number(
+            values.get("Acceleated Voltage") or values.get("Accelerated Voltage")
+        ),
+        working_distance_mm=scaled(length_text_nm(values.get("Working Distance")), 1e-6),
+        detector=text(values.get("Detector Mode")),
+        magnification=text(values.get("Magnification")),
+        date=text(values.get("Date")),
+        note="the file records a magnification and no pixel size",
+        raw=values,
+    )

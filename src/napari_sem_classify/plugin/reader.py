@@ -1,0 +1,117 @@
+"""SEM files opened by dropping them on the viewer: calibrated in nm, the info bar visible."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from ..core.errors import ImageError
+from ..core.sem_io import image_levels, list_images, open_image, open_series
+from ..core.sem_io.listing import is_image_name
+from .layer_image import layer_metadata
+
+if TYPE_CHECKING:
+    from ..core.image import SemImage
+
+    LayerData = tuple[Any, dict[str, Any], str]
+    Reader = Callable[[str | Sequence[str]], list[LayerData]]
+
+# Larger pieces than most files store keep the viewer's own bookkeeping small.
+DISPLAY_BLOCK_PX = 2048
+
+
+def get_reader(path: str | Sequence[str]) -> Reader | None:
+    """Say whether a file, a folder or a list of files can be read; the reader, or None."""
+    paths = [Path(path)] if isinstance(path, str) else [Path(one) for one in path]
+    if not paths:
+        return None
+    if all(is_image_name(one) or _is_image_folder(one) for one in paths):
+        return read_images
+    return None
+
+
+def read_images(path: str | Sequence[str]) -> list[LayerData]:
+    """Read files into image layers: one each, a folder of equal images as one stack.
+
+    Calibrated images get a scale in nanometres with units; others have neither. What is known goes
+    into ``metadata["sem_classify"]`` under plain names.
+
+    Raises
+    ------
+    ImageError
+        When a file cannot be opened.
+    """
+    paths = [Path(path)] if isinstance(path, str) else [Path(one) for one in path]
+    if len(paths) > 1:
+        return [image_layer(open_series(paths))]
+    (only,) = paths
+    if is_image_name(only):
+        return [_file_layer(only)]
+    try:
+        return [image_layer(open_series(only))]
+    except ImageError:
+        # Images of several sizes or scales: each stands for itself.
+        return [_file_layer(one) for one in list_images([only])]
+
+
+def image_layer(image: SemImage, levels: Sequence[Any] = ()) -> LayerData:
+    """A layer's data, keywords and type from an image, all of it shown, info bar included.
+
+    Parameters
+    ----------
+    image : SemImage
+    levels : sequence of array-like
+        All resolutions of a multiscale image, finest first; the image's own data when left out.
+    """
+    keywords: dict[str, Any] = {"name": image.name, "metadata": layer_metadata(image)}
+    if image.colour == "colour":
+        keywords["rgb"] = True
+    if image.pixel_size_nm is not None:
+        leading = len(image.leading_shape)
+        keywords["scale"] = (1.0,) * leading + (image.pixel_size_nm,) * 2
+        keywords["units"] = ("pixel",) * leading + ("nm", "nm")
+    if len(levels) > 1:
+        keywords["multiscale"] = True
+        return [viewable(one, image) for one in levels], keywords, "image"
+    return viewable(image.data, image), keywords, "image"
+
+
+def viewable(data: Any, image: SemImage) -> Any:
+    """An array that the viewer can slice: numpy as it is, anything lazy through dask."""
+    import numpy as np
+
+    if isinstance(data, np.ndarray):
+        return data
+    import dask.array as da
+
+    if isinstance(data, da.Array):
+        return data
+    trailing = data.shape[-1:] if image.colour == "colour" else ()
+    n_leading = data.ndim - 2 - len(trailing)
+    block = image.chunks or (DISPLAY_BLOCK_PX, DISPLAY_BLOCK_PX)
+    spatial = data.shape[n_leading : n_leading + 2]
+    chunks = (
+        *(1,) * n_leading,
+        *(
+            min(int(length), max(1, DISPLAY_BLOCK_PX // side) * side)
+            for length, side in zip(spatial, block, strict=True)
+        ),
+        *trailing,
+    )
+    return da.from_array(data, chunks=chunks, name=False, asarray=False)
+
+
+def _file_layer(path: Path) -> LayerData:
+    image = open_image(path)
+    coarser = [open_image(path, level).data for level in range(1, len(image_levels(path)))]
+    return image_layer(image, [image.data, *coarser])
+
+
+def _is_image_folder(path: Path) -> bool:
+    if not path.is_dir():
+        return False
+    try:
+        return any(is_image_name(one) for one in path.iterdir())
+    except OSError:
+        return False
