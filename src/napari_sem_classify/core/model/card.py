@@ -127,7 +127,7 @@ class ModelCard:
                 pixel_size_nm=_optional_positive(value["pixel_size_nm"]),
                 backbone_id=str(value["backbone_id"]),
                 backbone_sha256=str(value["backbone_sha256"]),
-                intensity=IntensityRecipe(**value["intensity"]),
+                intensity=_recipe(value["intensity"]),
                 stages=tuple(int(stage) for stage in value["stages"]),
                 kind=_kind(value["kind"]),
                 temperature=float(value["temperature"]),
@@ -135,7 +135,7 @@ class ModelCard:
                 record=dict(value.get("record", {})),
                 format_version=version,
             )
-        except (KeyError, TypeError, ValueError) as error:
+        except (AttributeError, KeyError, TypeError, ValueError, OverflowError) as error:
             raise ModelError(
                 f"{where} has a model card that cannot be read ({error!r}): the file is damaged."
             ) from error
@@ -161,6 +161,13 @@ def default_colours(count: int) -> tuple[str, ...]:
         "#" + "".join(f"{round(255 * channel):02x}" for channel in colour) for colour in extra
     )
     return (OKABE_ITO + more)[:count]
+
+
+def _recipe(value: Any) -> IntensityRecipe:
+    recipe = IntensityRecipe(**{name: float(number) for name, number in value.items()})
+    if not 0 <= recipe.low_percentile < recipe.high_percentile <= 100:
+        raise ValueError(f"{value!r} is no intensity recipe")
+    return recipe
 
 
 def _colour(value: Any) -> str:

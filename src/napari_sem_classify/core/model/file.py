@@ -61,7 +61,7 @@ def save_model(path: Path | str, classifier: TileClassifier) -> Path:
         for name in _HEAD_NAMES
     }
     for name, value in (classifier.trunk or {}).items():
-        tensors[_TRUNK + name] = np.ascontiguousarray(value)
+        tensors[_TRUNK + name] = np.asarray(value, order="C")  # keeps a scalar a scalar
     with atomic_path(path) as temporary:
         save_file(tensors, temporary, metadata={"card": to_json(classifier.card.to_dict())})
     return path
