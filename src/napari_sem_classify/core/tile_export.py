@@ -37,6 +37,7 @@ def write_tiles(
     grid: TileGrid,
     out_dir: Path,
     *,
+    stem: str | None = None,
     format: TileFormat = "tif",
     keep: NDArray[np.bool_] | None = None,
     stretch: bool = False,
@@ -56,6 +57,8 @@ def write_tiles(
     grid : TileGrid
     out_dir : Path
         Made when it is not there.
+    stem : str, optional
+        Start of each file's name; the image's name by default.
     format : {"tif", "png"}
     keep : bool, shape ``grid.tile_shape``, optional
         Tiles to write; all by default.
@@ -83,7 +86,7 @@ def write_tiles(
         raise ValueError(f"keep has shape {chosen.shape}, not {grid.tile_shape}")
     to_8_bit = stretch or (format == "png" and image.dtype not in (np.uint8, np.uint16))
     intensity = measure_range(image, IntensityRecipe(), plane) if to_8_bit else None
-    stem = image.name + plane_suffix(plane)
+    stem = (stem or image.name) + plane_suffix(plane)
     table = io.StringIO()
     writer = csv.writer(table, lineterminator="\n")
     writer.writerow(COLUMNS)

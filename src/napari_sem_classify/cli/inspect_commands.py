@@ -1,0 +1,182 @@
+"""``info`` and ``tile``: what an image is, and its tiles as files."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any, Literal
+
+import typer
+
+from .options import DEFAULT_TILE_PX, Images, Json, Out, Stride, TilePx, TileUm, check_tile
+from .shell import complain, interruptible, progress_bar, report, table
+
+if TYPE_CHECKING:
+    from ..core.image import SemImage
+    from ..core.tiles import TileGrid
+
+
+def add_to(app: typer.Typer) -> None:
+    """Add the commands to the program."""
+    app.command("info")(info)
+    app.command("tile")(tile)
+
+
+def info(
+    image: Annotated[Path, typer.Argument(metavar="IMAGE", help="Image file.")],
+    as_json: Json = False,
+) -> None:
+    """Show an image's size, type, microscope, pixel size and specimen area."""
+    from ..core.sem_io import open_image
+
+    opened = open_image(image)
+    facts = describe(opened)
+    rows, cols = opened.shape
+    size = opened.pixel_size_nm
+    bar = opened.specimen
+    lines = [
+        ("Image", opened.name),
+        ("Size", f"{rows} × {cols} px" + _physical(opened)),
+        ("Planes", str(facts["planes"])),
+        ("Type", f"{facts['dtype']}, {opened.colour}"),
+        ("Microscope", opened.vendor or "unknown"),
+        ("Pixel size", f"{size:.5g} nm ({opened.pixel_size_source})" if size else "not calibrated"),
+        (
+            "Specimen",
+            f"rows {bar.area.top} to {bar.area.bottom}, "
+            f"columns {bar.area.left} to {bar.area.right} ({bar.reason})",
+        ),
+    ]
+    report(facts, table(lines), as_json)
+
+
+def tile(
+    images: Images,
+    out: Out,
+    tile: TilePx = None,
+    tile_um: TileUm = None,
+    stride: Stride = None,
+    format: Annotated[
+        Literal["tif", "png"], typer.Option("--format", help="File format of the tiles.")
+    ] = "tif",
+    stretch: Annotated[
+        bool, typer.Option("--stretch", help="Write 8 bit, stretched over each image's range.")
+    ] = False,
+    as_json: Json = False,
+) -> None:
+    """Write the tiles of images as files, with a CSV that tells where each comes from.
+
+    Tiles without any data (the empty border of a mosaic) are left out. Without --tile or
+    --tile-um tiles are 64 px.
+    """
+    from ..core.files import ensure_folder
+    from ..core.sem_io import list_images, open_image
+    from ..core.tile_export import write_tiles
+    from ..core.tile_rules import check_tiles
+
+    check_tile(tile, tile_um, stride)
+    paths = list_images(images)
+    ensure_folder(out)
+    stems = unique_stems(paths)
+    results: list[dict[str, Any]] = []
+    failures: list[dict[str, str]] = []
+    with interruptible() as cancel, progress_bar() as progress:
+        from ..core.errors import SemClassifyError
+
+        for path in paths:
+            try:
+                image = open_image(path)
+                grid = _grid(image, tile, tile_um, stride)
+                written = []
+                for plane in image.planes():
+                    checks = check_tiles(image, grid, plane=plane, progress=progress, cancel=cancel)
+                    written.append(
+                        write_tiles(
+                            image,
+                            grid,
+                            out,
+                            stem=stems[path],
+                            format=format,
+                            keep=~checks.no_data,
+                            stretch=stretch,
+                            plane=plane,
+                            progress=progress,
+                            cancel=cancel,
+                        )
+                    )
+            except SemClassifyError as error:
+                failures.append({"image": str(path), "problem": str(error)})
+                continue
+            count = sum(each.count for each in written)
+            results.append(
+                {
+                    "image": str(path),
+                    "tiles": count,
+                    "left_out": grid.n_tiles * len(written) - count,
+                    "tile_px": grid.tile,
+                    "stride_px": grid.stride,
+                    "tables": [str(each.table) for each in written],
+                }
+            )
+    text = "\n".join(
+        f"{each['image']}: {each['tiles']} tiles of {each['tile_px']} px written to {out}"
+        for each in results
+    )
+    report({"images": results, "failures": failures, "out": str(out)}, text, as_json)
+    fail_if_any(failures)
+
+
+def describe(image: SemImage) -> dict[str, Any]:
+    """What is known of an image, as plain JSON values."""
+    planes = 1
+    for length in image.leading_shape:
+        planes *= length
+    return {
+        "name": image.name,
+        "path": None if image.path is None else str(image.path),
+        "shape": list(image.shape),
+        "planes": planes,
+        "dtype": str(image.dtype),
+        "colour": image.colour,
+        "vendor": image.vendor,
+        "pixel_size_nm": image.pixel_size_nm,
+        "pixel_size_source": image.pixel_size_source,
+        "specimen": image.area.as_list(),
+        "specimen_source": image.specimen.source,
+        "specimen_reason": image.specimen.reason,
+        "metadata": dict(image.metadata),
+    }
+
+
+def unique_stems(paths: list[Path]) -> dict[Path, str]:
+    """A name for each image's outputs: its stem, numbered where several share it."""
+    seen: dict[str, int] = {}
+    stems = {}
+    for path in paths:
+        stem = path.stem
+        seen[stem] = seen.get(stem, 0) + 1
+        stems[path] = stem if seen[stem] == 1 else f"{stem}-{seen[stem]}"
+    return stems
+
+
+def fail_if_any(failures: list[dict[str, str]]) -> None:
+    """Name the images that failed on stderr, a sentence each, and end with status 1."""
+    for failure in failures:
+        complain(failure["problem"])
+    if failures:
+        raise typer.Exit(1)
+
+
+def _grid(image: SemImage, tile: int | None, tile_um: float | None, stride: int | None) -> TileGrid:
+    from ..core.tiles import TileGrid
+
+    if tile_um is not None:
+        tile = TileGrid.from_um(image.area, tile_um, image.pixel_size_nm).tile
+    side = DEFAULT_TILE_PX if tile is None else tile
+    return TileGrid(image.area, side, side if stride is None else stride)
+
+
+def _physical(image: SemImage) -> str:
+    if image.pixel_size_nm is None:
+        return ""
+    rows, cols = (n * image.pixel_size_nm / 1000 for n in image.shape)
+    return f" = {rows:.4g} × {cols:.4g} µm"

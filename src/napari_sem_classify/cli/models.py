@@ -1,0 +1,77 @@
+"""``models list`` and ``models info``: which models there are, and what each was made for."""
+
+from __future__ import annotations
+
+from typing import Annotated, Any
+
+import typer
+
+from .options import Json
+from .shell import length_text, report, table
+
+
+def add_to(app: typer.Typer) -> None:
+    """Add the commands to the program."""
+    group = typer.Typer(no_args_is_help=True, help="The catalogue of models.")
+    group.command("list")(list_models)
+    group.command("info")(show_model)
+    app.add_typer(group, name="models")
+
+
+def list_models(as_json: Json = False) -> None:
+    """List the models: shipped ones first, then those in your own folder."""
+    from ..core.model.catalogue import catalogue, user_models_folder
+
+    entries = catalogue()
+    values: list[dict[str, Any]] = [
+        {
+            "name": entry.name,
+            "title": entry.card.name if entry.card else None,
+            "path": str(entry.path),
+            "source": entry.source,
+            "classes": list(entry.card.class_names) if entry.card else None,
+            "tile_px": entry.card.tile_px if entry.card else None,
+            "pixel_size_nm": entry.card.pixel_size_nm if entry.card else None,
+            "problem": entry.problem or None,
+        }
+        for entry in entries
+    ]
+    rows = [("NAME", "CLASSES", "TILE", "TITLE")]
+    for entry in entries:
+        if entry.card is None:
+            rows.append((entry.name, "-", "-", entry.problem))
+            continue
+        card = entry.card
+        tile = length_text(card.tile_px, card.pixel_size_nm)
+        rows.append((entry.name, ", ".join(card.class_names), tile, card.name))
+    text = table(rows) + f"\nYour own models are looked for in {user_models_folder()}."
+    report(values, text, as_json)
+
+
+def show_model(
+    model: Annotated[str, typer.Argument(metavar="MODEL", help="A name or a model file.")],
+    as_json: Json = False,
+) -> None:
+    """Show a model's card: classes, tile size, scale, scores, where it comes from."""
+    from ..core.model import load_model
+
+    card = load_model(model).card
+    scores = card.scores
+    rows = [
+        ("Model", card.name),
+        ("Kind", f"{card.kind}, on {card.backbone_id}"),
+        ("Tile", length_text(card.tile_px, card.pixel_size_nm)),
+        ("Pixel size", f"{card.pixel_size_nm:.5g} nm" if card.pixel_size_nm else "not calibrated"),
+        ("Network input", f"{card.network_px} px"),
+        *(("Class", f"{info.name}  {info.colour}") for info in card.classes),
+        *(
+            (name.replace("_", " ").capitalize(), f"{value:.3f}")
+            for name, value in scores.items()
+            if isinstance(value, float)
+        ),
+    ]
+    if "method" in scores:
+        rows.append(("Scored by", str(scores["method"])))
+    if "date" in card.record:
+        rows.append(("Made", str(card.record["date"])))
+    report(card.to_dict(), table(rows), as_json)

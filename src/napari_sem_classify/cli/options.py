@@ -1,0 +1,45 @@
+"""Options that several commands share, each worded once."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+DEFAULT_TILE_PX = 64
+
+Json = Annotated[bool, typer.Option("--json", help="Report as JSON.")]
+Images = Annotated[
+    list[str], typer.Argument(metavar="IMAGE...", help="Image files, folders of them, or patterns.")
+]
+TilePx = Annotated[
+    int | None, typer.Option("--tile", metavar="PX", help="Side of a tile in pixels.")
+]
+TileUm = Annotated[
+    float | None,
+    typer.Option("--tile-um", metavar="UM", help="Side of a tile in µm, for calibrated images."),
+]
+Stride = Annotated[
+    int | None,
+    typer.Option(
+        "--stride", metavar="PX", help="Distance between neighbouring tiles; below --tile: overlap."
+    ),
+]
+Device = Annotated[
+    str, typer.Option("--device", metavar="D", help="auto, cpu, cuda, cuda:1 or mps.")
+]
+Backend = Annotated[str, typer.Option("--backend", help="auto, torch or openvino.")]
+Out = Annotated[Path, typer.Option("--out", metavar="DIR", help="Folder to write into.")]
+
+
+def check_tile(tile: int | None, tile_um: float | None, stride: int | None) -> None:
+    """Refuse tile options that contradict each other or can fit no image, as wrong usage."""
+    if tile is not None and tile_um is not None:
+        raise typer.BadParameter("give the tile in pixels or in µm, not both", param_hint="--tile")
+    if tile is not None and tile < 1:
+        raise typer.BadParameter(f"{tile} px is no tile size", param_hint="--tile")
+    if tile_um is not None and not 0 < tile_um < 1e9:
+        raise typer.BadParameter(f"{tile_um:g} µm is no tile size", param_hint="--tile-um")
+    if stride is not None and stride < 1:
+        raise typer.BadParameter(f"{stride} px is no stride", param_hint="--stride")

@@ -1,0 +1,147 @@
+"""What all commands share: sentences instead of tracebacks, progress, Ctrl+C, and output."""
+
+from __future__ import annotations
+
+import signal
+import sys
+import threading
+import traceback
+from collections.abc import Iterator
+from contextlib import contextmanager
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import typer
+from typer.core import TyperGroup
+
+from ..core.errors import Cancelled, SemClassifyError
+from ..core.progress import CancelToken, Progress, ProgressCallback
+
+FAILED = 1
+STOPPED = 130
+STOPPED_TEXT = "Stopped; nothing was changed."
+
+
+class SentenceGroup(TyperGroup):
+    """A group of commands whose failures end in one sentence on stderr and an exit status."""
+
+    def invoke(self, ctx: typer.Context) -> Any:
+        """Run the command; turn what went wrong into a sentence and a status."""
+        try:
+            return super().invoke(ctx)
+        except SemClassifyError as error:
+            complain(str(error))
+            status = FAILED
+        except (Cancelled, KeyboardInterrupt):
+            complain(STOPPED_TEXT)
+            status = STOPPED
+        except MemoryError:
+            complain(
+                "There is not enough memory for this: close other programs or use smaller tiles."
+            )
+            status = FAILED
+        except Exception as error:
+            # A fault of this program; typer's own exceptions say how to end and pass.
+            if _is_typers(error):
+                raise
+            complain(_unexpected(error))
+            status = FAILED
+        raise typer.Exit(status)
+
+
+def complain(sentence: str) -> None:
+    """Print a sentence on stderr."""
+    typer.echo(sentence, err=True)
+
+
+def report(value: dict[str, Any] | list[Any], text: str, as_json: bool) -> None:
+    """Print a result on stdout: as JSON, or as text for a person."""
+    from ..core.files import to_json
+
+    typer.echo(to_json(value) if as_json else text)
+
+
+def table(rows: list[tuple[str, ...]], indent: str = "") -> str:
+    """Columns of text, aligned; two spaces between them."""
+    widths = [max(len(row[column]) for row in rows) for column in range(len(rows[0]))]
+    return "\n".join(
+        indent
+        + "  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip()
+        for row in rows
+    )
+
+
+def length_text(px: float, pixel_size_nm: float | None) -> str:
+    """A length in px, and in µm where the image is calibrated."""
+    if pixel_size_nm is None:
+        return f"{px:g} px (not calibrated)"
+    return f"{px:g} px = {px * pixel_size_nm / 1000:.3g} µm"
+
+
+@contextmanager
+def interruptible() -> Iterator[CancelToken]:
+    """Give a token that Ctrl+C sets; a second Ctrl+C stops at once."""
+    token = CancelToken()
+    if threading.current_thread() is not threading.main_thread():
+        yield token
+        return
+
+    def stop(_number: int, _frame: Any) -> None:
+        if token.cancelled:
+            raise KeyboardInterrupt
+        token.cancel()
+        complain("Stopping after this step (Ctrl+C again to stop at once) ...")
+
+    before = signal.signal(signal.SIGINT, stop)
+    try:
+        yield token
+    finally:
+        signal.signal(signal.SIGINT, before)
+
+
+@contextmanager
+def progress_bar() -> Iterator[ProgressCallback | None]:
+    """Give a callback that draws a bar on stderr; None where stderr is no terminal."""
+    if not sys.stderr.isatty():
+        yield None
+        return
+    from rich.console import Console
+    from rich.progress import BarColumn, MofNCompleteColumn, TaskID, TextColumn, TimeRemainingColumn
+    from rich.progress import Progress as Bars
+
+    columns = (
+        TextColumn("{task.description}"),
+        BarColumn(),
+        MofNCompleteColumn(),
+        TimeRemainingColumn(),
+    )
+    tasks: dict[str, TaskID] = {}
+    with Bars(*columns, console=Console(stderr=True), transient=True) as bars:
+
+        def show(progress: Progress) -> None:
+            if progress.stage not in tasks:
+                tasks[progress.stage] = bars.add_task(progress.stage, total=progress.total)
+            bars.update(tasks[progress.stage], completed=progress.done, total=progress.total)
+
+        yield show
+
+
+def _is_typers(error: BaseException) -> bool:
+    home = type(error).__module__.split(".")[0]
+    return home in {"typer", "click"}
+
+
+def _unexpected(error: BaseException) -> str:
+    from platformdirs import user_log_path
+
+    kind = type(error).__name__
+    path = Path(user_log_path("napari-sem-classify", appauthor=False)) / "cli.log"
+    now = datetime.now(UTC).isoformat(timespec="seconds")
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        with path.open("a", encoding="utf-8") as file:
+            file.write(f"{now} {' '.join(sys.argv)}\n{traceback.format_exc()}\n")
+    except OSError:
+        return f"Something unexpected went wrong ({kind}: {error}): please report it."
+    return f"Something unexpected went wrong ({kind}): details are in {path}, please report them."

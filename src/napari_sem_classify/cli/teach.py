@@ -1,0 +1,133 @@
+"""``teach``: a model from annotated images."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from .options import Backend, Device, Json
+from .shell import interruptible, progress_bar, report, table
+
+if TYPE_CHECKING:
+    from ..core.model.card import ModelCard
+
+
+def add_to(app: typer.Typer) -> None:
+    """Add the command to the program."""
+    app.command("teach")(teach)
+
+
+def teach(
+    images: Annotated[
+        list[Path], typer.Option("--image", metavar="I", help="An annotated image; repeatable.")
+    ],
+    labels: Annotated[
+        list[Path],
+        typer.Option("--labels", metavar="L", help="Its labels, a PNG or TIFF; one per --image."),
+    ],
+    classes: Annotated[
+        str,
+        typer.Option("--classes", help='Label values and names: "0=matrix,1=oxide,2=crack>=2%".'),
+    ],
+    tile: Annotated[int, typer.Option("--tile", metavar="PX", help="Side of a tile in pixels.")],
+    out: Annotated[Path, typer.Option("--out", metavar="M", help="Model file to write.")],
+    stride: Annotated[
+        int | None,
+        typer.Option("--stride", metavar="PX", help="Distance between neighbouring tiles."),
+    ] = None,
+    groups: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--specimen", metavar="NAME", help="The specimen of each --image, for an honest score."
+        ),
+    ] = None,
+    min_share: Annotated[
+        float, typer.Option("--min-share", help="Share of a tile that its class has to cover.")
+    ] = 0.6,
+    name: Annotated[
+        str | None, typer.Option("--name", help="The model's name; its file's name by default.")
+    ] = None,
+    device: Device = "auto",
+    backend: Backend = "auto",
+    as_json: Json = False,
+) -> None:
+    """Teach a model from annotated images; label values that are not listed are unlabelled.
+
+    A class with ">=2%" takes every tile that contains at least so much of it: the rule for cracks
+    and other thin things, which never fill a tile.
+    """
+    if len(images) != len(labels):
+        raise typer.BadParameter(
+            f"{len(images)} images and {len(labels)} labels do not pair up", param_hint="--labels"
+        )
+    if groups and len(groups) != len(images):
+        raise typer.BadParameter(
+            f"{len(images)} images and {len(groups)} specimens", param_hint="--specimen"
+        )
+    if not 0 < min_share <= 1:
+        raise typer.BadParameter("give a share above 0 up to 1", param_hint="--min-share")
+    from ..core.class_spec import parse_classes, parse_contains
+    from ..core.engine import make_engine
+    from ..core.files import ensure_folder
+    from ..core.label_file import read_labels
+    from ..core.model.file import save_model
+    from ..core.sem_io import open_image
+    from ..core.teach import NETWORK_PX, STAGES, teach_from_masks
+
+    pairs_of_classes, contains = parse_classes(classes), parse_contains(classes)
+    ensure_folder(out.parent)
+    pairs = [
+        (open_image(image), read_labels(label)) for image, label in zip(images, labels, strict=True)
+    ]
+    with interruptible() as cancel, progress_bar() as progress:
+        classifier = teach_from_masks(
+            pairs,
+            pairs_of_classes,
+            tile,
+            stride=stride,
+            min_share=min_share,
+            contains=contains,
+            engine=make_engine(
+                network_px=NETWORK_PX, stages=STAGES, device=device, backend=backend
+            ),
+            groups=groups or None,
+            name=name or out.stem,
+            progress=progress,
+            cancel=cancel,
+        )
+    path = save_model(out, classifier)
+    card = classifier.card
+    counts = tiles_per_class(card)
+    value: dict[str, Any] = {
+        "model": str(path),
+        "name": card.name,
+        "tiles": counts,
+        "scores": dict(card.scores),
+        "seconds": card.record.get("seconds"),
+    }
+    report(value, _text(card, counts, path), as_json)
+
+
+def tiles_per_class(card: ModelCard) -> dict[str, int]:
+    """Tiles of each class that the model learned from, over all its images."""
+    images = card.record.get("images", ())
+    return {
+        name: sum(int(image["tiles"].get(name, 0)) for image in images) for name in card.class_names
+    }
+
+
+def _text(card: ModelCard, counts: dict[str, int], path: Path) -> str:
+    rows = [("Class", "Tiles")] + [(name, str(count)) for name, count in counts.items()]
+    scores = card.scores
+    if "macro_f1" in scores:
+        low, high = scores.get("intervals_95", {}).get("macro_f1", (None, None))
+        between = "" if low is None else f" ({low:.3f} to {high:.3f})"
+        verdict = (
+            f"Score, {scores['method']}: macro-F1 {scores['macro_f1']:.3f}{between}, "
+            f"accuracy {scores['accuracy']:.3f}"
+        )
+    else:
+        verdict = f"No score: {scores.get('reason', 'not measured')}"
+    return f"{table(rows)}\n{verdict}\nWritten: {path}"
