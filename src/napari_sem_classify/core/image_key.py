@@ -13,7 +13,6 @@ from .tiles import Area
 
 SAMPLE_SIDE = 8
 SAMPLE_PX = 64
-MAX_FILES = 200_000
 
 
 def image_key(image: SemImage, plane: tuple[int, ...] = ()) -> str | None:
@@ -47,31 +46,30 @@ def image_key(image: SemImage, plane: tuple[int, ...] = ()) -> str | None:
         return digest.hexdigest()
     if image.path is None:
         return None
-    if image.path.is_file():
-        state = image.path.stat()
-        digest.update(f"{state.st_size} {state.st_mtime_ns}".encode())
-    elif image.path.is_dir():
-        states = _folder_states(image.path)
-        if states is None:
-            return None
-        digest.update(states.encode())
-    else:
-        return None
+    digest.update(file_state(image.path).encode())
     for window in _sample_windows(image):
         digest.update(np.ascontiguousarray(image.read(window, plane)).data)
     return digest.hexdigest()
 
 
-def _folder_states(folder: Path) -> str | None:
+def file_state(path: Path) -> str:
+    """Size and time of change of a file, or of every file in a folder.
+
+    Raises
+    ------
+    OSError
+        When it is not there.
+    """
+    state = path.stat()
+    if not path.is_dir():
+        return f"{state.st_size} {state.st_mtime_ns}"
     states: list[str] = []
-    for parent, folders, files in os.walk(folder):
+    for parent, folders, files in os.walk(path):
         folders.sort()
         for name in sorted(files):
-            path = Path(parent, name)
-            state = path.stat()
-            states.append(f"{path.relative_to(folder)} {state.st_size} {state.st_mtime_ns}")
-        if len(states) > MAX_FILES:
-            return None
+            item = Path(parent, name)
+            state = item.stat()
+            states.append(f"{item.relative_to(path)} {state.st_size} {state.st_mtime_ns}")
     return "\n".join(states)
 
 

@@ -1,4 +1,4 @@
-"""A model file comes back as it was written, and is refused in one sentence when it is not right."""
+"""A model file comes back as it was written; one that is not right is refused in one sentence."""
 
 from __future__ import annotations
 
