@@ -136,6 +136,10 @@ def _choose(
 ) -> Engine:
     from napari_sem_classify.core.engine.torch_engine import TorchEngine
 
+    if backend == "openvino":
+        from napari_sem_classify.core.engine.openvino_engine import OpenVinoEngine
+
+        return OpenVinoEngine(network, network_px=network_px, stages=stages, dtype=dtype)
     return TorchEngine(
         network,
         network_px=network_px,

@@ -83,9 +83,7 @@ class PreparingEngine(ABC):
             while done < len(batch):
                 part = batch[done : done + self.batch_size]
                 try:
-                    features[done : done + len(part)] = self.run_network(
-                        self.prepare(part, intensity)
-                    )
+                    features[done : done + len(part)] = self.embed_part(part, intensity)
                     done += len(part)
                 except (torch.OutOfMemoryError, MemoryError, RuntimeError) as error:
                     if not _is_out_of_memory(error):
@@ -98,6 +96,10 @@ class PreparingEngine(ABC):
         raw = to_device(batch, self.torch_device)
         grey = stretch_and_resize(raw, intensity, self.network_px)
         return network_input(grey, DTYPES[self.dtype])
+
+    def embed_part(self, batch: NDArray[Any], intensity: IntensityRange) -> NDArray[np.float32]:
+        """Features of at most `batch_size` tiles."""
+        return self.run_network(self.prepare(batch, intensity))
 
     @abstractmethod
     def run_network(self, prepared: Tensor) -> NDArray[np.float32]:

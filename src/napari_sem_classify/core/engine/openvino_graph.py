@@ -1,0 +1,97 @@
+"""A folded trunk as an OpenVINO model.
+
+The graph is written down layer by layer rather than converted by ``openvino.convert_model``: that
+traces the module through torch.jit, which torch is giving up, takes seconds more, and comes with a
+telemetry client, while the trunk is nothing but convolutions, sums and poolings.
+Imports torch and openvino: import this module inside functions only.
+"""
+
+from __future__ import annotations
+
+from typing import Any, cast
+
+import numpy as np
+import openvino as ov
+import torch
+from openvino import opset13 as ops
+from torch import nn
+
+from napari_sem_classify.core.engine.network import FoldedBlock, GreyTrunk
+
+ELEMENT_TYPES = {
+    torch.float32: ov.Type.f32,
+    torch.bfloat16: ov.Type.bf16,
+    torch.float16: ov.Type.f16,
+}
+
+
+def build_model(trunk: GreyTrunk, tiles: int, network_px: int, dtype: torch.dtype) -> Any:
+    """Write down `GreyTrunk.forward` for a fixed number of tiles.
+
+    Parameters
+    ----------
+    trunk : GreyTrunk
+        In float32 on the CPU.
+    tiles, network_px : int
+        Length of the batch and side of its tiles.
+    dtype : torch.dtype
+        Element type of the input; the one for which the trunk was made.
+
+    Returns
+    -------
+    openvino.Model
+        Takes (tiles, network_px, network_px, channels) and gives (tiles, D) float32.
+    """
+    channels = trunk.stem.in_channels
+    source = ops.parameter([tiles, network_px, network_px, channels], ELEMENT_TYPES[dtype])
+    x = source if dtype == torch.float32 else ops.convert(source, "f32")
+    x = ops.transpose(x, np.array([0, 3, 1, 2]))
+    x = ops.relu(_convolution(x, trunk.stem))
+    pool = trunk.pool
+    x = ops.max_pool(
+        x,
+        strides=[pool.stride] * 2,
+        dilations=[1, 1],
+        pads_begin=[pool.padding] * 2,
+        pads_end=[pool.padding] * 2,
+        kernel_shape=[pool.kernel_size] * 2,
+    ).output(0)
+    pooled: dict[int, Any] = {}
+    for stage, blocks in enumerate(trunk.blocks, start=1):
+        for block in cast(nn.Sequential, blocks):
+            x = _block(x, cast(FoldedBlock, block))
+        if stage in trunk.stages:
+            pooled[stage] = ops.reduce_mean(x, np.array([2, 3]), keep_dims=False)
+    features = ops.concat([pooled[stage] for stage in trunk.stages], axis=1)
+    return ov.Model([ops.result(features)], [source], "trunk")
+
+
+def _block(x: Any, block: FoldedBlock) -> Any:
+    y = ops.relu(_convolution(x, block.conv1))
+    y = ops.relu(_convolution(y, block.conv2))
+    y = _convolution(y, block.conv3)
+    if block.take > 1:
+        axes = np.array([2, 3])
+        step = np.array([block.take] * 2)
+        end = np.array([np.iinfo(np.int64).max] * 2)
+        x = ops.slice(x, np.array([0, 0]), end, step, axes)
+    if isinstance(block.shortcut, nn.Conv2d):
+        x = _convolution(x, block.shortcut)
+    return ops.relu(ops.add(y, x))
+
+
+def _convolution(x: Any, layer: nn.Conv2d) -> Any:
+    if layer.groups != 1:
+        raise ValueError("grouped convolutions are not written down for OpenVINO")
+    padding = [int(number) for number in layer.padding]
+    y = ops.convolution(
+        x,
+        ops.constant(layer.weight.detach().contiguous().numpy()),
+        strides=list(layer.stride),
+        pads_begin=padding,
+        pads_end=padding,
+        dilations=list(layer.dilation),
+    )
+    if layer.bias is None:
+        return y
+    return ops.add(y, ops.constant(layer.bias.detach().numpy()[None, :, None, None]))
