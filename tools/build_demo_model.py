@@ -20,6 +20,7 @@ from napari_sem_classify.core.demo import (
 from napari_sem_classify.core.files import to_json
 from napari_sem_classify.core.model.catalogue import DEMO_NAME, shipped_models_folder
 from napari_sem_classify.core.model.file import save_model
+from napari_sem_classify.core.progress import Progress
 from napari_sem_classify.core.sample import generate_cross_section
 
 
@@ -31,7 +32,7 @@ def main() -> None:
     )
     out = parser.parse_args().out
     out.parent.mkdir(parents=True, exist_ok=True)
-    classifier = teach_demo_model()
+    classifier = teach_demo_model(progress=_show)
     path = save_model(out, classifier)
     sample = generate_cross_section(seed=DEMO_SEED)
     image = sample_image(sample)
@@ -39,6 +40,11 @@ def main() -> None:
     found = agreement(classify_image(image, classifier, grid), sample)
     print(to_json({"file": path, "bytes": path.stat().st_size, "scores": classifier.card.scores}))
     print(to_json({"held-out demo image": found}))
+
+
+def _show(progress: Progress) -> None:
+    if progress.done == progress.total:
+        print(f"{progress.stage}: {progress.total} in {progress.elapsed_s:.0f} s", flush=True)
 
 
 if __name__ == "__main__":

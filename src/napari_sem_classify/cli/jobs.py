@@ -4,24 +4,22 @@ from __future__ import annotations
 
 import os
 import sys
+from collections.abc import Mapping
 from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from ..core.errors import SemClassifyError
-from .inspect_commands import fail_if_any, unique_stems
+from .inspect_commands import fail_if_any
 from .options import Backend, Device, Images, Json, Out, Stride, TilePx, TileUm, check_tile
 from .shell import complain, interruptible, progress_bar, report, table
 
 if TYPE_CHECKING:
-    from ..core.class_map import ClassMap
-    from ..core.engine import Engine
-    from ..core.model.head import TileClassifier
-    from ..core.progress import CancelToken, ProgressCallback
+    from ..core.batch import ImageOutcome
 
 DEMO_FOLDER = Path("napari-sem-classify-demo")
+FINISHED_STAY = "Stopped; images that were finished stay, the same command takes up there."
 
 
 def add_to(app: typer.Typer) -> None:
@@ -65,15 +63,17 @@ def demo(
 
         open_demo(result)
         return
-    summary = _summary(result.class_map)
+    from ..core.batch import summary
+
+    found = summary(result.class_map)
     agreement = result.class_map.record["agreement"]
     text = (
-        f"{_fractions(result.class_map)}\n"
+        f"{_fractions(found)}\n"
         f"Agreement with the truth: {agreement['accuracy']:.1%} of {agreement['tiles']} tiles\n"
         + "Written:\n"
         + "\n".join(f"  {path}" for path in paths)
     )
-    value = {**summary, "agreement": agreement, "files": [str(path) for path in paths]}
+    value = {**found, "agreement": agreement, "files": [str(path) for path in paths]}
     report(value, text, as_json)
 
 
@@ -86,13 +86,18 @@ def classify(
     stride: Stride = None,
     device: Device = "auto",
     backend: Backend = "auto",
+    again: Annotated[
+        bool, typer.Option("--again", help="Do images again that an earlier run finished.")
+    ] = False,
     as_json: Json = False,
 ) -> None:
     """Classify the tiles of images and write a table, a summary, a map and a picture of each.
 
     Without --tile or --tile-um tiles have the physical size that the model learned from. An image
-    that fails does not stop the others; it is named at the end, with status 1.
+    that fails does not stop the others; it is named at the end, with status 1. Run again with the
+    same model and settings, it takes up where it stopped.
     """
+    from ..core.batch import GridWish, classify_many
     from ..core.files import ensure_folder
     from ..core.model.file import load_model
     from ..core.sem_io import list_images
@@ -105,25 +110,28 @@ def classify(
 
     engine = engine_for(classifier, device=device, backend=backend)
     if not as_json:
-        complain(f"Model {classifier.card.name}, on {engine.device} ({engine.backend})")
-    stems = unique_stems(paths)
-    done: list[dict[str, Any]] = []
-    failures: list[dict[str, str]] = []
-    texts = []
-    with interruptible() as cancel, progress_bar() as progress:
-        for path in paths:
-            wish = (tile, tile_um, stride)
-            try:
-                value, text = _classify_one(
-                    path, classifier, engine, out, stems[path], wish, progress, cancel
-                )
-            except SemClassifyError as error:
-                failures.append({"image": str(path), "problem": str(error)})
-                continue
-            done.append(value)
-            texts.append(text)
-    value = {"images": done, "failures": failures, "out": str(out), "device": engine.device}
-    report(value, "\n".join(texts), as_json)
+        typer.echo(f"Model {classifier.card.name}, on {engine.device} ({engine.backend})")
+    with interruptible(FINISHED_STAY) as cancel, progress_bar() as progress:
+        result = classify_many(
+            paths,
+            classifier,
+            out,
+            wish=GridWish(tile, tile_um, stride),
+            engine=engine,
+            resume=not again,
+            progress=progress,
+            cancel=cancel,
+        )
+    failures = [{"image": str(each.path), "problem": each.problem} for each in result.failed]
+    value = {
+        "images": [outcome_as_json(each) for each in result.done],
+        "failures": failures,
+        "out": str(out),
+        "device": engine.device,
+        "backend": engine.backend,
+        "seconds": result.seconds,
+    }
+    report(value, "\n".join(_outcome_text(each) for each in result.done), as_json)
     fail_if_any(failures)
 
 
@@ -155,60 +163,32 @@ def _demo_own_image(image: Path, headless: bool, out: Path, as_json: bool) -> No
     classify([str(image)], DEMO_NAME, out, as_json=as_json)
 
 
-def _classify_one(
-    path: Path,
-    classifier: TileClassifier,
-    engine: Engine,
-    out: Path,
-    stem: str,
-    wish: tuple[int | None, float | None, int | None],
-    progress: ProgressCallback | None,
-    cancel: CancelToken,
-) -> tuple[dict[str, Any], str]:
-    """Classify every plane of one image and write its files; give the report as value and text."""
-    from ..core.classify import classify_planes, grid_for_model
-    from ..core.export import write_outputs
-    from ..core.sem_io import open_image
-
-    image = open_image(path)
-    tile, tile_um, stride = wish
-    choice = grid_for_model(image, classifier.card, tile, tile_um, stride)
-    values, texts = [], []
-    for class_map in classify_planes(
-        image, classifier, choice.grid, engine=engine, progress=progress, cancel=cancel
-    ):
-        files = write_outputs(class_map, image, out, stem)
-        values.append({**_summary(class_map), "files": [str(file) for file in files]})
-        texts.append(_fractions(class_map))
-    warning = "  note: " if choice.scale_warning else "  "
-    text = f"{path}\n{warning}{choice.note}\n" + "\n".join(texts)
+def outcome_as_json(outcome: ImageOutcome) -> dict[str, Any]:
+    """What became of one image, as plain JSON values."""
     return {
-        "image": str(path),
-        "scale_note": choice.note,
-        "scale_warning": choice.scale_warning,
-        "planes": values,
-    }, text
-
-
-def _summary(class_map: ClassMap) -> dict[str, Any]:
-    rows, cols = class_map.grid.shape
-    return {
-        "plane": list(class_map.plane),
-        "cells": rows * cols,
-        "cells_left_out": int(class_map.left_out.sum()),
-        "tile_px": class_map.grid.tile,
-        "stride_px": class_map.grid.stride,
-        "fractions": {share.name: share.fraction for share in class_map.fractions()},
-        "seconds": class_map.record.get("seconds"),
+        "image": str(outcome.path),
+        "files": [str(path) for path in outcome.files],
+        "planes": list(outcome.planes),
+        "scale_note": outcome.note,
+        "scale_warning": outcome.scale_warning,
+        "resumed": outcome.resumed,
     }
 
 
-def _fractions(class_map: ClassMap) -> str:
+def _outcome_text(outcome: ImageOutcome) -> str:
+    done_before = " (finished by an earlier run)" if outcome.resumed else ""
+    mark = "  note: " if outcome.scale_warning else "  "
+    lines = [f"{outcome.path}{done_before}", f"{mark}{outcome.note}"]
+    return "\n".join([*lines, *(_fractions(plane) for plane in outcome.planes)])
+
+
+def _fractions(plane: Mapping[str, Any]) -> str:
+    """Area fractions of one map as aligned text."""
     rows = []
-    for share in class_map.fractions():
-        area = "" if share.area_um2 is None else f"{share.area_um2:.4g} µm²"
-        rows.append((share.name, f"{share.fraction:6.1%}", f"{share.cells} cells", area))
-    left_out = int(class_map.left_out.sum())
-    if left_out:
-        rows.append(("left out", "", f"{left_out} cells", ""))
+    for each in plane["classes"]:
+        share = "–" if each["fraction"] is None else f"{each['fraction']:6.1%}"
+        area = "" if each["area_um2"] is None else f"{each['area_um2']:.4g} µm²"
+        rows.append((each["name"], share, f"{each['cells']} cells", area))
+    if plane["cells_left_out"]:
+        rows.append(("left out", "", f"{plane['cells_left_out']} cells", ""))
     return table(rows, indent="  ")

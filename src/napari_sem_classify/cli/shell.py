@@ -33,8 +33,8 @@ class SentenceGroup(TyperGroup):
         except SemClassifyError as error:
             complain(str(error))
             status = FAILED
-        except (Cancelled, KeyboardInterrupt):
-            complain(STOPPED_TEXT)
+        except (Cancelled, KeyboardInterrupt) as stop:
+            complain(str(stop) or STOPPED_TEXT)
             status = STOPPED
         except MemoryError:
             complain(
@@ -80,8 +80,11 @@ def length_text(px: float, pixel_size_nm: float | None) -> str:
 
 
 @contextmanager
-def interruptible() -> Iterator[CancelToken]:
-    """Give a token that Ctrl+C sets; a second Ctrl+C stops at once."""
+def interruptible(stopped: str = STOPPED_TEXT) -> Iterator[CancelToken]:
+    """Give a token that Ctrl+C sets; a second Ctrl+C stops at once.
+
+    `stopped` is the sentence that the user reads then.
+    """
     token = CancelToken()
     if threading.current_thread() is not threading.main_thread():
         yield token
@@ -96,6 +99,8 @@ def interruptible() -> Iterator[CancelToken]:
     before = signal.signal(signal.SIGINT, stop)
     try:
         yield token
+    except (Cancelled, KeyboardInterrupt) as stop:
+        raise Cancelled(stopped) from stop
     finally:
         signal.signal(signal.SIGINT, before)
 

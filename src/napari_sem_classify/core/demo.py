@@ -22,6 +22,7 @@ IMAGE_NAME = "coating-cross-section"
 DEMO_SEED = 0
 TEACHING_SEEDS = (101, 102, 103, 104, 105, 106)
 TILE_PX = 64
+TILES_PER_CLASS = 400
 MODEL_TITLE = "Demo: coating cross-section"
 CLASSES = ((1, "substrate"), (2, "coating"), (3, "oxide"), (4, "crack"))
 CRACK_SHARE = 0.02
@@ -120,6 +121,7 @@ def teach_demo_model(
         TILE_PX,
         contains={4: CRACK_SHARE},
         name=MODEL_TITLE,
+        max_tiles_per_class=TILES_PER_CLASS,
         engine=engine,
         progress=progress,
         cancel=cancel,
