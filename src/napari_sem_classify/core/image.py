@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import lzma
+import zlib
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -174,7 +176,7 @@ class SemImage:
         key = (*plane, slice(window.top, window.bottom), slice(window.left, window.right))
         try:
             pixels = np.asarray(self.data[key])
-        except (OSError, ValueError, RuntimeError, EOFError) as error:
+        except (OSError, ValueError, RuntimeError, EOFError, zlib.error, lzma.LZMAError) as error:
             where = self.path or self.name
             raise ImageError(
                 f"{where} cannot be read in rows {window.top} to {window.bottom} ({error}): "

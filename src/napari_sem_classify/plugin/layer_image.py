@@ -48,9 +48,8 @@ def layer_metadata(image: SemImage) -> dict[str, Any]:
 def image_from_layer(layer: Image) -> SemImage:
     """The image that a layer shows, lazily; of a multiscale layer its finest level.
 
-    The pixel size is the layer's scale where its units are lengths. The specimen area comes from the
-    layer's metadata where it was noted for an image of this size, else it is looked for in the
-    pixels.
+    The pixel size is the layer's scale where its units are lengths. The specimen area comes from
+    the layer's metadata where it was noted for an image of this size, else from the pixels.
 
     Raises
     ------

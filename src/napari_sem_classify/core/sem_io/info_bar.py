@@ -129,9 +129,9 @@ def row_shares(pixels: NDArray[Any]) -> NDArray[np.float64]:
 
 
 def row_repeats(pixels: NDArray[Any]) -> NDArray[np.float64]:
-    """Share of each row that equals the next one; a panel's gradient does, a specimen does not."""
+    """Share of each row that equals the one before, as in a gradient; a specimen's does not."""
     same = np.mean(pixels[1:] == pixels[:-1], axis=1)
-    return np.append(same, same[-1])
+    return np.append(same[:1], same)
 
 
 def _may_be_panel(outer: NDArray[Any]) -> bool:

@@ -10,6 +10,7 @@ ALWAYS_FINE_BYTES = 256 * 2**20
 # Noise keeps SEM images below about 5 to 1; label masks reach some hundred, bombs a thousand.
 PLAUSIBLE_RATIO = 100
 SHARE_OF_MEMORY = 0.4
+INFLATE_PIECE_BYTES = 2**20
 FALLBACK_BYTES = 2 * 2**30
 
 
@@ -40,6 +41,39 @@ def check_decoded_size(path: Path, decoded: int, stored: int) -> None:
             f"{path} would take {_size(decoded)} of memory and {_size(limit)} can be used: "
             "save it as a tiled or uncompressed TIFF, or as OME-Zarr."
         )
+
+
+def inflates_beyond(data: bytes, codec: str, limit: int) -> bool:
+    """Whether packed data holds more than `limit` bytes; unpacks a piece at a time.
+
+    Parameters
+    ----------
+    data : bytes
+    codec : {"zlib", "lzma"}
+    limit : int
+    """
+    import lzma
+    import zlib
+
+    total = 0
+    try:
+        if codec == "lzma":
+            lzma_unpacker = lzma.LZMADecompressor()
+            rest = data
+            while total <= limit and not lzma_unpacker.eof:
+                piece = lzma_unpacker.decompress(rest, INFLATE_PIECE_BYTES)
+                if not piece and lzma_unpacker.needs_input:
+                    break
+                total, rest = total + len(piece), b""
+        else:
+            unpacker = zlib.decompressobj()
+            rest = data
+            while total <= limit and rest and not unpacker.eof:
+                total += len(unpacker.decompress(rest, INFLATE_PIECE_BYTES))
+                rest = unpacker.unconsumed_tail
+    except (zlib.error, lzma.LZMAError):
+        return False  # damaged, not dangerous: the decoder will say so
+    return total > limit
 
 
 def available_memory() -> int:

@@ -10,7 +10,7 @@ from ..errors import ImageError
 from ..image import ColourMode, SemImage
 from .info_bar import find_specimen
 from .listing import RSCIIO_SUFFIXES, TIFF_SUFFIXES
-from .pixels import Level, Pixels, check_usable, guarded, settle_colour
+from .pixels import Level, Pixels, check_usable, guarded, settle_colour, without_alpha_of_grey
 from .vendors import read_vendor
 from .zarr_store import is_zarr
 
@@ -38,6 +38,7 @@ def open_image(path: str | Path, level: int = 0) -> SemImage:
     path = Path(path).expanduser()
     pixels = _open_pixels(path, level)
     check_usable(str(path), pixels.data, pixels.has_channels)
+    pixels = without_alpha_of_grey(pixels)
     vendor = read_vendor(pixels.source)
     shape = pixels.source.shape
     downsample = pixels.levels[level].downsample if pixels.levels else 1.0

@@ -82,14 +82,25 @@ def settle_colour(pixels: Pixels, area: Area) -> tuple[Pixels, ColourMode]:
     """
     if not pixels.has_channels:
         return pixels, "grey"
-    channels = int(pixels.data.shape[-1])
-    if channels in (3, 4) and not _sample_is_grey(pixels.data, area):
+    if not _sample_is_grey(pixels.data, area):
         return pixels, "colour"
+    return first_channel(pixels), "grey"
+
+
+def without_alpha_of_grey(pixels: Pixels) -> Pixels:
+    """Keep the first channel where there are not the three or four of colour: grey with alpha."""
+    if pixels.has_channels and pixels.data.shape[-1] not in (3, 4):
+        return first_channel(pixels)
+    return pixels
+
+
+def first_channel(pixels: Pixels) -> Pixels:
+    """The first of the channels alone."""
     if isinstance(pixels.data, np.ndarray):
         grey: ArrayLike = pixels.data[..., 0]
     else:
         grey = FirstChannel(pixels.data)
-    return replace(pixels, data=grey, has_channels=False), "grey"
+    return replace(pixels, data=grey, has_channels=False)
 
 
 def check_usable(name: str, data: ArrayLike, has_channels: bool) -> None:

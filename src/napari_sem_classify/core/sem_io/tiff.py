@@ -14,12 +14,14 @@ from numpy.typing import NDArray
 from ..errors import ImageError
 from ..image import ArrayLike
 from .arrays import ChannelsLast, Palette, Stacked, View
-from .memory import check_decoded_size
+from .memory import ALWAYS_FINE_BYTES, check_decoded_size, inflates_beyond
 from .pixels import Level, Pixels, first_line, guarded
 from .tiff_tags import read_source
 
 # tifffile's fallbacks for the missing imagecodecs package name it in their errors.
 CODEC_PACKAGE = "imagecodecs"
+# Codecs of Python's own that unpack without a limit, and the most that a byte can become.
+UNLIMITED_CODECS = {8: ("zlib", 1032), 32946: ("zlib", 1032), 34925: ("lzma", 7000)}
 _QUIET = logging.NullHandler()
 
 
@@ -147,10 +149,15 @@ def _data(
     chunk = tuple(int(n) for n in page.chunks)
     block_bytes = int(np.prod(chunk, dtype=object)) * page.dtype.itemsize
     stored = max(page.databytecounts)
-    if page.is_tiled or not one_page_a_plane or pyramid:
+    by_chunks = page.is_tiled or not one_page_a_plane or pyramid
+    if by_chunks and _has_decoder(page):
         check_decoded_size(path, block_bytes, stored)
+        _check_inflation(path, page)
         return _by_chunks(path, index, level), _chunk_px(page)
+    if not one_page_a_plane or level:
+        raise ImageError(_needs_codec(path, page))
     check_decoded_size(path, int(page.nbytes), sum(page.databytecounts))
+    _check_inflation(path, page)
     numbers = [_page_index(one) for one in series.pages]
     dtype = np.dtype(series.dtype)
     openers: list[Callable[[], ArrayLike]] = [_page_opener(path, number) for number in numbers]
@@ -177,32 +184,63 @@ def _page_opener(path: Path, number: int) -> Callable[[], ArrayLike]:
                 return np.asarray(
                     _map(path, tiff.byteorder + str(np.dtype(page.dtype).char), offset, page.shape)
                 )
-            try:
-                pixels: NDArray[Any] = page.asarray()
-            except ValueError as error:
-                if CODEC_PACKAGE not in str(error):
-                    raise
-                pixels = _decode_with_pillow(path, number, page)
-        return pixels
+            if not _has_decoder(page):
+                return _decode_with_pillow(path, number, page)
+            pixels: NDArray[Any] = page.asarray()
+            return pixels
 
     return lambda: guarded(path, decode)
 
 
 def _decode_with_pillow(path: Path, number: int, page: Any) -> NDArray[Any]:
     """Decode LZW and JPEG pages through libtiff where tifffile lacks its codec package."""
-    from PIL import Image
+    from PIL import Image, UnidentifiedImageError
 
     from .raster import pillow_without_limit
 
-    with pillow_without_limit(), Image.open(path, formats=["TIFF"]) as image:
-        image.seek(number)
-        pixels = np.asarray(image)
+    try:
+        with pillow_without_limit(), Image.open(path, formats=["TIFF"]) as image:
+            image.seek(number)
+            pixels = np.asarray(image)
+    except UnidentifiedImageError as error:
+        raise ImageError(_needs_codec(path, page)) from error
     if pixels.shape != tuple(page.shape):
-        raise ImageError(
-            f"{path} is compressed with {page.compression.name}, which needs the package "
-            f"{CODEC_PACKAGE}: install it, or save the image without compression."
-        )
+        raise ImageError(_needs_codec(path, page))
     return pixels.astype(page.dtype, copy=False)
+
+
+def _has_decoder(page: Any) -> bool:
+    import tifffile
+
+    try:
+        tifffile.TIFF.DECOMPRESSORS[page.compression]
+        tifffile.TIFF.UNPREDICTORS[page.predictor]
+    except KeyError:
+        return False
+    return True
+
+
+def _needs_codec(path: Path, page: Any) -> str:
+    return (
+        f"{path} is compressed with {page.compression.name}, which needs the package "
+        f"{CODEC_PACKAGE}: install it, or save the image without compression."
+    )
+
+
+def _check_inflation(path: Path, page: Any) -> None:
+    """Refuse strips and tiles that unpack to far more than their pixels."""
+    codec, ratio = UNLIMITED_CODECS.get(int(page.compression), ("", 0))
+    strip_bytes = int(np.prod(page.chunks, dtype=object)) * page.dtype.itemsize
+    with path.open("rb") as file:
+        for offset, count in zip(page.dataoffsets, page.databytecounts, strict=False):
+            if count * ratio <= max(ALWAYS_FINE_BYTES, 2 * strip_bytes):
+                continue
+            file.seek(offset)
+            if inflates_beyond(file.read(count), codec, 2 * strip_bytes + 2**20):
+                raise ImageError(
+                    f"{path} unpacks to more than the image it claims to be: the file is damaged "
+                    "or not safe to open."
+                )
 
 
 def _by_chunks(path: Path, index: int, level: int) -> ArrayLike:
@@ -246,9 +284,7 @@ def _displayed(page: Any, data: ArrayLike) -> tuple[ArrayLike, bool]:
             grey = (table[:, 0] >> 8).astype(np.uint8)
             return View(data, lambda values: grey[values], np.uint8), False
         return Palette(data, (table >> 8).astype(np.uint8)), True
-    if photometric == 0 and dtype.kind in "ub" and page.samplesperpixel == 1:
-        if dtype.kind == "b":
-            return View(data, np.logical_not), False
+    if photometric == 0 and dtype.kind == "u" and page.samplesperpixel == 1:
         white = np.iinfo(dtype).max
         return View(data, lambda values: white - values), False
     return data, False

@@ -14,6 +14,8 @@ from .values import VendorMetadata, length_nm, number, pixel_size, scaled, text
 from .xml_text import find, flat, parse
 
 X_RESOLUTION, Y_RESOLUTION = 282, 283
+# ImageJ turns the screen resolution of a plain TIFF into a calibration in these.
+SCREEN_UNITS = ("inch", "inches", "cm")
 
 
 def read(source: Source) -> VendorMetadata | None:
@@ -50,6 +52,8 @@ def _imagej(source: Source) -> VendorMetadata | None:
     unit = source.imagej.get("unit")
     # ImageJ writes µm as an escape.
     unit = str(unit).replace("\\u00B5", "µ") if unit is not None else ""
+    if unit.strip().lower() in SCREEN_UNITS:
+        return None
     per_unit = [_ratio(source.tags.get(code)) for code in (X_RESOLUTION, Y_RESOLUTION)]
     x_nm, y_nm = (length_nm(1.0 / n, unit) if n else None for n in per_unit)
     size, note = pixel_size(x_nm, y_nm)

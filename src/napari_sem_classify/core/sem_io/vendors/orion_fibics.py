@@ -1,8 +1,9 @@
 """Zeiss Orion (helium ion) and Fibics (NPVE, Atlas): XML in TIFF tags 65000 and 51023.
 
 Format facts: Orion's ``ImageTags`` hold ``ScalingX`` with ``Value`` and ``Units``, and
-``SAS.ScanSize``, below which the bar lies; Fibics' ``Scan`` holds ``Ux``/``Vy`` (µm a pixel along the axes, with the scan's rotation in ``Uy``/``Vx``) and
-``FOV_X`` with its unit beside ``Image/Width``.
+``SAS.ScanSize``, below which the bar lies. Fibics' ``Scan`` holds ``Ux``/``Vy`` (µm a
+pixel along the axes, with the scan's rotation in ``Uy``/``Vx``) and ``FOV_X`` with its unit beside
+``Image/Width``.
 """
 
 from __future__ import annotations
