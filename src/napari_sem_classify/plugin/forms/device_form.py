@@ -1,0 +1,129 @@
+"""Which processor, and how fast it is with the model: loaded and timed in the background."""
+
+from __future__ import annotations
+
+from magicgui import widgets
+from psygnal import Signal
+from qtpy.QtCore import QTimer
+from qtpy.QtWidgets import QWidget
+
+from ...core.model.catalogue import ModelEntry
+from .. import tasks
+from ..jobs import Job
+from ..session import ReadyModel, Session
+from .layout import Form, explain, narrow
+
+AUTOMATIC = tasks.DeviceWish()
+SETTLE_MS = 350
+
+
+class DeviceForm:
+    """Choice of the device; gets the model ready there once model and tile size have settled.
+
+    Attributes
+    ----------
+    changed : signal
+        Another device, or the model became ready or failed to.
+    problem : str
+        Why the model could not be made ready, "" where it could or was not tried.
+    """
+
+    changed = Signal()
+
+    def __init__(self, form: Form, session: Session, owner: QWidget) -> None:
+        self._session = session
+        self._owner = owner
+        self._job: Job | None = None
+        self._wanted: tuple[ModelEntry, int] | None = None
+        self._failed: tuple[str, str] | None = None
+        self.problem = ""
+        self.combo = narrow(widgets.ComboBox(choices=[("automatic", AUTOMATIC)]))
+        explain(self.combo, "Device", "The processor that does the work")
+        form.row("Device", self.combo)
+        self._settle = QTimer(owner)
+        self._settle.setSingleShot(True)
+        self._settle.setInterval(SETTLE_MS)
+        self._settle.timeout.connect(self._prepare)
+        self.combo.changed.connect(self._on_combo)
+
+    @property
+    def wish(self) -> tasks.DeviceWish:
+        """The device the user chose."""
+        wish = self.combo.value
+        return wish if isinstance(wish, tasks.DeviceWish) else AUTOMATIC
+
+    @property
+    def preparing(self) -> bool:
+        """Whether the model is being loaded and timed."""
+        return self._job is not None
+
+    def key(self, entry: ModelEntry) -> tuple[str, str]:
+        """What the session keeps a ready model under."""
+        return str(entry.path), self.wish.key
+
+    def ready(self, entry: ModelEntry | None) -> ReadyModel | None:
+        """The model loaded on the chosen device, None where it is not yet."""
+        return None if entry is None else self._session.ready.get(self.key(entry))
+
+    def remember(self, entry: ModelEntry, ready: ReadyModel) -> None:
+        """Keep a ready model, with its speed in the last run."""
+        self._session.ready[self.key(entry)] = ready
+
+    def want(self, entry: ModelEntry, tile_px: int) -> None:
+        """Get a model ready soon, unless it is or could not be."""
+        self._offer_devices()
+        if self.ready(entry) is None and self.key(entry) != self._failed:
+            self._wanted = entry, tile_px
+            self._settle.start()
+
+    def stop(self) -> None:
+        """Let go of work under way: before a run, and for a widget that goes away."""
+        self._settle.stop()
+        self._wanted = None
+        if self._job is not None:
+            self._job.abandon()
+            self._job = None
+
+    def _on_combo(self) -> None:
+        self._failed, self.problem = None, ""
+        self.changed.emit()
+
+    def _offer_devices(self) -> None:
+        if not self._session.devices or len(self.combo.choices) > 1:
+            return
+        choices = [("automatic", AUTOMATIC)]
+        titles = [device.title for device in self._session.devices]
+        for device in self._session.devices:
+            twice = titles.count(device.title) > 1
+            title = f"{device.title}, {device.backend}" if twice else device.title
+            choices.append((title, tasks.DeviceWish(device.id, device.backend)))
+        with self.combo.changed.blocked():
+            self.combo.choices = choices
+
+    def _prepare(self) -> None:
+        if self._wanted is None:
+            return
+        (entry, tile_px), self._wanted = self._wanted, None
+        key = self.key(entry)
+        if self._job is not None:
+            self._job.abandon()
+
+        def done(prepared: tasks.Prepared) -> None:
+            self._job, self.problem = None, ""
+            self._session.devices = prepared.devices
+            self._session.ready[key] = prepared.ready
+            self._offer_devices()
+            self.changed.emit()
+
+        def failed(sentence: str) -> None:
+            self._job, self._failed, self.problem = None, key, sentence
+            self.changed.emit()
+
+        self._job = Job(
+            tasks.prepare(entry.path, self.wish, tile_px),
+            doing="getting the model ready",
+            parent=self._owner,
+            on_done=done,
+            on_failed=failed,
+        )
+        self.changed.emit()

@@ -1,0 +1,168 @@
+"""Rows of controls in one narrow column: label left, control right, notes across.
+
+Controls are magicgui widgets; the rows are laid out with Qt so that labels of several sections line
+up and long notes wrap instead of widening the dock.
+"""
+
+from __future__ import annotations
+
+import html
+
+from magicgui import widgets
+from qtpy.QtCore import QSize, Qt
+from qtpy.QtWidgets import (
+    QAbstractButton,
+    QComboBox,
+    QGridLayout,
+    QHBoxLayout,
+    QLabel,
+    QScrollArea,
+    QSizePolicy,
+    QVBoxLayout,
+    QWidget,
+)
+
+LABEL_COLUMN = "Overlap"
+WIDTH = 340
+SPIN_BUTTONS = 24
+
+
+class Form(QWidget):
+    """A grid of rows with a label column of one width."""
+
+    def __init__(self, parent: QWidget | None = None) -> None:
+        super().__init__(parent)
+        self._grid = QGridLayout(self)
+        self._grid.setContentsMargins(4, 4, 4, 4)
+        self._grid.setVerticalSpacing(4)
+        self._grid.setHorizontalSpacing(6)
+        self._grid.setColumnStretch(1, 1)
+        self._grid.setColumnMinimumWidth(0, self.fontMetrics().horizontalAdvance(LABEL_COLUMN))
+
+    def row(self, label: str, *controls: widgets.Widget | QWidget) -> QWidget:
+        """Add a labelled row and give the widget that holds it (hide it to hide the row)."""
+        holder = QWidget(self)
+        line = QHBoxLayout(holder)
+        line.setContentsMargins(0, 0, 0, 0)
+        line.setSpacing(4)
+        title = QLabel(label, holder)
+        title.setMinimumWidth(self._grid.columnMinimumWidth(0))
+        line.addWidget(title)
+        natives = [native_of(control) for control in controls]
+        for native in natives:
+            small = isinstance(native, (QLabel, QAbstractButton)) and not isinstance(native, Note)
+            line.addWidget(native, 0 if small and len(natives) > 1 else 1)
+        title.setBuddy(natives[0])
+        self.wide(holder)
+        return holder
+
+    def wide(self, *controls: widgets.Widget | QWidget) -> None:
+        """Add rows that take the whole width."""
+        for control in controls:
+            self._grid.addWidget(native_of(control), self._grid.rowCount(), 0, 1, 2)
+
+    def stretch(self) -> None:
+        """Leave the room that is left below the rows so far."""
+        self._grid.setRowStretch(self._grid.rowCount(), 1)
+
+
+class Note(QLabel):
+    """A sentence that wraps, can be selected, and takes no room while it is empty."""
+
+    def __init__(self, name: str) -> None:
+        super().__init__()
+        self.setWordWrap(True)
+        self.setTextFormat(Qt.TextFormat.RichText)
+        self.setTextInteractionFlags(Qt.TextInteractionFlag.TextSelectableByMouse)
+        self.setSizePolicy(QSizePolicy.Policy.Ignored, QSizePolicy.Policy.Minimum)
+        self.setAccessibleName(name)
+        self._plain = ""
+        self.hide()
+
+    @property
+    def said(self) -> str:
+        """The sentence without any mark-up."""
+        return self._plain
+
+    def say(self, text: str, mark: str = "") -> None:
+        """Show a sentence, with a sign before it where one is given; hide when it is empty."""
+        self._plain = text
+        shown = html.escape(text)
+        self.setText(f"<b>{mark}</b> {shown}" if mark and text else shown)
+        self.setAccessibleDescription(text)
+        self.setVisible(bool(text))
+
+    def warn(self, text: str) -> None:
+        """Show a sentence that asks for attention."""
+        self.say(text, "⚠")
+
+    def fail(self, text: str) -> None:
+        """Show a sentence that tells why something did not work."""
+        self.say(text, "✕")
+
+    def say_html(self, markup: str, plain: str) -> None:
+        """Show text with mark-up, such as coloured squares."""
+        self._plain = plain
+        self.setText(markup)
+        self.setAccessibleDescription(plain)
+        self.setVisible(bool(plain))
+
+
+class Section(QScrollArea):
+    """A form that scrolls up and down where the window is low, never sideways."""
+
+    def __init__(self, form: Form, parent: QWidget | None = None) -> None:
+        super().__init__(parent)
+        self.setWidgetResizable(True)
+        self.setFrameShape(QScrollArea.Shape.NoFrame)
+        self.setHorizontalScrollBarPolicy(Qt.ScrollBarPolicy.ScrollBarAlwaysOff)
+        self._form = form
+        self.setWidget(form)
+
+    def minimumSizeHint(self) -> QSize:  # noqa: N802 - Qt's name
+        """As wide as the controls need, since nothing scrolls sideways."""
+        bar = self.verticalScrollBar().sizeHint().width()
+        return QSize(self._form.minimumSizeHint().width() + bar, 200)
+
+    def sizeHint(self) -> QSize:  # noqa: N802 - Qt's name
+        """Wide enough for notes to read well, as high as the form."""
+        least = self.minimumSizeHint()
+        return QSize(max(least.width(), WIDTH), max(least.height(), self._form.sizeHint().height()))
+
+
+def fill(widget: QWidget, form: Form) -> None:
+    """Make a scrolling form the whole content of a dock widget."""
+    column = QVBoxLayout(widget)
+    column.setContentsMargins(0, 0, 0, 0)
+    column.addWidget(Section(form, widget))
+
+
+def native_of(control: widgets.Widget | QWidget) -> QWidget:
+    """The Qt widget behind a magicgui widget, or the Qt widget itself."""
+    return control if isinstance(control, QWidget) else control.native
+
+
+def explain(control: widgets.Widget | QWidget, name: str, tooltip: str) -> None:
+    """Give a control the name that a screen reader tells and the tooltip that explains it."""
+    native = native_of(control)
+    native.setToolTip(tooltip)
+    native.setAccessibleName(name)
+    native.setAccessibleDescription(tooltip)
+
+
+def slim(spin_box: widgets.Widget) -> widgets.Widget:
+    """Let a spin box be no wider than the numbers people enter, whatever its range allows."""
+    native = spin_box.native
+    native.setMinimumWidth(native.fontMetrics().horizontalAdvance("00000.00") + SPIN_BUTTONS)
+    return spin_box
+
+
+def narrow(combo: widgets.ComboBox, least: int = 8) -> widgets.ComboBox:
+    """Let a combo box shrink below its longest entry: a long name must not widen the dock."""
+    native = combo.native
+    box = native if isinstance(native, QComboBox) else native.findChild(QComboBox)
+    policy = QComboBox.SizeAdjustPolicy.AdjustToMinimumContentsLengthWithIcon
+    box.setSizeAdjustPolicy(policy)
+    box.setMinimumContentsLength(least)
+    box.setSizePolicy(QSizePolicy.Policy.Expanding, QSizePolicy.Policy.Fixed)
+    return combo

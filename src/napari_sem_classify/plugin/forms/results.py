@@ -1,0 +1,95 @@
+"""The table of classes, tiles and area fractions."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from qtpy.QtCore import QSize, Qt
+from qtpy.QtGui import QColor, QIcon, QPixmap
+from qtpy.QtWidgets import (
+    QAbstractItemView,
+    QAbstractScrollArea,
+    QApplication,
+    QHeaderView,
+    QSizePolicy,
+    QTableWidget,
+    QTableWidgetItem,
+)
+
+from ...core.class_map import ClassFraction
+from ..text import area_text, count_text, percent_text
+from .layout import explain
+
+
+class ResultTable(QTableWidget):
+    """A row per class: colour and name, tiles, area fraction and, where calibrated, area."""
+
+    def __init__(self) -> None:
+        super().__init__(0, 4)
+        explain(self, "Classes of the map", "How much of the classified area each class covers")
+        self.verticalHeader().hide()
+        self.setShowGrid(False)
+        self.setEditTriggers(QAbstractItemView.EditTrigger.NoEditTriggers)
+        self.setSelectionBehavior(QAbstractItemView.SelectionBehavior.SelectRows)
+        self.setHorizontalScrollBarPolicy(Qt.ScrollBarPolicy.ScrollBarAlwaysOff)
+        self.setVerticalScrollBarPolicy(Qt.ScrollBarPolicy.ScrollBarAlwaysOff)
+        self.setSizeAdjustPolicy(QAbstractScrollArea.SizeAdjustPolicy.AdjustToContents)
+        self.setSizePolicy(QSizePolicy.Policy.Ignored, QSizePolicy.Policy.Fixed)
+        self.setWordWrap(False)
+        header = self.horizontalHeader()
+        header.setSectionResizeMode(QHeaderView.ResizeMode.ResizeToContents)
+        header.setSectionResizeMode(0, QHeaderView.ResizeMode.Stretch)
+        header.setHighlightSections(False)
+        self.hide()
+
+    def show_shares(self, shares: Sequence[ClassFraction], *, overlapping: bool) -> None:
+        """Fill the table; with overlap the map's cells are counted, which are not tiles then."""
+        counted = "Cells" if overlapping else "Tiles"
+        self.setHorizontalHeaderLabels(["Class", counted, "Area", "Size"])
+        self.horizontalHeaderItem(1).setToolTip(
+            "Cells of the map: squares as wide as the distance between tiles"
+            if overlapping
+            else "Tiles of the class"
+        )
+        calibrated = any(share.area_um2 is not None for share in shares)
+        self.setColumnHidden(3, not calibrated)
+        side = self.fontMetrics().ascent()
+        self.setIconSize(QSize(side, side))
+        self.setRowCount(len(shares))
+        for row, share in enumerate(shares):
+            size = "" if share.area_um2 is None else area_text(share.area_um2)
+            texts = (share.name, count_text(share.cells), percent_text(share.fraction), size)
+            for column, text in enumerate(texts):
+                item = self.item(row, column)
+                if item is None:
+                    item = QTableWidgetItem()
+                    self.setItem(row, column, item)
+                item.setText(text)
+                item.setToolTip(text)
+                if column:
+                    item.setTextAlignment(
+                        Qt.AlignmentFlag.AlignRight | Qt.AlignmentFlag.AlignVCenter
+                    )
+            self.item(row, 0).setIcon(_square(share.colour, side))
+        self._fit_height()
+        self.show()
+
+    def copy(self) -> None:
+        """Put the table on the clipboard, ready for a spreadsheet."""
+        columns = [c for c in range(self.columnCount()) if not self.isColumnHidden(c)]
+        lines = ["\t".join(self.horizontalHeaderItem(column).text() for column in columns)]
+        for row in range(self.rowCount()):
+            lines.append("\t".join(self.item(row, column).text() for column in columns))
+        QApplication.clipboard().setText("\n".join(lines))
+
+    def _fit_height(self) -> None:
+        self.resizeRowsToContents()
+        rows = sum(self.rowHeight(row) for row in range(self.rowCount()))
+        header = self.horizontalHeader().sizeHint().height()
+        self.setFixedHeight(rows + header + 2 * self.frameWidth())
+
+
+def _square(colour: str, side: int) -> QIcon:
+    pixmap = QPixmap(side, side)
+    pixmap.fill(QColor(colour))
+    return QIcon(pixmap)

@@ -1,0 +1,186 @@
+"""What the worker threads do. Nothing here knows a widget, a layer or a viewer."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ..core.class_map import ClassFraction, ClassMap, tiles_to_cells
+from ..core.image import SemImage
+from ..core.model.card import ModelCard
+from ..core.progress import Progress
+from ..core.tiles import TileGrid
+from .jobs import JobContext
+from .session import ReadyModel
+
+LONG_TRIAL_S = 2.0
+
+
+@dataclass(frozen=True, slots=True)
+class DeviceWish:
+    """A device and backend as the user chose them; "auto" leaves it to the program."""
+
+    id: str = "auto"
+    backend: str = "auto"
+
+    @property
+    def key(self) -> str:
+        """One word for both."""
+        return f"{self.id}/{self.backend}"
+
+
+@dataclass(frozen=True, slots=True)
+class Snapshot:
+    """A class map under way or finished, with what its display needs worked out.
+
+    Attributes
+    ----------
+    class_map : ClassMap
+    labels : uint16, shape (rows, cols)
+    shares : list of ClassFraction
+    """
+
+    class_map: ClassMap
+    labels: NDArray[np.uint16]
+    shares: list[ClassFraction]
+
+    @classmethod
+    def of(cls, class_map: ClassMap) -> Snapshot:
+        """Work out labels and fractions."""
+        return cls(class_map, class_map.labels(), class_map.fractions())
+
+
+@dataclass(frozen=True, slots=True)
+class RunResult:
+    """What a run made: a map per plane, how long it took, and the model ready for the next."""
+
+    snapshots: dict[tuple[int, ...], Snapshot]
+    seconds: float
+    ready: ReadyModel
+
+
+@dataclass(frozen=True, slots=True)
+class Prepared:
+    """A model on a device, and the devices there are."""
+
+    ready: ReadyModel
+    devices: list[Any]
+
+
+def prepare(path: Path, wish: DeviceWish, tile: int) -> Callable[[JobContext], Prepared]:
+    """Task: load a model, get it onto the device, and time a few tiles."""
+
+    def task(context: JobContext) -> Prepared:
+        from ..core.engine.devices import available_devices
+
+        return Prepared(_ready(path, wish, tile, context), available_devices())
+
+    return task
+
+
+def run(
+    image: SemImage,
+    grid: TileGrid,
+    keep: NDArray[np.bool_] | None,
+    planes: list[tuple[int, ...]],
+    path: Path,
+    wish: DeviceWish,
+    ready: ReadyModel | None,
+) -> Callable[[JobContext], RunResult]:
+    """Task: classify the planes, publishing the map as it fills."""
+
+    def task(context: JobContext) -> RunResult:
+        from ..core.classify import classify_image
+
+        model = ready or _ready(path, wish, grid.tile, context, trial=False)
+        card = model.classifier.card
+        start = time.perf_counter()
+        done: dict[tuple[int, ...], Snapshot] = {}
+        for number, plane in enumerate(planes):
+
+            def publish(so_far: NDArray[np.float32], plane: tuple[int, ...] = plane) -> None:
+                if context.wants_publication:
+                    context.publish(_provisional(image, grid, card, plane, so_far))
+
+            def tell(reading: Progress, number: int = number) -> None:
+                total = reading.total * len(planes)
+                elapsed = time.perf_counter() - start
+                ticks = reading.done + number * reading.total
+                context.progress(Progress(ticks, total, reading.stage, elapsed))
+
+            class_map = classify_image(
+                image,
+                model.classifier,
+                grid,
+                engine=model.engine,
+                keep=keep,
+                plane=plane,
+                progress=tell,
+                cancel=context.cancel,
+                on_update=publish,
+            )
+            done[plane] = Snapshot.of(class_map)
+            context.publish(done[plane])
+        seconds = time.perf_counter() - start
+        tiles = (grid.n_tiles if keep is None else int(keep.sum())) * len(planes)
+        measured = ReadyModel(model.classifier, model.engine, tiles / max(seconds, 1e-6), "run")
+        return RunResult(done, seconds, measured)
+
+    return task
+
+
+def _ready(
+    path: Path, wish: DeviceWish, tile: int, context: JobContext, *, trial: bool = True
+) -> ReadyModel:
+    from ..core.engine import engine_for
+    from ..core.model.file import load_model
+
+    context.progress(Progress(0, 0, "Getting the model ready"))
+    classifier = load_model(path)
+    context.cancel.raise_if_cancelled()
+    engine = engine_for(classifier, device=wish.id, backend=wish.backend)
+    context.cancel.raise_if_cancelled()
+    speed = _trial(engine, tile, context) if trial else float("nan")
+    return ReadyModel(classifier, engine, speed)
+
+
+def _trial(engine: Any, tile: int, context: JobContext) -> float:
+    """Tiles per second of a batch of noise, after one to warm up."""
+    from ..core.intensity import IntensityRange
+
+    context.progress(Progress(0, 0, "Timing a few tiles"))
+    noise = np.random.default_rng(0)
+    batch = noise.integers(0, 255, (engine.batch_size, tile, tile), dtype=np.uint8)
+    for _ in range(2):
+        context.cancel.raise_if_cancelled()
+        start = time.perf_counter()
+        engine.embed(batch, IntensityRange(0.0, 255.0))
+        seconds = time.perf_counter() - start
+        if seconds > LONG_TRIAL_S:  # a slow device: warming up is a small part of it
+            break
+    return float(len(batch) / max(seconds, 1e-6))
+
+
+def _provisional(
+    image: SemImage,
+    grid: TileGrid,
+    card: ModelCard,
+    plane: tuple[int, ...],
+    so_far: NDArray[np.float32],
+) -> Snapshot:
+    return Snapshot.of(
+        ClassMap(
+            probabilities=tiles_to_cells(grid, so_far),
+            grid=grid,
+            classes=card.classes,
+            pixel_size_nm=image.pixel_size_nm,
+            image_name=image.name,
+            plane=plane,
+        )
+    )
