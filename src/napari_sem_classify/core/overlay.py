@@ -64,7 +64,7 @@ def draw_overlay(class_map: ClassMap, image: SemImage) -> Figure:
     # The last picture pixels may reach beyond the area: place them true to scale, then cut.
     right, bottom = area.left + grey.shape[1] * step, area.top + grey.shape[0] * step
     extent = (area.left, right, bottom, area.top)
-    axes.imshow(_coloured(class_map, grey, step), extent=extent, interpolation="nearest")
+    axes.imshow(coloured(class_map, grey, step), extent=extent, interpolation="nearest")
     axes.set_xlim(area.left, area.right)
     axes.set_ylim(area.bottom, area.top)
     axes.set_axis_off()
@@ -134,20 +134,35 @@ def length_text(nm: float) -> str:
     return f"{nm / 1e6:g} mm"
 
 
-def scale_bar(axes: Axes, area: Area, pixel_size_nm: float | None) -> None:
-    """Draw a scale bar into the lower left corner, in px where the image is not calibrated."""
+def scale_bar(
+    axes: Axes,
+    area: Area,
+    pixel_size_nm: float | None,
+    fontsize: float = 16.0,
+    thickness: float = 0.007,
+) -> None:
+    """Draw a scale bar into the lower left corner, in px where the image is not calibrated.
+
+    `thickness` is a share of the shorter side of `area`; the bar's outline and the text's backing
+    follow `fontsize` (points).
+    """
     from matplotlib.patches import Rectangle
 
     unit = pixel_size_nm or 1.0
     length = nice_length(area.width * unit / 4.5)
     text = length_text(length) if pixel_size_nm else f"{length:g} px (not calibrated)"
     short = max(area.height, area.width)
-    pad, thick = 0.022 * short, 0.007 * short
+    pad, thick = 0.022 * short, thickness * short
     left, bottom = area.left + pad, area.bottom - pad
-    backing = {"facecolor": "black", "alpha": 0.72, "edgecolor": "none", "pad": 4}
+    backing = {"facecolor": "black", "alpha": 0.72, "edgecolor": "none", "pad": fontsize / 4}
     axes.add_patch(
         Rectangle(
-            (left, bottom - thick), length / unit, thick, facecolor="white", edgecolor="black"
+            (left, bottom - thick),
+            length / unit,
+            thick,
+            facecolor="white",
+            edgecolor="black",
+            linewidth=fontsize / 16,
         )
     )
     axes.text(
@@ -155,14 +170,14 @@ def scale_bar(axes: Axes, area: Area, pixel_size_nm: float | None) -> None:
         bottom - 2.2 * thick,
         text,
         color="white",
-        fontsize=16,
+        fontsize=fontsize,
         va="bottom",
         ha="left",
         bbox=backing,
     )
 
 
-def _coloured(class_map: ClassMap, grey: NDArray[np.uint8], step: int) -> NDArray[np.uint8]:
+def coloured(class_map: ClassMap, grey: NDArray[np.uint8], step: int) -> NDArray[np.uint8]:
     """Specimen and classes blended, uint8, shape (rows, cols, 3)."""
     grid = class_map.grid
     rows, cols = (
