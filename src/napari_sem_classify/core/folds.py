@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 MIN_GROUPS = 3
 MIN_BLOCKS = 4
 MIN_GROUPS_PER_CLASS = 2
+MIN_SCORED = 20
 BLOCK_TILES = 2
 
 
@@ -104,6 +105,8 @@ def plan_folds(
         why = _too_few(labels, numbers, class_names, MIN_GROUPS, group_word)
         if not why:
             folds = _grouped(labels, numbers, n_folds, len(class_names), None)
+            why = _too_few_scored(folds, len(labels))
+        if not why:
             how = f"by {group_word} ({n_groups} {group_word}s, {len(folds)} folds)"
             return Folds(folds, numbers, how)
     if places is not None:
@@ -112,6 +115,8 @@ def plan_folds(
         why = _too_few(labels, numbers, class_names, MIN_BLOCKS, "block")
         if not why:
             folds = _grouped(labels, numbers, n_folds, len(class_names), places)
+            why = _too_few_scored(folds, len(labels))
+        if not why:
             how = f"by spatial blocks ({n_blocks} blocks, {len(folds)} folds, buffer of one tile)"
             return Folds(folds, numbers, how)
     return f"No score can be given: {why}; annotate tiles in more places or in more images."
@@ -139,6 +144,13 @@ def _too_few(
     for index in np.unique(labels):
         if len(np.unique(numbers[labels == index])) < MIN_GROUPS_PER_CLASS:
             return f'the class "{class_names[index]}" is annotated in one {word} only'
+    return ""
+
+
+def _too_few_scored(folds: tuple[Fold, ...], n_tiles: int) -> str:
+    scored = sum(len(fold.test) for fold in folds)
+    if scored < max(MIN_SCORED, n_tiles / 2):
+        return f"only {scored} of {n_tiles} annotated tiles could be scored"
     return ""
 
 
