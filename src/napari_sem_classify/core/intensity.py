@@ -101,7 +101,9 @@ def to_batch_dtype(
 
 def stretch_to_uint8(pixels: NDArray[Any], intensity: IntensityRange) -> NDArray[np.uint8]:
     """Pixels as 8-bit grey over the range, for pictures and saved tiles; NaN becomes 0."""
-    scaled = (pixels.astype(np.float32) - intensity.low) / (intensity.high - intensity.low)
+    # Wide types may hold a small range on a large offset, which float32 would round away.
+    exact: Any = np.float32 if pixels.dtype.itemsize <= 2 else np.float64
+    scaled = (pixels.astype(exact) - intensity.low) / (intensity.high - intensity.low)
     scaled = np.nan_to_num(scaled, nan=0.0, posinf=1.0, neginf=0.0)
     grey: NDArray[np.uint8] = np.rint(np.clip(scaled, 0.0, 1.0) * 255.0).astype(np.uint8)
     return grey
@@ -122,7 +124,7 @@ def _without_zero_runs(values: NDArray[Any]) -> NDArray[Any]:
     length = values.size - values.size % ZERO_RUN_PX
     runs = values[:length].reshape(-1, ZERO_RUN_PX)
     kept = runs[runs.any(axis=1)].ravel()
-    return kept if kept.size else values
+    return np.concatenate([kept, values[length:]]) if kept.size else values
 
 
 def _sample(image: SemImage, plane: tuple[int, ...]) -> NDArray[Any]:
