@@ -15,15 +15,15 @@ if TYPE_CHECKING:
     from ..core.image import SemImage
 
     LayerData = tuple[Any, dict[str, Any], str]
-    Reader = Callable[[str | Sequence[str]], list[LayerData]]
+    Reader = Callable[[str | Path | Sequence[str | Path]], list[LayerData]]
 
 # Larger pieces than most files store keep the viewer's own bookkeeping small.
 DISPLAY_BLOCK_PX = 2048
 
 
-def get_reader(path: str | Sequence[str]) -> Reader | None:
+def get_reader(path: str | Path | Sequence[str | Path]) -> Reader | None:
     """Say whether a file, a folder or a list of files can be read; the reader, or None."""
-    paths = [Path(path)] if isinstance(path, str) else [Path(one) for one in path]
+    paths = _as_paths(path)
     if not paths:
         return None
     if all(is_image_name(one) or _is_image_folder(one) for one in paths):
@@ -31,7 +31,7 @@ def get_reader(path: str | Sequence[str]) -> Reader | None:
     return None
 
 
-def read_images(path: str | Sequence[str]) -> list[LayerData]:
+def read_images(path: str | Path | Sequence[str | Path]) -> list[LayerData]:
     """Read files into image layers: one each, a folder of equal images as one stack.
 
     Calibrated images get a scale in nanometres with units; others have neither. What is known goes
@@ -42,7 +42,7 @@ def read_images(path: str | Sequence[str]) -> list[LayerData]:
     ImageError
         When a file cannot be opened.
     """
-    paths = [Path(path)] if isinstance(path, str) else [Path(one) for one in path]
+    paths = _as_paths(path)
     if len(paths) > 1:
         return [image_layer(open_series(paths))]
     (only,) = paths
@@ -100,6 +100,12 @@ def viewable(data: Any, image: SemImage) -> Any:
         *trailing,
     )
     return da.from_array(data, chunks=chunks, name=False, asarray=False)
+
+
+def _as_paths(path: str | Path | Sequence[str | Path]) -> list[Path]:
+    if isinstance(path, (str, Path)):
+        return [Path(path)]
+    return [Path(one) for one in path]
 
 
 def _file_layer(path: Path) -> LayerData:
