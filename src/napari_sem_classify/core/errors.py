@@ -35,5 +35,9 @@ class OutputError(SemClassifyError):
     """A file or folder that cannot be written."""
 
 
+class RecordError(SemClassifyError):
+    """A record from which a run cannot be repeated."""
+
+
 class Cancelled(Exception):
     """Raised inside a long job after its cancel token was set; nothing was changed."""
