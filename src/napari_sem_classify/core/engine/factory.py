@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 
 from napari_sem_classify.core.engine.base import Engine
 from napari_sem_classify.core.engine.devices import cpu_has_bfloat16, find_device, has_openvino
+from napari_sem_classify.core.engine.trial import Setting, fastest
 from napari_sem_classify.core.errors import DeviceError
 from napari_sem_classify.core.model.backbone import DEFAULT_BACKBONE, load_backbone
 
@@ -18,6 +19,7 @@ if TYPE_CHECKING:
     import torch
     from torch import nn
 
+    from napari_sem_classify.core.engine.pipeline import PreparingEngine
     from napari_sem_classify.core.model.head import TileClassifier
 
 KEPT_ENGINES = 3
@@ -25,7 +27,7 @@ BACKENDS = ("auto", "torch", "openvino")
 DTYPE_NAMES = ("auto", "float32", "bfloat16", "float16")
 
 _lock = threading.RLock()
-_engines: OrderedDict[tuple[Any, ...], Engine] = OrderedDict()
+_engines: OrderedDict[tuple[Any, ...], tuple[Engine, Any]] = OrderedDict()
 
 
 def make_engine(
@@ -78,12 +80,11 @@ def make_engine(
     with _lock:
         if key in _engines:
             _engines.move_to_end(key)
-            return _engines[key]
+            return _engines[key][0]
         network = _load_network(backbone_id, trunk)
-        engine = _choose(network, network_px, stages, place, backend, dtype)
+        engine = _make(network, network_px, stages, place, backend, dtype)
         # The mapping is kept alive with the engine: its identity is part of the key.
-        engine.trunk_weights = trunk  # type: ignore[attr-defined]
-        _engines[key] = engine
+        _engines[key] = (engine, trunk)
         while len(_engines) > KEPT_ENGINES:
             _engines.popitem(last=False)
         return engine
@@ -126,38 +127,48 @@ def _load_network(backbone_id: str, trunk: Mapping[str, NDArray[Any]] | None) ->
     return load_backbone(backbone_id, weights=weights)
 
 
-def _choose(
+def _make(
     network: nn.Module,
     network_px: int,
     stages: Sequence[int],
     place: torch.device,
     backend: str,
     dtype: str,
-) -> Engine:
+) -> PreparingEngine:
     from napari_sem_classify.core.engine.torch_engine import TorchEngine
 
-    if backend == "openvino":
-        from napari_sem_classify.core.engine.openvino_engine import OpenVinoEngine
+    def make(setting: Setting) -> PreparingEngine:
+        if setting.backend == "openvino":
+            from napari_sem_classify.core.engine.openvino_engine import OpenVinoEngine
 
-        return OpenVinoEngine(network, network_px=network_px, stages=stages, dtype=dtype)
-    return TorchEngine(
-        network,
-        network_px=network_px,
-        stages=stages,
-        device=place,
-        dtype=torch_dtype(place) if dtype == "auto" else dtype,
-    )
+            return OpenVinoEngine(
+                network, network_px=network_px, stages=stages, dtype=setting.dtype
+            )
+        return TorchEngine(
+            network, network_px=network_px, stages=stages, device=place, dtype=setting.dtype
+        )
+
+    candidates = _candidates(place, backend, dtype)
+    return make(candidates[0]) if len(candidates) == 1 else fastest(candidates, make, network_px)
 
 
-def torch_dtype(place: torch.device) -> str:
-    """Fastest arithmetic of a device under torch that keeps the classes."""
+def _candidates(place: torch.device, backend: str, dtype: str) -> list[Setting]:
+    """Settings worth a trial on a device, the likeliest first."""
     import torch
 
-    if place.type == "cuda":
-        return "bfloat16" if torch.cuda.is_bf16_supported(including_emulation=False) else "float16"
-    if place.type == "cpu" and cpu_has_bfloat16():
-        return "bfloat16"
-    return "float32"
+    if dtype != "auto":
+        dtypes = [dtype]
+    elif place.type == "cuda":
+        native = torch.cuda.is_bf16_supported(including_emulation=False)
+        dtypes = ["bfloat16" if native else "float16"]
+    elif place.type == "cpu" and cpu_has_bfloat16():
+        dtypes = ["bfloat16", "float32"]
+    else:
+        dtypes = ["float32"]
+    backends = [backend]
+    if backend == "auto":
+        backends = ["openvino", "torch"] if place.type == "cpu" and has_openvino() else ["torch"]
+    return [Setting(name, kind) for kind in dtypes for name in backends]
 
 
 def _require_openvino(place: torch.device) -> None:
