@@ -188,6 +188,21 @@ def test_a_card_without_a_field_is_refused(tmp_path):
     assert "tile_px" in refusal(path)
 
 
+def test_a_model_for_another_version_of_the_users_weights_is_refused(tmp_path, monkeypatch):
+    from napari_sem_classify.core.model import backbone, file
+
+    for module in (backbone, file):
+        monkeypatch.setattr(module, "user_weights_folder", lambda: tmp_path)
+    micronet = BACKBONES["resnet50-imagenet-micronet"]
+    (tmp_path / micronet.filename).write_bytes(b"one version")
+    right = backbone.backbone_sha256(micronet.id)
+    model = taught(backbone_id=micronet.id, backbone_sha256=right)
+    path = save_model(tmp_path / "m.safetensors", model)
+    assert load_model(path).card.backbone_sha256 == right
+    (tmp_path / micronet.filename).write_bytes(b"and another")
+    assert "another version" in refusal(path)
+
+
 def test_weights_without_a_card_are_refused(tmp_path):
     from safetensors.numpy import save_file
 

@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 
 from ..errors import ModelError
 from ..files import atomic_path, to_json
-from .backbone import BACKBONES, FEATURE_SIZES
+from .backbone import BACKBONES, FEATURE_SIZES, backbone_sha256, user_weights_folder
 from .card import ModelCard
 from .head import Head, TileClassifier
 
@@ -95,6 +95,7 @@ def load_model(path_or_name: Path | str) -> TileClassifier:
     trunk = {name.removeprefix(_TRUNK): value for name, value in tensors.items()}
     classifier = TileClassifier(card, head, trunk or None)
     _check(classifier, str(path))
+    _check_user_weights(card, str(path))
     return classifier
 
 
@@ -197,6 +198,22 @@ def _check_backbone(card: ModelCard, where: str) -> None:
         raise ModelError(
             f"{where} was made for other weights of {info.title} than this program has: "
             "teach it again, or install the version that made it."
+        )
+
+
+def _check_user_weights(card: ModelCard, where: str) -> None:
+    """Refuse a taught model whose weights the user has in another version.
+
+    Where the file is not there yet, making the engine says where to put it.
+    """
+    info = BACKBONES[card.backbone_id]
+    weights = user_weights_folder() / info.filename
+    if card.kind != "taught" or info.shipped or not weights.is_file():
+        return
+    if backbone_sha256(card.backbone_id) != card.backbone_sha256:
+        raise ModelError(
+            f"{where} was made for another version of {weights} than the one there: "
+            "put the right one into the folder, or teach the model again."
         )
 
 
