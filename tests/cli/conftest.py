@@ -83,7 +83,7 @@ def httpserver():
 
     def serve(content: bytes) -> str:
         class Handler(BaseHTTPRequestHandler):
-            def do_GET(self):  # noqa: N802 - the name is http.server's
+            def do_GET(self):
                 self.send_response(200)
                 self.send_header("Content-Length", str(len(content)))
                 self.end_headers()

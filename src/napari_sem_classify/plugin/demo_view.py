@@ -54,7 +54,9 @@ def show_demo(viewer: Viewer, demo: Demo) -> None:
     add_confidence(viewer, {(): demo.class_map}, image_layer)
     add_class_map(viewer, demo.class_map, image_layer)
     legend_of(viewer).update()
-    viewer.scale_bar.visible = True
+    # napari 0.9 moved the overlays to the canvas and warns about the old place.
+    overlays = viewer.canvas.overlays if hasattr(viewer, "canvas") else viewer
+    overlays.scale_bar.visible = True
     viewer.layers.selection.active = image_layer
     viewer.reset_view()
 
