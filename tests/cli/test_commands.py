@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import csv
 import json
+import signal
 import subprocess
 import sys
+import time
 
 import numpy as np
 import pytest
@@ -206,3 +208,45 @@ def test_stacks_are_classified_plane_by_plane(run, small_sample, write_tiff, tmp
 )
 def test_wrong_usage_ends_with_status_2(run, arguments):
     assert run(*arguments).status == 2
+
+
+def test_benchmark_reports_rates_of_this_computer(run, small_image):
+    result = run(
+        *("benchmark", small_image, "--tile", 64, "--network", 64, "--repeats", 1),
+        *("--seconds", 0.2, "--no-plain-loop", "--device", "cpu", "--json"),
+    )
+    assert result.status == 0, result.err
+    found = result.json
+    assert found["end_to_end_tiles_per_s"] > 0
+    assert found["bare_tiles_per_s"] > 0
+    assert found["plain_loop_tiles_per_s"] is None
+    assert found["tile_px"] == 64
+    assert {"peak_memory_mb", "backend", "device", "dtype"} <= set(found)
+
+
+@pytest.mark.skipif(not hasattr(signal, "SIGINT") or sys.platform == "win32", reason="POSIX")
+def test_ctrl_c_stops_with_a_sentence_and_leaves_nothing(small_image, tmp_path):
+    out = tmp_path / "tiles"
+    # A sweep of tens of thousands of tiles, interrupted as soon as its first tile lies on the disk.
+    command = [sys.executable, "-m", "napari_sem_classify", "tile", str(small_image)]
+    options = ["--out", str(out), "--tile", "64", "--stride", "1"]
+    process = subprocess.Popen(
+        [*command, *options], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+    )
+    while process.poll() is None and not list(tmp_path.glob("tiles/.tiles-*/*.tif")):
+        time.sleep(0.05)
+    process.send_signal(signal.SIGINT)
+    _, err = process.communicate()
+    assert process.returncode == 130
+    assert err.splitlines()[-1] == "Stopped; nothing was changed."
+    assert "Traceback" not in err
+    assert files_in(out) == []
+
+
+def test_the_demo_on_ones_own_image_warns_that_its_model_knows_coatings_only(
+    run, small_image, tmp_path
+):
+    result = run("demo", small_image, "--headless", "--out", tmp_path)
+    assert result.status == 0, result.err
+    assert "generated coatings only" in result.err
+    assert (tmp_path / "coating.overlay.png").is_file()

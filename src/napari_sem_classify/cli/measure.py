@@ -1,0 +1,76 @@
+"""``benchmark``: how fast this computer is."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from .options import Backend, Device, Json
+from .shell import interruptible, progress_bar, report, table
+
+
+def add_to(app: typer.Typer) -> None:
+    """Add the command to the program."""
+    app.command("benchmark")(benchmark)
+
+
+def benchmark(
+    image: Annotated[
+        Path | None, typer.Argument(metavar="[IMAGE]", help="An image; a generated one otherwise.")
+    ] = None,
+    tile: Annotated[
+        int, typer.Option("--tile", metavar="PX", min=8, help="Side of a tile in pixels.")
+    ] = 128,
+    network: Annotated[
+        int, typer.Option("--network", metavar="PX", min=32, help="Side of the network's input.")
+    ] = 224,
+    repeats: Annotated[int, typer.Option("--repeats", min=1, help="Runs of each kind.")] = 5,
+    seconds: Annotated[float, typer.Option("--seconds", help="Aimed length of a run.")] = 6.0,
+    plain_loop: Annotated[
+        bool, typer.Option("--plain-loop/--no-plain-loop", help="Time a usual loop too.")
+    ] = True,
+    device: Device = "auto",
+    backend: Backend = "auto",
+    as_json: Json = False,
+) -> None:
+    """Measure tiles per second: the whole job, its bare network, and a usual loop."""
+    if seconds <= 0:
+        raise typer.BadParameter("give more than 0 seconds", param_hint="--seconds")
+    from ..core.benchmark import run_benchmark
+    from ..core.sem_io import open_image
+
+    opened = None if image is None else open_image(image)
+    with interruptible() as cancel, progress_bar() as progress:
+        found = run_benchmark(
+            opened,
+            tile,
+            network,
+            device=device,
+            backend=backend,
+            repeats=repeats,
+            seconds=seconds,
+            plain_loop=plain_loop,
+            progress=progress,
+            cancel=cancel,
+        )
+    report(found, _text(found), as_json)
+
+
+def _text(found: dict[str, Any]) -> str:
+    def rate(key: str) -> str:
+        value = found[key]
+        return "not measured" if value is None else f"{value:.1f} tiles/s"
+
+    share, memory = found["end_to_end_to_bare"], found["peak_memory_mb"]
+    rows = [
+        ("Device", f"{found['device']}, {found['backend']}, {found['dtype']}"),
+        ("Tiles", f"{found['tiles']} of {found['tile_px']} px, network {found['network_px']} px"),
+        ("Whole job", rate("end_to_end_tiles_per_s")),
+        ("Bare network", rate("bare_tiles_per_s")),
+        ("Share", "-" if share is None else f"{share:.0%}"),
+        ("Usual loop", rate("plain_loop_tiles_per_s")),
+        ("Peak memory", "not known" if memory is None else f"{memory:.0f} MB"),
+    ]
+    return table(rows)
