@@ -52,7 +52,8 @@ class ImageOutcome:
         What was written.
     planes : tuple of mapping
         A summary of each plane's map: ``plane``, ``cells``, ``cells_left_out``, ``tile_px``,
-        ``stride_px``, ``classes`` (name, cells, fraction, area_um2), ``seconds``.
+        ``stride_px``, ``classes`` (name, cells, fraction, area_um2), ``features_from_cache``,
+        ``seconds``.
     note : str
         About the tile size, from `grid_for_model`.
     scale_warning : bool
@@ -193,9 +194,9 @@ def _one(
 ) -> ImageOutcome:
     from .classify import classify_planes, grid_for_model
     from .export import write_outputs
-    from .sem_io import open_image
+    from .sem_io import open_for_scale
 
-    image = open_image(path)
+    image = open_for_scale(path, classifier.card.pixel_size_nm)
     choice = grid_for_model(
         image, classifier.card, wish.tile_px, wish.tile_um, wish.stride_px, wish.overlap
     )
@@ -213,7 +214,11 @@ def _one(
     for class_map in maps:
         files += write_outputs(class_map, image, out, stem)
         planes.append(summary(class_map))
-    return ImageOutcome(path, stem, tuple(files), tuple(planes), choice.note, choice.scale_warning)
+    note = choice.note
+    if image.level:
+        rows, cols = image.shape
+        note += f"; resolution level {image.level} is read ({cols} × {rows} px)"
+    return ImageOutcome(path, stem, tuple(files), tuple(planes), note, choice.scale_warning)
 
 
 def summary(class_map: ClassMap) -> dict[str, Any]:
@@ -234,6 +239,7 @@ def summary(class_map: ClassMap) -> dict[str, Any]:
             }
             for share in class_map.fractions()
         ],
+        "features_from_cache": class_map.record.get("features_from_cache"),
         "seconds": class_map.record.get("seconds"),
     }
 

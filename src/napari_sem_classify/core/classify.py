@@ -230,6 +230,7 @@ def _record(
         "path": None if path is None else str(path),
         "sha256": file_sha256(path) if small else None,
         "shape": [*image.leading_shape, *image.shape],
+        "level": image.level,
         "dtype": str(image.dtype),
         "pixel_size_nm": image.pixel_size_nm,
         "pixel_size_source": image.pixel_size_source,

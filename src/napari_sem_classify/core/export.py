@@ -130,6 +130,7 @@ def summarise(class_map: ClassMap, image: SemImage) -> dict[str, Any]:
         "path": None if image.path is None else str(image.path),
         "plane": list(class_map.plane),
         "shape": list(image.shape),
+        "level": image.level,
         "dtype": str(image.dtype),
         "vendor": image.vendor,
         "pixel_size_nm": size,

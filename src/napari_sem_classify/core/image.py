@@ -86,6 +86,9 @@ class SemImage:
         What the file says under plain names (accelerating voltage, detector, ...).
     chunks : (int, int) or None
         Rows and columns of the blocks in which the data is stored, None where it is one block.
+    level : int
+        Which resolution of a multiscale image this is, 0 the finest. All lengths in pixels are
+        pixels of this level.
     """
 
     name: str
@@ -98,6 +101,7 @@ class SemImage:
     colour: ColourMode = "grey"
     metadata: Mapping[str, Any] = field(default_factory=dict)
     chunks: tuple[int, int] | None = None
+    level: int = 0
 
     @property
     def shape(self) -> tuple[int, int]:

@@ -179,7 +179,7 @@ def _open(
     path = next((place for place in places if place is not None and place.exists()), None)
     if path is None:
         raise ImageError(f"The image {places[0]} of this record is not there: say where it is.")
-    opened = open_image(path)
+    opened = open_image(path, int(known.get("level", 0)))
     expected = known.get("sha256")
     if expected is None:
         return opened, ["The record holds no hash of the image, so it may be another one."]

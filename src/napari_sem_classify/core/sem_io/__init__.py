@@ -4,7 +4,13 @@ from __future__ import annotations
 
 from .layers import image_from_array
 from .listing import list_images
-from .opening import image_levels, nearest_level, open_image, pixel_size_from_scale_bar
+from .opening import (
+    image_levels,
+    nearest_level,
+    open_for_scale,
+    open_image,
+    pixel_size_from_scale_bar,
+)
 from .pixels import Level
 from .series import open_series
 
@@ -14,6 +20,7 @@ __all__ = [
     "image_levels",
     "list_images",
     "nearest_level",
+    "open_for_scale",
     "open_image",
     "open_series",
     "pixel_size_from_scale_bar",

@@ -8,6 +8,7 @@ from pathlib import Path
 
 from ..errors import ImageError
 from ..image import ColourMode, SemImage
+from ..levels import specimen_at_level
 from .info_bar import find_specimen
 from .listing import RSCIIO_SUFFIXES, TIFF_SUFFIXES
 from .pixels import Level, Pixels, check_usable, guarded, settle_colour, without_alpha_of_grey
@@ -46,9 +47,13 @@ def open_image(path: str | Path, level: int = 0) -> SemImage:
     if size is None and vendor is not None and vendor.pixel_size_nm is not None:
         size = vendor.pixel_size_nm * downsample
         size_source = f"{vendor.vendor} metadata"
-    known = vendor if downsample == 1.0 else None
     stored: ColourMode = "colour" if pixels.has_channels else "grey"
-    specimen = guarded(path, lambda: find_specimen(pixels.data, shape, stored, known))
+    if level:
+        # One answer for all levels: the file tells the bar in finest pixels, and text that proves
+        # a bar blurs away on coarse ones.
+        specimen = specimen_at_level(open_image(path).specimen, pixels.levels[0].shape, shape)
+    else:
+        specimen = guarded(path, lambda: find_specimen(pixels.data, shape, stored, vendor))
     # The bar does not count: a coloured logo on it does not make a grey image coloured.
     settled, colour = guarded(path, lambda: settle_colour(pixels, specimen.area))
     metadata = dict(pixels.plain)
@@ -65,7 +70,25 @@ def open_image(path: str | Path, level: int = 0) -> SemImage:
         colour=colour,
         metadata=metadata,
         chunks=pixels.chunks,
+        level=level,
     )
+
+
+def open_for_scale(path: str | Path, wanted_nm: float | None) -> SemImage:
+    """Open the level of an image that suits a model of `wanted_nm` nm pixels, see `nearest_level`.
+
+    The finest one where the model has no pixel size.
+
+    Raises
+    ------
+    ImageError
+        As `open_image`.
+    """
+    finest = open_image(path)
+    if wanted_nm is None or finest.pixel_size_nm is None:
+        return finest
+    level = nearest_level(image_levels(path), wanted_nm)
+    return open_image(path, level) if level else finest
 
 
 def image_levels(path: str | Path) -> tuple[Level, ...]:
