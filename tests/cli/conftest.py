@@ -44,6 +44,14 @@ def run():
     return call
 
 
+@pytest.fixture(autouse=True)
+def own_cache(tmp_path_factory, monkeypatch):
+    """What a test learns of tiles stays out of the user's cache, and out of the next test."""
+    folder = tmp_path_factory.mktemp("known-tiles")
+    monkeypatch.setattr("napari_sem_classify.core.embedding_cache.default_folder", lambda: folder)
+    return folder
+
+
 @pytest.fixture(scope="session")
 def small_sample():
     """A generated cross-section of 6 × 10 tiles of 64 px, without info bar."""

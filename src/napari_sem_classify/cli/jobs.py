@@ -89,15 +89,23 @@ def classify(
     again: Annotated[
         bool, typer.Option("--again", help="Do images again that an earlier run finished.")
     ] = False,
+    no_cache: Annotated[
+        bool,
+        typer.Option(
+            "--no-cache", help="Look at every tile again; neither use nor keep what is known of it."
+        ),
+    ] = False,
     as_json: Json = False,
 ) -> None:
     """Classify the tiles of images and write a table, a summary, a map and a picture of each.
 
     Without --tile or --tile-um tiles have the physical size that the model learned from. An image
     that fails does not stop the others; it is named at the end, with status 1. Run again with the
-    same model and settings, it takes up where it stopped.
+    same model and settings, it takes up where it stopped. What the network sees in the tiles is
+    kept on this computer for a while, so that another model on the same image is done in a moment.
     """
     from ..core.batch import GridWish, classify_many
+    from ..core.embedding_cache import EmbeddingCache
     from ..core.files import ensure_folder
     from ..core.model.file import load_model
     from ..core.sem_io import list_images
@@ -118,6 +126,7 @@ def classify(
             out,
             wish=GridWish(tile, tile_um, stride),
             engine=engine,
+            cache=None if no_cache else EmbeddingCache(),
             resume=not again,
             progress=progress,
             cancel=cancel,
@@ -177,6 +186,8 @@ def outcome_as_json(outcome: ImageOutcome) -> dict[str, Any]:
 
 def _outcome_text(outcome: ImageOutcome) -> str:
     done_before = " (finished by an earlier run)" if outcome.resumed else ""
+    if not outcome.resumed and all(plane.get("features_from_cache") for plane in outcome.planes):
+        done_before = " (its tiles were known from an earlier run)"
     mark = "  note: " if outcome.scale_warning else "  "
     lines = [f"{outcome.path}{done_before}", f"{mark}{outcome.note}"]
     return "\n".join([*lines, *(_fractions(plane) for plane in outcome.planes)])
