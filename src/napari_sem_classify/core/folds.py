@@ -2,7 +2,7 @@
 
 Tiles of one image look alike and neighbouring tiles almost the same: a random split would score
 memory. Whole images are kept together where there are enough of them; else the image is divided
-into blocks of several tiles, and tiles within a tile's width of the scored block are left out.
+into blocks of several tiles, and tiles within half a tile of a scored one are left out.
 """
 
 from __future__ import annotations
@@ -18,6 +18,7 @@ MIN_BLOCKS = 4
 MIN_GROUPS_PER_CLASS = 2
 MIN_SCORED = 20
 BLOCK_TILES = 2
+BUFFER_TILES = 0.5
 
 
 @dataclass(frozen=True, slots=True)
@@ -117,7 +118,9 @@ def plan_folds(
             folds = _grouped(labels, numbers, n_folds, len(class_names), places)
             why = _too_few_scored(folds, len(labels))
         if not why:
-            how = f"by spatial blocks ({n_blocks} blocks, {len(folds)} folds, buffer of one tile)"
+            how = (
+                f"by spatial blocks ({n_blocks} blocks, {len(folds)} folds, buffer of half a tile)"
+            )
             return Folds(folds, numbers, how)
     return f"No score can be given: {why}; annotate tiles in more places or in more images."
 
@@ -196,11 +199,11 @@ def _deal(
 def _near(
     places: TilePlaces, candidates: NDArray[np.int64], others: NDArray[np.int64]
 ) -> NDArray[np.bool_]:
-    """Whether each candidate tile comes within a tile's width of one of the others."""
+    """Whether each candidate tile comes within the buffer's width of one of the others."""
     from scipy.spatial import cKDTree
 
     near = np.zeros(len(candidates), dtype=bool)
-    reach = 2 * places.tile_px - 1
+    reach = (1 + BUFFER_TILES) * places.tile_px - 1
     points = np.stack([places.y, places.x], axis=1)
     for image in np.unique(places.image[others]):
         mine = others[places.image[others] == image]

@@ -86,6 +86,7 @@ def teach_head(
     groups: NDArray[Any] | None = None,
     places: TilePlaces | None = None,
     strength: float | None = None,
+    start: Head | None = None,
     seed: int = 0,
     group_word: str = "image",
     progress: ProgressCallback | None = None,
@@ -109,6 +110,8 @@ def teach_head(
     strength : float, optional
         A known strength with which to fit at once, without temperature and score: the way to
         redraw a map after each stroke.
+    start : Head, optional
+        The head of the stroke before: a fit from there is faster and ends at the same place.
     seed, group_word, progress, cancel
         See `cross_validate` and `plan_folds`.
 
@@ -124,7 +127,10 @@ def teach_head(
         check_teachable(np.bincount(labels, minlength=len(class_names)), class_names)
     basis = make_basis(features)
     if strength is not None:
-        solution = solve(basis.coordinates, labels, len(class_names), strength)
+        begin = None
+        if start is not None and start.weight.shape == (len(class_names), basis.mean.size):
+            begin = basis.from_head(start)
+        solution = solve(basis.coordinates, labels, len(class_names), strength, begin)
         return Taught(basis.to_head(solution), strength, 1.0, None, "Not scored yet.")
     folds = plan_folds(labels, class_names, groups=groups, places=places, group_word=group_word)
     if not isinstance(folds, Folds):

@@ -21,7 +21,7 @@ from numpy.typing import NDArray
 
 from napari_sem_classify.core.model.head import Head
 
-DEFAULT_STRENGTH = 3e-3
+DEFAULT_STRENGTH = 1e-3
 ABSENT_BIAS = -30.0
 _RIDGE = 1e-9
 _MAX_ITERATIONS = 200
@@ -58,6 +58,17 @@ class Basis:
         return Head(
             self.mean, self.scale, weight.astype(np.float32), solution.bias.astype(np.float32)
         )
+
+    def from_head(self, head: Head) -> Solution:
+        """Carry a head of features of the same length into this basis, as a start for a fit."""
+        weight = head.weight.astype(np.float64) * (self.scale / head.scale)
+        shift = (self.mean - head.mean) / head.scale
+        bias = head.bias + head.weight.astype(np.float64) @ shift.astype(np.float64)
+        if self.factor is not None:
+            from scipy.linalg import solve_triangular
+
+            weight = solve_triangular(self.factor, self.standardised @ weight.T, lower=True).T
+        return Solution(weight, bias)
 
 
 @dataclass(frozen=True, slots=True)
