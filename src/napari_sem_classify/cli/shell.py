@@ -5,11 +5,8 @@ from __future__ import annotations
 import signal
 import sys
 import threading
-import traceback
 from collections.abc import Iterator
 from contextlib import contextmanager
-from datetime import UTC, datetime
-from pathlib import Path
 from typing import Any
 
 import typer
@@ -45,7 +42,9 @@ class SentenceGroup(TyperGroup):
             # A fault of this program; typer's own exceptions say how to end and pass.
             if _is_typers(error):
                 raise
-            complain(_unexpected(error))
+            from ..core.log import log_unexpected
+
+            complain(log_unexpected(error, f"running {ctx.invoked_subcommand}"))
             status = FAILED
         raise typer.Exit(status)
 
@@ -135,18 +134,3 @@ def progress_bar() -> Iterator[ProgressCallback | None]:
 def _is_typers(error: BaseException) -> bool:
     home = type(error).__module__.split(".")[0]
     return home in {"typer", "click"}
-
-
-def _unexpected(error: BaseException) -> str:
-    from platformdirs import user_log_path
-
-    kind = type(error).__name__
-    path = Path(user_log_path("napari-sem-classify", appauthor=False)) / "cli.log"
-    now = datetime.now(UTC).isoformat(timespec="seconds")
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        with path.open("a", encoding="utf-8") as file:
-            file.write(f"{now} {' '.join(sys.argv)}\n{traceback.format_exc()}\n")
-    except OSError:
-        return f"Something unexpected went wrong ({kind}: {error}): please report it."
-    return f"Something unexpected went wrong ({kind}): details are in {path}, please report them."

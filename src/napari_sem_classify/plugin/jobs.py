@@ -15,8 +15,8 @@ from typing import Any
 from qtpy.QtCore import QCoreApplication, QObject, QTimer
 
 from ..core.errors import Cancelled, SemClassifyError
+from ..core.log import log_unexpected
 from ..core.progress import CancelToken, Progress
-from .log import log_unexpected
 
 POLL_MS = 80
 PUBLISH_EVERY_S = 0.35
