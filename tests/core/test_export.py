@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import json
+import tracemalloc
 
 import numpy as np
 import pytest
@@ -12,7 +13,7 @@ from PIL import Image
 
 from napari_sem_classify.core.class_map import ClassMap
 from napari_sem_classify.core.errors import Cancelled, OutputError
-from napari_sem_classify.core.export import write_outputs
+from napari_sem_classify.core.export import write_outputs, write_tiles_csv
 from napari_sem_classify.core.image import SemImage, Specimen
 from napari_sem_classify.core.model.card import ClassInfo
 from napari_sem_classify.core.overlay import length_text, nice_length, overview
@@ -56,6 +57,37 @@ def written(tmp_path, area):
 def read_table(folder, name="field.tiles.csv"):
     with (folder / name).open(encoding="utf-8", newline="") as file:
         return list(csv.DictReader(file))
+
+
+def test_the_table_is_the_same_however_many_rows_are_written_at_once(tmp_path, area, monkeypatch):
+    class_map = make_map(area, tile=16, stride=12)
+    texts = []
+    for number in (1, 30, 100_000):
+        monkeypatch.setattr("napari_sem_classify.core.export._CELLS_AT_ONCE", number)
+        write_tiles_csv(class_map, tmp_path / "table.csv")
+        texts.append((tmp_path / "table.csv").read_bytes())
+    assert texts[0] == texts[1] == texts[2]
+    lines = texts[0].decode().splitlines()
+    assert lines[0].endswith('confidence,entropy,prob_matrix,"prob_oxide, ""mixed"""')
+    assert lines[1].startswith("0,0,10,0,12,12,")
+    assert lines[2] == "0,1,10,12,12,12,,,,,"
+    assert lines[-1].startswith("6,10,82,120,8,10,")
+    assert len(lines) == 1 + 7 * 11
+
+
+def test_a_table_four_times_as_long_takes_no_more_memory(tmp_path):
+    path = tmp_path / "table.csv"
+    peaks = []
+    for rows in (1600, 1600, 6400):  # the first time also loads what is loaded once
+        class_map = make_map(Area(0, rows, 0, 800), tile=8, stride=8)
+        tracemalloc.start()
+        try:
+            write_tiles_csv(class_map, path)
+            peaks.append(tracemalloc.get_traced_memory()[1])
+        finally:
+            tracemalloc.stop()
+    assert path.stat().st_size > 3_500_000
+    assert peaks[2] < 1.3 * peaks[1]
 
 
 def test_the_table_has_a_row_per_cell_in_pixels_of_the_file(written):

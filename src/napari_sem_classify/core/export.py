@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import csv
-import io
 import json
+from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -12,10 +13,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from .class_map import ClassMap
-from .files import atomic_path, ensure_folder, write_json, write_text
+from .files import atomic_path, ensure_folder, write_json
 from .image import SemImage
+from .tiles import Area
 
 COLUMNS = ("row", "col", "y", "x", "height", "width", "class", "confidence", "entropy")
+_CELLS_AT_ONCE = 8192
 
 
 def write_outputs(class_map: ClassMap, image: SemImage, out_dir: Path, stem: str) -> list[Path]:
@@ -53,7 +56,7 @@ def write_outputs(class_map: ClassMap, image: SemImage, out_dir: Path, stem: str
     summary = out_dir / f"{stem}.summary.json"
     labels = out_dir / f"{stem}.map.tif"
     overlay = out_dir / f"{stem}.overlay.png"
-    write_text(table, tiles_csv(class_map))
+    write_tiles_csv(class_map, table)
     write_json(summary, summarise(class_map, image))
     write_label_image(class_map, labels)
     write_overlay(class_map, image, overlay)
@@ -65,36 +68,61 @@ def plane_suffix(plane: tuple[int, ...]) -> str:
     return "".join(f"_z{index:04d}" for index in plane)
 
 
-def tiles_csv(class_map: ClassMap) -> str:
-    """The table as text, a row per cell, row by row.
+def write_tiles_csv(class_map: ClassMap, path: Path) -> None:
+    """Write the table, a row per cell, row by row; never the whole of it in memory.
 
     ``y`` and ``x`` are the cell's first row and column in pixels of the file as it lies on disk
     (info bar included), ``height`` and ``width`` its size, smaller at the border. A cell left out
     has no class and no values.
+
+    Raises
+    ------
+    OutputError
+        When the file cannot be written.
     """
+    names = [info.name for info in class_map.classes]
+    step = max(1, _CELLS_AT_ONCE // class_map.grid.shape[1])
+    with (
+        atomic_path(path) as temporary,
+        temporary.open("w", encoding="utf-8", newline="") as file,
+    ):
+        writer = csv.writer(file, lineterminator="\n")
+        writer.writerow([*COLUMNS, *(f"prob_{name}" for name in names)])
+        for first in range(0, class_map.grid.shape[0], step):
+            writer.writerows(_rows(_part(class_map, first, step), first))
+
+
+def _part(class_map: ClassMap, first: int, count: int) -> ClassMap:
+    """Some rows of cells as a map of their own."""
     grid = class_map.grid
-    rows, cols = grid.shape
-    heights, widths = grid.cell_sizes()
-    names = ["", *(info.name for info in class_map.classes)]
-    labels = class_map.labels()
-    confidence = class_map.confidence()
-    entropy = class_map.entropy()
-    text = io.StringIO()
-    writer = csv.writer(text, lineterminator="\n")
-    writer.writerow([*COLUMNS, *(f"prob_{name}" for name in names[1:])])
-    blank = [""] * (3 + len(class_map.classes))
-    for row in range(rows):
+    area = grid.area
+    top = area.top + first * grid.stride
+    part = Area(top, min(area.bottom, top + count * grid.stride), area.left, area.right)
+    return replace(
+        class_map,
+        probabilities=class_map.probabilities[first : first + count],
+        grid=replace(grid, area=part),
+    )
+
+
+def _rows(part: ClassMap, first: int) -> Iterator[list[Any]]:
+    """Rows of the table for a part of the map whose first row of cells has the number `first`."""
+    grid = part.grid
+    heights, widths = (sizes.tolist() for sizes in grid.cell_sizes())
+    names = ["", *(info.name for info in part.classes)]
+    numbers = part.labels().tolist()
+    sure = np.stack([part.confidence(), part.entropy()], axis=-1)
+    values = np.concatenate([sure, part.probabilities], axis=-1).tolist()
+    blank = [""] * (3 + len(part.classes))
+    for row, height in enumerate(heights):
         y = grid.area.top + row * grid.stride
-        for col in range(cols):
-            place = [row, col, y, grid.area.left + col * grid.stride, heights[row], widths[col]]
-            number = int(labels[row, col])
+        for col, width in enumerate(widths):
+            place = [first + row, col, y, grid.area.left + col * grid.stride, height, width]
+            number = numbers[row][col]
             if number == 0:
-                writer.writerow([*place, *blank])
-                continue
-            probabilities = [f"{p:.5f}" for p in class_map.probabilities[row, col]]
-            sure = [f"{confidence[row, col]:.5f}", f"{entropy[row, col]:.5f}"]
-            writer.writerow([*place, names[number], *sure, *probabilities])
-    return text.getvalue()
+                yield [*place, *blank]
+            else:
+                yield [*place, names[number], *(f"{value:.5f}" for value in values[row][col])]
 
 
 def summarise(class_map: ClassMap, image: SemImage) -> dict[str, Any]:
