@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from ..core.class_map import ClassMap
 from ..core.model.card import ClassInfo
 from ..core.tiles import TileGrid
-from .layer_image import METADATA_KEY
+from .layer_image import METADATA_KEY, level_steps, noted_level
 from .session import session_of, unwrapped
 
 if TYPE_CHECKING:
@@ -41,7 +41,11 @@ def kind_of(layer: Layer) -> str | None:
 
 
 def placed_on(
-    image_layer: Layer, scale: tuple[float, float], translate: tuple[float, float], ndim: int
+    image_layer: Layer,
+    scale: tuple[float, float],
+    translate: tuple[float, float],
+    ndim: int,
+    level: int | None = None,
 ) -> dict[str, Any]:
     """Keyword arguments that lay a layer of coarser pixels over an image layer.
 
@@ -53,6 +57,9 @@ def placed_on(
         and columns.
     ndim : int
         Axes of the new layer: those of the image, or 2 for its last two.
+    level : int, optional
+        Whose pixels the image pixels are, of a multiscale layer; those of the level that is read
+        when left out.
 
     Returns
     -------
@@ -60,10 +67,12 @@ def placed_on(
         scale, translate, rotate, shear, affine, units and axis_labels of the new layer.
     """
     skip = image_layer.ndim - ndim
+    level = noted_level(image_layer) if level is None else level
+    finest, corner = level_steps(image_layer, level)
     steps = np.ones(ndim)
-    steps[-2:] = scale
+    steps[-2:] = finest * scale
     start = np.zeros(image_layer.ndim)
-    start[-2:] = translate
+    start[-2:] = finest * translate + corner
     affine = np.asarray(image_layer.affine.affine_matrix)
     # world = affine(rotate · shear · scale · pixel + translate): only scale and translate change.
     world = np.append(np.asarray(image_layer.data_to_world(start), dtype=float), 1.0)
@@ -80,9 +89,11 @@ def placed_on(
     }
 
 
-def cells_on(image_layer: Layer, grid: TileGrid, ndim: int) -> dict[str, Any]:
+def cells_on(
+    image_layer: Layer, grid: TileGrid, ndim: int, level: int | None = None
+) -> dict[str, Any]:
     """Keyword arguments that lay one pixel a cell over the image layer, see `placed_on`."""
-    return placed_on(image_layer, grid.scale, grid.translate, ndim)
+    return placed_on(image_layer, grid.scale, grid.translate, ndim, level)
 
 
 def class_colormap(classes: tuple[ClassInfo, ...]) -> DirectLabelColormap:
@@ -106,8 +117,11 @@ def class_features(class_map: ClassMap) -> dict[str, list[Any]]:
     }
 
 
-def map_metadata(class_map: ClassMap, image_layer_name: str) -> dict[str, Any]:
-    """What a class-map layer must know to be used again, as plain JSON values."""
+def map_metadata(class_map: ClassMap, image_layer_name: str, level: int = 0) -> dict[str, Any]:
+    """What a class-map layer must know to be used again, as plain JSON values.
+
+    Of a multiscale image the grid is in pixels of `level`.
+    """
     grid = class_map.grid
     return {
         METADATA_KEY: {
@@ -116,6 +130,7 @@ def map_metadata(class_map: ClassMap, image_layer_name: str) -> dict[str, Any]:
             "model": class_map.record.get("model", {}),
             "classes": [{"name": c.name, "colour": c.colour} for c in class_map.classes],
             "grid": grid_to_dict(grid),
+            "level": level,
             "pixel_size_nm": class_map.pixel_size_nm,
         }
     }
@@ -132,6 +147,7 @@ def add_class_map(
     image_layer: Image,
     *,
     leading_shape: tuple[int, ...] = (),
+    level: int | None = None,
 ) -> Labels:
     """Show a class map over its image and give the new layer.
 
@@ -143,6 +159,8 @@ def add_class_map(
         The layer the map was made from.
     leading_shape : tuple of int
         Leading axes of a stack, which the new layer keeps; the map goes to its own plane.
+    level : int, optional
+        The level that was classified, of a multiscale layer; the one that is read when left out.
 
     Returns
     -------
@@ -150,6 +168,7 @@ def add_class_map(
         Named ``IMAGE · classes``; one pixel a cell.
     """
     viewer, image_layer = unwrapped(viewer), unwrapped(image_layer)
+    level = noted_level(image_layer) if level is None else level
     data = np.zeros((*leading_shape, *class_map.grid.shape), dtype=_label_dtype(class_map))
     layer = unwrapped(
         viewer.add_labels(
@@ -157,8 +176,8 @@ def add_class_map(
             name=layer_name(image_layer.name, CLASSES),
             colormap=class_colormap(class_map.classes),
             opacity=CLASS_OPACITY,
-            metadata=map_metadata(class_map, image_layer.name),
-            **cells_on(image_layer, class_map.grid, data.ndim),
+            metadata=map_metadata(class_map, image_layer.name, level),
+            **cells_on(image_layer, class_map.grid, data.ndim, level),
         )
     )
     session = session_of(viewer)
@@ -179,7 +198,8 @@ def update_class_map(
     """
     layer.data[class_map.plane] = class_map.labels() if labels is None else labels
     layer.features = class_features(class_map)
-    layer.metadata = {**layer.metadata, **map_metadata(class_map, _image_name(layer))}
+    level = layer.metadata[METADATA_KEY].get("level", 0)
+    layer.metadata = {**layer.metadata, **map_metadata(class_map, _image_name(layer), level)}
     session_of(viewer).maps.setdefault(layer, {})[class_map.plane] = class_map
     layer.refresh()
 
@@ -190,6 +210,7 @@ def add_confidence(
     image_layer: Image,
     *,
     leading_shape: tuple[int, ...] = (),
+    level: int | None = None,
 ) -> Image:
     """Add the probability of each cell's class as an image, hidden at first.
 
@@ -213,7 +234,7 @@ def add_confidence(
             opacity=0.7,
             visible=False,
             metadata={METADATA_KEY: {"kind": CONFIDENCE, "image": image_layer.name}},
-            **cells_on(image_layer, first.grid, data.ndim),
+            **cells_on(image_layer, first.grid, data.ndim, level),
         )
     )
     session_of(viewer).sources[layer] = weakref.ref(image_layer)
