@@ -70,6 +70,35 @@ def test_tile_writes_each_tile_and_a_table(run, small_image, tmp_path):
     assert all((out / row["file"]).is_file() for row in rows)
 
 
+def test_tiles_of_an_earlier_grid_do_not_stay_among_the_new_ones(run, small_image, tmp_path):
+    out = tmp_path / "tiles"
+    assert run("tile", small_image, "--out", out, "--tile", 64).status == 0
+    own = out / "coating_r0000_c0099.tif"  # looks like a tile, but no table lists it
+    own.write_bytes(b"the user's")
+    again = run("tile", small_image, "--out", out, "--tile", 128, "--format", "png", "--json")
+    assert again.status == 0, again.err
+    assert again.json["images"][0]["removed"] == 6 * 10
+    with (out / "coating.tiles.csv").open(encoding="utf-8", newline="") as file:
+        listed = {row["file"] for row in csv.DictReader(file)}
+    assert len(listed) == 3 * 5
+    assert set(files_in(out)) == listed | {"coating.tiles.csv", own.name}
+    assert own.read_bytes() == b"the user's"
+    text = run("tile", small_image, "--out", out, "--tile", 64).out
+    assert "15 of an earlier run deleted" in text
+
+
+def test_a_table_that_names_other_files_deletes_none(run, small_image, tmp_path):
+    out = tmp_path / "tiles"
+    out.mkdir()
+    precious = tmp_path / "coating_r0000_c0000.tif"
+    for path in (precious, out / "notes.txt"):
+        path.write_text("precious")
+    (out / "coating.tiles.csv").write_text("file\n../coating_r0000_c0000.tif\nnotes.txt\n")
+    result = run("tile", small_image, "--out", out, "--json")
+    assert result.json["images"][0]["removed"] == 0
+    assert precious.read_text() == (out / "notes.txt").read_text() == "precious"
+
+
 def test_classify_with_the_demo_model_finds_the_layers(run, small_image, small_sample, tmp_path):
     result = run(
         "classify", small_image, "--model", "demo", "--out", tmp_path, "--tile", 64, "--json"

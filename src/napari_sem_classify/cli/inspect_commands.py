@@ -67,6 +67,9 @@ def tile(
 
     Tiles without any data (the empty border of a mosaic) are left out. Without --tile or
     --tile-um tiles are 64 px.
+
+    Run again into the same folder, an image's new tiles take the place of its old ones: tiles that
+    the table of the earlier run lists and the new grid has not are deleted. Other files stay.
     """
     from ..core.files import ensure_folder
     from ..core.sem_io import list_images, open_image
@@ -112,6 +115,7 @@ def tile(
                     "image": str(path),
                     "tiles": count,
                     "left_out": grid.n_tiles * len(written) - count,
+                    "removed": sum(each.removed for each in written),
                     "tile_px": grid.tile,
                     "stride_px": grid.stride,
                     "tables": [str(each.table) for each in written],
@@ -119,6 +123,7 @@ def tile(
             )
     text = "\n".join(
         f"{each['image']}: {each['tiles']} tiles of {each['tile_px']} px written to {out}"
+        + (f"; {each['removed']} of an earlier run deleted" if each["removed"] else "")
         for each in results
     )
     report({"images": results, "failures": failures, "out": str(out)}, text, as_json)

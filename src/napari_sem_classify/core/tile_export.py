@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import io
+import re
 import shutil
 import tempfile
 from dataclasses import dataclass
@@ -26,10 +27,21 @@ COLUMNS = ("file", "row", "col", "y", "x", "height", "width", "pixel_size_nm")
 
 @dataclass(frozen=True, slots=True)
 class TilesWritten:
-    """What `write_tiles` made: the number of tiles and the table that lists them."""
+    """What `write_tiles` made.
+
+    Attributes
+    ----------
+    count : int
+        Tiles written.
+    table : Path
+        Lists them.
+    removed : int
+        Tiles of an earlier run that are not among them and were deleted.
+    """
 
     count: int
     table: Path
+    removed: int = 0
 
 
 def write_tiles(
@@ -50,6 +62,8 @@ def write_tiles(
     Files are named ``STEM_r0003_c0012.tif`` by row and column of the grid. Grey values stay as
     they are (16 and 32 bit too in TIFF); a PNG holds 8 or 16 bit, other types are stretched to 8.
     All tiles appear together at the end: a cancelled or failed run leaves the folder as it was.
+    Tiles that the table of an earlier run lists and this run does not make are deleted, so that the
+    folder holds the tiles of one grid, those of the table; no other file is touched.
 
     Parameters
     ----------
@@ -87,6 +101,7 @@ def write_tiles(
     to_8_bit = stretch or (format == "png" and image.dtype not in (np.uint8, np.uint16))
     intensity = measure_range(image, IntensityRecipe(), plane) if to_8_bit else None
     stem = (stem or image.name) + plane_suffix(plane)
+    path = out_dir / f"{stem}.tiles.csv"
     table = io.StringIO()
     writer = csv.writer(table, lineterminator="\n")
     writer.writerow(COLUMNS)
@@ -106,6 +121,8 @@ def write_tiles(
             reporter.advance()
         for name in names:
             (staging / name).replace(out_dir / name)
+        # Before the new table comes: a kill in between leaves the old one, which still lists them.
+        removed = _remove(out_dir, _listed(path, stem) - set(names))
     except OSError as error:
         raise OutputError(
             f"The tiles cannot be written into {out_dir} ({error.strerror or error}): "
@@ -113,9 +130,27 @@ def write_tiles(
         ) from error
     finally:
         shutil.rmtree(staging, ignore_errors=True)
-    path = out_dir / f"{stem}.tiles.csv"
     write_text(path, table.getvalue())
-    return TilesWritten(len(names), path)
+    return TilesWritten(len(names), path, removed)
+
+
+def _listed(table: Path, stem: str) -> set[str]:
+    """Names of tiles in an earlier table; a name that this program would not give is no tile's."""
+    own = re.compile(re.escape(stem) + r"_r\d{4,}_c\d{4,}\.(tif|png)")
+    try:
+        with table.open(encoding="utf-8", newline="") as file:
+            names = [row.get("file") or "" for row in csv.DictReader(file)]
+    except (OSError, UnicodeDecodeError, csv.Error):
+        return set()
+    return {name for name in names if own.fullmatch(name)}
+
+
+def _remove(folder: Path, names: set[str]) -> int:
+    """Delete files, and count those that were there."""
+    there = [folder / name for name in names if (folder / name).is_file()]
+    for path in there:
+        path.unlink()
+    return len(there)
 
 
 def _tile(
