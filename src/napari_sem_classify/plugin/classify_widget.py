@@ -128,7 +128,9 @@ class ClassifyWidget(QWidget):
 
     def _refresh_tiles(self) -> None:
         """Bring number of tiles, time, warnings and the preview up to date."""
-        self.grid_form.set_enabled(self._plan is None)
+        self.grid_form.set_visible(self._plan is None)
+        if self._laid is not None:
+            self.use_plan.text = f"use the {self._laid.grid.tile} px tiles of Tile image"
         self.grid_form.problem.say("")
         self.scale_note.say("")
         choice = None
@@ -291,6 +293,7 @@ class ClassifyWidget(QWidget):
             self._cancelled()
             return
         self._run_layers.finish(result.snapshots)
+        self.grid_form.show.value = False
         self._end()
         maps = [snapshot.class_map for snapshot in result.snapshots.values()]
         tiles = sum(int(each.record["tiles"]["classified"]) for each in maps)

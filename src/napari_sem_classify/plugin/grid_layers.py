@@ -15,15 +15,16 @@ from numpy.typing import NDArray
 
 from ..core.errors import GridError
 from ..core.tiles import Area, TileGrid
+from .layer_image import pixels_at
 from .layers import (
     AREA,
     GRID,
     METADATA_KEY,
     grid_to_dict,
-    kind_of,
     layer_name,
     made_from,
     placed_on,
+    remove_layer,
 )
 from .session import session_of, unwrapped
 
@@ -99,23 +100,46 @@ def area_layer_of(viewer: ViewerModel, image_layer: Layer) -> Shapes | None:
 
 def show_area(viewer: ViewerModel, image_layer: Image, area: Area) -> Shapes:
     """Show the area to tile as a rectangle that can be moved and resized, and select it."""
+    return show_rectangle(viewer, image_layer, area, AREA, "#f0e442")
+
+
+def show_rectangle(
+    viewer: ViewerModel,
+    image_layer: Image,
+    area: Area,
+    kind: str,
+    colour: str,
+    level: int | None = None,
+) -> Shapes:
+    """Show an area of an image as a rectangle that can be moved and resized, and select it.
+
+    Parameters
+    ----------
+    kind : str
+        What the layer is called after the image, and known by: one layer of a kind per image.
+    colour : str
+        Of its outline.
+    level : int, optional
+        Whose pixels the area is in, see `layers.placed_on`.
+    """
     viewer, image_layer = unwrapped(viewer), unwrapped(image_layer)
-    layer = area_layer_of(viewer, image_layer)
+    found = made_from(viewer, image_layer, kind)
     corners = _corners(area)
-    if layer is not None:
+    if found:
+        layer: Shapes = found[-1]
         layer.data = [corners]
         layer.selected_data = {0}
         return layer
-    place = placed_on(image_layer, (1.0, 1.0), (0.0, 0.0), 2)
+    place = placed_on(image_layer, (1.0, 1.0), (0.0, 0.0), 2, level)
     layer = unwrapped(
         viewer.add_shapes(
             [corners],
             shape_type="rectangle",
-            name=layer_name(image_layer.name, AREA),
-            edge_color="#f0e442",
+            name=layer_name(image_layer.name, kind),
+            edge_color=colour,
             face_color="transparent",
             edge_width=max(1.0, max(area.height, area.width) / 200.0),
-            metadata={METADATA_KEY: {"kind": AREA, "image": image_layer.name}},
+            metadata={METADATA_KEY: {"kind": kind, "image": image_layer.name}},
             **place,
         )
     )
@@ -152,18 +176,19 @@ def polygons_in(layer: Shapes, image_layer: Layer) -> list[NDArray[np.float64]]:
         if kind in ("line", "path"):
             continue
         outline = _ellipse(vertices) if kind == "ellipse" else np.asarray(vertices)
-        skip = image_layer.ndim - layer.ndim
-        pixels = []
-        for vertex in outline:
-            world = np.asarray(layer.data_to_world(vertex))
-            full = np.concatenate([np.zeros(max(0, skip)), world])[-image_layer.ndim :]
-            pixels.append(np.asarray(image_layer.world_to_data(full))[-2:])
-        polygons.append(np.array(pixels))
+        world = [np.asarray(layer.data_to_world(vertex)) for vertex in outline]
+        polygons.append(pixels_at(image_layer, world))
     return polygons
 
 
 def attach_click(layer: Labels, toggle: Callable[[int, int], None]) -> None:
-    """Call `toggle(row, col)` when a tile of the grid layer is clicked (not when it is dragged)."""
+    """Call `toggle(row, col)` when a tile of the grid layer is clicked (not when it is dragged).
+
+    Takes the place of one attached before.
+    """
+    callbacks = layer.mouse_drag_callbacks
+    for before in [each for each in callbacks if getattr(each, "__module__", "") == __name__]:
+        callbacks.remove(before)
 
     def on_press(clicked: Labels, event: Any) -> Generator[None, None, None]:
         if event.button != 1:
@@ -180,7 +205,7 @@ def attach_click(layer: Labels, toggle: Callable[[int, int], None]) -> None:
         if 0 <= row < rows and 0 <= col < cols:
             toggle(row, col)
 
-    layer.mouse_drag_callbacks.append(on_press)
+    callbacks.append(on_press)
 
 
 def _new_grid_layer(
@@ -194,10 +219,7 @@ def _new_grid_layer(
     from napari.utils.colormaps import DirectLabelColormap
 
     active = viewer.layers.selection.active
-    callbacks: list[Any] = []
-    if old is not None and old in viewer.layers:
-        callbacks = list(old.mouse_drag_callbacks)
-        viewer.layers.remove(old)
+    remove_layer(viewer, old)
     layer = unwrapped(
         viewer.add_labels(
             states,
@@ -209,8 +231,6 @@ def _new_grid_layer(
             **place,
         )
     )
-    if callbacks:
-        layer.mouse_drag_callbacks[:] = callbacks
     session_of(viewer).sources[layer] = weakref.ref(image_layer)
     # A preview must not take the selection away from what the user works on.
     if active is not None and active in viewer.layers:
@@ -238,23 +258,3 @@ def _ellipse(vertices: Any) -> NDArray[np.float64]:
     first, second = (corners[1] - corners[0]) / 2.0, (corners[3] - corners[0]) / 2.0
     angle = np.linspace(0.0, 2.0 * np.pi, 64, endpoint=False)[:, None]
     return centre + np.cos(angle) * first + np.sin(angle) * second
-
-
-__all__ = [
-    "BY_HAND",
-    "FLAT",
-    "KEPT",
-    "KEPT_TOO",
-    "NO_DATA",
-    "OUTSIDE",
-    "area_in",
-    "area_layer_of",
-    "attach_click",
-    "chequerboard",
-    "grid_layer_of",
-    "is_kept",
-    "kind_of",
-    "polygons_in",
-    "show_area",
-    "show_grid",
-]

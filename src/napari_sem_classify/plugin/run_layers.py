@@ -5,9 +5,11 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
+from .layer_image import noted_level
 from .layers import (
     CLASSES,
     CONFIDENCE,
+    GRID,
     METADATA_KEY,
     add_class_map,
     add_confidence,
@@ -40,6 +42,7 @@ class RunLayers:
         self._viewer = viewer
         self.image_layer = image_layer
         self._leading = leading_shape
+        self._level = noted_level(image_layer)
         self._map: Labels | None = None
         self._hidden: list[Layer] = []
 
@@ -64,7 +67,11 @@ class RunLayers:
                 old.visible = False
                 self._hidden.append(old)
         self._map = add_class_map(
-            self._viewer, snapshot.class_map, self.image_layer, leading_shape=self._leading
+            self._viewer,
+            snapshot.class_map,
+            self.image_layer,
+            leading_shape=self._leading,
+            level=self._level,
         )
 
     def finish(self, snapshots: Mapping[tuple[int, ...], Snapshot]) -> None:
@@ -85,7 +92,16 @@ class RunLayers:
             remove_layer(self._viewer, old)
         fresh.name = layer_name(self.image_layer.name, CLASSES)
         maps = {plane: each.class_map for plane, each in snapshots.items()}
-        add_confidence(self._viewer, maps, self.image_layer, leading_shape=self._leading)
+        add_confidence(
+            self._viewer,
+            maps,
+            self.image_layer,
+            leading_shape=self._leading,
+            level=self._level,
+        )
+        # The chequerboard would shine through the map and change its colours.
+        for grid in made_from(self._viewer, self.image_layer, GRID):
+            grid.visible = False
         self._viewer.layers.selection.active = fresh
 
     def discard(self) -> None:

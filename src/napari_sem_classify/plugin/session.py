@@ -54,13 +54,11 @@ class ReadyModel:
     engine : Engine
     tiles_per_s : float
         From a short trial, or from the last run once there is one.
-    measured_in : {"trial", "run"}
     """
 
     classifier: TileClassifier
     engine: Engine
     tiles_per_s: float
-    measured_in: str = "trial"
 
 
 @dataclass(eq=False)

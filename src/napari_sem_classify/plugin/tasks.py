@@ -129,8 +129,11 @@ def run(
             context.publish(done[plane])
         seconds = time.perf_counter() - start
         tiles = (grid.n_tiles if keep is None else int(keep.sum())) * len(planes)
-        measured = ReadyModel(model.classifier, model.engine, tiles / max(seconds, 1e-6), "run")
-        return RunResult(done, seconds, measured)
+        # A few tiles tell little: the last batch is filled up, and starting takes its time.
+        if tiles >= 2 * model.engine.batch_size or np.isnan(model.tiles_per_s):
+            speed = tiles / max(seconds, 1e-6)
+            model = ReadyModel(model.classifier, model.engine, speed)
+        return RunResult(done, seconds, model)
 
     return task
 
@@ -142,6 +145,9 @@ def _ready(
     from ..core.model.file import load_model
 
     context.progress(Progress(0, 0, "Getting the model ready"))
+    # napari needs it for the first layer with features; here it does not hold the window up.
+    import pandas  # noqa: F401
+
     classifier = load_model(path)
     context.cancel.raise_if_cancelled()
     engine = engine_for(classifier, device=wish.id, backend=wish.backend)

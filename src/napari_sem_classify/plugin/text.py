@@ -20,7 +20,7 @@ def length_text(nm: float) -> str:
 
 def area_text(um2: float) -> str:
     """An area in the unit that suits it: "0.21 µm²", "1.4 mm²"."""
-    if um2 < 0.01:
+    if 0 < um2 < 0.01:
         return f"{um2 * 1e6:.3g} nm²"
     if um2 < 1e5:
         return f"{um2:.3g} µm²" if um2 < 1000 else f"{um2:.0f} µm²"

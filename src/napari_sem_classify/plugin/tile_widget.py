@@ -2,21 +2,20 @@
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from magicgui import widgets
 from qtpy.QtCore import QEvent, QTimer
-from qtpy.QtWidgets import QFileDialog, QWidget
+from qtpy.QtWidgets import QWidget
 
 from ..core.errors import SemClassifyError
 from ..core.tile_rules import TileChecks, covered_area, tiles_inside
 from ..core.tiles import Area, TileGrid
 from .forms.grid_form import GridForm
 from .forms.image_form import ImageForm
-from .forms.layout import Form, Note, explain, fill, narrow
+from .forms.layout import Form, Note, explain, fill
 from .forms.leave_out_form import HandPicked, LeaveOutForm
-from .forms.run_form import RunForm
+from .forms.write_form import WriteForm
 from .grid_layers import (
     area_in,
     area_layer_of,
@@ -37,11 +36,10 @@ if TYPE_CHECKING:
     from napari.layers import Image, Labels, Shapes
     from napari.viewer import Viewer
 
-    from ..core.progress import Progress
+    from ..core.image import SemImage
 
 SETTLE_MS = 120
 LAY, TAKE_AWAY = "Lay tiles", "Take tiles away"
-TIFF, PNG = "TIFF", "PNG"
 
 
 class TileWidget(QWidget):
@@ -61,7 +59,6 @@ class TileWidget(QWidget):
         self._picked: HandPicked | None = None
         self._checks: TileChecks | None = None
         self._checking: Job | None = None
-        self._writing: Job | None = None
         self._laid = False
         self._showing = False
         self._area: Shapes | None = None
@@ -93,16 +90,7 @@ class TileWidget(QWidget):
         self.count = Note("Number of tiles and area covered")
         self.problem = Note("Problem with the tiles")
         form.wide(self.lay, self.problem, self.count)
-        self.format = narrow(widgets.ComboBox(choices=[TIFF, PNG], value=TIFF), least=4)
-        self.stretch = widgets.CheckBox(value=False, text="8 bit, stretched")
-        explain(self.format, "File format", "TIFF keeps grey values as they are, PNG is smaller")
-        explain(
-            self.stretch,
-            "8 bit, stretched",
-            "Stretch the grey values over the 1 to 99 % range of the whole image",
-        )
-        form.row("Files", self.format, self.stretch)
-        self.run_form = RunForm(form, "Write tiles…", "Write each tile as a file, with a table")
+        self.write_form = WriteForm(form, self, self._tiles)
         form.stretch()
         fill(self, form)
 
@@ -113,8 +101,6 @@ class TileWidget(QWidget):
         self.in_area.changed.connect(self._on_in_area)
         self.leave_out.changed.connect(self._later)
         self.lay.changed.connect(self._on_lay)
-        self.run_form.started.connect(self._choose_folder)
-        self.run_form.cancelled.connect(self._cancel)
         self._viewer.layers.events.removed.connect(self._on_removed)
 
     # ------------------------------------------------------------------ laying
@@ -255,8 +241,7 @@ class TileWidget(QWidget):
         self._showing = False
         if shown is not self._clickable:
             self._clickable = shown
-            if not shown.mouse_drag_callbacks:
-                attach_click(shown, self._toggle)
+            attach_click(shown, self._toggle)
         shown.visible = bool(self.grid_form.show.value)
         self._session.plans[layer] = GridPlan(grid, is_kept(states))
         self._session.plan_changed.emit(layer)
@@ -272,7 +257,7 @@ class TileWidget(QWidget):
         plan, image = self.plan, self.image_form.image
         self.lay.text = TAKE_AWAY if self._laid else LAY
         explain(self.lay, self.lay.text, "Tiles as a layer over the image; Classify uses them")
-        self.run_form.allow(plan is not None and bool(plan.keep.any()), "Lay tiles first")
+        self.write_form.refresh()
         if plan is None or image is None:
             self.count.say("")
             return
@@ -343,75 +328,10 @@ class TileWidget(QWidget):
         self._session.plans.pop(layer, None)
         self._session.plan_changed.emit(layer)
 
-    # ------------------------------------------------------------------ writing
-
-    def _choose_folder(self) -> None:
-        folder = QFileDialog.getExistingDirectory(self, "Folder for the tiles")
-        if folder:
-            self.write_to(Path(folder))
-
-    def write_to(self, folder: Path) -> None:
-        """Write the kept tiles into a folder, with a table that lists them."""
+    def _tiles(self) -> tuple[SemImage, GridPlan] | None:
+        """What is to be written."""
         image, plan = self.image_form.image, self.plan
-        if image is None or plan is None or self._writing is not None:
-            return
-        planes = list(image.planes())
-        kind: Any = "png" if self.format.value == PNG else "tif"
-        stretch = bool(self.stretch.value)
-
-        def task(context: JobContext) -> int:
-            from ..core.tile_export import write_tiles
-
-            count = 0
-            for plane in planes:
-                count += write_tiles(
-                    image,
-                    plan.grid,
-                    folder,
-                    format=kind,
-                    keep=plan.keep,
-                    stretch=stretch,
-                    plane=plane,
-                    progress=context.progress,
-                    cancel=context.cancel,
-                ).count
-            return count
-
-        def done(count: int) -> None:
-            self._end_writing()
-            self.run_form.message.say(f"{count_text(count)} tiles and a table are in {folder}.")
-
-        def failed(sentence: str) -> None:
-            self._end_writing()
-            self.run_form.message.fail(sentence)
-
-        def cancelled() -> None:
-            self._end_writing()
-            self.run_form.message.say("Cancelled: no tile was written.")
-
-        self.run_form.start()
-        self._writing = Job(
-            task,
-            doing="writing tiles",
-            parent=self,
-            on_done=done,
-            on_failed=failed,
-            on_cancelled=cancelled,
-            on_progress=self._on_progress,
-        )
-
-    def _on_progress(self, progress: Progress) -> None:
-        if self._writing is not None and not self._writing.cancelling:
-            self.run_form.tell(progress)
-
-    def _end_writing(self) -> None:
-        self._writing = None
-        self.run_form.idle()
-        self._tell()
-
-    def _cancel(self) -> None:
-        if self._writing is not None:
-            self._writing.cancel()
+        return None if image is None or plan is None else (image, plan)
 
     # ------------------------------------------------------------------ end
 
@@ -426,6 +346,4 @@ class TileWidget(QWidget):
         self._settle.stop()
         self.image_form.stop()
         self._stop_checking()
-        if self._writing is not None:
-            self._writing.abandon()
-            self._writing = None
+        self.write_form.stop()

@@ -35,6 +35,7 @@ class DeviceForm:
         self._owner = owner
         self._job: Job | None = None
         self._wanted: tuple[ModelEntry, int] | None = None
+        self._under_way: tuple[str, str] | None = None
         self._failed: tuple[str, str] | None = None
         self.problem = ""
         self.combo = narrow(widgets.ComboBox(choices=[("automatic", AUTOMATIC)]))
@@ -72,7 +73,7 @@ class DeviceForm:
     def want(self, entry: ModelEntry, tile_px: int) -> None:
         """Get a model ready soon, unless it is or could not be."""
         self._offer_devices()
-        if self.ready(entry) is None and self.key(entry) != self._failed:
+        if self.ready(entry) is None and self.key(entry) not in (self._failed, self._under_way):
             self._wanted = entry, tile_px
             self._settle.start()
 
@@ -82,7 +83,7 @@ class DeviceForm:
         self._wanted = None
         if self._job is not None:
             self._job.abandon()
-            self._job = None
+            self._job = self._under_way = None
 
     def _on_combo(self) -> None:
         self._failed, self.problem = None, ""
@@ -107,16 +108,18 @@ class DeviceForm:
         key = self.key(entry)
         if self._job is not None:
             self._job.abandon()
+        self._under_way = key
 
         def done(prepared: tasks.Prepared) -> None:
-            self._job, self.problem = None, ""
+            self._job, self._under_way, self.problem = None, None, ""
             self._session.devices = prepared.devices
             self._session.ready[key] = prepared.ready
             self._offer_devices()
             self.changed.emit()
 
         def failed(sentence: str) -> None:
-            self._job, self._failed, self.problem = None, key, sentence
+            self._job, self._under_way = None, None
+            self._failed, self.problem = key, sentence
             self.changed.emit()
 
         self._job = Job(

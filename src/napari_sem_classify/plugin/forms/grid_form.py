@@ -53,8 +53,10 @@ class GridForm:
         )
         explain(self.show, "Show grid", "Show the tiles as a layer over the image")
         self.problem = Note("Problem with the tiles")
-        form.row("Tile", self.tile_px, self.tile_um, self.unit, self.equals)
-        form.row("Overlap", self.overlap, QLabel("%"), self.show)
+        self._rows = (
+            form.row("Tile", self.tile_px, self.tile_um, self.unit, self.equals),
+            form.row("Overlap", self.overlap, QLabel("%"), self.show),
+        )
         form.wide(self.problem)
         self.tile_um.native.hide()
         self.tile_px.changed.connect(self._on_px)
@@ -99,10 +101,10 @@ class GridForm:
         tile = int(self.tile_px.value)
         return TileGrid(area, tile, stride_for_overlap(tile, self.overlap_share))
 
-    def set_enabled(self, enabled: bool) -> None:
-        """Let the user change the tiles, or not."""
-        for control in (self.tile_px, self.tile_um, self.unit, self.overlap):
-            control.enabled = enabled
+    def set_visible(self, visible: bool) -> None:
+        """Show the controls, or hide them where the tiles are laid elsewhere."""
+        for row in self._rows:
+            row.setVisible(visible)
 
     def _on_px(self) -> None:
         self._px_to_um()

@@ -119,12 +119,12 @@ class Section(QScrollArea):
         self._form = form
         self.setWidget(form)
 
-    def minimumSizeHint(self) -> QSize:  # noqa: N802 - Qt's name
+    def minimumSizeHint(self) -> QSize:
         """As wide as the controls need, since nothing scrolls sideways."""
         bar = self.verticalScrollBar().sizeHint().width()
         return QSize(self._form.minimumSizeHint().width() + bar, 200)
 
-    def sizeHint(self) -> QSize:  # noqa: N802 - Qt's name
+    def sizeHint(self) -> QSize:
         """Wide enough for notes to read well, as high as the form."""
         least = self.minimumSizeHint()
         return QSize(max(least.width(), WIDTH), max(least.height(), self._form.sizeHint().height()))

@@ -63,7 +63,11 @@ class ModelForm:
         except SemClassifyError as error:
             self.problem.fail(str(error))
             return
-        self._opened = [other for other in self._opened if other.path != path] + [entry]
+        self.offer(entry)
+
+    def offer(self, entry: ModelEntry) -> None:
+        """Add a model to the choices and choose it."""
+        self._opened = [other for other in self._opened if other.path != entry.path] + [entry]
         self.combo.reset_choices()
         self.combo.value = entry
 

@@ -32,8 +32,8 @@ class ResultForm:
         self._image: SemImage | None = None
         self._maps: dict[tuple[int, ...], ClassMap] = {}
         self._job: Job | None = None
-        self.table = ResultTable()
         self.note = Note("About the area fractions")
+        self.table = ResultTable(self.note)
         self.export = widgets.PushButton(text="Export ▾")
         explain(self.export, "Export", "Write tables, map and picture, or copy the table")
         self.message = Note("Result of the export")

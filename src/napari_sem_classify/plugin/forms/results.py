@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from qtpy.QtCore import QSize, Qt
+from qtpy.QtCore import QEvent, QSize, Qt
 from qtpy.QtGui import QColor, QIcon, QPixmap
 from qtpy.QtWidgets import (
     QAbstractItemView,
     QAbstractScrollArea,
     QApplication,
     QHeaderView,
+    QLabel,
     QSizePolicy,
     QTableWidget,
     QTableWidgetItem,
@@ -24,8 +25,10 @@ from .layout import explain
 class ResultTable(QTableWidget):
     """A row per class: colour and name, tiles, area fraction and, where calibrated, area."""
 
-    def __init__(self) -> None:
+    def __init__(self, label: QLabel) -> None:
+        """Take the font of `label`: napari's theme sets the size of labels, not of tables."""
         super().__init__(0, 4)
+        self._label = label
         explain(self, "Classes of the map", "How much of the classified area each class covers")
         self.verticalHeader().hide()
         self.setShowGrid(False)
@@ -45,12 +48,14 @@ class ResultTable(QTableWidget):
     def show_shares(self, shares: Sequence[ClassFraction], *, overlapping: bool) -> None:
         """Fill the table; with overlap the map's cells are counted, which are not tiles then."""
         counted = "Cells" if overlapping else "Tiles"
-        self.setHorizontalHeaderLabels(["Class", counted, "Area", "Size"])
+        self.setHorizontalHeaderLabels(["Class", counted, "Fraction", "Area"])
         self.horizontalHeaderItem(1).setToolTip(
             "Cells of the map: squares as wide as the distance between tiles"
             if overlapping
             else "Tiles of the class"
         )
+        self.horizontalHeaderItem(2).setToolTip("Area fraction: share of the classified area")
+        self._adopt_font()
         calibrated = any(share.area_um2 is not None for share in shares)
         self.setColumnHidden(3, not calibrated)
         side = self.fontMetrics().ascent()
@@ -74,6 +79,13 @@ class ResultTable(QTableWidget):
         self._fit_height()
         self.show()
 
+    def changeEvent(self, event: QEvent) -> None:
+        """Follow napari's font size."""
+        super().changeEvent(event)
+        if event.type() == QEvent.Type.StyleChange:
+            self._adopt_font()
+            self._fit_height()
+
     def copy(self) -> None:
         """Put the table on the clipboard, ready for a spreadsheet."""
         columns = [c for c in range(self.columnCount()) if not self.isColumnHidden(c)]
@@ -81,6 +93,11 @@ class ResultTable(QTableWidget):
         for row in range(self.rowCount()):
             lines.append("\t".join(self.item(row, column).text() for column in columns))
         QApplication.clipboard().setText("\n".join(lines))
+
+    def _adopt_font(self) -> None:
+        self._label.ensurePolished()
+        self.setFont(self._label.font())
+        self.horizontalHeader().setFont(self._label.font())
 
     def _fit_height(self) -> None:
         self.resizeRowsToContents()

@@ -31,6 +31,7 @@ class RunForm:
         self.button.native.setSizePolicy(QSizePolicy.Policy.Expanding, QSizePolicy.Policy.Fixed)
         self.button.native.setMinimumHeight(round(1.4 * self.button.native.sizeHint().height()))
         self.bar = widgets.ProgressBar(value=0, min=0, max=100)
+        self.bar.native.setTextVisible(False)
         explain(self.bar, "Progress", "How much of the work is done")
         self.left = Note("Time left")
         self.message = Note("Result of the last run")

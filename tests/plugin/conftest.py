@@ -1,0 +1,95 @@
+"""A viewer with the widgets in it, and small real things to work on."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import numpy as np
+import pytest
+from tiny_engine import TinyEngine, brightness_classifier
+
+PLUGIN = "napari-sem-classify"
+LONG_MS = 120_000
+
+
+@pytest.fixture(autouse=True)
+def real_canvas():
+    assert os.environ.get("QT_QPA_PLATFORM") != "offscreen", "napari's canvas needs Xvfb"
+
+
+@pytest.fixture(autouse=True)
+def own_folders(tmp_path, monkeypatch):
+    """Logs and models of the tests stay out of the user's folders."""
+    monkeypatch.setenv("XDG_DATA_HOME", str(tmp_path / "data"))
+    monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path / "state"))
+
+
+@pytest.fixture
+def viewer(make_napari_viewer_proxy):
+    return make_napari_viewer_proxy()
+
+
+@pytest.fixture
+def real_viewer(viewer):
+    """The viewer as the test itself sees it, without the proxy that plugins get."""
+    return viewer.__wrapped__
+
+
+@pytest.fixture
+def open_widget(real_viewer):
+    """Open a widget by its name in the manifest."""
+
+    def open_it(name):
+        _dock, widget = real_viewer.window.add_plugin_dock_widget(PLUGIN, name)
+        return widget
+
+    return open_it
+
+
+def until(qtbot, condition, timeout=LONG_MS):
+    qtbot.waitUntil(condition, timeout=timeout)
+
+
+def half_dark(rows=128, cols=256, dtype=np.uint8):
+    """Dark on the left, bright on the right, with a little noise; no bar, no black pixel."""
+    random = np.random.default_rng(0)
+    picture = np.full((rows, cols), 60.0)
+    picture[:, cols // 2 :] = 190.0
+    picture += random.normal(0, 6, picture.shape)
+    return np.clip(picture, 1, 254).astype(dtype)
+
+
+class SlowEngine(TinyEngine):
+    """Waits at each batch until the test lets it go on."""
+
+    def __init__(self, gate):
+        super().__init__(batch_size=8)
+        self.gate = gate
+
+    def embed(self, batch, intensity):
+        assert self.gate.wait(LONG_MS / 1000)
+        return super().embed(batch, intensity)
+
+
+@pytest.fixture
+def small_model(monkeypatch):
+    """A two-class model on a small network, as the model form offers it.
+
+    Give it to `ModelForm.offer`; `engine` may be exchanged before the run.
+    """
+    from napari_sem_classify.core.model.catalogue import ModelEntry
+
+    class Small:
+        classifier = brightness_classifier(tile_px=16, pixel_size_nm=10.0)
+        entry = ModelEntry("brightness", Path("brightness"), classifier.card, "user")
+        engine = TinyEngine(batch_size=8)
+
+    small = Small()
+    monkeypatch.setattr(
+        "napari_sem_classify.core.model.file.load_model", lambda _path: small.classifier
+    )
+    monkeypatch.setattr(
+        "napari_sem_classify.core.engine.engine_for", lambda _model, **_wish: small.engine
+    )
+    return small
