@@ -1,0 +1,226 @@
+"""The classes and annotated tiles that feed one model, and one history of all that was done.
+
+Strokes, class edits, corrections and tiles taken from other layers are steps of one line: undo
+takes back whatever came last, so a class that was removed never comes back without its strokes.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field, replace
+from typing import TYPE_CHECKING
+
+from psygnal import Signal
+
+from ...core.annotation_set import Annotations, ImageAnnotations, TilePlace
+from ...core.image import SemImage
+from ..session import session_of, unwrapped
+
+if TYPE_CHECKING:
+    from napari.components import ViewerModel
+
+HISTORY = 200
+
+
+@dataclass(frozen=True, slots=True)
+class State:
+    """What undo brings back.
+
+    Attributes
+    ----------
+    annotations : Annotations
+    rules : {class name: share}
+        Of classes that a tile takes where it contains so much of them, 0 to 1.
+    """
+
+    annotations: Annotations = field(default_factory=Annotations)
+    rules: Mapping[str, float] = field(default_factory=dict)
+
+
+class Book:
+    """Annotations of all images of one viewer.
+
+    Attributes
+    ----------
+    changed : signal
+        Classes or tiles are others than before.
+    state : State
+    known : set of str
+        Fingerprints of the images taken in.
+    """
+
+    changed = Signal()
+
+    def __init__(self) -> None:
+        self.state = State()
+        self.known: set[str] = set()
+        self._past: list[State] = []
+        self._future: list[State] = []
+        self._joined = ""
+
+    @property
+    def annotations(self) -> Annotations:
+        """As they are now."""
+        return self.state.annotations
+
+    @property
+    def rules(self) -> Mapping[str, float]:
+        """As they are now."""
+        return self.state.rules
+
+    @property
+    def can_undo(self) -> bool:
+        """Whether there is a step to take back."""
+        return bool(self._past)
+
+    @property
+    def can_redo(self) -> bool:
+        """Whether there is a step to do again."""
+        return bool(self._future)
+
+    def edit(
+        self,
+        annotations: Annotations | None = None,
+        rules: Mapping[str, float] | None = None,
+        *,
+        join: str = "",
+    ) -> None:
+        """Make a step.
+
+        Parameters
+        ----------
+        join : str
+            Steps in a row with the same word are one step for undo.
+        """
+        new = State(
+            self.annotations if annotations is None else annotations,
+            self.rules if rules is None else rules,
+        )
+        if new == self.state:
+            return
+        if self._past and new == self._past[-1] and not join:
+            self.undo()  # the viewer's own undo came first
+            return
+        if not (join and join == self._joined):
+            self._past = [*self._past[-HISTORY:], self.state]
+        self._joined = join
+        self._future = []
+        self._set(new)
+
+    def undo(self) -> None:
+        """Take the last step back."""
+        if self._past:
+            self._future.append(self.state)
+            self._joined = ""
+            self._set(self._past.pop())
+
+    def redo(self) -> None:
+        """Do the step again that was taken back last."""
+        if self._future:
+            self._past.append(self.state)
+            self._joined = ""
+            self._set(self._future.pop())
+
+    def _set(self, state: State) -> None:
+        self.state = state
+        self.changed.emit()
+
+    # ------------------------------------------------------------------ classes
+
+    def rename(self, name: str, new_name: str) -> None:
+        """Rename a class, its tiles and its rule."""
+        rules = {new_name if key == name else key: share for key, share in self.rules.items()}
+        self.edit(self.annotations.renamed(name, new_name), rules)
+
+    def merge(self, name: str, into: str) -> None:
+        """Make all tiles of one class tiles of another."""
+        self.edit(self.annotations.merged(name, into), self._rules_without(name))
+
+    def remove(self, name: str) -> None:
+        """Remove a class and its tiles."""
+        self.edit(self.annotations.without_class(name), self._rules_without(name))
+
+    def set_rule(self, name: str, share: float | None) -> None:
+        """Let tiles that contain `share` of a class take it; None for the usual rule."""
+        rules = self._rules_without(name)
+        self.edit(rules=rules if share is None else {**rules, name: share})
+
+    def _rules_without(self, name: str) -> dict[str, float]:
+        return {key: share for key, share in self.rules.items() if key != name}
+
+    # ------------------------------------------------------------------ images
+
+    def take_in(self, image: SemImage, key: str, kept: Annotations | None) -> None:
+        """Know an image from here on, in what lies behind undo too, with what was kept of it."""
+        first = key not in self.known
+        self.known.add(key)
+        marks = None if kept is None or not first else _image_in(kept, image, key)
+
+        def known(annotations: Annotations) -> Annotations:
+            annotations = annotations.with_image(image, key)
+            if kept is not None and first:
+                annotations = _with_classes_of(annotations, kept)
+            if marks is None:
+                return annotations
+            mine = annotations.of(key)
+            together = replace(mine, marks={**marks.marks, **mine.marks})
+            images = tuple(together if each is mine else each for each in annotations.images)
+            return replace(annotations, images=images)
+
+        self._everywhere(known)
+
+    def _everywhere(self, change: Callable[[Annotations], Annotations]) -> None:
+        def of(state: State) -> State:
+            return replace(state, annotations=change(state.annotations))
+
+        self._past = [of(state) for state in self._past]
+        self._future = [of(state) for state in self._future]
+        self._set(of(self.state))
+
+    def mark(
+        self,
+        key: str,
+        tiles: Mapping[TilePlace, str | None],
+        *,
+        correction: bool = False,
+        join: str = "",
+    ) -> None:
+        """Give tiles of an image a class, or take it away (None), in one step."""
+        annotations = self.annotations
+        groups: dict[str | None, list[TilePlace]] = {}
+        for place, name in tiles.items():
+            groups.setdefault(name, []).append(place)
+        for name, places in groups.items():
+            if name is None:
+                annotations = annotations.without_marks(key, places)
+            else:
+                annotations = annotations.with_marks(key, places, name, correction)
+        self.edit(annotations, join=join)
+
+
+def book_of(viewer: ViewerModel) -> Book:
+    """The viewer's annotations: they outlive the widget."""
+    helpers = session_of(unwrapped(viewer)).helpers
+    if "teach" not in helpers:
+        helpers["teach"] = Book()
+    book: Book = helpers["teach"]
+    return book
+
+
+def _image_in(kept: Annotations, image: SemImage, key: str) -> ImageAnnotations | None:
+    for each in kept.images:
+        if each.fingerprint == key:
+            return each
+    for each in kept.images:
+        if each.path is not None and each.path == image.path and each.shape == image.shape:
+            return each
+    return None
+
+
+def _with_classes_of(annotations: Annotations, kept: Annotations) -> Annotations:
+    taken = {info.colour for info in annotations.classes}
+    for info in kept.classes:
+        if info.name not in annotations.class_names:
+            colour = None if info.colour in taken else info.colour
+            annotations = annotations.with_class(info.name, colour)
+    return annotations

@@ -1,0 +1,297 @@
+"""The table of classes, and what can be done to them: name, colour, rule, merge, remove."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from psygnal import Signal
+from qtpy.QtCore import QSize, Qt
+from qtpy.QtGui import QColor, QIcon, QPixmap
+from qtpy.QtWidgets import (
+    QAbstractItemView,
+    QColorDialog,
+    QHBoxLayout,
+    QHeaderView,
+    QLabel,
+    QMenu,
+    QSizePolicy,
+    QTableWidget,
+    QTableWidgetItem,
+    QToolButton,
+    QWidget,
+)
+
+from ...core.errors import SemClassifyError
+from ...core.model.card import OKABE_ITO, ClassInfo
+from ..forms.layout import Form, Note, explain
+from ..text import count_text
+from .annotation_layer import MAX_KEYS
+from .book import Book
+
+RULES = (0.01, 0.02, 0.05, 0.10, 0.20, 0.40)
+COLOUR_NAMES = (
+    "orange",
+    "sky blue",
+    "green",
+    "yellow",
+    "blue",
+    "vermilion",
+    "purple",
+    "grey",
+)
+NAME, KEY, TILES, RULE = range(4)
+
+
+class ClassTable:
+    """Shows and edits the classes of a `Book`.
+
+    Attributes
+    ----------
+    chosen : signal
+        The number of the class to paint with, from 0.
+    """
+
+    chosen = Signal(int)
+
+    def __init__(self, book: Book, form: Form, owner: QWidget) -> None:
+        self._book = book
+        self._owner = owner
+        self._filling = False
+        self._dialog: QColorDialog | None = None
+        self.number = 0
+        bar = QWidget()
+        line = QHBoxLayout(bar)
+        line.setContentsMargins(0, 0, 0, 0)
+        line.setSpacing(2)
+        title = QLabel("Classes")
+        line.addWidget(title, 1)
+        self.add = _button("+", "Add a class", "Add a class, then write its name")
+        self.more = _button("⋯", "More about the class", "Rename, colour, merge, rule, remove")
+        self.undo = _button("↶", "Undo", "Take the last change of classes or tiles back (Ctrl+Z)")
+        self.redo = _button("↷", "Redo", "Do again what was taken back (Ctrl+Shift+Z)")
+        for button in (self.undo, self.redo, self.add, self.more):
+            line.addWidget(button)
+        self.table = _Table(title)
+        self.problem = Note("Problem with the classes")
+        form.wide(bar, self.table, self.problem)
+        self.menu = QMenu(owner)
+        self.menu.aboutToShow.connect(self._fill_menu)
+        self.more.clicked.connect(self._pop_menu)
+        self.add.clicked.connect(lambda: self.add_class())
+        self.undo.clicked.connect(book.undo)
+        self.redo.clicked.connect(book.redo)
+        self.table.itemChanged.connect(self._on_renamed)
+        self.table.itemSelectionChanged.connect(self._on_selected)
+        self.show({})
+
+    @property
+    def current(self) -> ClassInfo | None:
+        """The class to paint with."""
+        classes = self._book.annotations.classes
+        return classes[self.number] if self.number < len(classes) else None
+
+    def show(self, counts: Mapping[str, int]) -> None:
+        """Show the classes with their annotated tiles."""
+        classes = self._book.annotations.classes
+        self.number = min(self.number, max(0, len(classes) - 1))
+        self._filling = True
+        try:
+            self.table.fill(classes, counts, self._book.rules, self.number)
+        finally:
+            self._filling = False
+        self.more.setEnabled(bool(classes))
+        self.undo.setEnabled(self._book.can_undo)
+        self.redo.setEnabled(self._book.can_redo)
+
+    def choose(self, number: int) -> None:
+        """Make a class the one to paint with, where there is one of that number (from 0)."""
+        if number < len(self._book.annotations.classes):
+            self.number = number
+            self._filling = True
+            self.table.selectRow(number)
+            self._filling = False
+            self.chosen.emit(number)
+
+    def add_class(self, name: str = "", *, edit: bool = True) -> None:
+        """Add a class; without a name it gets one that the user can write over at once."""
+        names = self._book.annotations.class_names
+        number = len(names) + 1
+        while not name or (name in names and name == f"class {number - 1}"):
+            name = f"class {number}"
+            number += 1
+        if self._try(lambda: self._book.edit(self._book.annotations.with_class(name))):
+            self.choose(len(self._book.annotations.classes) - 1)
+            if edit:
+                self.table.editItem(self.table.item(self.number, NAME))
+
+    def _try(self, act: Any) -> bool:
+        self.problem.say("")
+        try:
+            act()
+        except SemClassifyError as error:
+            self.problem.fail(str(error))
+            return False
+        return True
+
+    def _on_renamed(self, item: QTableWidgetItem) -> None:
+        classes = self._book.annotations.classes
+        if self._filling or item.column() != NAME or item.row() >= len(classes):
+            return
+        old, new = classes[item.row()].name, item.text().strip()
+        if not self._try(lambda: self._book.rename(old, new)):
+            self._filling = True
+            item.setText(old)
+            self._filling = False
+
+    def _on_selected(self) -> None:
+        rows = self.table.selectionModel().selectedRows()
+        if not self._filling and rows:
+            self.number = rows[0].row()
+            self.chosen.emit(self.number)
+
+    # ------------------------------------------------------------------ menu
+
+    def _pop_menu(self) -> None:
+        self.menu.popup(self.more.mapToGlobal(self.more.rect().bottomLeft()))
+
+    def _fill_menu(self) -> None:
+        self.menu.clear()
+        info = self.current
+        if info is None:
+            return
+        name = info.name
+        self.menu.addSection(name)
+        rename = self.menu.addAction("Rename")
+        rename.triggered.connect(lambda: self.table.editItem(self.table.item(self.number, NAME)))
+        colours = self.menu.addMenu("Colour")
+        for title, colour in zip(COLOUR_NAMES, OKABE_ITO, strict=True):
+            action = colours.addAction(square(colour, 16), title)
+            action.triggered.connect(lambda _=False, c=colour: self.recolour(name, c))
+        colours.addAction("Other…").triggered.connect(lambda: self._pick_colour(info))
+        rules = self.menu.addMenu("Tiles from a layer take it where")
+        usual = rules.addAction("it covers most of the tile")
+        usual.triggered.connect(lambda: self._book.set_rule(name, None))
+        own = self._book.rules.get(name)
+        _check(usual, own is None)
+        for share in RULES:
+            action = rules.addAction(f"the tile contains at least {share:.0%} of it")
+            action.triggered.connect(lambda _=False, s=share: self._book.set_rule(name, s))
+            _check(action, own == share)
+        into = self.menu.addMenu("Merge into")
+        for other in self._book.annotations.classes:
+            if other.name != name:
+                action = into.addAction(square(other.colour, 16), other.name)
+                action.triggered.connect(
+                    lambda _=False, o=other.name: self._try(lambda: self._book.merge(name, o))
+                )
+        into.setEnabled(len(self._book.annotations.classes) > 1)
+        self.menu.addSeparator()
+        remove = self.menu.addAction("Remove, with its tiles")
+        remove.triggered.connect(lambda: self._try(lambda: self._book.remove(name)))
+
+    def recolour(self, name: str, colour: str) -> None:
+        """Give a class another colour."""
+        annotations = self._book.annotations
+        self._try(lambda: self._book.edit(annotations.recoloured(name, colour.lower())))
+
+    def _pick_colour(self, info: ClassInfo) -> None:
+        # Beside the window, not in its way: nothing here is modal.
+        dialog = QColorDialog(QColor(info.colour), self._owner)
+        dialog.setModal(False)
+        dialog.setAttribute(Qt.WidgetAttribute.WA_DeleteOnClose)
+        dialog.colorSelected.connect(lambda colour: self.recolour(info.name, colour.name()))
+        dialog.show()
+
+
+class _Table(QTableWidget):
+    """A row per class, as high as its rows."""
+
+    def __init__(self, label: QLabel) -> None:
+        """Take the font of `label`: napari's theme sets the size of labels, not of tables."""
+        super().__init__(0, 4)
+        self._label = label
+        explain(self, "Classes", "Classes to teach: click one to paint its tiles, or press its key")
+        self.setHorizontalHeaderLabels(["Class", "Key", "Tiles", "Rule"])
+        tips = (
+            "Double-click to rename",
+            "Press this key on the image",
+            "Annotated tiles",
+            "When a tile of another layer takes the class",
+        )
+        for column, tip in enumerate(tips):
+            self.horizontalHeaderItem(column).setToolTip(tip)
+        self.verticalHeader().hide()
+        self.setShowGrid(False)
+        self.setWordWrap(False)
+        self.setSelectionBehavior(QAbstractItemView.SelectionBehavior.SelectRows)
+        self.setSelectionMode(QAbstractItemView.SelectionMode.SingleSelection)
+        self.setHorizontalScrollBarPolicy(Qt.ScrollBarPolicy.ScrollBarAlwaysOff)
+        self.setVerticalScrollBarPolicy(Qt.ScrollBarPolicy.ScrollBarAlwaysOff)
+        self.setSizePolicy(QSizePolicy.Policy.Ignored, QSizePolicy.Policy.Fixed)
+        self.setTabKeyNavigation(False)
+        header = self.horizontalHeader()
+        header.setSectionResizeMode(QHeaderView.ResizeMode.ResizeToContents)
+        header.setSectionResizeMode(NAME, QHeaderView.ResizeMode.Stretch)
+        header.setHighlightSections(False)
+
+    def fill(
+        self,
+        classes: tuple[ClassInfo, ...],
+        counts: Mapping[str, int],
+        rules: Mapping[str, float],
+        chosen: int,
+    ) -> None:
+        self._label.ensurePolished()
+        self.setFont(self._label.font())
+        self.horizontalHeader().setFont(self._label.font())
+        side = self.fontMetrics().ascent()
+        self.setIconSize(QSize(side, side))
+        self.setVisible(bool(classes))
+        self.setRowCount(len(classes))
+        self.setColumnHidden(RULE, not any(info.name in rules for info in classes))
+        for row, info in enumerate(classes):
+            share = rules.get(info.name)
+            texts = (
+                info.name,
+                str(row + 1) if row < MAX_KEYS else "",
+                count_text(counts.get(info.name, 0)),
+                "" if share is None else f"≥ {share:.0%} of tile",
+            )
+            for column, text in enumerate(texts):
+                item = self.item(row, column)
+                if item is None:
+                    item = QTableWidgetItem()
+                    self.setItem(row, column, item)
+                item.setText(text)
+                item.setToolTip(text)
+                if column != NAME:
+                    item.setFlags(item.flags() & ~Qt.ItemFlag.ItemIsEditable)
+                    item.setTextAlignment(Qt.AlignmentFlag.AlignCenter)
+            self.item(row, NAME).setIcon(square(info.colour, side))
+        if classes:
+            self.selectRow(chosen)
+        self.resizeRowsToContents()
+        rows = sum(self.rowHeight(row) for row in range(self.rowCount()))
+        header = self.horizontalHeader().sizeHint().height()
+        self.setFixedHeight(rows + header + 2 * self.frameWidth())
+
+
+def square(colour: str, side: int) -> QIcon:
+    """A square of a colour, as an icon."""
+    pixmap = QPixmap(side, side)
+    pixmap.fill(QColor(colour))
+    return QIcon(pixmap)
+
+
+def _button(text: str, name: str, tooltip: str) -> QToolButton:
+    button = QToolButton()
+    button.setText(text)
+    button.setAutoRaise(True)
+    explain(button, name, tooltip)
+    return button
+
+
+def _check(action: Any, on: bool) -> None:
+    action.setCheckable(True)
+    action.setChecked(on)

@@ -1,0 +1,227 @@
+"""What to annotate next, and which annotations to look at again: one tile after the other."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import numpy as np
+from magicgui import widgets
+from numpy.typing import NDArray
+from qtpy.QtWidgets import QWidget
+
+from ...core.annotation_set import TilePlace
+from ...core.suggest import suspicious_tiles
+from ..forms.layout import Form, Note, explain
+from ..jobs import Job
+from ..text import count_text
+from . import learning
+from .learning import Looked
+from .teacher import Teacher
+from .tour import Tour, focus_canvas
+
+if TYPE_CHECKING:
+    from napari.components import ViewerModel
+
+SUGGESTIONS = 10
+SUGGEST, END = "Suggest next tile", "End the tour"
+KEYS_HINT = "1 to 9 class · Space next · Backspace back"
+
+
+class Guide:
+    """Suggestions, doubtful annotations and confusions as tours through their tiles.
+
+    Attributes
+    ----------
+    tour : Tour
+    """
+
+    def __init__(self, teacher: Teacher, viewer: ViewerModel, form: Form, owner: QWidget) -> None:
+        self._teacher = teacher
+        self._viewer = viewer
+        self._owner = owner
+        self._job: Job | None = None
+        self._reduced: tuple[Looked, NDArray[np.float32]] | None = None
+        self.tour = Tour(viewer)
+        self.button = widgets.PushButton(text=SUGGEST)
+        explain(
+            self.button,
+            SUGGEST,
+            "Go to the tiles that teach most: typical ones first, doubtful ones later. "
+            f"{KEYS_HINT}",
+        )
+        self.where = Note("Tile of the tour")
+        self.doubts = Note("Annotations that look wrong")
+        self.show_doubts = widgets.PushButton(text="Show")
+        explain(
+            self.show_doubts,
+            "Show annotations that look wrong",
+            "Go to annotated tiles that the model, without having seen them, puts elsewhere",
+        )
+        form.wide(self.button, self.where)
+        self._row = form.row("Doubtful", self.doubts, self.show_doubts)
+        self._row.setVisible(False)
+        self.button.changed.connect(self._on_button)
+        self.show_doubts.changed.connect(self.visit_doubts)
+
+    # ------------------------------------------------------------------ tours
+
+    def _on_button(self) -> None:
+        if self.tour.active:
+            self.stop()
+        else:
+            self.suggest()
+
+    def suggest(self) -> None:
+        """Work out which tiles to annotate next, and go to the first."""
+        teacher = self._teacher
+        key, grid, image = teacher.key, teacher.grid, teacher.image
+        if self._job is not None or key is None or grid is None or image is None:
+            return
+        looked = teacher.memory.looked.get(key)
+        if looked is None or looked.grid != grid:
+            self.where.say("Looking at the tiles first…")
+            teacher.learner.look(key, image, grid, then=self.suggest)
+            return
+        names = teacher.book.annotations.class_names
+        labels = teacher.book.annotations.of(key).tile_labels(grid, names).labels
+        reduced = None
+        if self._reduced is not None and self._reduced[0] is looked:
+            reduced = self._reduced[1]
+        probabilities = None
+        learned = teacher.learner.learned
+        if learned is not None and learned.class_map is not None:
+            fits = learned.class_map.grid == grid and learned.class_map.image_name == image.name
+            probabilities = learned.tile_probabilities if fits else None
+
+        def done(found: tuple[NDArray[np.float32], list[TilePlace]]) -> None:
+            self._job = None
+            self._reduced = (looked, found[0])
+            self._start(found[1], "Suggested")
+            if not found[1]:
+                self.where.say("All tiles are annotated.")
+
+        def failed(sentence: str) -> None:
+            self._job = None
+            self.where.fail(sentence)
+
+        self.where.say("Choosing tiles…")
+        self._job = Job(
+            learning.suggest(looked, reduced, labels, probabilities, SUGGESTIONS),
+            doing="choosing tiles to annotate",
+            parent=self._owner,
+            on_done=done,
+            on_failed=failed,
+        )
+
+    def doubtful(self) -> list[TilePlace]:
+        """Annotated tiles of the image in view that the model contradicts."""
+        learned = self._teacher.learner.learned
+        if learned is None or learned.taught.score is None:
+            return []
+        score = learned.taught.score
+        labels = learned.lesson.labels[score.scored]
+        found = score.scored[suspicious_tiles(labels, score.probabilities)]
+        return self._places(found)
+
+    def visit_doubts(self) -> None:
+        """Go to the annotations that look wrong."""
+        self._start(self.doubtful(), "Looks wrong")
+
+    def visit_confused(self, true: int, predicted: int) -> None:
+        """Go to the tiles of one cell of the confusion matrix."""
+        learned = self._teacher.learner.learned
+        if learned is None or learned.taught.score is None:
+            return
+        score = learned.taught.score
+        said = learned.lesson.labels[score.scored]
+        found = score.probabilities.argmax(axis=1)
+        tiles = score.scored[(said == true) & (found == predicted)]
+        names = learned.lesson.class_names
+        word = "found as" if true == predicted else "taken for"
+        self._start(self._places(tiles), f"{names[true]} {word} {names[predicted]}")
+
+    def _places(self, numbers: NDArray[np.int64]) -> list[TilePlace]:
+        """Tiles of a lesson that lie in the image in view and are annotated still."""
+        learned, here = self._teacher.learner.learned, self._teacher.here
+        if learned is None or here is None:
+            return []
+        tiles = [learned.lesson.tiles[int(number)] for number in numbers]
+        return [at for key, at in tiles if key == self._teacher.key and at in here.marks]
+
+    def _start(self, places: list[TilePlace], what: str) -> None:
+        layer = self._teacher.layer
+        if layer is None:
+            return
+        if not places:
+            self.where.say(f"{what}: these tiles lie in other images.")
+            return
+        self._teacher.show()
+        painting = self._teacher.painting
+        if painting.alive:
+            self._viewer.layers.selection.active = painting.layer
+        self.tour.start(layer, places, what)
+        self._bind(True)
+        focus_canvas(self._owner)
+        self._tell()
+
+    def annotate(self, class_name: str) -> None:
+        """Give the tile of the tour a class and go on."""
+        place = self.tour.place
+        if place is not None:
+            self._teacher.mark(place, class_name)
+            self._forward()
+
+    def _forward(self) -> None:
+        suggested = self.tour.what == "Suggested"
+        if not self.tour.forward():
+            self._bind(False)
+            if suggested:
+                self.suggest()
+        self._tell()
+
+    def _back(self) -> None:
+        self.tour.back()
+        self._tell()
+
+    def stop(self) -> None:
+        """End the tour."""
+        if self.tour.active:
+            self.tour.stop()
+            self._bind(False)
+        self._tell()
+
+    def stop_work(self) -> None:
+        """Let go of everything: for a widget that goes away."""
+        if self._job is not None:
+            self._job.abandon()
+            self._job = None
+        self.tour.stop()
+
+    def _bind(self, on: bool) -> None:
+        """Space and Backspace belong to napari except on a tour."""
+        teacher = self._teacher
+        keys = {key: act for key, act in teacher.keys.items() if key not in ("Space", "Backspace")}
+        teacher.maps.stop_keys()
+        teacher.keys = {**keys, "Space": self._forward, "Backspace": self._back} if on else keys
+        teacher.bind()
+
+    # ------------------------------------------------------------------ what is shown
+
+    def _tell(self) -> None:
+        active = self.tour.active
+        self.button.text = END if active else SUGGEST
+        if active:
+            self.where.say(f"{self.tour.text} · {KEYS_HINT}")
+        elif self._job is None and not self._teacher.learner.looking:
+            self.where.say("")
+
+    def refresh(self) -> None:
+        """Bring the form up to date."""
+        teacher = self._teacher
+        self.button.enabled = teacher.key is not None and bool(teacher.book.annotations.classes)
+        count = 0 if self.tour.active else len(self.doubtful())
+        self._row.setVisible(count > 0 and teacher.learner.teachable)
+        one = "1 annotation looks wrong"
+        self.doubts.say(one if count == 1 else f"{count_text(count)} annotations look wrong")
+        if not self.tour.active and self.button.text == END:
+            self._tell()

@@ -1,0 +1,131 @@
+"""Files made from what was taught: the model, and the annotations for other programs."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from ...core.annotation import check_teachable
+from ...core.annotation_set import Annotations
+from ...core.image import SemImage
+from ...core.intensity import IntensityRecipe
+from ...core.model.card import ModelCard
+from ...core.model.head import TileClassifier
+from ..jobs import JobContext
+from .learning import Learned, Lesson, common_pixel_size
+
+CSV, TIFF, GEOJSON, OWN = "CSV table", "label TIFF", "GeoJSON", "annotations file"
+SUFFIXES = {CSV: ".csv", TIFF: ".tif", GEOJSON: ".geojson", OWN: ".annotations.json"}
+
+
+@dataclass(frozen=True, slots=True)
+class Lessons:
+    """What goes into a model file beside the head.
+
+    Attributes
+    ----------
+    lesson : Lesson
+    images : sequence of SemImage
+        Those whose tiles are in the lesson, as far as they are open.
+    rules : sequence of (class name, share)
+    min_share : float
+    device : str
+    """
+
+    lesson: Lesson
+    images: Sequence[SemImage]
+    rules: Sequence[tuple[str, float]]
+    min_share: float
+    device: str
+
+
+def save(path: Path, lessons: Lessons, last: Learned | None) -> Callable[[JobContext], Path]:
+    """Task: write the model; it is fitted and scored first where the last fit is out of date."""
+    # Refused before a thread starts: a class without tiles would be in the model's list for ever.
+    check_teachable(lessons.lesson.counts, lessons.lesson.class_names)
+
+    def task(context: JobContext) -> Path:
+        from ...core.files import ensure_folder
+        from ...core.head_fit import teach_head
+        from ...core.model.file import save_model
+
+        lesson = lessons.lesson
+        if last is not None and last.scored and last.lesson is lesson:
+            taught = last.taught
+        else:
+            taught = teach_head(
+                lesson.features,
+                lesson.labels,
+                lesson.class_names,
+                groups=lesson.places.image if len(lesson.keys) > 1 else None,
+                places=lesson.places,
+                progress=context.progress,
+                cancel=context.cancel,
+            )
+        card = _card(path.stem, lessons, taught.temperature, taught.scores_for_card())
+        ensure_folder(path.parent)
+        return save_model(path, TileClassifier(card, taught.head))
+
+    return task
+
+
+def _card(name: str, lessons: Lessons, temperature: float, scores: dict[str, object]) -> ModelCard:
+    from ...core.model.backbone import DEFAULT_BACKBONE, backbone_sha256
+    from ...core.record import run_record
+    from ...core.teach import NETWORK_PX, STAGES
+
+    lesson = lessons.lesson
+    settings = {
+        "tile_px": lesson.places.tile_px,
+        "min_share": lessons.min_share,
+        "contains": dict(lessons.rules),
+        "annotated_tiles": dict(zip(lesson.class_names, lesson.counts.tolist(), strict=True)),
+        "images": [image.name for image in lessons.images],
+    }
+    record = run_record(job="teach", settings=settings)
+    record["engine"] = {"device": lessons.device}
+    return ModelCard(
+        name=name,
+        classes=lesson.classes,
+        tile_px=lesson.places.tile_px,
+        network_px=NETWORK_PX,
+        pixel_size_nm=common_pixel_size(lessons.images),
+        intensity=IntensityRecipe(),
+        backbone_id=DEFAULT_BACKBONE,
+        backbone_sha256=backbone_sha256(DEFAULT_BACKBONE),
+        stages=STAGES,
+        temperature=temperature,
+        scores=scores,
+        record=record,
+    )
+
+
+def export(path: Path, kind: str, annotations: Annotations, key: str) -> Path:
+    """Write annotations for other programs: all images as a table, one image as a picture.
+
+    Raises
+    ------
+    OutputError
+        When the file cannot be written.
+    """
+    from ...core.annotation_file import (
+        annotations_csv,
+        annotations_geojson,
+        save_annotations,
+        write_annotation_labels,
+    )
+    from ...core.files import write_json, write_text
+
+    suffix = SUFFIXES[kind]
+    if not path.name.endswith(suffix):
+        path = path.with_name(path.name + suffix)
+    if kind == CSV:
+        write_text(path, annotations_csv(annotations))
+    elif kind == TIFF:
+        write_annotation_labels(path, annotations, annotations.of(key))
+    elif kind == GEOJSON:
+        write_json(path, annotations_geojson(annotations, annotations.of(key)))
+    else:
+        save_annotations(path, annotations)
+    return path

@@ -1,0 +1,294 @@
+"""From annotations to a model, in the background: look at the tiles once, then fit at each change.
+
+A change makes the fit under way stale: it is dropped, and a new one starts once the user pauses.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+
+from psygnal import Signal
+from qtpy.QtCore import QObject, QTimer
+
+from ...core.annotation import check_teachable
+from ...core.class_map import ClassMap
+from ...core.errors import AnnotationError
+from ...core.image import SemImage
+from ...core.logistic import DEFAULT_STRENGTH
+from ...core.progress import Progress
+from ...core.tiles import TileGrid
+from ..jobs import Job, JobContext
+from . import learning
+from .book import Book
+from .keeping import Lessons, save
+from .learning import Learned, Lesson, Looked, View
+from .memory import Memory
+
+SETTLE_MS = 300
+STOPPED = "Stopped: the annotations are kept; press Update map to go on."
+NO_DATA = "The annotated tiles hold no data: annotate others."
+
+
+class Learner:
+    """Learns from a book of annotations.
+
+    Attributes
+    ----------
+    changed : signal
+        Something that the user sees is another than before.
+    progressed : signal
+        A `Progress` while the network looks at an image.
+    drawn : signal
+        A `ClassMap` of the image in view, without corrections.
+    live : bool
+        Whether each change is learned at once.
+    status, problem : str
+        For the user; "" where there is nothing to say.
+    learned : Learned or None
+        The last fit.
+    out_of_date : bool
+        Whether annotations changed since.
+    """
+
+    changed = Signal()
+    progressed = Signal(Progress)
+    drawn = Signal(ClassMap)
+
+    def __init__(self, book: Book, memory: Memory, owner: QObject) -> None:
+        self._book = book
+        self._memory = memory
+        self._owner = owner
+        self.live = True
+        self.learned: Learned | None = None
+        self.out_of_date = False
+        self.status = self.problem = ""
+        self._key: str | None = None
+        self._image: SemImage | None = None
+        self._grid: TileGrid | None = None
+        self._looking: Job | None = None
+        self._fitting: Job | None = None
+        self._failed: set[tuple[str, TileGrid]] = set()
+        self._paused = False
+        self._strength, self._temperature = DEFAULT_STRENGTH, 1.0
+        self._settle = QTimer(owner)
+        self._settle.setSingleShot(True)
+        self._settle.setInterval(SETTLE_MS)
+        self._settle.timeout.connect(self.learn)
+
+    def follow(self, key: str | None, image: SemImage | None, grid: TileGrid | None) -> None:
+        """Draw the map of another image, or with other tiles."""
+        if (key, grid) != (self._key, self._grid):
+            self.stop()
+            self.problem = ""
+            self._paused = False
+        self._key, self._image, self._grid = key, image, grid
+        self.later()
+
+    # ------------------------------------------------------------------ what there is to learn
+
+    @property
+    def tile_px(self) -> int:
+        """Side of the tiles that are learned from."""
+        return 0 if self._grid is None else self._grid.tile
+
+    @property
+    def annotated(self) -> set[str]:
+        """Classes that have a tile of this size."""
+        return {
+            mark.class_name
+            for image in self._book.annotations.images
+            for place, mark in image.marks.items()
+            if place[2] == self.tile_px
+        }
+
+    @property
+    def teachable(self) -> bool:
+        """Whether two classes have a tile of this size."""
+        return len(self.annotated) >= 2
+
+    def lesson(self) -> Lesson:
+        """All annotated tiles with their features, as far as they were looked at."""
+        return learning.gather(self._book.annotations, self._memory.looked, self.tile_px)
+
+    def _not_yet(self) -> str:
+        """Why nothing can be learned although something is annotated, in core's words, else ""."""
+        annotated = self.annotated
+        if len(annotated) != 1:
+            return ""
+        names = self._book.annotations.class_names
+        try:
+            check_teachable([int(name in annotated) for name in names], names)
+        except AnnotationError as error:
+            return str(error)
+        return ""
+
+    # ------------------------------------------------------------------ learning
+
+    @property
+    def looking(self) -> bool:
+        """Whether the network is looking at an image."""
+        return self._looking is not None
+
+    @property
+    def busy(self) -> bool:
+        """Whether the next map is on its way."""
+        return self.looking or self._fitting is not None or self._settle.isActive()
+
+    def changed_annotations(self) -> None:
+        """Hear that the annotations are others than before."""
+        self.out_of_date = self.learned is not None
+        self.later()
+
+    def later(self) -> None:
+        """Learn once the user pauses, if that is wanted."""
+        if self.live and not self._paused and self._grid is not None:
+            self._drop_fit()
+            self._settle.start()
+
+    def update(self) -> None:
+        """Learn now, whether live or not."""
+        self._paused = False
+        self._failed.clear()
+        self.learn()
+
+    def learn(self) -> None:
+        """Look at what was not looked at yet, then fit, score and redraw the map."""
+        self._settle.stop()
+        self._drop_fit()
+        self.status = self._not_yet()
+        todo = self._to_look_at() if self.annotated else None
+        if todo is not None:
+            self.look(*todo, then=self.learn)
+        elif self.teachable and self._key is not None:
+            self._fit(self.lesson())
+        self.changed.emit()
+
+    def _to_look_at(self) -> tuple[str, SemImage, TileGrid] | None:
+        """The image in view first, then other open ones with tiles of this size."""
+        if self._key is None or self._grid is None or self._image is None:
+            return None
+        if not self.has_looked(self._key, self._grid):
+            return self._key, self._image, self._grid
+        for each in self._book.annotations.images:
+            key = each.fingerprint
+            image = self._memory.images.get(key)
+            if image is None or not any(place[2] == self.tile_px for place in each.marks):
+                continue
+            grid = TileGrid(image.area, self.tile_px, self.tile_px)
+            if not self.has_looked(key, grid) and (key, grid) not in self._failed:
+                return key, image, grid
+        return None
+
+    def has_looked(self, key: str, grid: TileGrid) -> bool:
+        """Whether the network saw these tiles of an image."""
+        looked = self._memory.looked.get(key)
+        return looked is not None and looked.grid == grid
+
+    def look(self, key: str, image: SemImage, grid: TileGrid, then: Callable[[], None]) -> None:
+        """Let the network see an image in the background, and go on from there."""
+        if self._looking is not None or (key, grid) in self._failed:
+            return
+
+        def done(looked: Looked) -> None:
+            self._looking = None
+            self._memory.looked[key] = looked
+            self.changed.emit()
+            then()
+
+        def failed(sentence: str) -> None:
+            self._looking = None
+            self._failed.add((key, grid))
+            self.problem = sentence
+            self.changed.emit()
+
+        def cancelled() -> None:
+            self._looking = None
+            self.status = STOPPED
+            self.changed.emit()
+
+        self._looking = Job(
+            learning.look(image, grid),
+            doing=f"looking at {image.name}",
+            parent=self._owner,
+            on_done=done,
+            on_failed=failed,
+            on_cancelled=cancelled,
+            on_progress=self.progressed.emit,
+        )
+        self.changed.emit()
+
+    def cancel(self) -> None:
+        """Stop looking; nothing is learned until the user asks for it."""
+        self._paused = True
+        if self._looking is not None:
+            self._looking.cancel()
+
+    def _fit(self, lesson: Lesson) -> None:
+        if len(set(lesson.labels.tolist())) < 2:
+            self.status = NO_DATA
+            return
+        looked = self._memory.looked.get(self._key or "")
+        view = None
+        if looked is not None and self._image is not None and looked.grid == self._grid:
+            view = View(looked, self._image.name, self._image.pixel_size_nm)
+
+        def done(learned: Learned) -> None:
+            self._fitting = None
+            self._strength = learned.taught.strength
+            self._temperature = learned.temperature
+            self._take(learned)
+
+        def failed(sentence: str) -> None:
+            self._fitting = None
+            self.problem = sentence
+            self.changed.emit()
+
+        self._fitting = Job(
+            learning.learn(lesson, view, self._strength, self._temperature),
+            doing="learning from the annotations",
+            parent=self._owner,
+            on_done=done,
+            on_failed=failed,
+            on_published=self._take,
+        )
+
+    def _take(self, learned: Learned) -> None:
+        self.problem = ""
+        self.learned = learned
+        self.out_of_date = False
+        if learned.class_map is not None and learned.class_map.grid == self._grid:
+            self.drawn.emit(learned.class_map)
+        self.changed.emit()
+
+    # ------------------------------------------------------------------ keeping and ending
+
+    def save_task(self, path: Path, min_share: float) -> Callable[[JobContext], Path]:
+        """The task that writes the model as it is taught now.
+
+        Raises
+        ------
+        AnnotationError
+            When a class has too few tiles.
+        """
+        last = None if self.out_of_date else self.learned
+        lesson = self.lesson() if last is None else last.lesson
+        memory = self._memory
+        images = [memory.images[key] for key in lesson.keys if key in memory.images]
+        looked = memory.looked.get(self._key or "")
+        device = "" if looked is None else looked.device
+        lessons = Lessons(lesson, images, list(self._book.rules.items()), min_share, device)
+        return save(path, lessons, last)
+
+    def _drop_fit(self) -> None:
+        if self._fitting is not None:
+            self._fitting.abandon()
+            self._fitting = None
+
+    def stop(self) -> None:
+        """Let go of all work under way."""
+        self._settle.stop()
+        self._drop_fit()
+        if self._looking is not None:
+            self._looking.abandon()
+            self._looking = None

@@ -1,0 +1,339 @@
+"""What the worker threads of *Teach* do. Nothing here knows a widget, a layer or a viewer."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ...core.annotation_set import Annotations, TilePlace
+from ...core.class_map import ClassMap, tiles_to_cells
+from ...core.folds import TilePlaces
+from ...core.head_fit import Taught
+from ...core.image import SemImage
+from ...core.intensity import IntensityRecipe
+from ...core.model.card import ClassInfo
+from ...core.model.head import Head, softmax
+from ...core.progress import Progress
+from ...core.tiles import TileGrid
+from ..jobs import JobContext
+from .annotation_layer import place_of, tile_index
+from .map_layer import TAUGHT
+
+BLOCK = 2048
+
+
+@dataclass(frozen=True, slots=True)
+class Looked:
+    """What the network saw in the tiles of one image.
+
+    Attributes
+    ----------
+    grid : TileGrid
+        Without overlap.
+    index : int64, shape (N,), increasing
+        Numbers of the tiles that hold data.
+    features : float16, shape (N, features)
+    device : str
+        What looked, for the record.
+    """
+
+    grid: TileGrid
+    index: NDArray[np.int64]
+    features: NDArray[np.float16]
+    device: str = ""
+
+    def rows_of(self, tiles: NDArray[np.int64]) -> NDArray[np.int64]:
+        """Where tiles lie in `features`, -1 for those without data."""
+        if not len(self.index):
+            return np.full(len(tiles), -1)
+        at = np.minimum(np.searchsorted(self.index, tiles), len(self.index) - 1)
+        return np.where(self.index[at] == tiles, at, -1)
+
+    def only(self, tiles: NDArray[np.int64]) -> Looked:
+        """The part about some tiles, for an image that was closed."""
+        rows = np.unique(self.rows_of(tiles))
+        rows = rows[rows >= 0]
+        return Looked(self.grid, self.index[rows], self.features[rows].copy(), self.device)
+
+
+@dataclass(frozen=True, slots=True)
+class Lesson:
+    """Annotated tiles with their features: all that a fit needs.
+
+    Attributes
+    ----------
+    features : float32, shape (N, features)
+    labels : int64, shape (N,)
+    places : TilePlaces
+        The numbers of the images are those in `keys`.
+    keys : tuple of str
+        Fingerprints of the images.
+    tiles : tuple of (str, TilePlace)
+        Image and place of each tile.
+    classes : tuple of ClassInfo
+    other_size : int
+        Annotated tiles that are not used: of another size or place than the tiles now.
+    unseen : int
+        Annotated tiles of images that are not open.
+    """
+
+    features: NDArray[np.float32]
+    labels: NDArray[np.int64]
+    places: TilePlaces
+    keys: tuple[str, ...]
+    tiles: tuple[tuple[str, TilePlace], ...]
+    classes: tuple[ClassInfo, ...]
+    other_size: int = 0
+    unseen: int = 0
+
+    @property
+    def class_names(self) -> tuple[str, ...]:
+        """Names in the order of the label numbers."""
+        return tuple(info.name for info in self.classes)
+
+    @property
+    def counts(self) -> NDArray[np.int64]:
+        """Tiles of each class that are learned from."""
+        return np.bincount(self.labels, minlength=len(self.classes)).astype(np.int64)
+
+
+@dataclass(frozen=True, slots=True)
+class Learned:
+    """What a fit gave.
+
+    Attributes
+    ----------
+    taught : Taught
+    temperature : float
+    lesson : Lesson
+    tile_probabilities : float32, shape (tile rows, tile cols, classes), or None
+        Of the image in view.
+    class_map : ClassMap or None
+        The same as a map, without corrections.
+    seconds : float
+        Of the fit and the map together.
+    scored : bool
+        Whether `taught` went through the cross-validation.
+    """
+
+    taught: Taught
+    temperature: float
+    lesson: Lesson
+    tile_probabilities: NDArray[np.float32] | None
+    class_map: ClassMap | None
+    seconds: float
+    scored: bool
+
+
+@dataclass(frozen=True, slots=True)
+class View:
+    """The image that a map is drawn of."""
+
+    looked: Looked
+    image_name: str
+    pixel_size_nm: float | None
+
+
+def gather(annotations: Annotations, looked: Mapping[str, Looked], tile_px: int) -> Lesson:
+    """Put the annotated tiles of all images together with their features.
+
+    Tiles without data are left out, as nothing can be seen in them.
+    """
+    number_of = {name: number for number, name in enumerate(annotations.class_names)}
+    keys: list[str] = []
+    features, labels, images, ys, xs = [], [], [], [], []
+    tiles: list[tuple[str, TilePlace]] = []
+    other_size = unseen = 0
+    for image in annotations.images:
+        seen = looked.get(image.fingerprint)
+        right = [place for place in image.marks if place[2] == tile_px]
+        other_size += len(image.marks) - len(right)
+        if seen is None or seen.grid.tile != tile_px:
+            unseen += len(right)
+            continue
+        at = [tile_index(seen.grid, place) for place in right]
+        on_grid = [(place, here) for place, here in zip(right, at, strict=True) if here]
+        other_size += len(right) - len(on_grid)
+        if not on_grid:
+            continue
+        cols = seen.grid.tile_shape[1]
+        rows = seen.rows_of(np.array([row * cols + col for _, (row, col) in on_grid]))
+        known = [(place, row) for (place, _), row in zip(on_grid, rows, strict=True) if row >= 0]
+        if not known:
+            continue
+        features.append(seen.features[[row for _, row in known]].astype(np.float32))
+        for place, _ in known:
+            labels.append(number_of[image.marks[place].class_name])
+            images.append(len(keys))
+            ys.append(place[0])
+            xs.append(place[1])
+            tiles.append((image.fingerprint, place))
+        keys.append(image.fingerprint)
+    stacked = np.concatenate(features) if features else np.zeros((0, 1), dtype=np.float32)
+    places = TilePlaces(
+        np.array(images, dtype=np.int64),
+        np.array(ys, dtype=np.int64),
+        np.array(xs, dtype=np.int64),
+        tile_px,
+    )
+    return Lesson(
+        stacked,
+        np.array(labels, dtype=np.int64),
+        places,
+        tuple(keys),
+        tuple(tiles),
+        annotations.classes,
+        other_size,
+        unseen,
+    )
+
+
+def look(image: SemImage, grid: TileGrid) -> Callable[[JobContext], Looked]:
+    """Task: let the network see every tile of an image once; the next time the cache knows."""
+
+    def task(context: JobContext) -> Looked:
+        from ...core.embedding_cache import EmbeddingCache, network_key
+        from ...core.engine import make_engine
+        from ...core.features import embed_image
+        from ...core.model.backbone import DEFAULT_BACKBONE, backbone_sha256
+        from ...core.teach import NETWORK_PX, STAGES
+
+        context.progress(Progress(0, 0, "Getting the network ready"))
+        sha256 = backbone_sha256(DEFAULT_BACKBONE)
+        engine = make_engine(network_px=NETWORK_PX, stages=STAGES)
+        context.cancel.raise_if_cancelled()
+        features = embed_image(
+            image,
+            grid,
+            engine,
+            IntensityRecipe(),
+            plane=(0,) * len(image.leading_shape),
+            progress=context.progress,
+            cancel=context.cancel,
+            cache=EmbeddingCache(),
+            network=network_key(sha256, STAGES, NETWORK_PX),
+        )
+        index = np.flatnonzero(~np.isnan(features[:, 0]))
+        kept = features if len(index) == len(features) else features[index]
+        return Looked(grid, index, kept.astype(np.float16), engine.device)
+
+    return task
+
+
+def learn(
+    lesson: Lesson, view: View | None, strength: float, temperature: float
+) -> Callable[[JobContext], Learned]:
+    """Task: fit at once with a known strength and publish the map; then score and fit for good."""
+
+    def task(context: JobContext) -> Learned:
+        from ...core.head_fit import teach_head
+
+        start = time.perf_counter()
+        quick = teach_head(lesson.features, lesson.labels, lesson.class_names, strength=strength)
+        context.publish(_learned(quick, temperature, lesson, view, start, scored=False))
+        context.cancel.raise_if_cancelled()
+        start = time.perf_counter()
+        taught = teach_head(
+            lesson.features,
+            lesson.labels,
+            lesson.class_names,
+            groups=lesson.places.image if len(lesson.keys) > 1 else None,
+            places=lesson.places,
+            progress=context.progress,
+            cancel=context.cancel,
+        )
+        return _learned(taught, taught.temperature, lesson, view, start, scored=True)
+
+    return task
+
+
+def suggest(
+    looked: Looked,
+    reduced: NDArray[np.float32] | None,
+    labels: NDArray[np.int64],
+    probabilities: NDArray[np.float32] | None,
+    n: int,
+) -> Callable[[JobContext], tuple[NDArray[np.float32], list[TilePlace]]]:
+    """Task: which tiles of an image to annotate next.
+
+    Parameters
+    ----------
+    reduced : float32, shape (N, components), or None
+        From the last call for the same image.
+    labels : int64, shape ``grid.tile_shape``
+    probabilities : float32, shape (tile rows, tile cols, classes), or None
+    """
+
+    def task(_context: JobContext) -> tuple[NDArray[np.float32], list[TilePlace]]:
+        from ...core.suggest import reduce_features, suggest_tiles
+
+        points = reduce_features(looked.features) if reduced is None else reduced
+        mine = labels.ravel()[looked.index]
+        sure = None
+        if probabilities is not None:
+            sure = probabilities.reshape(-1, probabilities.shape[-1])[looked.index]
+        cols = looked.grid.tile_shape[1]
+        chosen = looked.index[suggest_tiles(points, mine, sure, n)]
+        places = [place_of(looked.grid, int(tile) // cols, int(tile) % cols) for tile in chosen]
+        return points, places
+
+    return task
+
+
+def _learned(
+    taught: Taught,
+    temperature: float,
+    lesson: Lesson,
+    view: View | None,
+    start: float,
+    *,
+    scored: bool,
+) -> Learned:
+    tiles = class_map = None
+    if view is not None:
+        tiles = tile_probabilities(taught.head, temperature, view.looked)
+        class_map = ClassMap(
+            probabilities=tiles_to_cells(view.looked.grid, tiles),
+            grid=view.looked.grid,
+            classes=lesson.classes,
+            pixel_size_nm=view.pixel_size_nm,
+            image_name=view.image_name,
+            record={
+                "job": "teach",
+                "model": {"name": TAUGHT, "kind": "taught"},
+                "annotated_tiles": dict(
+                    zip(lesson.class_names, lesson.counts.tolist(), strict=True)
+                ),
+                "tiles": {
+                    "in_grid": view.looked.grid.n_tiles,
+                    "classified": len(view.looked.index),
+                    "left_out": view.looked.grid.n_tiles - len(view.looked.index),
+                },
+            },
+        )
+    seconds = time.perf_counter() - start
+    return Learned(taught, temperature, lesson, tiles, class_map, seconds, scored)
+
+
+def tile_probabilities(head: Head, temperature: float, looked: Looked) -> NDArray[np.float32]:
+    """Probabilities of all tiles, shape (tile rows, tile cols, classes), NaN without data."""
+    n_classes = len(head.bias)
+    flat = np.full((looked.grid.n_tiles, n_classes), np.nan, dtype=np.float32)
+    for start in range(0, len(looked.index), BLOCK):
+        some = slice(start, start + BLOCK)
+        logits = head.logits(looked.features[some])
+        flat[looked.index[some]] = softmax(logits / np.float32(temperature))
+    return flat.reshape(*looked.grid.tile_shape, n_classes)
+
+
+def common_pixel_size(images: Sequence[SemImage], same: float = 0.02) -> float | None:
+    """Pixel size in nm where all images have one and agree within a share `same`."""
+    sizes = [image.pixel_size_nm for image in images]
+    known = [size for size in sizes if size is not None]
+    if not sizes or len(known) < len(sizes) or max(known) > (1 + same) * min(known):
+        return None
+    return float(np.median(known))

@@ -1,0 +1,303 @@
+"""The class map while teaching: redrawn after each fit, and painted on to correct it.
+
+A correction lies over what the model says: the map behind the layer keeps both apart, so that a
+correction can be taken back and survives the next fit or run.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any
+from weakref import WeakKeyDictionary
+
+import numpy as np
+from numpy.typing import NDArray
+from psygnal import Signal
+from qtpy.QtCore import QTimer
+
+from ...core.annotation_set import ImageAnnotations, TilePlace
+from ...core.class_map import ClassMap
+from ...core.tiles import TileGrid
+from ..layer_image import METADATA_KEY
+from ..layers import (
+    CLASSES,
+    CONFIDENCE,
+    add_class_map,
+    add_confidence,
+    class_colormap,
+    made_from,
+    remove_layer,
+    update_class_map,
+)
+from ..legend import legend_of
+from ..session import session_of
+from .annotation_layer import KeyAction, bind, place_of, unbind
+
+if TYPE_CHECKING:
+    from napari.components import ViewerModel
+    from napari.layers import Image, Labels
+
+TAUGHT = "taught in this window"
+
+
+def with_corrections(class_map: ClassMap, image: ImageAnnotations) -> ClassMap:
+    """The map with the corrected tiles as their class, without a doubt."""
+    numbers = {info.name: number for number, info in enumerate(class_map.classes)}
+    probabilities = class_map.probabilities
+    count = 0
+    for place, mark in image.marks.items():
+        if not mark.correction or mark.class_name not in numbers:
+            continue
+        cells = _cells_in(class_map.grid, place)
+        if cells is None:
+            continue
+        if not count:
+            probabilities = probabilities.copy()
+        probabilities[cells] = 0.0
+        probabilities[(*cells, numbers[mark.class_name])] = 1.0
+        count += 1
+    if not count:
+        return class_map
+    record = {**class_map.record, "corrected_tiles": count}
+    return replace(class_map, probabilities=probabilities, record=record)
+
+
+class TaughtMaps:
+    """The class maps of one image.
+
+    Attributes
+    ----------
+    corrected : signal
+        ``{place: (class name, colour) or None}``: painted on a map, None where taken back.
+    problem : str
+        Why a stroke on a map could not be taken, "" where it could.
+    """
+
+    corrected = Signal(object)
+
+    def __init__(self, viewer: ViewerModel) -> None:
+        self._viewer = viewer
+        self._image_layer: Image | None = None
+        self._grid: TileGrid | None = None
+        self._marks: ImageAnnotations | None = None
+        self._keys: dict[str, KeyAction] = {}
+        # What the model says; the session holds it with the corrections.
+        self._base: WeakKeyDictionary[Any, ClassMap] = WeakKeyDictionary()
+        self._shown: WeakKeyDictionary[Any, NDArray[Any]] = WeakKeyDictionary()
+        self._watched: list[Labels] = []
+        self._busy = False
+        self.problem = ""
+
+    def follow(
+        self,
+        image_layer: Image | None,
+        grid: TileGrid | None,
+        marks: ImageAnnotations | None,
+        keys: dict[str, KeyAction],
+    ) -> None:
+        """Follow the maps of an image and lay its corrections over them."""
+        self._image_layer, self._grid, self._marks, self._keys = image_layer, grid, marks, keys
+        maps = [] if image_layer is None else made_from(self._viewer, image_layer, CLASSES)
+        for layer in self._watched:
+            if layer not in maps:
+                self._let_go(layer)
+        for layer in maps:
+            if layer not in self._watched:
+                layer.events.paint.connect(self._on_edit)
+                layer.events.set_data.connect(self._on_edit)
+            bind(layer, keys)
+            layer.brush_size = 1
+        self._watched = maps
+        for layer in maps:
+            self._lay_corrections(layer)
+
+    def stop_keys(self) -> None:
+        """Give the keys back to napari."""
+        for layer in self._watched:
+            unbind(layer, list(self._keys))
+        self._keys = {}
+
+    def stop(self) -> None:
+        """Follow no map any more."""
+        for layer in self._watched:
+            self._let_go(layer)
+        self._watched = []
+        self._image_layer = None
+
+    def _let_go(self, layer: Labels) -> None:
+        layer.events.paint.disconnect(self._on_edit)
+        layer.events.set_data.disconnect(self._on_edit)
+        unbind(layer, list(self._keys))
+
+    @property
+    def own(self) -> Labels | None:
+        """The map taught here, None where it is not there."""
+        for layer in self._watched:
+            if layer.metadata[METADATA_KEY]["model"].get("name") == TAUGHT:
+                return layer if layer in self._viewer.layers else None
+        return None
+
+    def draw(self, class_map: ClassMap) -> None:
+        """Show what the model says by now, with the corrections over it."""
+        image_layer, marks = self._image_layer, self._marks
+        if image_layer is None or marks is None or image_layer not in self._viewer.layers:
+            return
+        shown = with_corrections(class_map, marks)
+        layer = self.own
+        self._busy = True
+        try:
+            if layer is not None and layer.data.shape != class_map.grid.shape:
+                self._let_go(layer)
+                remove_layer(self._viewer, layer)
+                layer = None
+            if layer is None:
+                layer = self._new(image_layer, shown)
+            self._base[layer] = class_map
+            self._put(layer, shown)
+            self._confidence(image_layer, shown)
+        finally:
+            self._busy = False
+        legend_of(self._viewer).update()
+
+    def _new(self, image_layer: Image, shown: ClassMap) -> Labels:
+        active = self._viewer.layers.selection.active
+        for other in made_from(self._viewer, image_layer, CLASSES):
+            other.visible = False
+        layer = add_class_map(self._viewer, shown, image_layer)
+        # Below the annotations, so that both can be seen.
+        layers = self._viewer.layers
+        layers.move(layers.index(layer), layers.index(image_layer) + 1)
+        if active is not None and active in layers:
+            layers.selection.active = active
+        self.follow(image_layer, self._grid, self._marks, self._keys)
+        return layer
+
+    def _put(self, layer: Labels, shown: ClassMap) -> None:
+        if layer.metadata[METADATA_KEY]["classes"] != _plain_classes(shown):
+            layer.colormap = class_colormap(shown.classes)
+        update_class_map(self._viewer, layer, shown)
+        self._shown[layer] = np.array(layer.data[shown.plane])
+
+    def _confidence(self, image_layer: Image, shown: ClassMap) -> None:
+        there = made_from(self._viewer, image_layer, CONFIDENCE)
+        values = shown.confidence()
+        if there and there[-1].data.shape == values.shape:
+            there[-1].data = values
+            there[-1].contrast_limits = (1.0 / len(shown.classes), 1.0)
+            return
+        for old in there:
+            remove_layer(self._viewer, old)
+        active = self._viewer.layers.selection.active
+        layer = add_confidence(self._viewer, {(): shown}, image_layer)
+        layers = self._viewer.layers
+        layers.move(layers.index(layer), layers.index(image_layer) + 1)
+        if active is not None and active in layers:
+            layers.selection.active = active
+
+    # ------------------------------------------------------------------ corrections
+
+    def _lay_corrections(self, layer: Labels) -> None:
+        maps = session_of(self._viewer).maps.get(layer, {})
+        if self._marks is None or len(maps) != 1 or self._busy:
+            return
+        current = next(iter(maps.values()))
+        shown_before = self._shown.get(layer)
+        fresh = layer not in self._base or shown_before is None
+        if fresh or not np.array_equal(current.labels(), shown_before):
+            # Another run wrote this map: its word counts from here on.
+            self._base[layer] = current
+        shown = with_corrections(self._base[layer], self._marks)
+        self._shown[layer] = np.array(layer.data[shown.plane])
+        if not np.array_equal(shown.labels(), self._shown[layer]):
+            self._busy = True
+            try:
+                self._put(layer, shown)
+            finally:
+                self._busy = False
+
+    def _on_edit(self, event: Any) -> None:
+        layer = event.source
+        # napari tells of some strokes before it paints them.
+        QTimer.singleShot(0, lambda: self._sync(layer))
+
+    def _sync(self, layer: Labels) -> None:
+        if layer not in self._watched:
+            return
+        shown, base, grid = self._shown.get(layer), self._base.get(layer), self._grid
+        maps = session_of(self._viewer).maps.get(layer, {})
+        if self._busy or shown is None or base is None or grid is None or len(maps) != 1:
+            return
+        plane, current = next(iter(maps.items()))
+        data = np.asarray(layer.data[plane])
+        if data.shape != shown.shape or np.array_equal(data, shown):
+            return
+        if np.array_equal(data, current.labels()):
+            self._lay_corrections(layer)  # drawn by another run, not painted
+            return
+        self.problem = ""
+        if base.grid.tile != grid.tile:
+            self.problem = (
+                f"The map has tiles of {base.grid.tile} px and Teach has {grid.tile} px: "
+                "set the same tile size to correct it."
+            )
+            self.corrected.emit({})
+            self._put_back(layer, current)
+            return
+        tiles: dict[TilePlace, tuple[str, str] | None] = {}
+        said = base.labels()
+        for row, col in zip(*np.nonzero(data != shown), strict=True):
+            number = int(data[row, col])
+            place = place_of(grid, *_tile_at(grid, base.grid, int(row), int(col)))
+            if number == 0 or number == said[row, col]:
+                tiles[place] = None
+            elif number <= len(base.classes):
+                info = base.classes[number - 1]
+                tiles[place] = (info.name, info.colour)
+        self._shown[layer] = data.copy()
+        self.corrected.emit(tiles)
+        self._put_back(layer, with_corrections(base, self._marks or _nothing()))
+
+    def _put_back(self, layer: Labels, shown: ClassMap) -> None:
+        self._busy = True
+        try:
+            self._put(layer, shown)
+        finally:
+            self._busy = False
+
+
+def _tile_at(grid: TileGrid, of: TileGrid, row: int, col: int) -> tuple[int, int]:
+    """The tile of `grid` that holds the centre of a cell of another grid."""
+    cell = of.cell(row, col)
+    centre = (cell.top + cell.height // 2, cell.left + cell.width // 2)
+    rows, cols = grid.shape
+    # Where the last tile lies flush with the border, its cell says best which place is meant.
+    return (
+        min(max(0, (centre[0] - grid.area.top) // grid.stride), rows - 1),
+        min(max(0, (centre[1] - grid.area.left) // grid.stride), cols - 1),
+    )
+
+
+def _cells_in(grid: TileGrid, place: TilePlace) -> tuple[Any, Any] | None:
+    """Cells whose centre lies in a tile, as an index of rows and columns."""
+    y, x, size = place
+    heights, widths = grid.cell_sizes()
+    rows = grid.area.top + np.arange(len(heights)) * grid.stride + heights // 2
+    cols = grid.area.left + np.arange(len(widths)) * grid.stride + widths // 2
+    inside_rows = np.flatnonzero((rows >= y) & (rows < y + size))
+    inside_cols = np.flatnonzero((cols >= x) & (cols < x + size))
+    if grid.stride == grid.tile == size:
+        # A tile flush with the border also covers the centre of the cell before it.
+        inside_rows = inside_rows[-1:]
+        inside_cols = inside_cols[-1:]
+    if not (len(inside_rows) and len(inside_cols)):
+        return None
+    return np.ix_(inside_rows, inside_cols)
+
+
+def _plain_classes(class_map: ClassMap) -> list[Mapping[str, str]]:
+    return [{"name": info.name, "colour": info.colour} for info in class_map.classes]
+
+
+def _nothing() -> ImageAnnotations:
+    return ImageAnnotations("", "", (0, 0))

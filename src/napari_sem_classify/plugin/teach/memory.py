@@ -1,0 +1,41 @@
+"""What *Teach* knows beyond the life of its widget; it belongs to the viewer."""
+
+from __future__ import annotations
+
+import weakref
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+from ...core.image import SemImage
+from ..session import session_of
+from .keeper import Keeper
+from .learning import Looked
+
+if TYPE_CHECKING:
+    from napari.components import ViewerModel
+    from napari.layers import Layer
+
+
+@dataclass(eq=False)
+class Memory:
+    """Images by their fingerprint, and what the network saw in them.
+
+    Attributes
+    ----------
+    keeper : Keeper
+    looked : {fingerprint: Looked}
+    images : {fingerprint: SemImage}
+        Those that are open.
+    layers : {fingerprint: weak reference to the image layer}
+    """
+
+    keeper: Keeper = field(default_factory=Keeper)
+    looked: dict[str, Looked] = field(default_factory=dict)
+    images: dict[str, SemImage] = field(default_factory=dict)
+    layers: dict[str, weakref.ref[Layer]] = field(default_factory=dict)
+
+
+def memory_of(viewer: ViewerModel) -> Memory:
+    """The viewer's memory, made on first use."""
+    memory: Memory = session_of(viewer).helpers.setdefault("teach memory", Memory())
+    return memory

@@ -1,0 +1,142 @@
+"""How good the taught model is: the honest score, its interval, and who is taken for whom."""
+
+from __future__ import annotations
+
+from psygnal import Signal
+from qtpy.QtCore import Qt
+from qtpy.QtGui import QColor
+from qtpy.QtWidgets import (
+    QAbstractItemView,
+    QHeaderView,
+    QLabel,
+    QSizePolicy,
+    QTableWidget,
+    QTableWidgetItem,
+)
+
+from ...core.metrics import Scores
+from ...core.model.card import ClassInfo
+from ...core.scores import BlockedScore
+from ..forms.layout import Form, Note, explain
+from .class_table import square
+
+SHADE = QColor("#0072b2")
+
+
+class ScoreForm:
+    """The blocked score.
+
+    Attributes
+    ----------
+    picked : signal
+        (true class number, predicted class number) of a clicked cell.
+    """
+
+    picked = Signal(int, int)
+
+    def __init__(self, form: Form) -> None:
+        self.note = Note("Score of the model")
+        self.detail = Note("How the score was measured")
+        self.matrix = _Matrix(self.note)
+        form.wide(self.note, self.matrix, self.detail)
+        self.matrix.cellClicked.connect(self._on_cell)
+
+    def show(self, score: BlockedScore, classes: tuple[ClassInfo, ...]) -> None:
+        """Show a score."""
+        found = score.scores
+        low, high = score.intervals["macro_f1"]
+        self.note.say_html(
+            f"<b>Score</b> on tiles not learned from: macro-F1 <b>{_two(found.macro_f1)}</b> "
+            f"({_two(low)} to {_two(high)})",
+            f"Score on tiles not learned from: macro-F1 {_two(found.macro_f1)} "
+            f"({_two(low)} to {_two(high)})",
+        )
+        self.note.setToolTip(
+            "Mean F1 of the classes, with its 95 % interval. Whole images or blocks were left out "
+            "in turn, so that no tile was scored by a model that saw its neighbours."
+        )
+        self.detail.say(
+            f"accuracy {_two(found.accuracy)} · balanced {_two(found.balanced_accuracy)} · "
+            f"{score.how}"
+        )
+        self.matrix.fill(found, classes)
+
+    def say(self, text: str) -> None:
+        """Tell why there is no score, or nothing."""
+        self.matrix.hide()
+        self.detail.say("")
+        self.note.setToolTip("")
+        self.note.say(text)
+
+    def _on_cell(self, row: int, column: int) -> None:
+        if self.matrix.item(row, column).text():
+            self.picked.emit(row, column)
+
+
+class _Matrix(QTableWidget):
+    """Rows are what the user said, columns what the model says; shares of each row."""
+
+    def __init__(self, label: QLabel) -> None:
+        super().__init__(0, 0)
+        self._label = label
+        explain(
+            self,
+            "Confusion matrix",
+            "Row: your class; column: the model's class, as a share of the row. "
+            "Click a cell to see its tiles",
+        )
+        self.setSelectionMode(QAbstractItemView.SelectionMode.NoSelection)
+        self.setEditTriggers(QAbstractItemView.EditTrigger.NoEditTriggers)
+        self.setHorizontalScrollBarPolicy(Qt.ScrollBarPolicy.ScrollBarAlwaysOff)
+        self.setVerticalScrollBarPolicy(Qt.ScrollBarPolicy.ScrollBarAlwaysOff)
+        self.setSizePolicy(QSizePolicy.Policy.Ignored, QSizePolicy.Policy.Fixed)
+        self.setTextElideMode(Qt.TextElideMode.ElideRight)
+        self.setTabKeyNavigation(False)
+        self.horizontalHeader().setSectionResizeMode(QHeaderView.ResizeMode.Stretch)
+        self.horizontalHeader().setMinimumSectionSize(24)
+        self.hide()
+
+    def fill(self, scores: Scores, classes: tuple[ClassInfo, ...]) -> None:
+        self._label.ensurePolished()
+        for each in (self, self.horizontalHeader(), self.verticalHeader()):
+            each.setFont(self._label.font())
+        n = len(classes)
+        self.setRowCount(n)
+        self.setColumnCount(n)
+        side = self.fontMetrics().ascent()
+        room = self.fontMetrics().horizontalAdvance("m") * 9
+        for number, info in enumerate(classes):
+            short = self.fontMetrics().elidedText(info.name, Qt.TextElideMode.ElideRight, room)
+            row = QTableWidgetItem(square(info.colour, side), short)
+            column = QTableWidgetItem(square(info.colour, side), info.name if n < 4 else "")
+            row.setToolTip(f"Your class: {info.name}")
+            column.setToolTip(f"The model's class: {info.name}")
+            self.setVerticalHeaderItem(number, row)
+            self.setHorizontalHeaderItem(number, column)
+        shares = scores.row_normalised()
+        for row in range(n):
+            for column in range(n):
+                self.setItem(row, column, self._cell(scores, shares, row, column, classes))
+        self.resizeRowsToContents()
+        height = sum(self.rowHeight(row) for row in range(n))
+        header = self.horizontalHeader().sizeHint().height()
+        self.setFixedHeight(height + header + 2 * self.frameWidth())
+        self.show()
+
+    def _cell(
+        self, scores: Scores, shares: object, row: int, column: int, classes: tuple[ClassInfo, ...]
+    ) -> QTableWidgetItem:
+        share, count = float(shares[row, column]), int(scores.confusion[row, column])  # type: ignore[index]
+        item = QTableWidgetItem(f"{100 * share:.0f} %" if count else "")
+        item.setTextAlignment(Qt.AlignmentFlag.AlignCenter)
+        if count:
+            shade = QColor(SHADE)
+            shade.setAlphaF(0.15 + 0.6 * share)
+            item.setBackground(shade)
+        took = "found as" if row == column else "taken for"
+        item.setToolTip(f"{count} tiles: {classes[row].name} {took} {classes[column].name}")
+        return item
+
+
+def _two(value: float) -> str:
+    return "–" if value != value else f"{value:.2f}".replace("0.", ".", 1)

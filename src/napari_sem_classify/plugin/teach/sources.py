@@ -1,0 +1,190 @@
+"""Tiles annotated by a layer that the user already has: labels, shapes or points."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ...core.annotation import (
+    TileLabels,
+    label_values,
+    tiles_from_mask,
+    tiles_from_points,
+    tiles_from_polygons,
+)
+from ...core.errors import AnnotationError
+from ...core.tiles import TileGrid
+from ..grid_layers import polygons_in
+
+if TYPE_CHECKING:
+    from napari.layers import Image, Layer
+
+CLASS_COLUMNS = ("class", "label", "name")
+SAME_PLACE_PX = 0.5
+
+
+def classes_are_named(layer: Layer) -> bool:
+    """Whether the layer itself says which class each thing is, so that none needs choosing."""
+    return _is(layer, "labels") or _column(layer) is not None
+
+
+def tiles_of_layer(
+    layer: Layer,
+    image_layer: Image,
+    grid: TileGrid,
+    class_names: Sequence[str],
+    as_class: str,
+    min_share: float,
+    rules: Mapping[str, float],
+) -> TileLabels:
+    """The class of each tile, as a layer has it.
+
+    A label value takes the class that the layer's table names; else the class "label V" where there
+    is one, else class number V, else it becomes a class "label V".
+
+    Parameters
+    ----------
+    class_names : sequence of str
+        Classes known so far.
+    as_class : str
+        Class of shapes and points that name none themselves.
+    min_share : float
+        Share of a tile that a class has to cover.
+    rules : {class name: share}
+        Classes that a tile takes where it contains so much of them.
+
+    Raises
+    ------
+    AnnotationError
+        When the layer does not fit the image or cannot be used, in one sentence.
+    """
+    if _is(layer, "labels"):
+        return _from_labels(layer, image_layer, grid, class_names, min_share, rules)
+    column = _column(layer)
+    if column is None and not as_class:
+        raise AnnotationError("Choose the class of what is drawn in this layer: add one first.")
+    if _is(layer, "points"):
+        points = _in_image(np.asarray(layer.data, dtype=float), layer, image_layer)
+        named = _named(layer, column, as_class, len(points))
+        names = _all_names(class_names, named)
+        return tiles_from_points(points, [names.index(n) for n in named], grid, names)
+    drawn = [kind not in ("line", "path") for kind in layer.shape_type]
+    if not any(drawn):
+        raise AnnotationError(
+            f'"{layer.name}" has no closed shape: draw rectangles, ellipses or polygons.'
+        )
+    named = _named(layer, column, as_class, len(drawn))
+    named = [name for name, closed in zip(named, drawn, strict=True) if closed]
+    names = _all_names(class_names, named)
+    return tiles_from_polygons(
+        polygons_in(layer, image_layer),
+        [names.index(name) for name in named],
+        grid,
+        names,
+        min_share=min_share,
+        contains={names.index(name): share for name, share in rules.items() if name in names},
+    )
+
+
+def _from_labels(
+    layer: Any,
+    image_layer: Image,
+    grid: TileGrid,
+    class_names: Sequence[str],
+    min_share: float,
+    rules: Mapping[str, float],
+) -> TileLabels:
+    data = layer.data[0] if layer.multiscale else layer.data
+    image = image_layer.data[0] if image_layer.multiscale else image_layer.data
+    if image_layer.rgb:
+        shape = tuple(int(n) for n in image.shape[-3:-1])
+    else:
+        shape = tuple(int(n) for n in image.shape[-2:])
+    if data.ndim > 2:
+        data = data[(0,) * (data.ndim - 2)]
+    if tuple(data.shape) != shape:
+        raise AnnotationError(
+            f"The labels of {image_layer.name} have {data.shape[0]} × {data.shape[1]} px and the "
+            f"image has {shape[0]} × {shape[1]} px: use labels of the image's own size."
+        )
+    corners = np.array([[0.0, 0.0], [shape[0] - 1.0, shape[1] - 1.0]])
+    if np.abs(_in_image(corners, layer, image_layer) - corners).max() > SAME_PLACE_PX:
+        raise AnnotationError(
+            f'"{layer.name}" lies elsewhere than {image_layer.name} or has another scale: '
+            "give it the image's scale and place."
+        )
+    name = f'The layer "{layer.name}"'
+    values = [int(value) for value in label_values(data, name) if value > 0]
+    if not values:
+        raise AnnotationError(f"{name} holds no label yet: paint some, 1 for the first class.")
+    said = _named_values(layer)
+    pairs: list[tuple[int, str]] = []
+    for value in values:
+        number = f"label {value}"
+        if value in said:
+            pairs.append((value, said[value]))
+        elif number not in class_names and value <= len(class_names):
+            pairs.append((value, class_names[value - 1]))
+        else:
+            pairs.append((value, number))
+    return tiles_from_mask(
+        data,
+        grid,
+        pairs,
+        min_share=min_share,
+        contains={value: rules[key] for value, key in pairs if key in rules},
+        name=name,
+    )
+
+
+def _named_values(layer: Any) -> dict[int, str]:
+    """Class names that a labels layer's table gives to its values."""
+    column = _column(layer)
+    table = layer.features
+    if column is None or "index" not in table:
+        return {}
+    said = {}
+    for value, name in zip(table["index"], table[column], strict=True):
+        if str(name).strip() and int(value) > 0:
+            said[int(value)] = str(name)
+    return said
+
+
+def _column(layer: Any) -> str | None:
+    for column in CLASS_COLUMNS:
+        if column in layer.features:
+            return column
+    return None
+
+
+def _named(layer: Any, column: str | None, as_class: str, count: int) -> list[str]:
+    if column is None:
+        return [as_class] * count
+    return [str(name).strip() or as_class for name in layer.features[column]]
+
+
+def _all_names(class_names: Sequence[str], named: Sequence[str]) -> tuple[str, ...]:
+    return tuple(dict.fromkeys([*class_names, *(name for name in named if name)]))
+
+
+def _in_image(points: NDArray[Any], layer: Layer, image_layer: Image) -> NDArray[np.float64]:
+    """Positions in a layer as rows and columns of the image."""
+    placed = []
+    for point in points:
+        world = np.asarray(layer.data_to_world(np.concatenate([_zeros(layer, point), point])))
+        full = np.concatenate([np.zeros(max(0, image_layer.ndim - len(world))), world])
+        placed.append(np.asarray(image_layer.world_to_data(full[-image_layer.ndim :]))[-2:])
+    return np.array(placed, dtype=np.float64).reshape(-1, 2)
+
+
+def _zeros(layer: Layer, point: NDArray[Any]) -> NDArray[np.float64]:
+    return np.zeros(max(0, layer.ndim - len(point)))
+
+
+def _is(layer: Layer, kind: str) -> bool:
+    from napari.layers import Labels, Points, Shapes
+
+    return isinstance(layer, {"labels": Labels, "points": Points, "shapes": Shapes}[kind])

@@ -1,0 +1,437 @@
+"""The *Teach* widget: a few painted tiles, a new map at once, and an honest score."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from magicgui import widgets
+from qtpy.QtCore import QEvent, QTimer
+from qtpy.QtWidgets import QFileDialog, QHBoxLayout, QMenu, QWidget
+
+from ..core.errors import SemClassifyError
+from ..core.progress import Progress
+from .forms.grid_form import GridForm
+from .forms.image_form import ImageForm
+from .forms.layout import Form, Note, explain, fill
+from .forms.run_form import RunForm
+from .grid_layers import grid_layer_of, show_grid
+from .jobs import Job
+from .layers import METADATA_KEY, remove_layer
+from .legend import legend_of
+from .session import session_of, unwrapped
+from .status import status_line_of
+from .teach import keeping
+from .teach.annotation_layer import MAX_KEYS, KeyAction
+from .teach.class_table import ClassTable
+from .teach.guide import Guide
+from .teach.keeper import file_text
+from .teach.learning import Learned
+from .teach.score_form import ScoreForm
+from .teach.source_form import PAINT_HINT, SourceForm
+from .teach.sources import tiles_of_layer
+from .teach.teacher import Teacher
+from .text import count_text, duration_text
+
+if TYPE_CHECKING:
+    from napari.viewer import Viewer
+
+SMALL_IMAGE_PX, SMALL_TILE_PX = 2048, 64
+SETTLE_MS = 300
+FIRST_HINT = "Add the classes that you want to tell apart: press +."
+SECOND_HINT = "Add a second class: a model tells at least two apart."
+
+
+class TeachWidget(QWidget):
+    """Dock widget that teaches a model from annotated tiles.
+
+    Parameters
+    ----------
+    napari_viewer : napari.viewer.Viewer
+    """
+
+    def __init__(self, napari_viewer: Viewer) -> None:
+        super().__init__()
+        self._viewer = unwrapped(napari_viewer)
+        self._session = session_of(self._viewer)
+        self.teacher = Teacher(self._viewer, self)
+        self._suggested_for: object = None
+        self._drawn: dict[Any, Any] = {}
+        self._saving: Job | None = None
+        self._shown: Learned | None = None
+        legend_of(self._viewer)
+        status_line_of(self._viewer)
+        self._build()
+        self._settle = QTimer(self)
+        self._settle.setSingleShot(True)
+        self._settle.setInterval(SETTLE_MS)
+        self._settle.timeout.connect(self._take_drawn)
+        self.teacher.keys = self._keys()
+        self._connect()
+        self._on_image()
+
+    def _build(self) -> None:
+        self.setAccessibleName("Teach")
+        form = Form(self)
+        self.image_form = ImageForm(self._viewer, form, self)
+        self._rest = Form()
+        self._rest.layout().setContentsMargins(0, 0, 0, 0)
+        form.wide(self._rest)
+        form.stretch()
+        self._build_rest(self._rest)
+        fill(self, form)
+
+    def _build_rest(self, form: Form) -> None:
+        book = self.teacher.book
+        self.stack_note = Note("About the stack")
+        self.grid_form = GridForm(form)
+        # While teaching, tiles lie side by side; Classify overlaps them with the saved model.
+        self.grid_form.overlap.native.parentWidget().setVisible(False)
+        form.wide(self.stack_note)
+        self.class_table = ClassTable(book, form, self)
+        self.source_form = SourceForm(self._viewer, form)
+        self.show_grid = widgets.CheckBox(value=False, text="show grid")
+        explain(self.show_grid, "Show grid", "Show the tiles as a layer over the image")
+        self.live = widgets.CheckBox(value=True, text="live")
+        explain(self.live, "Live", "Learn and redraw the map after each change")
+        form.row("Map", self.live, self.show_grid)
+        self.run_form = RunForm(form, "Update map", "Learn from the annotations, redraw the map")
+        self.guide = Guide(self.teacher, self._viewer, form, self)
+        self.score_form = ScoreForm(form)
+        self.save = widgets.PushButton(text="Save model…")
+        explain(self.save, "Save model", "Save what was taught; it then appears in Classify")
+        self.export = widgets.PushButton(text="Export ▾")
+        explain(self.export, "Export annotations", "Write the annotated tiles for other programs")
+        self.menu = QMenu(self)
+        for kind in (keeping.CSV, keeping.TIFF, keeping.GEOJSON, keeping.OWN):
+            action = self.menu.addAction(f"Annotations as {kind}…")
+            action.triggered.connect(lambda _=False, k=kind: self._choose_export(k))
+        self.export.changed.connect(self._pop_menu)
+        buttons = QWidget()
+        line = QHBoxLayout(buttons)
+        line.setContentsMargins(0, 0, 0, 0)
+        line.addWidget(self.save.native, 1)
+        line.addWidget(self.export.native)
+        self.saved = Note("Result of saving")
+        self.kept = Note("Where the annotations are kept")
+        form.wide(buttons, self.saved, self.kept)
+
+    def _connect(self) -> None:
+        self.image_form.changed.connect(self._on_image)
+        self.grid_form.changed.connect(self._on_tiles)
+        self.show_grid.changed.connect(self._show_grid)
+        self.class_table.chosen.connect(self._on_class)
+        self.source_form.changed.connect(self._on_source)
+        self.live.changed.connect(self._on_live)
+        self.run_form.started.connect(self.teacher.learner.update)
+        self.run_form.cancelled.connect(self.teacher.learner.cancel)
+        self.score_form.picked.connect(self.guide.visit_confused)
+        self.save.changed.connect(self._choose_model_file)
+        self.teacher.changed.connect(self._refresh)
+        self.teacher.learner.progressed.connect(self._on_progress)
+        self._viewer.layers.events.removed.connect(self._on_removed)
+        self._viewer.layers.events.inserted.connect(self._on_inserted)
+        self._session.plan_changed.connect(self._on_plan)
+
+    def _keys(self) -> dict[str, KeyAction]:
+        def choose(number: int) -> KeyAction:
+            return lambda: self._on_key(number)
+
+        keys: dict[str, KeyAction] = {str(n + 1): choose(n) for n in range(MAX_KEYS)}
+        keys["Control-Z"] = self.teacher.book.undo
+        keys["Control-Shift-Z"] = self.teacher.book.redo
+        return keys
+
+    # ------------------------------------------------------------------ what the user does
+
+    def _on_image(self) -> None:
+        layer, image = self.image_form.layer, self.image_form.image
+        self.grid_form.use_scale(image)
+        if image is not None and layer is not self._suggested_for:
+            self._suggested_for = layer
+            self.grid_form.suggest(self._usual_tile())
+        stack = image is not None and bool(image.leading_shape)
+        self.stack_note.say("Of a stack, the first plane is annotated and learned." * stack)
+        self.guide.stop()
+        self._rest.setVisible(layer is not None)
+        self.teacher.use(layer, image, int(self.grid_form.tile_px.value))
+        self._show_grid()
+
+    def _usual_tile(self) -> int:
+        """Tiles of Tile image, of a map that is there, of the annotations, or a guess."""
+        layer, image = self.image_form.layer, self.image_form.image
+        if layer is None or image is None:
+            return SMALL_TILE_PX
+        plan = self._session.plans.get(layer)
+        if plan is not None:
+            return plan.grid.tile
+        for other, maps in self._session.maps.items():
+            if self._session.source_of(other) is layer:
+                return next(iter(maps.values())).grid.tile
+        sizes = [place[2] for each in self.teacher.book.annotations.images for place in each.marks]
+        if sizes:
+            return max(set(sizes), key=sizes.count)
+        small = min(image.area.height, image.area.width) < SMALL_IMAGE_PX
+        return SMALL_TILE_PX if small else 2 * SMALL_TILE_PX
+
+    def _on_tiles(self) -> None:
+        self.guide.stop()
+        self.teacher.use(
+            self.image_form.layer, self.image_form.image, int(self.grid_form.tile_px.value)
+        )
+        self._show_grid()
+        self._on_source()
+
+    def _on_plan(self, layer: Any) -> None:
+        plan = self._session.plans.get(layer)
+        if layer is self.image_form.layer and plan is not None:
+            self.grid_form.suggest(plan.grid.tile)
+            self._on_tiles()
+
+    def _on_class(self, number: int) -> None:
+        if self.source_form.layer is None:
+            self.teacher.show()
+            self.teacher.painting.choose(number)
+
+    def _on_key(self, number: int) -> None:
+        """A class key on the image: annotate the tile of the tour, else paint with the class."""
+        classes = self.teacher.book.annotations.classes
+        if number >= len(classes):
+            return
+        if self.guide.tour.active:
+            self.guide.annotate(classes[number].name)
+            return
+        active = self._viewer.layers.selection.active
+        if active is not None and active is not self.teacher.painting.layer:
+            self._choose_on_map(active, classes[number].name)
+        else:
+            self.class_table.choose(number)
+
+    def _choose_on_map(self, layer: Any, name: str) -> None:
+        """Correct with a class on a finished map, whose numbers are its own."""
+        ours = layer.metadata.get(METADATA_KEY, {}).get("classes", [])
+        names = [each["name"] for each in ours]
+        if name in names:
+            layer.selected_label = names.index(name) + 1
+            layer.mode = "paint"
+
+    def _on_live(self) -> None:
+        self.teacher.learner.live = bool(self.live.value)
+        if self.teacher.learner.live and self.teacher.learner.out_of_date:
+            self.teacher.learner.update()
+
+    def _on_source(self) -> None:
+        if self.source_form.layer is not None:
+            self._settle.start()
+        else:
+            self._drawn.clear()
+            self._refresh()
+
+    def _take_drawn(self) -> None:
+        """Annotate tiles as another layer has them; what it said before is taken back."""
+        source, layer = self.source_form.layer, self.teacher.layer
+        grid, key, book = self.teacher.grid, self.teacher.key, self.teacher.book
+        if source is None or layer is None or grid is None or key is None:
+            return
+        chosen = self.source_form.as_class.value
+        try:
+            found = tiles_of_layer(
+                source,
+                layer,
+                grid,
+                book.annotations.class_names,
+                str(chosen or ""),
+                self.source_form.min_share,
+                book.rules,
+            )
+        except SemClassifyError as error:
+            self.source_form.problem.fail(str(error))
+            return
+        self.source_form.problem.say("")
+        self._drawn = self.teacher.take_drawn(found, self._drawn)
+        self.source_form.note.say(
+            f"{count_text(found.n_labelled)} tiles from {source.name} · "
+            f"{count_text(found.n_mixed)} mixed left out"
+        )
+
+    def _show_grid(self) -> None:
+        layer, grid = self.image_form.layer, self.teacher.grid
+        if layer is None or layer in self._session.plans:
+            return
+        if self.show_grid.value and grid is not None:
+            show_grid(self._viewer, layer, grid)
+        else:
+            remove_layer(self._viewer, grid_layer_of(self._viewer, layer))
+
+    def _on_removed(self, event: Any) -> None:
+        self.guide.tour.forget(event.value)
+        self.teacher.forget(event.value)
+
+    def _on_inserted(self, _event: Any) -> None:
+        # A map that Classify makes is named and placed only after it was added.
+        QTimer.singleShot(0, self.teacher.bind)
+
+    # ------------------------------------------------------------------ what the user sees
+
+    def _refresh(self) -> None:
+        teacher, book = self.teacher, self.teacher.book
+        names = book.annotations.class_names
+        self.class_table.show(book.annotations.counts())
+        self.class_table.add.setEnabled(teacher.key is not None)
+        self.source_form.use_classes(names)
+        self._tell_annotations()
+        if teacher.learner.looking:
+            if not self.run_form.running:
+                self.run_form.start()
+        else:
+            if self.run_form.running:
+                self.run_form.idle()
+            self.run_form.allow(teacher.learner.teachable, "Annotate tiles of two classes first")
+        self._tell_state()
+        self._tell_score()
+        self.guide.refresh()
+        self.save.enabled = teacher.learner.teachable and self._saving is None
+        self.export.enabled = any(book.annotations.counts().values())
+        self._tell_kept()
+
+    def _tell_annotations(self) -> None:
+        teacher = self.teacher
+        names = teacher.book.annotations.class_names
+        if teacher.key is None:
+            self.source_form.note.say("")
+        elif len(names) < 2:
+            self.source_form.note.say(SECOND_HINT if names else FIRST_HINT)
+        elif self.source_form.layer is None:
+            said = teacher.counted()
+            self.source_form.note.say(said or PAINT_HINT)
+
+    def _tell_state(self) -> None:
+        teacher = self.teacher
+        message = self.run_form.message
+        hint, teacher.painting.hint = teacher.painting.hint, ""
+        learned = teacher.learner.learned
+        problem = teacher.problem or teacher.learner.problem or hint
+        if problem:
+            message.fail(problem)
+        elif teacher.learner.status:
+            message.say(teacher.learner.status)
+        elif learned is not None and teacher.learner.out_of_date and not teacher.learner.busy:
+            message.warn("The map is out of date: press Update map.")
+        elif learned is not None and not teacher.learner.out_of_date:
+            if learned is not self._shown:
+                message.say(f"Updated in {duration_text(learned.seconds)}")
+                self._shown = learned
+        elif not teacher.learner.looking:
+            message.say("")
+
+    def _tell_score(self) -> None:
+        learned = self.teacher.learner.learned
+        if learned is None or not self.teacher.learner.teachable:
+            self.score_form.say("")
+        elif learned.scored and learned.taught.score is not None:
+            self.score_form.show(learned.taught.score, learned.lesson.classes)
+        elif learned.scored:
+            self.score_form.say(learned.taught.no_score_reason)
+
+    def _tell_kept(self) -> None:
+        teacher = self.teacher
+        keeper = teacher.memory.keeper
+        problem = keeper.problem or teacher.kept_problem
+        if problem:
+            self.kept.fail(problem)
+        elif teacher.here is not None and teacher.here.marks:
+            where = file_text(keeper.places, teacher.key or "")
+            self.kept.say(f"Annotations are saved in {where}")
+            self.kept.setToolTip(str(keeper.places.get(teacher.key or "", "")))
+        else:
+            self.kept.say("")
+
+    def _on_progress(self, progress: Progress) -> None:
+        if self.teacher.learner.looking:
+            self.run_form.tell(progress)
+
+    # ------------------------------------------------------------------ files
+
+    def _choose_model_file(self) -> None:
+        from ..core.model.catalogue import user_models_folder
+
+        folder = user_models_folder()
+        name = self.image_form.image.name if self.image_form.image is not None else "model"
+        path, _ = QFileDialog.getSaveFileName(
+            self, "Save model", str(folder / f"{name}.safetensors"), "Models (*.safetensors)"
+        )
+        if path:
+            self.save_model(Path(path))
+
+    def save_model(self, path: Path) -> None:
+        """Save what was taught; Classify offers the models of the user's folder."""
+        if self._saving is not None:
+            return
+        try:
+            task = self.teacher.learner.save_task(path, self.source_form.min_share)
+        except SemClassifyError as error:
+            self.saved.fail(str(error))
+            return
+
+        def done(written: Path) -> None:
+            self._saving = None
+            self.saved.say(f"Saved as {written.name}: choose it in Classify.")
+            self.saved.setToolTip(str(written))
+            self._refresh()
+
+        def failed(sentence: str) -> None:
+            self._saving = None
+            self.saved.fail(sentence)
+            self._refresh()
+
+        self.saved.say("saving…")
+        self._saving = Job(
+            task, doing="saving the model", parent=self, on_done=done, on_failed=failed
+        )
+        self.save.enabled = False
+
+    def _pop_menu(self) -> None:
+        button = self.export.native
+        self.menu.popup(button.mapToGlobal(button.rect().bottomLeft()))
+
+    def _choose_export(self, kind: str) -> None:
+        suffix = keeping.SUFFIXES[kind]
+        image = self.image_form.image
+        name = ("annotations" if image is None else image.name) + suffix
+        start = Path.home() if image is None or image.path is None else image.path.parent
+        path, _ = QFileDialog.getSaveFileName(
+            self, "Export annotations", str(start / name), f"{kind} (*{suffix})"
+        )
+        if path:
+            self.export_annotations(Path(path), kind)
+
+    def export_annotations(self, path: Path, kind: str) -> None:
+        """Write the annotations for another program."""
+        if self.teacher.key is None:
+            return
+        try:
+            written = keeping.export(path, kind, self.teacher.book.annotations, self.teacher.key)
+        except SemClassifyError as error:
+            self.saved.fail(str(error))
+            return
+        self.saved.say(f"Annotations written to {written.name}.")
+
+    # ------------------------------------------------------------------ end
+
+    def event(self, event: QEvent) -> bool:
+        """Stop work when napari takes the widget out of its dock."""
+        if event.type() == QEvent.Type.ParentChange and self.parent() is None:
+            self.stop()
+        return super().event(event)
+
+    def stop(self) -> None:
+        """Let go of all work under way; what was annotated is written first."""
+        self._settle.stop()
+        self.image_form.stop()
+        self.source_form.stop()
+        self.guide.stop_work()
+        self.teacher.changed.disconnect(self._refresh)
+        self.teacher.stop()
+        if self._saving is not None:
+            self._saving.abandon()
+            self._saving = None
