@@ -55,6 +55,41 @@ def test_the_demo_shows_its_finished_map_over_the_image(make_napari_viewer, tmp_
     assert ((colour.max(axis=-1) - colour.min(axis=-1)) > 40).mean() > 0.2
 
 
+def test_ones_own_image_is_shown_whole_beside_the_form(
+    make_napari_viewer, shared_data, monkeypatch, qtbot, run, tmp_path
+):
+    viewers = []
+
+    def open_viewer(**options):
+        viewers.append(make_napari_viewer(show=True, **options))
+        return viewers[0]
+
+    monkeypatch.setattr("napari.Viewer", open_viewer)
+    monkeypatch.setattr("napari.run", lambda: None)  # the test, not the user, closes the window
+    path = shared_data / "vendor" / "nexuslims" / "quanta_image.tif"
+    done = run("demo", path)
+    assert done.status == 0, done.err
+    (viewer,) = viewers
+    (layer,) = viewer.layers
+    assert layer.name == "quanta_image"
+    assert layer.scale == pytest.approx(441.942)
+    assert [str(unit) for unit in layer.units] == ["nanometer", "nanometer"]
+    (dock,) = viewer.window.dock_widgets.items()
+    assert dock[0].startswith("Classify")
+    qtbot.waitUntil(dock[1].isVisible, timeout=60_000)
+
+    def shown_whole():
+        picture = viewer.screenshot(canvas_only=True, flash=False)[..., :3]
+        seen = np.argwhere(picture.any(axis=-1))
+        rows, cols = seen.max(axis=0) - seen.min(axis=0) + 1
+        assert cols < picture.shape[1]
+        assert rows < picture.shape[0]
+        assert cols > 0.8 * picture.shape[1]
+
+    qtbot.waitUntil(shown_whole, timeout=60_000)
+    viewer.screenshot(path=tmp_path / "own.png", canvas_only=False, flash=False)
+
+
 def test_the_checksum_is_that_of_the_published_pixels(shared_data):
     path = shared_data / "nasa" / "images" / "ebc__010417_4_S2480009.png"
     pixels = np.asarray(Image.open(path))

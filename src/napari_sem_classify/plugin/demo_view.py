@@ -20,7 +20,7 @@ def open_demo(demo: Demo) -> None:
 
     viewer = napari.Viewer(title="SEM classify demo")
     show_demo(viewer, demo)
-    viewer.window.add_plugin_dock_widget(PLUGIN, WIDGET)
+    dock_form(viewer)
     napari.run()
 
 
@@ -40,8 +40,25 @@ def open_image_with_form(path: Path) -> None:
     viewer = napari.Viewer(title=f"SEM classify: {path.name}")
     for layer in layers:
         add_layer(viewer, layer)
-    viewer.window.add_plugin_dock_widget(PLUGIN, WIDGET)
+    show_scale_bar(viewer)
+    dock_form(viewer)
     napari.run()
+
+
+def dock_form(viewer: Viewer) -> None:
+    """Dock the Classify form, and show the whole image in the room that it leaves."""
+    from qtpy.QtCore import QTimer
+
+    viewer.window.add_plugin_dock_widget(PLUGIN, WIDGET)
+    # The canvas gets its new size from the event loop, after the window is laid out anew.
+    QTimer.singleShot(0, viewer.reset_view)
+
+
+def show_scale_bar(viewer: Viewer) -> None:
+    """Show napari's scale bar."""
+    # napari 0.9 moved the overlays to the canvas and warns about the old place.
+    overlays = viewer.canvas.overlays if hasattr(viewer, "canvas") else viewer
+    overlays.scale_bar.visible = True
 
 
 def show_demo(viewer: Viewer, demo: Demo) -> None:
@@ -54,9 +71,7 @@ def show_demo(viewer: Viewer, demo: Demo) -> None:
     add_confidence(viewer, {(): demo.class_map}, image_layer)
     add_class_map(viewer, demo.class_map, image_layer)
     legend_of(viewer).update()
-    # napari 0.9 moved the overlays to the canvas and warns about the old place.
-    overlays = viewer.canvas.overlays if hasattr(viewer, "canvas") else viewer
-    overlays.scale_bar.visible = True
+    show_scale_bar(viewer)
     viewer.layers.selection.active = image_layer
     viewer.reset_view()
 
