@@ -59,9 +59,10 @@ class LeaveOutForm:
     def __init__(self, viewer: ViewerModel, form: Form) -> None:
         self._viewer = viewer
         self.no_data = widgets.CheckBox(value=True, text="without data")
-        self.flat = widgets.CheckBox(value=False, text="flat: contrast under")
+        self.flat = widgets.CheckBox(value=False, text="contrast under")
         self.limit = widgets.FloatSpinBox(value=100 * FLAT_BELOW, min=0, max=100, step=0.5)
         self.limit.native.setSuffix(" %")
+        self.limit.native.setDecimals(1)
         slim(self.limit)
         self.region = narrow(widgets.ComboBox(choices=self._regions))
         explain(self.no_data, "Leave out tiles without data", "Tiles of nothing but black or NaN")

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from qtpy.QtCore import QEvent, QSize, Qt
-from qtpy.QtGui import QColor, QIcon, QPixmap
+from qtpy.QtGui import QColor, QIcon, QPixmap, QResizeEvent
 from qtpy.QtWidgets import (
     QAbstractItemView,
     QAbstractScrollArea,
@@ -29,6 +29,7 @@ class ResultTable(QTableWidget):
         """Take the font of `label`: napari's theme sets the size of labels, not of tables."""
         super().__init__(0, 4)
         self._label = label
+        self._calibrated = False
         explain(self, "Classes of the map", "How much of the classified area each class covers")
         self.verticalHeader().hide()
         self.setShowGrid(False)
@@ -56,8 +57,7 @@ class ResultTable(QTableWidget):
         )
         self.horizontalHeaderItem(2).setToolTip("Area fraction: share of the classified area")
         self._adopt_font()
-        calibrated = any(share.area_um2 is not None for share in shares)
-        self.setColumnHidden(3, not calibrated)
+        self._calibrated = any(share.area_um2 is not None for share in shares)
         side = self.fontMetrics().ascent()
         self.setIconSize(QSize(side, side))
         self.setRowCount(len(shares))
@@ -70,13 +70,13 @@ class ResultTable(QTableWidget):
                     item = QTableWidgetItem()
                     self.setItem(row, column, item)
                 item.setText(text)
-                item.setToolTip(text)
+                item.setToolTip(", ".join(part for part in texts if part))
                 if column:
                     item.setTextAlignment(
                         Qt.AlignmentFlag.AlignRight | Qt.AlignmentFlag.AlignVCenter
                     )
             self.item(row, 0).setIcon(_square(share.colour, side))
-        self._fit_height()
+        self._fit()
         self.show()
 
     def changeEvent(self, event: QEvent) -> None:
@@ -84,11 +84,16 @@ class ResultTable(QTableWidget):
         super().changeEvent(event)
         if event.type() == QEvent.Type.StyleChange:
             self._adopt_font()
-            self._fit_height()
+            self._fit()
+
+    def resizeEvent(self, event: QResizeEvent) -> None:
+        """Leave the areas to the tooltips where they would cut the classes' names."""
+        super().resizeEvent(event)
+        self._fit_width()
 
     def copy(self) -> None:
         """Put the table on the clipboard, ready for a spreadsheet."""
-        columns = [c for c in range(self.columnCount()) if not self.isColumnHidden(c)]
+        columns = range(self.columnCount() if self._calibrated else self.columnCount() - 1)
         lines = ["\t".join(self.horizontalHeaderItem(column).text() for column in columns)]
         for row in range(self.rowCount()):
             lines.append("\t".join(self.item(row, column).text() for column in columns))
@@ -96,14 +101,24 @@ class ResultTable(QTableWidget):
 
     def _adopt_font(self) -> None:
         self._label.ensurePolished()
-        self.setFont(self._label.font())
-        self.horizontalHeader().setFont(self._label.font())
+        if self.font() != self._label.font():
+            self.setFont(self._label.font())
+            self.horizontalHeader().setFont(self._label.font())
 
-    def _fit_height(self) -> None:
+    def _fit(self) -> None:
+        self._fit_width()
         self.resizeRowsToContents()
         rows = sum(self.rowHeight(row) for row in range(self.rowCount()))
         header = self.horizontalHeader().sizeHint().height()
         self.setFixedHeight(rows + header + 2 * self.frameWidth())
+
+    def _fit_width(self) -> None:
+        header = self.horizontalHeader()
+        needed = sum(
+            max(self.sizeHintForColumn(column), header.sectionSizeHint(column))
+            for column in range(self.columnCount())
+        )
+        self.setColumnHidden(3, not self._calibrated or needed > self.viewport().width())
 
 
 def _square(colour: str, side: int) -> QIcon:
