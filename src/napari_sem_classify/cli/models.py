@@ -1,4 +1,4 @@
-"""``models list`` and ``models info``: which models there are, and what each was made for."""
+"""``models list``, ``info`` and ``fetch``: which there are, what each was made for, downloads."""
 
 from __future__ import annotations
 
@@ -7,7 +7,9 @@ from typing import Annotated, Any
 import typer
 
 from .options import Json
-from .shell import length_text, report, table
+from .shell import interruptible, length_text, progress_bar, report, table
+
+KEPT_SO_FAR = "Stopped; the same command goes on with the download where it stopped."
 
 
 def add_to(app: typer.Typer) -> None:
@@ -15,12 +17,16 @@ def add_to(app: typer.Typer) -> None:
     group = typer.Typer(no_args_is_help=True, help="The catalogue of models.")
     group.command("list")(list_models)
     group.command("info")(show_model)
+    group.command("fetch")(fetch_network)
     app.add_typer(group, name="models")
 
 
 def list_models(as_json: Json = False) -> None:
-    """List the models: shipped ones first, then those in your own folder."""
-    from ..core.model.catalogue import catalogue, user_models_folder
+    """List the models, and the networks that they stand on, downloaded or not.
+
+    Models that come with the program are first, then those in your own folder.
+    """
+    from ..core.model.catalogue import catalogue, networks, user_models_folder
 
     entries = catalogue()
     values: list[dict[str, Any]] = [
@@ -44,8 +50,43 @@ def list_models(as_json: Json = False) -> None:
         card = entry.card
         tile = length_text(card.tile_px, card.pixel_size_nm)
         rows.append((entry.name, ", ".join(card.class_names), tile, card.name))
-    text = table(rows) + f"\nYour own models are looked for in {user_models_folder()}."
-    report(values, text, as_json)
+    text = table(rows) + f"\nYour own models are looked for in {user_models_folder()}.\n\n"
+    known = networks()
+    values += [
+        {
+            "name": each.info.id,
+            "title": each.info.title,
+            "path": None if each.path is None else str(each.path),
+            "source": "network",
+            "classes": None,
+            "tile_px": None,
+            "pixel_size_nm": None,
+            "problem": None if each.path else "not downloaded",
+        }
+        for each in known
+    ]
+    rows = [("NETWORK", "STATE", "TITLE")]
+    for each in known:
+        state = "comes with the program" if each.info.shipped else "downloaded"
+        rows.append((each.info.id, state if each.path else "not downloaded", each.info.title))
+    report(values, text + table(rows), as_json)
+
+
+def fetch_network(
+    name: Annotated[
+        str, typer.Argument(metavar="NAME", help="A network that `models list` names.")
+    ],
+    as_json: Json = False,
+) -> None:
+    """Download a network's weights; a download that is cut goes on where it stopped.
+
+    Models on networks that come with the program need none.
+    """
+    from ..core.model.fetch import fetch_backbone
+
+    with interruptible(KEPT_SO_FAR) as cancel, progress_bar() as progress:
+        path = fetch_backbone(name, progress=progress, cancel=cancel)
+    report({"name": name, "path": str(path)}, f"{name} is ready: {path}", as_json)
 
 
 def show_model(

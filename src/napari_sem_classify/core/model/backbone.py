@@ -166,7 +166,8 @@ def backbone_path(id: str = DEFAULT_BACKBONE) -> Path:
     if not path.is_file():
         raise ModelError(
             f"{info.title} does not come with the program: "
-            f"put {info.filename} from {info.url} into the folder {path.parent}."
+            f"run napari-sem-classify models fetch {info.id}, or put {info.filename} "
+            f"from {info.url} into the folder {path.parent}."
         )
     return path
 

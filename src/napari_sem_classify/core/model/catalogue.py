@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Literal
 
 from ..errors import ModelError
+from .backbone import BACKBONES, BackboneInfo, backbone_path
 from .card import ModelCard
 from .file import SUFFIX, read_card
 
@@ -83,6 +84,25 @@ def find_model(path_or_name: Path | str) -> Path:
         f"There is no model called {name!r}: give the path of a {SUFFIX} file, "
         f"or one of the names in the catalogue ({names})."
     )
+
+
+@dataclass(frozen=True, slots=True)
+class NetworkEntry:
+    """A network that models may stand on; `path` is None where its weights are not here yet."""
+
+    info: BackboneInfo
+    path: Path | None
+
+
+def networks() -> list[NetworkEntry]:
+    """List the networks that models may stand on, the one that comes with the program first."""
+    found = []
+    for info in BACKBONES.values():
+        try:
+            found.append(NetworkEntry(info, backbone_path(info.id)))
+        except ModelError:
+            found.append(NetworkEntry(info, None))
+    return found
 
 
 def _files(folder: Path) -> list[Path]:
