@@ -5,6 +5,8 @@ from __future__ import annotations
 import json
 import pickle
 import struct
+import subprocess
+import sys
 from pathlib import Path
 
 import numpy as np
@@ -258,3 +260,19 @@ def test_a_device_that_is_not_there(refused, small_image, out):
     )
     assert "toaster" in sentence
     assert_nothing_written(out)
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="POSIX pipes")
+def test_a_reader_that_stops_reading_is_no_fault():
+    code = "import sys; from napari_sem_classify.cli import main; main()"
+    process = subprocess.Popen(
+        [sys.executable, "-c", code, "models", "list"],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+    process.stdout.close()
+    err = process.stderr.read()
+    process.stderr.close()
+    assert process.wait() == 1
+    assert err == ""

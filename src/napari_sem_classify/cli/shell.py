@@ -38,6 +38,8 @@ class SentenceGroup(TyperGroup):
                 "There is not enough memory for this: close other programs or use smaller tiles."
             )
             status = FAILED
+        except BrokenPipeError:
+            raise  # the reader of our output (head, less) has had enough: typer ends quietly
         except Exception as error:
             # A fault of this program; typer's own exceptions say how to end and pass.
             if _is_typers(error):
