@@ -67,6 +67,8 @@ def grid_for_model(
     elif tile_px is not None:
         tile = tile_px
         note, warning = _wished(image, card, tile)
+        if _is_models_own(image, card, tile):
+            _, note, warning = _same_physical_size(image, card)
     else:
         tile, note, warning = _same_physical_size(image, card)
     stride = stride_for_overlap(tile, overlap) if stride_px is None else stride_px
@@ -112,6 +114,14 @@ def _wished(image: SemImage, card: ModelCard, tile: int) -> tuple[str, bool]:
     if _alike(here, there):
         return f"tiles of {tile} px show {here:.3g} µm, as this model learned", False
     return f"tiles of {tile} px show {here:.3g} µm; this model learned from {there:.3g} µm", True
+
+
+def _is_models_own(image: SemImage, card: ModelCard, tile: int) -> bool:
+    """Whether a tile in px is the one that would be laid without any wish."""
+    mine, learned = image.pixel_size_nm, card.pixel_size_nm
+    if mine is None or learned is None:
+        return tile == card.tile_px
+    return not _alike(mine, learned) and tile == round(card.tile_px * learned / mine)
 
 
 def _alike(one: float, other: float) -> bool:

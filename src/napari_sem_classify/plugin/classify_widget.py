@@ -23,6 +23,7 @@ from .forms.result_form import ResultForm
 from .forms.run_form import RunForm
 from .grid_layers import grid_layer_of, show_grid
 from .jobs import Job
+from .layer_image import image_from_layer, notes_of
 from .layers import CLASSES, made_from, remove_layer
 from .legend import legend_of
 from .run_layers import RunLayers
@@ -33,6 +34,8 @@ from .text import count_text, duration_text
 if TYPE_CHECKING:
     from napari.layers import Labels
     from napari.viewer import Viewer
+
+    from ..core.image import SemImage
 
 THIS_PLANE, ALL_PLANES = "plane in view", "all planes"
 
@@ -113,11 +116,15 @@ class ClassifyWidget(QWidget):
 
     def _refresh(self) -> None:
         """Bring everything below image and model up to date."""
-        image, card = self.image_form.image, self.model_form.card
+        card = self.model_form.card
+        if self.image_form.image is not None and card is not None and not self.busy:
+            self.image_form.read_for(card.pixel_size_nm)
+        image = self.image_form.image
         self.grid_form.use_scale(image)
         self._planes_row.setVisible(image is not None and bool(image.leading_shape))
         self.use_plan.native.setVisible(self._laid is not None)
-        chosen = (self.image_form.layer, self.model_form.entry)
+        scale = None if image is None else (image.level, image.pixel_size_nm)
+        chosen = (self.image_form.layer, self.model_form.entry, scale)
         if image is not None and card is not None and chosen != self._suggested_for:
             self._suggested_for = chosen
             try:
@@ -340,7 +347,15 @@ class ClassifyWidget(QWidget):
         made = [each for each in made if each in self._session.maps]
         self._shown = made[-1] if made else None
         maps = {} if self._shown is None else self._session.maps[self._shown]
-        self.result_form.show_maps(self.image_form.image, maps, self._plane_in_view())
+        self.result_form.show_maps(self._classified_image(), maps, self._plane_in_view())
+
+    def _classified_image(self) -> SemImage | None:
+        """The image at the level that the map shown was made from."""
+        image, shown, layer = self.image_form.image, self._shown, self.image_form.layer
+        if image is None or shown is None or layer is None:
+            return image
+        level = int(notes_of(shown).get("level", 0))
+        return image if level == image.level else image_from_layer(layer, level)
 
     # ------------------------------------------------------------------ end
 

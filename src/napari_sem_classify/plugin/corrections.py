@@ -27,6 +27,7 @@ from .layer_image import (
     pixel_size_nm,
     spatial_shape,
 )
+from .layers import AREA, made_from, remove_layer
 from .placement import followers, in_place, keep_view
 from .session import session_of, unwrapped
 
@@ -68,17 +69,26 @@ class Corrections:
         self._undo: WeakKeyDictionary[Any, list[_State]] = WeakKeyDictionary()
         self.busy = False
 
-    def note(self, layer: Image, finest: SemImage) -> None:
+    def note(self, layer: Image, image: SemImage) -> None:
         """Note what was found about an image, where nothing usable is noted yet."""
         if noted_specimen(notes_of(layer), spatial_shape(layer)) is None:
-            kept = {k: v for k, v in notes_of(layer).items() if k == "level"}
-            fresh = layer_metadata(finest)[METADATA_KEY]
-            layer.metadata = {**layer.metadata, METADATA_KEY: {**fresh, **kept}}
+            finest = image if image.level == 0 else image_from_layer(layer, 0)
+            kept = {k: v for k, v in notes_of(layer).items() if k.startswith("level")}
+            self._write(layer, {**layer_metadata(finest)[METADATA_KEY], **kept})
 
     def specimen(self, layer: Image) -> Specimen:
         """The specimen area in pixels of the finest level."""
         known = noted_specimen(notes_of(layer), spatial_shape(layer))
         return image_from_layer(layer, 0).specimen if known is None else known
+
+    def forget_found(self, layer: Image) -> None:
+        """Let go of an area that was found in pixels which the layer no longer holds."""
+        notes = dict(notes_of(layer))
+        if notes.get("specimen_source") != "user" and "specimen" in notes:
+            self._undo.pop(layer, None)
+            for key in ("specimen", FOUND):
+                notes.pop(key, None)
+            self._write(layer, notes)
 
     def set_area(self, layer: Image, area: Area) -> None:
         """Set the specimen area, in pixels of the finest level."""
@@ -115,12 +125,20 @@ class Corrections:
                 ),
             )
 
-    def set_level(self, layer: Image, level: int) -> None:
-        """Read another level of a multiscale layer from now on."""
-        if level != noted_level(layer):
-            self._session.images.pop(layer, None)
-            self._write(layer, {**notes_of(layer), "level": level})
-            self.changed.emit(layer)
+    def set_level(self, layer: Image, level: int, **noted: bool) -> None:
+        """Read another level of a multiscale layer from now on.
+
+        Tiles laid by hand go: they are in pixels of the level before. `noted` is kept with it.
+        """
+        if level == noted_level(layer):
+            return
+        self._session.images.pop(layer, None)
+        self._write(layer, {**notes_of(layer), "level": level, **noted})
+        for area in made_from(self._viewer, layer, AREA):
+            remove_layer(self._viewer, area)
+        if self._session.plans.pop(layer, None) is not None:
+            self._session.plan_changed.emit(layer)
+        self.changed.emit(layer)
 
     def can_undo(self, layer: Image) -> bool:
         """Whether there is a correction to take back."""
@@ -138,8 +156,9 @@ class Corrections:
 
     def area_is_found(self, layer: Image) -> bool:
         """Whether the area is the one that was found."""
-        found = notes_of(layer).get(FOUND)
-        return not isinstance(found, dict) or found.get("specimen") == notes_of(layer)["specimen"]
+        notes = notes_of(layer)
+        found = notes.get(FOUND)
+        return not isinstance(found, dict) or found.get("specimen") == notes.get("specimen")
 
     def size_is_found(self, layer: Image) -> bool:
         """Whether the pixel size is the file's own."""

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from magicgui import widgets
@@ -11,13 +10,16 @@ from qtpy.QtCore import QObject
 
 from ...core.errors import SemClassifyError
 from ...core.image import SemImage
-from ...core.tiles import Area
+from ..corrections import corrections_of
 from ..jobs import Job, JobContext
-from ..layer_image import image_from_layer, layer_metadata
+from ..layer_image import image_from_layer
 from ..layers import kind_of
 from ..session import session_of
 from ..text import count_text, pixel_size_text
+from .calibration_form import CalibrationForm
 from .layout import Form, Note, explain, narrow
+from .level_form import LevelForm
+from .specimen_form import SpecimenForm
 
 if TYPE_CHECKING:
     from napari.components import ViewerModel
@@ -49,6 +51,7 @@ class ImageForm:
     def __init__(self, viewer: ViewerModel, form: Form, owner: QObject) -> None:
         self._viewer = viewer
         self._session = session_of(viewer)
+        self._corrections = corrections_of(viewer)
         self._owner = owner
         self._job: Job | None = None
         self.layer: Image | None = None
@@ -59,6 +62,7 @@ class ImageForm:
         for event in (events.inserted, events.removed, events.reordered, events.renamed):
             event.connect(self._on_layers)
         viewer.layers.selection.events.active.connect(self._on_active)
+        self._corrections.changed.connect(self._on_corrected)
         self._on_layers()
         self._on_active()
 
@@ -77,28 +81,25 @@ class ImageForm:
         self.edit = widgets.PushButton(text="Correct…")
         self.edit.native.setCheckable(True)
         explain(self.edit, "Correct scale and info bar", "Set the info bar or the pixel size")
-        self.bar_rows = widgets.SpinBox(min=0, max=0, step=1)
-        explain(self.bar_rows, "Info bar rows", "Rows at the bottom that are not the specimen")
-        self.pixel_nm = widgets.FloatSpinBox(min=0, max=1e7, step=0.1)
-        self.pixel_nm.native.setDecimals(4)
-        explain(
-            self.pixel_nm,
-            "Pixel size in nm",
-            "Side of a pixel in nanometres; 0 means not calibrated",
-        )
+        self.undo = widgets.PushButton(text="Undo")
+        explain(self.undo, "Undo", "Take back the last correction of this image")
         self.problem = Note("Problem with the image")
         form.wide(self.empty, self.sample_button)
         self._image_row = form.row("Image", self.combo)
         form.wide(self.problem, self.size)
+        self.level_form = LevelForm(self._viewer, form, self._corrections)
         self._bar_row = form.row("Info bar", self.bar, self.edit)
-        self._rows_row = form.row("Bar rows", self.bar_rows)
-        self._pixel_row = form.row("nm per px", self.pixel_nm)
+        self.specimen_form = SpecimenForm(self._viewer, form, self._corrections, self._owner)
+        self.calibration_form = CalibrationForm(self._viewer, form, self._corrections)
+        self._undo_row = form.row("", self.undo)
+        self.bar_rows = self.specimen_form.sides["bottom"]
+        self.pixel_nm = self.calibration_form.pixel_nm
         self.combo.changed.connect(self._on_combo)
         self.sample_button.changed.connect(self._open_sample)
         self.edit.native.toggled.connect(self._show_correction)
-        self.bar_rows.changed.connect(self._correct)
-        self.pixel_nm.changed.connect(self._correct)
+        self.undo.changed.connect(self._on_undo)
         self._show_correction(False)
+        self._bar_row.setVisible(False)
 
     # ------------------------------------------------------------------ layers
 
@@ -146,16 +147,38 @@ class ImageForm:
         self._read()
 
     def _listen(self, layer: Layer, on: bool) -> None:
-        for event in (layer.events.data, layer.events.scale, layer.events.units):
+        listeners = (
+            (layer.events.data, self._on_data),
+            (layer.events.scale, self._on_layer_edited),
+            (layer.events.units, self._on_layer_edited),
+        )
+        for event, listener in listeners:
             if on:
-                event.connect(self._on_layer_edited)
+                event.connect(listener)
             else:
-                event.disconnect(self._on_layer_edited)
+                event.disconnect(listener)
+
+    def _on_data(self, _event: Any = None) -> None:
+        if self.layer is not None:
+            self._corrections.forget_found(self.layer)
+            self._on_layer_edited()
 
     def _on_layer_edited(self, _event: Any = None) -> None:
-        if self.layer is not None:
+        if self.layer is not None and not self._corrections.busy:
             self._session.images.pop(self.layer, None)
             self._read()
+
+    def _on_corrected(self, layer: Any) -> None:
+        if layer is self.layer:
+            self._read()
+
+    def _on_undo(self) -> None:
+        if self.layer is not None:
+            self._corrections.undo(self.layer)
+
+    def read_for(self, wanted_nm: float | None) -> None:
+        """Read a multiscale image at the level nearest to a model's pixel size."""
+        self.level_form.prefer(wanted_nm)
 
     # ------------------------------------------------------------------ reading
 
@@ -191,6 +214,7 @@ class ImageForm:
         self._job = None
         if self.layer is None:
             return
+        self._corrections.note(self.layer, image)
         self._session.images[self.layer] = image
         self.image = image
         self._show()
@@ -211,48 +235,26 @@ class ImageForm:
             stack = f"{count_text(len(list(image.planes())))} planes of " * bool(
                 image.leading_shape
             )
-            scale = pixel_size_text(image.pixel_size_nm, image.pixel_size_source)
-            self.size.say(f"{stack}{count_text(cols)} × {count_text(rows)} px · {scale}")
+            size = f"{stack}{count_text(cols)} × {count_text(rows)} px"
+            if image.pixel_size_nm is None:
+                self.size.say(f"{size} (not calibrated)")
+            else:
+                scale = pixel_size_text(image.pixel_size_nm, image.pixel_size_source)
+                self.size.say(f"{size} · {scale}")
             self.bar.say(image.specimen.reason)
-            self._fill_correction(image)
+        noted = self.layer if image is not None else None
+        self.level_form.use(noted)
+        self.specimen_form.use(noted)
+        self.calibration_form.use(noted)
+        self.undo.enabled = noted is not None and self._corrections.can_undo(noted)
         self.changed.emit()
 
     # ------------------------------------------------------------------ corrections
 
     def _show_correction(self, shown: bool) -> None:
-        self._rows_row.setVisible(shown)
-        self._pixel_row.setVisible(shown)
-
-    def _fill_correction(self, image: SemImage) -> None:
-        with self.bar_rows.changed.blocked(), self.pixel_nm.changed.blocked():
-            self.bar_rows.max = image.shape[0] - 1
-            self.bar_rows.value = image.shape[0] - image.area.bottom
-            self.pixel_nm.value = image.pixel_size_nm or 0.0
-
-    def _correct(self) -> None:
-        if self.image is None or self.layer is None:
-            return
-        image, area = self.image, self.image.area
-        rows = image.shape[0]
-        bottom = rows - int(self.bar_rows.value)
-        if bottom != area.bottom:
-            top = min(area.top, bottom - 1)
-            image = image.with_area(Area(top, bottom, area.left, area.right))
-            image = replace(
-                image,
-                specimen=replace(
-                    image.specimen, reason=f"{rows - bottom} rows at the bottom, set by you"
-                ),
-            )
-        size = float(self.pixel_nm.value)
-        if abs(size - (image.pixel_size_nm or 0.0)) > 1e-4:
-            if size > 0:
-                image = image.with_pixel_size(size, "set by you")
-            else:
-                image = replace(image, pixel_size_nm=None, pixel_size_source="not calibrated")
-        # Noted in the layer, so that the correction outlives this widget.
-        self.layer.metadata = {**self.layer.metadata, **layer_metadata(image)}
-        self._got(image)
+        self.specimen_form.set_visible(shown)
+        self.calibration_form.set_visible(shown)
+        self._undo_row.setVisible(shown)
 
     def stop(self) -> None:
         """Let go of work under way: for a widget that goes away."""

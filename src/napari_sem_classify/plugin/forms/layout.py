@@ -150,10 +150,10 @@ def explain(control: widgets.Widget | QWidget, name: str, tooltip: str) -> None:
     native.setAccessibleDescription(tooltip)
 
 
-def slim(spin_box: widgets.Widget) -> widgets.Widget:
+def slim(spin_box: widgets.Widget, longest: str = "00000.00") -> widgets.Widget:
     """Let a spin box be no wider than the numbers people enter, whatever its range allows."""
     native = spin_box.native
-    native.setMinimumWidth(native.fontMetrics().horizontalAdvance("00000.00") + SPIN_BUTTONS)
+    native.setMinimumWidth(native.fontMetrics().horizontalAdvance(longest) + SPIN_BUTTONS)
     return spin_box
 
 
