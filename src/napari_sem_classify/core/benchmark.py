@@ -214,7 +214,7 @@ def peak_memory_mb() -> float | None:
     import resource
 
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-    return round(peak / (1e6 if sys.platform == "darwin" else 1e3), 1)
+    return round(peak * (1 if sys.platform == "darwin" else 1024) / 1e6, 1)
 
 
 def _bare(engine: Engine, tile_px: int) -> Callable[[int], float]:
