@@ -19,6 +19,8 @@ from .progress import CancelToken, Progress, ProgressCallback
 if TYPE_CHECKING:
     from .embedding_cache import EmbeddingCache
     from .engine.base import Engine
+    from .grid_choice import GridChoice
+    from .image import SemImage
 
 _log = logging.getLogger(__name__)
 
@@ -155,7 +157,7 @@ def classify_many(
             cancel.raise_if_cancelled()
         known = state.finished(path) if resume else None
         if known is not None:
-            outcome = _resumed(path, out, known)
+            outcome = resumed_outcome(path, out, known)
         else:
             if engine is None:
                 from .engine import engine_for
@@ -163,35 +165,35 @@ def classify_many(
                 engine = engine_for(classifier)
             told = _named(progress, f"{path.name} ({number} of {len(paths)})")
             try:
-                outcome = _one(path, stem, classifier, out, wish, engine, cache, told, cancel)
+                outcome = classify_one(
+                    path, stem, classifier, out, wish, engine, cache, told, cancel
+                )
             except (Cancelled, OutputError, DeviceError):
                 raise
             except SemClassifyError as error:
                 outcome = ImageOutcome(path, stem, problem=str(error))
             except Exception as error:
-                # A library may fail on a strange file in any way; the night's other images go on.
-                _log.exception("%s could not be classified", path)
-                problem = f"{path} could not be classified ({error!r}): look at it by itself."
-                outcome = ImageOutcome(path, stem, problem=problem)
+                outcome = ImageOutcome(path, stem, problem=strange_problem(path, error))
             if not outcome.problem:
-                state.note(path, _as_json(outcome))
+                state.note(path, as_json(outcome))
         outcomes.append(outcome)
         if on_image is not None:
             on_image(outcome)
     return BatchReport(tuple(outcomes), time.perf_counter() - start)
 
 
-def _one(
+def classify_one(
     path: Path,
     stem: str,
     classifier: TileClassifier,
     out: Path,
     wish: GridWish,
     engine: Engine,
-    cache: EmbeddingCache | None,
-    progress: ProgressCallback | None,
-    cancel: CancelToken | None,
+    cache: EmbeddingCache | None = None,
+    progress: ProgressCallback | None = None,
+    cancel: CancelToken | None = None,
 ) -> ImageOutcome:
+    """Classify one image, every plane of it, and write its files; see `classify_many`."""
     from .classify import classify_planes, grid_for_model
     from .export import write_outputs
     from .sem_io import open_for_scale
@@ -214,11 +216,16 @@ def _one(
     for class_map in maps:
         files += write_outputs(class_map, image, out, stem)
         planes.append(summary(class_map))
-    note = choice.note
-    if image.level:
-        rows, cols = image.shape
-        note += f"; resolution level {image.level} is read ({cols} × {rows} px)"
+    note = scale_note(image, choice)
     return ImageOutcome(path, stem, tuple(files), tuple(planes), note, choice.scale_warning)
+
+
+def scale_note(image: SemImage, choice: GridChoice) -> str:
+    """About the tile size, and the resolution that is read where an image has several."""
+    if not image.level:
+        return choice.note
+    rows, cols = image.shape
+    return f"{choice.note}; resolution level {image.level} is read ({cols} × {rows} px)"
 
 
 def summary(class_map: ClassMap) -> dict[str, Any]:
@@ -244,6 +251,15 @@ def summary(class_map: ClassMap) -> dict[str, Any]:
     }
 
 
+def strange_problem(path: Path, error: Exception) -> str:
+    """Word a failure that nobody foresaw, of one image among many.
+
+    A library may fail on a strange file in any way; the night's other images go on.
+    """
+    _log.error("%s could not be classified", path, exc_info=error)
+    return f"{path} could not be classified ({error!r}): look at it by itself."
+
+
 def _named(progress: ProgressCallback | None, stage: str) -> ProgressCallback | None:
     if progress is None:
         return None
@@ -254,7 +270,8 @@ def _named(progress: ProgressCallback | None, stage: str) -> ProgressCallback | 
     return tell
 
 
-def _as_json(outcome: ImageOutcome) -> dict[str, Any]:
+def as_json(outcome: ImageOutcome) -> dict[str, Any]:
+    """What the output folder's note says of an image."""
     return {
         "stem": outcome.stem,
         "files": [path.name for path in outcome.files],
@@ -264,7 +281,8 @@ def _as_json(outcome: ImageOutcome) -> dict[str, Any]:
     }
 
 
-def _resumed(path: Path, out: Path, known: Mapping[str, Any]) -> ImageOutcome:
+def resumed_outcome(path: Path, out: Path, known: Mapping[str, Any]) -> ImageOutcome:
+    """What an earlier run left, from the output folder's note."""
     return ImageOutcome(
         path,
         known["stem"],

@@ -90,7 +90,7 @@ class BatchState:
         entry = self.images.get(_name(path))
         if entry is None or entry["settings"] != self.settings or entry["state"] != _state(path):
             return None
-        there = all((self.folder / name).is_file() for name in entry["files"])
+        there = all((self.folder / name).exists() for name in entry["files"])
         return entry if there and entry["files"] else None
 
     def note(self, path: Path, written: Mapping[str, Any]) -> None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -18,7 +18,7 @@ from .intensity import IntensityRange, measure_range
 from .model.file import head_sha256
 from .model.head import TileClassifier
 from .progress import CancelToken, Progress, ProgressCallback
-from .record import file_sha256, run_record
+from .record import EngineNames, file_sha256, run_record
 from .tiles import TileGrid
 
 if TYPE_CHECKING:
@@ -113,24 +113,57 @@ def classify_image(
     from_cache = features_to(
         image, grid, engine, intensity, sink, reporter, keep, plane, cache, network
     )
-    done = int(np.count_nonzero(~np.isnan(flat[:, 0])))
+    if on_update is not None and not np.isnan(flat[:, 0]).all():
+        on_update(probabilities.copy())
+    reporter.check()
+    seconds = time.perf_counter() - start
+    more = {"features_from_cache": from_cache, "seconds": round(seconds, 3)}
+    return map_of_tiles(image, classifier, grid, probabilities, intensity, engine, plane, more)
+
+
+def map_of_tiles(
+    image: SemImage,
+    classifier: TileClassifier,
+    grid: TileGrid,
+    probabilities: NDArray[np.float32],
+    intensity: IntensityRange,
+    engine: EngineNames,
+    plane: tuple[int, ...],
+    more: Mapping[str, Any],
+) -> ClassMap:
+    """Make the class map of a plane from its tiles' probabilities, and the record of the run.
+
+    Parameters
+    ----------
+    image, classifier, grid, plane
+        As for `classify_image`.
+    probabilities : float32, shape (tile rows, tile columns, classes)
+        NaN for tiles left out.
+    intensity : IntensityRange
+        As measured on the plane.
+    engine : EngineNames
+        What the tiles were classified with.
+    more : mapping
+        Further entries of the record.
+
+    Raises
+    ------
+    ImageError
+        When all tiles were left out.
+    """
+    done = int(np.count_nonzero(~np.isnan(probabilities[..., 0])))
     if not done:
         raise no_tiles(image)
-    if on_update is not None:
-        on_update(probabilities.copy())
-    cells = tiles_to_cells(grid, probabilities)
-    reporter.check()
     record = {
         **_record(image, classifier, grid, intensity, engine),
         "plane": list(plane),
         "tiles": {"in_grid": grid.n_tiles, "classified": done, "left_out": grid.n_tiles - done},
-        "features_from_cache": from_cache,
-        "seconds": round(time.perf_counter() - start, 3),
+        **more,
     }
     return ClassMap(
-        probabilities=cells,
+        probabilities=tiles_to_cells(grid, probabilities),
         grid=grid,
-        classes=card.classes,
+        classes=classifier.card.classes,
         pixel_size_nm=image.pixel_size_nm,
         image_name=image.name,
         plane=plane,
@@ -220,7 +253,7 @@ def _record(
     classifier: TileClassifier,
     grid: TileGrid,
     intensity: IntensityRange,
-    engine: Engine,
+    engine: EngineNames,
 ) -> dict[str, Any]:
     path = image.path
     small = path is not None and path.is_file() and path.stat().st_size <= HASHED_BYTES

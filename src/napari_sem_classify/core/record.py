@@ -8,9 +8,8 @@ from collections.abc import Mapping
 from datetime import UTC, datetime
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
-from .engine.base import Engine
 from .image import SemImage
 from .model.card import ModelCard
 
@@ -27,12 +26,31 @@ PACKAGES = (
 )
 
 
+class EngineNames(Protocol):
+    """What a record says of an engine; every `Engine` is one."""
+
+    @property
+    def backend(self) -> str:
+        """Either "torch" or "openvino"."""
+        ...
+
+    @property
+    def device(self) -> str:
+        """As shown to the user."""
+        ...
+
+    @property
+    def dtype(self) -> str:
+        """Of the network's arithmetic."""
+        ...
+
+
 def run_record(
     *,
     job: str,
     image: SemImage | None = None,
     card: ModelCard | None = None,
-    engine: Engine | None = None,
+    engine: EngineNames | None = None,
     settings: Mapping[str, Any] | None = None,
     seconds: float | None = None,
 ) -> dict[str, Any]:
