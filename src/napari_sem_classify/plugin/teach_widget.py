@@ -26,7 +26,6 @@ from .teach.annotation_layer import MAX_KEYS, KeyAction
 from .teach.class_table import ClassTable
 from .teach.guide import Guide
 from .teach.keeper import file_text
-from .teach.learning import Learned
 from .teach.score_form import ScoreForm
 from .teach.source_form import PAINT_HINT, SourceForm
 from .teach.sources import tiles_of_layer
@@ -56,9 +55,9 @@ class TeachWidget(QWidget):
         self._session = session_of(self._viewer)
         self.teacher = Teacher(self._viewer, self)
         self._suggested_for: object = None
+        self._tile_chosen = False
         self._drawn: dict[Any, Any] = {}
         self._saving: Job | None = None
-        self._shown: Learned | None = None
         legend_of(self._viewer)
         status_line_of(self._viewer)
         self._build()
@@ -118,7 +117,7 @@ class TeachWidget(QWidget):
 
     def _connect(self) -> None:
         self.image_form.changed.connect(self._on_image)
-        self.grid_form.changed.connect(self._on_tiles)
+        self.grid_form.changed.connect(self._on_tile_size)
         self.show_grid.changed.connect(self._show_grid)
         self.class_table.chosen.connect(self._on_class)
         self.source_form.changed.connect(self._on_source)
@@ -128,6 +127,7 @@ class TeachWidget(QWidget):
         self.score_form.picked.connect(self.guide.visit_confused)
         self.save.changed.connect(self._choose_model_file)
         self.teacher.changed.connect(self._refresh)
+        self.teacher.opened.connect(self._on_opened)
         self.teacher.learner.progressed.connect(self._on_progress)
         self._viewer.layers.events.removed.connect(self._on_removed)
         self._viewer.layers.events.inserted.connect(self._on_inserted)
@@ -148,7 +148,7 @@ class TeachWidget(QWidget):
         layer, image = self.image_form.layer, self.image_form.image
         self.grid_form.use_scale(image)
         if image is not None and layer is not self._suggested_for:
-            self._suggested_for = layer
+            self._suggested_for, self._tile_chosen = layer, False
             self.grid_form.suggest(self._usual_tile())
         stack = image is not None and bool(image.leading_shape)
         self.stack_note.say("Of a stack, the first plane is annotated and learned." * stack)
@@ -158,23 +158,35 @@ class TeachWidget(QWidget):
         self._show_grid()
 
     def _usual_tile(self) -> int:
-        """Tiles of Tile image, of a map that is there, of the annotations, or a guess."""
-        layer, image = self.image_form.layer, self.image_form.image
+        """Tiles of Tile image, of the annotations, of a map that is there, or a guess."""
+        layer, image, teacher = self.image_form.layer, self.image_form.image, self.teacher
         if layer is None or image is None:
             return SMALL_TILE_PX
         plan = self._session.plans.get(layer)
         if plan is not None:
             return plan.grid.tile
+        here = teacher.here if teacher.layer is layer else None
+        images = [here] if here is not None and here.marks else teacher.book.annotations.images
+        sizes = [place[2] for each in images for place in each.marks]
+        if sizes:
+            return max(set(sizes), key=sizes.count)
         for other, maps in self._session.maps.items():
             if self._session.source_of(other) is layer:
                 return next(iter(maps.values())).grid.tile
-        sizes = [place[2] for each in self.teacher.book.annotations.images for place in each.marks]
-        if sizes:
-            return max(set(sizes), key=sizes.count)
         small = min(image.area.height, image.area.width) < SMALL_IMAGE_PX
         return SMALL_TILE_PX if small else 2 * SMALL_TILE_PX
 
-    def _on_tiles(self) -> None:
+    def _on_opened(self) -> None:
+        """Take the tiles of the annotations that were found, unless the user chose others."""
+        if not self._tile_chosen and self._usual_tile() != int(self.grid_form.tile_px.value):
+            self.grid_form.suggest(self._usual_tile())
+            self._use_tiles()
+
+    def _on_tile_size(self) -> None:
+        self._tile_chosen = True
+        self._use_tiles()
+
+    def _use_tiles(self) -> None:
         self.guide.stop()
         self.teacher.use(
             self.image_form.layer, self.image_form.image, int(self.grid_form.tile_px.value)
@@ -186,7 +198,7 @@ class TeachWidget(QWidget):
         plan = self._session.plans.get(layer)
         if layer is self.image_form.layer and plan is not None:
             self.grid_form.suggest(plan.grid.tile)
-            self._on_tiles()
+            self._use_tiles()
 
     def _on_class(self, number: int) -> None:
         if self.source_form.layer is None:
@@ -315,14 +327,12 @@ class TeachWidget(QWidget):
             message.fail(problem)
         elif teacher.learner.status:
             message.say(teacher.learner.status)
-        elif learned is not None and teacher.learner.out_of_date and not teacher.learner.busy:
-            message.warn("The map is out of date: press Update map.")
-        elif learned is not None and not teacher.learner.out_of_date:
-            if learned is not self._shown:
-                message.say(f"Updated in {duration_text(learned.seconds)}")
-                self._shown = learned
-        elif not teacher.learner.looking:
+        elif learned is None:
             message.say("")
+        elif not teacher.learner.out_of_date:
+            message.say(f"Updated in {duration_text(learned.seconds)}")
+        elif not teacher.learner.busy:
+            message.warn("The map is out of date: press Update map.")
 
     def _tell_score(self) -> None:
         learned = self.teacher.learner.learned
@@ -431,6 +441,7 @@ class TeachWidget(QWidget):
         self.source_form.stop()
         self.guide.stop_work()
         self.teacher.changed.disconnect(self._refresh)
+        self.teacher.opened.disconnect(self._on_opened)
         self.teacher.stop()
         if self._saving is not None:
             self._saving.abandon()

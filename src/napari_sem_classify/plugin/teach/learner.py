@@ -138,6 +138,7 @@ class Learner:
     def changed_annotations(self) -> None:
         """Hear that the annotations are others than before."""
         self.out_of_date = self.learned is not None
+        self.status = self._not_yet()
         self.later()
 
     def later(self) -> None:

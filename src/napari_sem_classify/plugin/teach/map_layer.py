@@ -19,7 +19,7 @@ from qtpy.QtCore import QTimer
 from ...core.annotation_set import ImageAnnotations, TilePlace
 from ...core.class_map import ClassMap
 from ...core.tiles import TileGrid
-from ..layer_image import METADATA_KEY
+from ..layer_image import METADATA_KEY, noted_level, notes_of
 from ..layers import (
     CLASSES,
     CONFIDENCE,
@@ -98,7 +98,11 @@ class TaughtMaps:
     ) -> None:
         """Follow the maps of an image and lay its corrections over them."""
         self._image_layer, self._grid, self._marks, self._keys = image_layer, grid, marks, keys
-        maps = [] if image_layer is None else made_from(self._viewer, image_layer, CLASSES)
+        maps = []
+        if image_layer is not None:
+            level = noted_level(image_layer)
+            made = made_from(self._viewer, image_layer, CLASSES)
+            maps = [layer for layer in made if notes_of(layer).get("level", 0) == level]
         for layer in self._watched:
             if layer not in maps:
                 self._let_go(layer)

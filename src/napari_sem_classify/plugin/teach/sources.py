@@ -18,6 +18,7 @@ from ...core.annotation import (
 from ...core.errors import AnnotationError
 from ...core.tiles import TileGrid
 from ..grid_layers import polygons_in
+from ..layer_image import noted_level, pixels_at, spatial_shape
 
 if TYPE_CHECKING:
     from napari.layers import Image, Layer
@@ -97,12 +98,9 @@ def _from_labels(
     min_share: float,
     rules: Mapping[str, float],
 ) -> TileLabels:
-    data = layer.data[0] if layer.multiscale else layer.data
-    image = image_layer.data[0] if image_layer.multiscale else image_layer.data
-    if image_layer.rgb:
-        shape = tuple(int(n) for n in image.shape[-3:-1])
-    else:
-        shape = tuple(int(n) for n in image.shape[-2:])
+    shape = spatial_shape(image_layer, noted_level(image_layer))
+    levels = layer.data if layer.multiscale else [layer.data]
+    data = next((each for each in levels if tuple(each.shape[-2:]) == shape), levels[0])
     if data.ndim > 2:
         data = data[(0,) * (data.ndim - 2)]
     if tuple(data.shape) != shape:
@@ -110,8 +108,9 @@ def _from_labels(
             f"The labels of {image_layer.name} have {data.shape[0]} × {data.shape[1]} px and the "
             f"image has {shape[0]} × {shape[1]} px: use labels of the image's own size."
         )
-    corners = np.array([[0.0, 0.0], [shape[0] - 1.0, shape[1] - 1.0]])
-    if np.abs(_in_image(corners, layer, image_layer) - corners).max() > SAME_PLACE_PX:
+    ends = np.array([[0.0, 0.0], [shape[0] - 1.0, shape[1] - 1.0]])
+    off = np.abs(_in_image(ends, layer, image_layer) - ends).max()
+    if off > SAME_PLACE_PX and not layer.multiscale:
         raise AnnotationError(
             f'"{layer.name}" lies elsewhere than {image_layer.name} or has another scale: '
             "give it the image's scale and place."
@@ -172,16 +171,12 @@ def _all_names(class_names: Sequence[str], named: Sequence[str]) -> tuple[str, .
 
 def _in_image(points: NDArray[Any], layer: Layer, image_layer: Image) -> NDArray[np.float64]:
     """Positions in a layer as rows and columns of the image."""
-    placed = []
-    for point in points:
-        world = np.asarray(layer.data_to_world(np.concatenate([_zeros(layer, point), point])))
-        full = np.concatenate([np.zeros(max(0, image_layer.ndim - len(world))), world])
-        placed.append(np.asarray(image_layer.world_to_data(full[-image_layer.ndim :]))[-2:])
-    return np.array(placed, dtype=np.float64).reshape(-1, 2)
-
-
-def _zeros(layer: Layer, point: NDArray[Any]) -> NDArray[np.float64]:
-    return np.zeros(max(0, layer.ndim - len(point)))
+    if not len(points):
+        return np.zeros((0, 2))
+    world = [
+        np.asarray(layer.data_to_world(np.pad(at, (layer.ndim - len(at), 0)))) for at in points
+    ]
+    return pixels_at(image_layer, world)
 
 
 def _is(layer: Layer, kind: str) -> bool:

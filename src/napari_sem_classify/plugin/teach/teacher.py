@@ -37,6 +37,8 @@ class Teacher:
     ----------
     changed : signal
         Something that the user sees is another than before.
+    opened : signal
+        The annotations of the image in view were looked for.
     book : Book
     learner : Learner
     painting : AnnotationLayer
@@ -50,6 +52,7 @@ class Teacher:
     """
 
     changed = Signal()
+    opened = Signal()
 
     def __init__(self, viewer: ViewerModel, owner: QObject) -> None:
         self._viewer = viewer
@@ -66,6 +69,8 @@ class Teacher:
         self.keys: dict[str, KeyAction] = {}
         self.problem = self.kept_problem = ""
         self._opening: Job | None = None
+        # Painted while the image was read anew, after a change of its scale for one.
+        self._early: dict[TilePlace, int | None] = {}
         self.book.changed.connect(self._on_book)
         self.painting.painted.connect(self._on_painted)
         self.maps.corrected.connect(self._on_corrected)
@@ -92,6 +97,10 @@ class Teacher:
             except GridError as error:
                 self.problem = str(error)
         fresh = image is not self.image
+        if image is not None and self.image is not None and image.data is not self.image.data:
+            self.key = None  # other pixels, perhaps: nothing is annotated until they are known
+            if image.shape != self.image.shape:
+                self.painting.let_go()
         self.image = image
         if image is not None and fresh:
             self._open(image)
@@ -103,6 +112,7 @@ class Teacher:
         self._stop_opening()
         self.painting.let_go()
         self.maps.stop()
+        self._early = {}
         self.image = self.key = None
 
     def _open(self, image: SemImage) -> None:
@@ -135,7 +145,11 @@ class Teacher:
         self.memory.layers[kept.key] = weakref.ref(self.layer)
         self.key = kept.key
         self.learner.follow(self.key, image, self.grid)
+        early, self._early = self._early, {}
         self.book.take_in(image, kept.key, kept.annotations)
+        self.opened.emit()
+        if early:
+            self._on_painted(early)
 
     def forget(self, layer: Layer) -> None:
         """Hear that a layer was removed: of a closed image only what was annotated is kept."""
@@ -220,6 +234,7 @@ class Teacher:
 
     def _on_painted(self, painted: dict[TilePlace, int | None]) -> None:
         if self.key is None:
+            self._early.update(painted)
             return
         names = self.book.annotations.class_names
         marks = {at: None if n is None else names[n] for at, n in painted.items()}

@@ -98,13 +98,11 @@ class Tour:
         low, high = np.array([y, x]) - 0.5, np.array([y, x]) + size - 0.5
         corners = np.array([low, [low[0], high[1]], high, [high[0], low[1]]])
         self._mark(layer, corners, size)
-        middle = np.zeros(layer.ndim)
-        middle[-2:] = (low + high) / 2
-        world = np.asarray(layer.data_to_world(middle))
-        other = middle.copy()
-        other[-2] += size
-        length = float(np.linalg.norm(np.asarray(layer.data_to_world(other)) - world))
-        camera = self._viewer.camera
+        mark = self._shown
+        world = np.asarray(mark.data_to_world((low + high) / 2))
+        length = float(np.linalg.norm(np.asarray(mark.data_to_world(high)) - world)) * 2**0.5
+        # Since napari 0.9 the camera is the scene's.
+        camera: Any = getattr(self._viewer, "scene", self._viewer).camera
         camera.center = (*camera.center[:-2], *world[-2:])
         room = min(getattr(self._viewer, "_canvas_size", (600, 600)))
         camera.zoom = max(camera.zoom, room / (AROUND * length))
