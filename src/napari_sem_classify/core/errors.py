@@ -27,6 +27,10 @@ class AnnotationError(SemClassifyError):
     """Labels from which nothing can be learned."""
 
 
+class DatasetError(SemClassifyError):
+    """A folder or table of images from which no model can be trained or scored."""
+
+
 class DeviceError(SemClassifyError):
     """A device or backend that was asked for and is not there, or ran out of memory."""
 
