@@ -19,6 +19,7 @@ from .class_map import ClassMap
 from .field_statistics import FieldSpread
 from .figure import area_text, draw_figure, share_text
 from .files import to_json, write_text
+from .html_page import data_table, page
 from .image import SemImage
 from .model.card import ModelCard
 from .regions import find_regions
@@ -84,27 +85,7 @@ def report_html(report: Report) -> str:
         _card(report.card),
         _records(maps),
     ]
-    body = "\n".join(part for part in parts if part)
-    return (
-        '<!DOCTYPE html>\n<html lang="en">\n<head>\n<meta charset="utf-8">\n'
-        '<meta name="viewport" content="width=device-width">\n'
-        f"<title>{escape(report.title)}</title>\n<style>{_STYLE}</style>\n</head>\n"
-        f"<body>\n{body}\n</body>\n</html>\n"
-    )
-
-
-_STYLE = """
-body{font:15px/1.45 system-ui,sans-serif;max-width:60em;margin:2em auto;padding:0 1em;color:#111;
-background:#fff}
-h1{font-size:1.5em}h2{font-size:1.15em;margin-top:2em}
-table{border-collapse:collapse}th,td{padding:.25em .9em .25em 0;text-align:left;
-border-bottom:1px solid #ddd}td.n,th.n{text-align:right}
-.swatch{display:inline-block;width:1em;height:1em;border:1px solid #000;vertical-align:-.15em;
-margin-right:.5em}
-img{max-width:100%;height:auto}pre{background:#f5f5f5;padding:.8em;overflow:auto;font-size:.85em}
-.note{color:#555}figure{margin:1em 0}
-@media print{details>pre{display:block}}
-"""
+    return page(report.title, [part for part in parts if part])
 
 
 def _summary(maps: Sequence[ClassMap]) -> str:
@@ -118,18 +99,6 @@ def _summary(maps: Sequence[ClassMap]) -> str:
     if len({(m.grid.tile, m.pixel_size_nm) for m in maps}) > 1:
         text += " in the first image"
     return text + (f"; {left:,} cells left out." if left else ".")
-
-
-def _table(head: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
-    """A table; cells are HTML already, all but the first column hold numbers."""
-
-    def line(cells: Sequence[str], tag: str) -> str:
-        first, *rest = cells
-        numbers = "".join(f'<{tag} class="n">{cell}</{tag}>' for cell in rest)
-        return f"<tr><{tag}>{first}</{tag}>{numbers}</tr>"
-
-    body = "\n".join(line(row, "td") for row in rows)
-    return f"<table>\n{line(head, 'th')}\n{body}\n</table>"
 
 
 def _class_cell(name: str, colour: str) -> str:
@@ -173,7 +142,7 @@ def _fractions(report: Report, maps: Sequence[ClassMap]) -> str:
             f"Corrected by {n} reviewed cells (stratified estimator, Olofsson et al. 2014); "
             f"{100 * estimate.level:.0f} % intervals. They speak of the classified images. "
         ) + " ".join(estimate.notes)
-    return f'<h2>Area fractions</h2>\n{_table(head, rows)}\n<p class="note">{escape(note)}</p>'
+    return f'<h2>Area fractions</h2>\n{data_table(head, rows)}\n<p class="note">{escape(note)}</p>'
 
 
 def _accuracies(report: Report) -> str:
@@ -192,7 +161,7 @@ def _accuracies(report: Report) -> str:
     ]
     head = ["Class", "cells reviewed", "user's accuracy", "producer's accuracy"]
     return (
-        f"<h2>Accuracy of the map</h2>\n{_table(head, rows)}\n"
+        f"<h2>Accuracy of the map</h2>\n{data_table(head, rows)}\n"
         f'<p class="note">Overall {share_text(estimate.overall)} of the area has the right class. '
         "User's accuracy: of what the map calls the class, how much is. "
         "Producer's accuracy: of what is the class, how much the map calls so.</p>"
@@ -215,7 +184,7 @@ def _fields(report: Report, maps: Sequence[ClassMap]) -> str:
         )
     head = ["Class", "mean of fields, 95 %", "standard deviation", "%RA"]
     return (
-        f"<h2>From field to field</h2>\n{_table(head, rows)}\n"
+        f"<h2>From field to field</h2>\n{data_table(head, rows)}\n"
         f'<p class="note">{report.spreads[0].fields} fields, after ASTM E562.</p>'
     )
 
@@ -257,7 +226,7 @@ def _regions(maps: Sequence[ClassMap]) -> str:
         at_border = sum(region.at_border for region in mine)
         rows.append([_class_cell(info.name, info.colour), f"{len(mine):,}", f"{at_border:,}", size])
     head = ["Class", "regions", "of them at the border", "largest"]
-    return f"<h2>Connected regions</h2>\n{_table(head, rows)}"
+    return f"<h2>Connected regions</h2>\n{data_table(head, rows)}"
 
 
 def _failures(report: Report) -> str:

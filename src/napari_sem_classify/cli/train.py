@@ -1,0 +1,269 @@
+"""``train`` and ``evaluate``: a model from labelled images, and how good it is on others."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from .options import Backend, Device, Json
+from .shell import complain, interruptible, progress_bar, report, table
+
+if TYPE_CHECKING:
+    from ..core.dataset import RowCrop
+    from ..core.evaluate import Evaluation
+    from ..core.finetune_learner import EpochReport
+
+Source = Annotated[
+    Path,
+    typer.Argument(
+        metavar="DIR",
+        help="A folder of class folders, or a CSV with the columns path, class, group.",
+    ),
+]
+CropRows = Annotated[
+    str | None,
+    typer.Option(
+        "--crop-rows",
+        metavar="TOP:BOTTOM",
+        help="Rows of every image to use, as 130:893 or 0:81%; else the info bar is found.",
+    ),
+]
+STOPPED = "Stopped; no model was written."
+
+
+def add_to(app: typer.Typer) -> None:
+    """Add the commands to the program."""
+    app.command("train")(train)
+    app.command("evaluate")(evaluate)
+
+
+def train(
+    source: Source,
+    out: Annotated[Path, typer.Option("--out", metavar="M", help="Model file to write.")],
+    preset: Annotated[
+        str, typer.Option("--preset", metavar="NAME", help="sem (this program's) or article.")
+    ] = "sem",
+    sizes: Annotated[
+        str | None,
+        typer.Option("--sizes", metavar="PX,PX", help="Network input sizes, as 64,128,224."),
+    ] = None,
+    epochs: Annotated[
+        int | None, typer.Option("--epochs", metavar="N", help="Epochs at every size.")
+    ] = None,
+    tile: Annotated[
+        int | None,
+        typer.Option("--tile", metavar="PX", help="Cut images into tiles; else whole images."),
+    ] = None,
+    crop_rows: CropRows = None,
+    seed: Annotated[int, typer.Option("--seed", help="Of the split and all that is random.")] = 0,
+    batch: Annotated[
+        int | None, typer.Option("--batch", metavar="N", help="Tiles of a batch.")
+    ] = None,
+    mixup: Annotated[
+        float, typer.Option("--mixup", metavar="A", help="Mix tiles and their classes; 0: not.")
+    ] = 0.0,
+    patience: Annotated[
+        int | None,
+        typer.Option("--patience", metavar="N", help="Stop after N epochs without progress."),
+    ] = None,
+    find_rate: Annotated[
+        bool, typer.Option("--find-rate", help="Look for the learning rate before training.")
+    ] = False,
+    name: Annotated[
+        str | None, typer.Option("--name", help="The model's name; its file's name by default.")
+    ] = None,
+    device: Device = "auto",
+    as_json: Json = False,
+) -> None:
+    """Fine-tune a network on labelled images, and score it on images held out.
+
+    Images of one group, copies and overlapping frames never lie on both sides of the split. Ctrl+C
+    keeps the best model so far. A training that was killed goes on when the same command is given.
+    """
+    from ..core.dataset import read_listing
+    from ..core.dataset_split import plan_split
+    from ..core.files import ensure_folder
+    from ..core.finetune import fine_tune
+    from ..core.finetune_checkpoint import checkpoint_path
+    from ..core.finetune_presets import make_preset
+    from ..core.model.file import save_model
+    from ..core.training_set import make_training_set
+
+    how = make_preset(
+        preset, sizes=_sizes(sizes), epochs=epochs, mixup=mixup or None, patience=patience
+    )
+    crop = _crop(crop_rows)
+    listing = read_listing(source)
+    ensure_folder(out.parent)
+
+    def tell(epoch: EpochReport) -> None:
+        if not as_json:
+            complain(_epoch_text(epoch))
+
+    with interruptible(STOPPED) as cancel, progress_bar() as progress:
+        data = make_training_set(
+            listing,
+            tile_px=tile,
+            crop=crop,
+            largest_px=max(stage.size for stage in how.stages),
+            progress=progress,
+            cancel=cancel,
+        )
+        try:
+            split = plan_split(
+                data.labels,
+                data.class_names,
+                data.pairs,
+                groups=data.groups,
+                parts=[image.record.part for image in data.images],
+                seed=seed,
+            )
+            result = fine_tune(
+                data,
+                split,
+                preset=how,
+                name=name or out.stem,
+                seed=seed,
+                device=device,
+                batch_size=batch,
+                search_rate=find_rate,
+                checkpoint=checkpoint_path(out),
+                on_epoch=tell,
+                progress=progress,
+                cancel=cancel,
+            )
+        finally:
+            data.discard()
+    path = save_model(out, result.classifier)
+    card = result.classifier.card
+    value: dict[str, Any] = {
+        "model": str(path),
+        "name": card.name,
+        "images": dict(zip(data.class_names, data.counts.tolist(), strict=True)),
+        "left_out": data.left_out,
+        "split": split.to_dict(),
+        "network_px": card.network_px,
+        "temperature": card.temperature,
+        "scores": dict(card.scores),
+        "stopped_early": result.cancelled,
+        "notes": list(result.notes),
+        "seconds": card.record["seconds"],
+    }
+    lines = [
+        table([("Class", "Images"), *((n, str(count)) for n, count in value["images"].items())]),
+        *result.notes,
+        f"A random split would have shown the model {split.random_leak:.0%} of the held-out "
+        "images beforehand; this one shows none.",
+        f"Score on {card.scores['method']}: macro-F1 {card.scores['macro_f1']:.3f}, "
+        f"accuracy {card.scores['accuracy']:.3f}",
+        *(["Stopped early: this is the best model so far."] if result.cancelled else []),
+        f"Written: {path}",
+    ]
+    report(value, "\n".join(lines), as_json)
+
+
+def evaluate(
+    source: Source,
+    model: Annotated[str, typer.Option("--model", metavar="M", help="A name or a model file.")],
+    out: Annotated[
+        Path | None,
+        typer.Option("--out", metavar="DIR", help="Also write JSON, CSV and a report there."),
+    ] = None,
+    tile: Annotated[
+        int | None,
+        typer.Option(
+            "--tile", metavar="PX", help="Side of a tile; as the model learned by default."
+        ),
+    ] = None,
+    crop_rows: CropRows = None,
+    device: Device = "auto",
+    backend: Backend = "auto",
+    as_json: Json = False,
+) -> None:
+    """Score a model on labelled images: accuracy, precision, recall, F1, confusion, calibration."""
+    from ..core.dataset import read_listing
+    from ..core.engine import engine_for
+    from ..core.evaluate import evaluate_images
+    from ..core.evaluate_report import write_evaluation
+    from ..core.files import ensure_folder
+    from ..core.model.file import load_model
+
+    crop = _crop(crop_rows)
+    listing = read_listing(source, least_classes=1)
+    classifier = load_model(model)
+    if out is not None:
+        ensure_folder(out)
+    engine = engine_for(classifier, device=device, backend=backend)
+    with interruptible() as cancel, progress_bar() as progress:
+        found = evaluate_images(
+            listing,
+            classifier,
+            tile_px=tile,
+            crop=crop,
+            engine=engine,
+            progress=progress,
+            cancel=cancel,
+        )
+    files = [] if out is None else write_evaluation(found, classifier.card, out)
+    value = {
+        "model": classifier.card.name,
+        **found.to_dict(),
+        "left_out": dict(found.left_out),
+        "notes": list(found.notes),
+        "device": engine.device,
+        "files": [str(path) for path in files],
+    }
+    report(value, _evaluation_text(found, files), as_json)
+
+
+def _evaluation_text(found: Evaluation, files: list[Path]) -> str:
+    value = found.to_dict()
+    rows = [("Class", found.what, "precision", "recall", "F1")]
+    rows += [
+        (
+            row["class"],
+            str(row[found.what]),
+            f"{row['precision']:.3f}",
+            f"{row['recall']:.3f}",
+            f"{row['f1']:.3f}",
+        )
+        for row in found.class_rows()
+    ]
+    low, high = found.scores.accuracy_interval()
+    lines = [
+        table(rows),
+        f"Accuracy {value['accuracy']:.3f} ({low:.3f} to {high:.3f}), macro-F1 "
+        f"{value['macro_f1']:.3f}, {len(found.truth)} {found.what}",
+        f"Calibration error {value['ece_before_temperature']:.3f} before the temperature, "
+        f"{value['ece']:.3f} after",
+        *found.notes,
+        *(f"Written: {path}" for path in files),
+    ]
+    return "\n".join(lines)
+
+
+def _epoch_text(epoch: EpochReport) -> str:
+    return (
+        f"{epoch.size} px, {epoch.phase}, epoch {epoch.epoch + 1}: loss {epoch.train_loss:.3f}, "
+        f"held-out accuracy {epoch.accuracy:.3f}, macro-F1 {epoch.macro_f1:.3f}"
+        f"{' (best)' if epoch.best else ''}, {epoch.seconds:.0f} s"
+    )
+
+
+def _sizes(text: str | None) -> list[int] | None:
+    if text is None:
+        return None
+    try:
+        return [int(part) for part in text.split(",")]
+    except ValueError:
+        raise typer.BadParameter(
+            f"{text!r} are no sizes: write 64,128,224", param_hint="--sizes"
+        ) from None
+
+
+def _crop(text: str | None) -> RowCrop | None:
+    from ..core.dataset import RowCrop
+
+    return None if text is None else RowCrop.parse(text)
