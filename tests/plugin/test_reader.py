@@ -205,6 +205,57 @@ def test_a_folder_of_equal_images_is_one_stack_and_of_others_a_layer_each(tmp_pa
     assert [layer.name for layer in layers_of(tmp_path)] == ["0", "1", "2", "3"]
 
 
+def test_a_folder_with_other_things_in_it_is_nobodys_series(tmp_path):
+    tifffile.imwrite(tmp_path / "0.tif", specimen(80, 90))
+    (tmp_path / "0.txt").write_text("a microscope's notes")
+    (tmp_path / ".DS_Store").write_bytes(b"")
+    assert get_reader(str(tmp_path)) is not None
+    (tmp_path / "analysis.py").write_text("")
+    assert get_reader(str(tmp_path)) is None
+    (tmp_path / "analysis.py").unlink()
+    (tmp_path / "other").mkdir()
+    assert get_reader(str(tmp_path)) is None
+
+
+def test_a_large_folder_of_unequal_images_is_refused_in_a_sentence(tmp_path):
+    for index in range(21):
+        tifffile.imwrite(tmp_path / f"{index}.tif", specimen(70, 70 + index // 20))
+    with pytest.raises(ImageError, match="a series needs images of one size"):
+        layers_of(tmp_path)
+
+
+def test_a_folder_dropped_on_the_viewer_is_one_calibrated_series(make_napari_viewer, tmp_path):
+    folder = tmp_path / "slices"
+    folder.mkdir()
+    options = {"resolution": (1 / 12.5, 1 / 12.5), "metadata": {"unit": "nm"}}
+    for index in (10, 9, 1):
+        tifffile.imwrite(folder / f"s{index}.tif", specimen(80, 90, index), imagej=True, **options)
+    viewer = make_napari_viewer()
+    viewer.open(str(folder), plugin="napari-sem-classify")
+    (layer,) = viewer.layers
+    assert layer.name == "slices"
+    assert layer.data.shape == (3, 80, 90)
+    np.testing.assert_allclose(layer.scale, (1, 12.5, 12.5))
+    assert units(layer) == ("pixel", "nanometer", "nanometer")
+    np.testing.assert_array_equal(layer.data[1], specimen(80, 90, 9))
+    image = image_from_layer(layer)
+    assert (image.leading_shape, image.pixel_size_nm) == ((3,), pytest.approx(12.5))
+
+
+@pytest.mark.parametrize("suffix", [".tif", ".btf", ".tf8", ".dm3", ".dm4", ".elid", ".bcf"])
+def test_the_viewer_offers_the_reader_for_each_suffix(tmp_path, suffix):
+    from npe2 import PluginManager
+    from npe2.manifest import PluginManifest
+
+    from napari_sem_classify.core.sem_io.listing import is_image_name
+
+    manager = PluginManager()
+    manager.register(PluginManifest.from_distribution("napari-sem-classify"))
+    readers = list(manager.iter_compatible_readers([str(tmp_path / f"IMAGE{suffix.upper()}")]))
+    assert [reader.plugin_name for reader in readers] == ["napari-sem-classify"]
+    assert is_image_name(tmp_path / f"image{suffix}")
+
+
 def test_files_opened_as_a_stack_are_one_layer(tmp_path):
     paths = []
     for index in range(2):

@@ -19,6 +19,10 @@ if TYPE_CHECKING:
 
 # Larger pieces than most files store keep the viewer's own bookkeeping small.
 DISPLAY_BLOCK_PX = 2048
+# Sidecars of microscopes, notes and what file managers leave; "" is LICENSE, README and the like.
+BESIDE_IMAGES = ("", ".txt", ".hdr", ".xml", ".json", ".csv", ".ini", ".md", ".log", ".db", ".pdf")
+# Images of a folder that are no series become a layer each, up to this many.
+MOST_LAYERS = 20
 
 
 def get_reader(path: str | Path | Sequence[str | Path]) -> Reader | None:
@@ -51,8 +55,11 @@ def read_images(path: str | Path | Sequence[str | Path]) -> list[LayerData]:
     try:
         return [image_layer(open_series(only))]
     except ImageError:
+        files = list_images([only])
+        if len(files) > MOST_LAYERS:
+            raise
         # Images of several sizes or scales: each stands for itself.
-        return [_file_layer(one) for one in list_images([only])]
+        return [_file_layer(one) for one in files]
 
 
 def image_layer(image: SemImage, levels: Sequence[Any] = ()) -> LayerData:
@@ -115,9 +122,18 @@ def _file_layer(path: Path) -> LayerData:
 
 
 def _is_image_folder(path: Path) -> bool:
+    """Whether a folder holds images and nothing else but what microscopes write beside them.
+
+    Any other folder is left to other readers: nobody meant its images to be one series.
+    """
     if not path.is_dir():
         return False
     try:
-        return any(is_image_name(one) for one in path.iterdir())
+        visible = [one for one in path.iterdir() if not one.name.startswith(".")]
     except OSError:
         return False
+    images = [one for one in visible if is_image_name(one)]
+    rest = set(visible).difference(images)
+    return bool(images) and all(
+        one.is_file() and one.suffix.lower() in BESIDE_IMAGES for one in rest
+    )

@@ -1,0 +1,90 @@
+"""What is read of a chunked zarr while an image is classified, counted at the store itself."""
+
+from __future__ import annotations
+
+from collections import Counter
+
+import numpy as np
+import pytest
+import zarr
+from tiny_engine import TinyEngine, brightness_classifier
+from zarr.storage import MemoryStore
+
+from napari_sem_classify.core import sweep
+from napari_sem_classify.core.classify import classify_image
+from napari_sem_classify.core.image import SemImage, Specimen
+from napari_sem_classify.core.intensity import IntensityRange
+from napari_sem_classify.core.sem_io import image_from_array
+from napari_sem_classify.core.tile_source import read_tiles
+from napari_sem_classify.core.tiles import Area, TileGrid
+
+SIDE, BAR = 2048, 80
+RANGE = IntensityRange(10, 190)
+
+
+class CountingStore(MemoryStore):
+    """Counts how often each chunk is fetched, hence decoded, and its bytes in memory."""
+
+    def __init__(self):
+        super().__init__()
+        self.fetched = Counter()
+
+    async def get(self, key, prototype, byte_range=None):
+        if "c/" in key:
+            self.fetched[key] += 1
+        return await super().get(key, prototype, byte_range)
+
+
+@pytest.fixture(params=[64, 128], ids=lambda side: f"chunks of {side} px")
+def stored(request):
+    """A specimen of 1968 rows above a bar of 80, compressed, in small chunks."""
+    store = CountingStore()
+    side = request.param
+    array = zarr.create_array(
+        store, shape=(SIDE, SIDE), chunks=(side, side), dtype=np.uint8, zarr_format=3
+    )
+    array[:] = np.random.default_rng(0).integers(1, 200, (SIDE, SIDE)).astype(np.uint8)
+    area = Area(0, SIDE - BAR, 0, SIDE)
+    image = image_from_array(array, "chunked", specimen=Specimen(area, "user", ""))
+    assert image.chunks == (side, side)
+    store.fetched.clear()
+    return image, store
+
+
+def decoded_share(image: SemImage, store: CountingStore) -> float:
+    """Pixels decoded per pixel of the specimen area."""
+    rows, cols = image.chunks
+    return sum(store.fetched.values()) * rows * cols / (image.area.height * image.area.width)
+
+
+@pytest.mark.parametrize("tile", [64, 100, 224])
+def test_without_overlap_hardly_more_is_read_than_the_specimen(stored, tile):
+    image, store = stored
+    batches = read_tiles(image, TileGrid(image.area, tile, tile), RANGE, 64)
+    assert sum(len(batch.index) for batch in batches) > 0
+    assert decoded_share(image, store) <= 1.1
+    assert max(store.fetched.values()) == 1
+
+
+@pytest.mark.parametrize(("tile", "stride"), [(64, 32), (100, 30), (224, 56)])
+def test_with_overlap_no_chunk_is_decoded_more_than_twice(stored, monkeypatch, tile, stride):
+    # Little memory to carry pixels from one row of tiles to the next: strips have to be made.
+    monkeypatch.setattr(sweep, "CARRY_BYTES", tile * 512)
+    monkeypatch.setattr(sweep, "REGION_BYTES", tile * 512)
+    image, store = stored
+    grid = TileGrid(image.area, tile, stride)
+    assert sum(len(batch.index) for batch in read_tiles(image, grid, RANGE, 64)) == grid.n_tiles
+    assert max(store.fetched.values()) <= 2
+
+
+@pytest.mark.parametrize("stride", [64, 32])
+def test_a_whole_run_with_its_intensity_range_reads_little_more(stored, stride):
+    image, store = stored
+    classify_image(
+        image,
+        brightness_classifier(tile_px=64),
+        TileGrid(image.area, 64, stride),
+        engine=TinyEngine(batch_size=256),
+    )
+    print(f"decoded {decoded_share(image, store):.3f} times, {max(store.fetched.values())} at most")
+    assert max(store.fetched.values()) <= 2
