@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from magicgui import widgets
 from qtpy.QtCore import QEvent, QTimer
-from qtpy.QtWidgets import QFileDialog, QHBoxLayout, QMenu, QWidget
+from qtpy.QtWidgets import QWidget
 
 from ..core.errors import SemClassifyError
 from ..core.progress import Progress
@@ -16,16 +15,14 @@ from .forms.image_form import ImageForm
 from .forms.layout import Form, Note, explain, fill
 from .forms.run_form import RunForm
 from .grid_layers import grid_layer_of, show_grid
-from .jobs import Job
 from .layers import METADATA_KEY, remove_layer
 from .legend import legend_of
 from .session import session_of, unwrapped
 from .status import status_line_of
-from .teach import keeping
 from .teach.annotation_layer import MAX_KEYS, KeyAction
 from .teach.class_table import ClassTable
 from .teach.guide import Guide
-from .teach.keeper import file_text
+from .teach.keep_form import KeepForm
 from .teach.score_form import ScoreForm
 from .teach.source_form import PAINT_HINT, SourceForm
 from .teach.sources import tiles_of_layer
@@ -57,7 +54,6 @@ class TeachWidget(QWidget):
         self._suggested_for: object = None
         self._tile_chosen = False
         self._drawn: dict[Any, Any] = {}
-        self._saving: Job | None = None
         legend_of(self._viewer)
         status_line_of(self._viewer)
         self._build()
@@ -97,23 +93,7 @@ class TeachWidget(QWidget):
         self.run_form = RunForm(form, "Update map", "Learn from the annotations, redraw the map")
         self.guide = Guide(self.teacher, self._viewer, form, self)
         self.score_form = ScoreForm(form)
-        self.save = widgets.PushButton(text="Save model…")
-        explain(self.save, "Save model", "Save what was taught; it then appears in Classify")
-        self.export = widgets.PushButton(text="Export ▾")
-        explain(self.export, "Export annotations", "Write the annotated tiles for other programs")
-        self.menu = QMenu(self)
-        for kind in (keeping.CSV, keeping.TIFF, keeping.GEOJSON, keeping.OWN):
-            action = self.menu.addAction(f"Annotations as {kind}…")
-            action.triggered.connect(lambda _=False, k=kind: self._choose_export(k))
-        self.export.changed.connect(self._pop_menu)
-        buttons = QWidget()
-        line = QHBoxLayout(buttons)
-        line.setContentsMargins(0, 0, 0, 0)
-        line.addWidget(self.save.native, 1)
-        line.addWidget(self.export.native)
-        self.saved = Note("Result of saving")
-        self.kept = Note("Where the annotations are kept")
-        form.wide(buttons, self.saved, self.kept)
+        self.keep_form = KeepForm(self.teacher, self.source_form, form, self)
 
     def _connect(self) -> None:
         self.image_form.changed.connect(self._on_image)
@@ -125,7 +105,6 @@ class TeachWidget(QWidget):
         self.run_form.started.connect(self.teacher.learner.update)
         self.run_form.cancelled.connect(self.teacher.learner.cancel)
         self.score_form.picked.connect(self.guide.visit_confused)
-        self.save.changed.connect(self._choose_model_file)
         self.teacher.changed.connect(self._refresh)
         self.teacher.opened.connect(self._on_opened)
         self.teacher.learner.progressed.connect(self._on_progress)
@@ -302,9 +281,7 @@ class TeachWidget(QWidget):
         self._tell_state()
         self._tell_score()
         self.guide.refresh()
-        self.save.enabled = teacher.learner.teachable and self._saving is None
-        self.export.enabled = any(book.annotations.counts().values())
-        self._tell_kept()
+        self.keep_form.refresh()
 
     def _tell_annotations(self) -> None:
         teacher = self.teacher
@@ -343,88 +320,9 @@ class TeachWidget(QWidget):
         elif learned.scored:
             self.score_form.say(learned.taught.no_score_reason)
 
-    def _tell_kept(self) -> None:
-        teacher = self.teacher
-        keeper = teacher.memory.keeper
-        problem = keeper.problem or teacher.kept_problem
-        if problem:
-            self.kept.fail(problem)
-        elif teacher.here is not None and teacher.here.marks:
-            where = file_text(keeper.places, teacher.key or "")
-            self.kept.say(f"Annotations are saved in {where}")
-            self.kept.setToolTip(str(keeper.places.get(teacher.key or "", "")))
-        else:
-            self.kept.say("")
-
     def _on_progress(self, progress: Progress) -> None:
         if self.teacher.learner.looking:
             self.run_form.tell(progress)
-
-    # ------------------------------------------------------------------ files
-
-    def _choose_model_file(self) -> None:
-        from ..core.model.catalogue import user_models_folder
-
-        folder = user_models_folder()
-        name = self.image_form.image.name if self.image_form.image is not None else "model"
-        path, _ = QFileDialog.getSaveFileName(
-            self, "Save model", str(folder / f"{name}.safetensors"), "Models (*.safetensors)"
-        )
-        if path:
-            self.save_model(Path(path))
-
-    def save_model(self, path: Path) -> None:
-        """Save what was taught; Classify offers the models of the user's folder."""
-        if self._saving is not None:
-            return
-        try:
-            task = self.teacher.learner.save_task(path, self.source_form.min_share)
-        except SemClassifyError as error:
-            self.saved.fail(str(error))
-            return
-
-        def done(written: Path) -> None:
-            self._saving = None
-            self.saved.say(f"Saved as {written.name}: choose it in Classify.")
-            self.saved.setToolTip(str(written))
-            self._refresh()
-
-        def failed(sentence: str) -> None:
-            self._saving = None
-            self.saved.fail(sentence)
-            self._refresh()
-
-        self.saved.say("saving…")
-        self._saving = Job(
-            task, doing="saving the model", parent=self, on_done=done, on_failed=failed
-        )
-        self.save.enabled = False
-
-    def _pop_menu(self) -> None:
-        button = self.export.native
-        self.menu.popup(button.mapToGlobal(button.rect().bottomLeft()))
-
-    def _choose_export(self, kind: str) -> None:
-        suffix = keeping.SUFFIXES[kind]
-        image = self.image_form.image
-        name = ("annotations" if image is None else image.name) + suffix
-        start = Path.home() if image is None or image.path is None else image.path.parent
-        path, _ = QFileDialog.getSaveFileName(
-            self, "Export annotations", str(start / name), f"{kind} (*{suffix})"
-        )
-        if path:
-            self.export_annotations(Path(path), kind)
-
-    def export_annotations(self, path: Path, kind: str) -> None:
-        """Write the annotations for another program."""
-        if self.teacher.key is None:
-            return
-        try:
-            written = keeping.export(path, kind, self.teacher.book.annotations, self.teacher.key)
-        except SemClassifyError as error:
-            self.saved.fail(str(error))
-            return
-        self.saved.say(f"Annotations written to {written.name}.")
 
     # ------------------------------------------------------------------ end
 
@@ -440,9 +338,7 @@ class TeachWidget(QWidget):
         self.image_form.stop()
         self.source_form.stop()
         self.guide.stop_work()
+        self.keep_form.stop()
         self.teacher.changed.disconnect(self._refresh)
         self.teacher.opened.disconnect(self._on_opened)
         self.teacher.stop()
-        if self._saving is not None:
-            self._saving.abandon()
-            self._saving = None

@@ -49,7 +49,7 @@ def test_annotations_beside_the_file_come_back_in_another_viewer_and_widget(
             add_classes(widget)
             paint_halves(qtbot, widget)
             until(qtbot, lambda w=widget: not w.teacher.memory.keeper.busy)
-            assert "coating.annotations.json" in widget.kept.said
+            assert "coating.annotations.json" in widget.keep_form.kept.said
             assert len(load_annotations(beside(path)).images[0].marks) == 24
         else:
             assert int(widget.grid_form.tile_px.value) == TILE

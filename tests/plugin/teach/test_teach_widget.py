@@ -5,6 +5,8 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
+from napari_sem_classify.core.annotation_file import save_annotations
+from napari_sem_classify.core.annotation_set import Annotations
 from napari_sem_classify.core.model.file import load_model
 from napari_sem_classify.plugin.layers import CLASSES, CONFIDENCE, made_from
 from napari_sem_classify.plugin.teach import keeping
@@ -38,7 +40,7 @@ def test_without_classes_the_user_is_told_to_add_two(widget):
     assert "second class" in widget.source_form.note.said
     widget.class_table.add_class("bright", edit=False)
     assert "Click tiles" in widget.source_form.note.said
-    assert not widget.save.enabled
+    assert not widget.keep_form.save.enabled
 
 
 def test_a_new_class_brings_the_brush_one_tile_wide(widget, real_viewer):
@@ -159,9 +161,9 @@ def test_the_model_is_saved_with_what_it_was_taught(qtbot, widget, engine, tmp_p
     paint_halves(qtbot, widget)
     learned(qtbot, widget)
     path = tmp_path / "models" / "halves.safetensors"
-    widget.save_model(path)
-    until(qtbot, lambda: widget._saving is None)
-    assert "halves.safetensors" in widget.saved.said
+    widget.keep_form.save_model(path)
+    until(qtbot, lambda: not widget.keep_form.saving)
+    assert "halves.safetensors" in widget.keep_form.message.said
     card = load_model(path).card
     assert card.class_names == ("dark", "bright")
     assert (card.tile_px, card.pixel_size_nm) == (TILE, 10.0)
@@ -171,20 +173,40 @@ def test_the_model_is_saved_with_what_it_was_taught(qtbot, widget, engine, tmp_p
 
 def test_a_class_without_tiles_is_told_before_saving(taught, tmp_path):
     taught.class_table.add_class("pore", edit=False)
-    taught.save_model(tmp_path / "m.safetensors")
-    assert 'The class "pore" has no tile' in taught.saved.said
+    taught.keep_form.save_model(tmp_path / "m.safetensors")
+    assert 'The class "pore" has no tile' in taught.keep_form.message.said
     assert not list(tmp_path.glob("*.safetensors"))
 
 
 @pytest.mark.parametrize("kind", [keeping.CSV, keeping.TIFF, keeping.GEOJSON, keeping.OWN])
 def test_annotations_are_exported(taught, tmp_path, kind):
-    taught.export_annotations(tmp_path / "out", kind)
+    taught.keep_form.export_annotations(tmp_path / "out", kind)
     assert (tmp_path / f"out{keeping.SUFFIXES[kind]}").is_file()
 
 
+def test_an_annotations_file_is_read_back_and_can_be_taken_back(qtbot, taught, tmp_path):
+    path = tmp_path / "mine.annotations.json"
+    taught.keep_form.export_annotations(path, keeping.OWN)
+    taught.teacher.book.remove("dark")
+    taught.keep_form.read_annotations(path)
+    assert counts(taught) == {"bright": 12, "dark": 12}
+    taught.class_table.undo.click()
+    assert counts(taught) == {"bright": 12}
+
+
+def test_a_file_of_another_image_is_refused(taught, tmp_path):
+    path = tmp_path / "other.annotations.json"
+    save_annotations(path, Annotations())
+    taught.keep_form.read_annotations(path)
+    assert "holds no annotation of sample_1" in taught.keep_form.message.said
+    path.write_text("nothing")
+    taught.keep_form.read_annotations(path)
+    assert "choose another file" in taught.keep_form.message.said
+
+
 def test_a_folder_that_is_none_is_told(taught, tmp_path):
-    taught.export_annotations(tmp_path / "missing" / "out", keeping.CSV)
-    assert "cannot be written" in taught.saved.said
+    taught.keep_form.export_annotations(tmp_path / "missing" / "out", keeping.CSV)
+    assert "cannot be written" in taught.keep_form.message.said
 
 
 def test_the_widget_fits_a_narrow_dock(taught):
@@ -216,8 +238,8 @@ def test_a_real_image_is_taught_saved_and_classified(
     sure = (share < 0.3) | (share > 0.7)
     assert ((own_map(widget) == 2) == (share > 0.5))[sure].mean() > 0.9
     model = tmp_path / "coating.safetensors"
-    widget.save_model(model)
-    until(qtbot, lambda: widget._saving is None)
+    widget.keep_form.save_model(model)
+    until(qtbot, lambda: not widget.keep_form.saving)
     classify = open_widget("Classify")
     classify.model_form.open_file(model)
     until(qtbot, lambda: classify.image_form.image is not None)

@@ -38,15 +38,6 @@ def place_of(grid: TileGrid, row: int, col: int) -> TilePlace:
     return int(grid.row_starts()[row]), int(grid.col_starts()[col]), grid.tile
 
 
-def tile_index(grid: TileGrid, place: TilePlace) -> tuple[int, int] | None:
-    """Row and column of a tile, None where the grid has no such tile."""
-    y, x, size = place
-    rows, cols = np.flatnonzero(grid.row_starts() == y), np.flatnonzero(grid.col_starts() == x)
-    if size != grid.tile or not (len(rows) and len(cols)):
-        return None
-    return int(rows[0]), int(cols[0])
-
-
 class AnnotationLayer:
     """Shows the annotated tiles of one image and tells what is painted.
 

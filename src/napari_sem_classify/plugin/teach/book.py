@@ -154,20 +154,19 @@ class Book:
         """Know an image from here on, in what lies behind undo too, with what was kept of it."""
         first = key not in self.known
         self.known.add(key)
-        marks = None if kept is None or not first else _image_in(kept, image, key)
 
         def known(annotations: Annotations) -> Annotations:
             annotations = annotations.with_image(image, key)
-            if kept is not None and first:
-                annotations = _with_classes_of(annotations, kept)
-            if marks is None:
-                return annotations
-            mine = annotations.of(key)
-            together = replace(mine, marks={**marks.marks, **mine.marks})
-            images = tuple(together if each is mine else each for each in annotations.images)
-            return replace(annotations, images=images)
+            return _together(annotations, image, key, kept) if kept and first else annotations
 
         self._everywhere(known)
+
+    def add_from(self, image: SemImage, key: str, found: Annotations) -> bool:
+        """Add what a file says about an image; False where it says nothing of it."""
+        if _image_in(found, image, key) is None:
+            return False
+        self.edit(_together(self.annotations, image, key, found))
+        return True
 
     def _everywhere(self, change: Callable[[Annotations], Annotations]) -> None:
         def of(state: State) -> State:
@@ -215,6 +214,20 @@ def _image_in(kept: Annotations, image: SemImage, key: str) -> ImageAnnotations 
         if each.path is not None and each.path == image.path and each.shape == image.shape:
             return each
     return None
+
+
+def _together(
+    annotations: Annotations, image: SemImage, key: str, kept: Annotations
+) -> Annotations:
+    """Annotations with those that were kept of one image; those that are there go before."""
+    annotations = _with_classes_of(annotations, kept)
+    marks = _image_in(kept, image, key)
+    if marks is None:
+        return annotations
+    mine = annotations.of(key)
+    together = replace(mine, marks={**marks.marks, **mine.marks})
+    images = tuple(together if each is mine else each for each in annotations.images)
+    return replace(annotations, images=images)
 
 
 def _with_classes_of(annotations: Annotations, kept: Annotations) -> Annotations:

@@ -27,7 +27,6 @@ from .memory import Memory
 
 SETTLE_MS = 300
 STOPPED = "Stopped: the annotations are kept; press Update map to go on."
-NO_DATA = "The annotated tiles hold no data: annotate others."
 
 
 class Learner:
@@ -162,7 +161,7 @@ class Learner:
         if todo is not None:
             self.look(*todo, then=self.learn)
         elif self.teachable and self._key is not None:
-            self._fit(self.lesson())
+            self._fit()
         self.changed.emit()
 
     def _to_look_at(self) -> tuple[str, SemImage, TileGrid] | None:
@@ -225,14 +224,17 @@ class Learner:
         if self._looking is not None:
             self._looking.cancel()
 
-    def _fit(self, lesson: Lesson) -> None:
-        if len(set(lesson.labels.tolist())) < 2:
-            self.status = NO_DATA
-            return
+    def _fit(self) -> None:
         looked = self._memory.looked.get(self._key or "")
         view = None
         if looked is not None and self._image is not None and looked.grid == self._grid:
             view = View(looked, self._image.name, self._image.pixel_size_nm)
+
+        # Neither changes any more: the thread reads them while the user paints on.
+        annotations, seen, size = self._book.annotations, dict(self._memory.looked), self.tile_px
+
+        def lesson_of() -> Lesson:
+            return learning.gather(annotations, seen, size)
 
         def done(learned: Learned) -> None:
             self._fitting = None
@@ -246,7 +248,7 @@ class Learner:
             self.changed.emit()
 
         self._fitting = Job(
-            learning.learn(lesson, view, self._strength, self._temperature),
+            learning.learn(lesson_of, view, self._strength, self._temperature),
             doing="learning from the annotations",
             parent=self._owner,
             on_done=done,

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 
 from ...core.annotation_set import Annotations, TilePlace
 from ...core.class_map import ClassMap, tiles_to_cells
+from ...core.errors import AnnotationError
 from ...core.folds import TilePlaces
 from ...core.head_fit import Taught
 from ...core.image import SemImage
@@ -20,10 +21,11 @@ from ...core.model.head import Head, softmax
 from ...core.progress import Progress
 from ...core.tiles import TileGrid
 from ..jobs import JobContext
-from .annotation_layer import place_of, tile_index
+from .annotation_layer import place_of
 from .map_layer import TAUGHT
 
 BLOCK = 2048
+NO_DATA = "The annotated tiles hold no data: annotate others."
 
 
 @dataclass(frozen=True, slots=True)
@@ -155,14 +157,10 @@ def gather(annotations: Annotations, looked: Mapping[str, Looked], tile_px: int)
         if seen is None or seen.grid.tile != tile_px:
             unseen += len(right)
             continue
-        at = [tile_index(seen.grid, place) for place in right]
-        on_grid = [(place, here) for place, here in zip(right, at, strict=True) if here]
+        on_grid = tile_numbers(seen.grid, right)
         other_size += len(right) - len(on_grid)
-        if not on_grid:
-            continue
-        cols = seen.grid.tile_shape[1]
-        rows = seen.rows_of(np.array([row * cols + col for _, (row, col) in on_grid]))
-        known = [(place, row) for (place, _), row in zip(on_grid, rows, strict=True) if row >= 0]
+        rows = seen.rows_of(np.array(list(on_grid.values()), dtype=np.int64)).tolist()
+        known = [(place, row) for place, row in zip(on_grid, rows, strict=True) if row >= 0]
         if not known:
             continue
         features.append(seen.features[[row for _, row in known]].astype(np.float32))
@@ -190,6 +188,17 @@ def gather(annotations: Annotations, looked: Mapping[str, Looked], tile_px: int)
         other_size,
         unseen,
     )
+
+
+def tile_numbers(grid: TileGrid, places: Iterable[TilePlace]) -> dict[TilePlace, int]:
+    """Numbers of the tiles at some places, row by row; places without a tile are left out."""
+    row_of = {int(top): row for row, top in enumerate(grid.row_starts())}
+    col_of = {int(left): col for col, left in enumerate(grid.col_starts())}
+    return {
+        (y, x, size): row_of[y] * len(col_of) + col_of[x]
+        for y, x, size in places
+        if size == grid.tile and y in row_of and x in col_of
+    }
 
 
 def look(image: SemImage, grid: TileGrid) -> Callable[[JobContext], Looked]:
@@ -225,14 +234,20 @@ def look(image: SemImage, grid: TileGrid) -> Callable[[JobContext], Looked]:
 
 
 def learn(
-    lesson: Lesson, view: View | None, strength: float, temperature: float
+    lesson_of: Callable[[], Lesson], view: View | None, strength: float, temperature: float
 ) -> Callable[[JobContext], Learned]:
-    """Task: fit at once with a known strength and publish the map; then score and fit for good."""
+    """Task: fit at once with a known strength and publish the map; then score and fit for good.
+
+    `lesson_of` gathers what is to be learned, in the thread.
+    """
 
     def task(context: JobContext) -> Learned:
         from ...core.head_fit import teach_head
 
         start = time.perf_counter()
+        lesson = lesson_of()
+        if len(set(lesson.labels.tolist())) < 2:
+            raise AnnotationError(NO_DATA)
         quick = teach_head(lesson.features, lesson.labels, lesson.class_names, strength=strength)
         context.publish(_learned(quick, temperature, lesson, view, start, scored=False))
         context.cancel.raise_if_cancelled()

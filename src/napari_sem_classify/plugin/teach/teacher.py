@@ -18,10 +18,11 @@ from ...core.image import SemImage
 from ...core.tiles import TileGrid
 from ..jobs import Job
 from ..text import count_text
-from .annotation_layer import AnnotationLayer, KeyAction, place_of, tile_index
+from .annotation_layer import AnnotationLayer, KeyAction, place_of
 from .book import Book, book_of
 from .keeper import Kept, find_kept
 from .learner import Learner
+from .learning import tile_numbers
 from .map_layer import TaughtMaps
 from .memory import memory_of
 
@@ -167,9 +168,8 @@ class Teacher:
             self.changed.emit()
 
     def _marked(self, key: str, grid: TileGrid) -> NDArray[np.int64]:
-        found = [tile_index(grid, place) for place in self.book.annotations.of(key).marks]
-        cols = grid.tile_shape[1]
-        return np.array([at[0] * cols + at[1] for at in found if at is not None], dtype=np.int64)
+        found = tile_numbers(grid, self.book.annotations.of(key).marks)
+        return np.array(list(found.values()), dtype=np.int64)
 
     # ------------------------------------------------------------------ annotating
 

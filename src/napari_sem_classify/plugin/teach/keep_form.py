@@ -1,0 +1,188 @@
+"""Saving the model, and annotations to and from files."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from magicgui import widgets
+from qtpy.QtWidgets import QFileDialog, QHBoxLayout, QMenu, QWidget
+
+from ...core.annotation_file import load_annotations
+from ...core.errors import SemClassifyError
+from ..forms.layout import Form, Note, explain
+from ..jobs import Job
+from . import keeping
+from .keeper import file_text
+from .source_form import SourceForm
+from .teacher import Teacher
+
+MODEL_FILES = "Models (*.safetensors)"
+NOT_HERE = "{path} holds no annotation of {image}: choose the file of this image."
+
+
+class KeepForm:
+    """Buttons that write and read files, and where the annotations are kept.
+
+    Attributes
+    ----------
+    message : Note
+        How the last of it ended.
+    kept : Note
+        Where the annotations are saved by themselves.
+    """
+
+    def __init__(self, teacher: Teacher, source: SourceForm, form: Form, owner: QWidget) -> None:
+        self._teacher = teacher
+        self._source = source
+        self._owner = owner
+        self._job: Job | None = None
+        self.save = widgets.PushButton(text="Save model…")
+        explain(self.save, "Save model", "Save what was taught; it then appears in Classify")
+        self.annotations = widgets.PushButton(text="Annotations ▾")
+        explain(
+            self.annotations,
+            "Annotations",
+            "Write the annotated tiles for other programs, or read a file of them",
+        )
+        self.menu = QMenu(owner)
+        self._exports = [
+            self.menu.addAction(f"Export as {kind}…")
+            for kind in (keeping.CSV, keeping.TIFF, keeping.GEOJSON, keeping.OWN)
+        ]
+        for action, kind in zip(self._exports, keeping.SUFFIXES, strict=True):
+            action.triggered.connect(lambda _=False, k=kind: self._choose_export(k))
+        self.menu.addSeparator()
+        self.menu.addAction("Open annotations file…").triggered.connect(self._choose_annotations)
+        buttons = QWidget()
+        line = QHBoxLayout(buttons)
+        line.setContentsMargins(0, 0, 0, 0)
+        line.addWidget(self.save.native, 1)
+        line.addWidget(self.annotations.native, 1)
+        self.message = Note("Result of saving")
+        self.kept = Note("Where the annotations are kept")
+        form.wide(buttons, self.message, self.kept)
+        self.save.changed.connect(self._choose_model_file)
+        self.annotations.changed.connect(self._pop_menu)
+
+    @property
+    def saving(self) -> bool:
+        """Whether a model is being written."""
+        return self._job is not None
+
+    def refresh(self) -> None:
+        """Bring buttons and notes up to date."""
+        teacher = self._teacher
+        self.save.enabled = teacher.learner.teachable and not self.saving
+        self.annotations.enabled = teacher.key is not None
+        some = any(teacher.book.annotations.counts().values())
+        for action in self._exports:
+            action.setEnabled(some)
+        keeper = teacher.memory.keeper
+        problem = keeper.problem or teacher.kept_problem
+        if problem:
+            self.kept.fail(problem)
+        elif teacher.here is not None and teacher.here.marks:
+            where = file_text(keeper.places, teacher.key or "")
+            self.kept.say(f"Annotations are saved in {where}")
+            self.kept.setToolTip(str(keeper.places.get(teacher.key or "", "")))
+        else:
+            self.kept.say("")
+
+    # ------------------------------------------------------------------ model
+
+    def _choose_model_file(self) -> None:
+        from ...core.model.catalogue import user_models_folder
+
+        image = self._teacher.image
+        start = user_models_folder() / f"{'model' if image is None else image.name}.safetensors"
+        path, _ = QFileDialog.getSaveFileName(self._owner, "Save model", str(start), MODEL_FILES)
+        if path:
+            self.save_model(Path(path))
+
+    def save_model(self, path: Path) -> None:
+        """Save what was taught; Classify offers the models of the user's folder."""
+        if self.saving:
+            return
+        try:
+            task = self._teacher.learner.save_task(path, self._source.min_share)
+        except SemClassifyError as error:
+            self.message.fail(str(error))
+            return
+
+        def done(written: Path) -> None:
+            self._job = None
+            self.message.say(f"Saved as {written.name}: choose it in Classify.")
+            self.message.setToolTip(str(written))
+            self.refresh()
+
+        def failed(sentence: str) -> None:
+            self._job = None
+            self.message.fail(sentence)
+            self.refresh()
+
+        self.message.say("saving…")
+        self._job = Job(
+            task, doing="saving the model", parent=self._owner, on_done=done, on_failed=failed
+        )
+        self.refresh()
+
+    # ------------------------------------------------------------------ annotations
+
+    def _pop_menu(self) -> None:
+        button = self.annotations.native
+        self.menu.popup(button.mapToGlobal(button.rect().bottomLeft()))
+
+    def _choose_export(self, kind: str) -> None:
+        suffix = keeping.SUFFIXES[kind]
+        image = self._teacher.image
+        name = ("annotations" if image is None else image.name) + suffix
+        path, _ = QFileDialog.getSaveFileName(
+            self._owner, "Export annotations", str(self._folder() / name), f"{kind} (*{suffix})"
+        )
+        if path:
+            self.export_annotations(Path(path), kind)
+
+    def export_annotations(self, path: Path, kind: str) -> None:
+        """Write the annotations for another program."""
+        teacher = self._teacher
+        if teacher.key is None:
+            return
+        try:
+            written = keeping.export(path, kind, teacher.book.annotations, teacher.key)
+        except SemClassifyError as error:
+            self.message.fail(str(error))
+            return
+        self.message.say(f"Annotations written to {written.name}.")
+
+    def _choose_annotations(self) -> None:
+        suffix = keeping.SUFFIXES[keeping.OWN]
+        path, _ = QFileDialog.getOpenFileName(
+            self._owner, "Open annotations", str(self._folder()), f"{keeping.OWN} (*{suffix})"
+        )
+        if path:
+            self.read_annotations(Path(path))
+
+    def read_annotations(self, path: Path) -> None:
+        """Add the annotations of this image that a file holds; those that are there stay."""
+        teacher = self._teacher
+        if teacher.key is None or teacher.image is None:
+            return
+        try:
+            found = load_annotations(path)
+        except SemClassifyError as error:
+            self.message.fail(str(error))
+            return
+        if teacher.book.add_from(teacher.image, teacher.key, found):
+            self.message.say(f"Annotations read from {path.name}.")
+        else:
+            self.message.fail(NOT_HERE.format(path=path, image=teacher.image.name))
+
+    def _folder(self) -> Path:
+        image = self._teacher.image
+        return Path.home() if image is None or image.path is None else image.path.parent
+
+    def stop(self) -> None:
+        """Let go of work under way: for a widget that goes away."""
+        if self._job is not None:
+            self._job.abandon()
+            self._job = None
