@@ -95,6 +95,14 @@ def classify(
             "--no-cache", help="Look at every tile again; neither use nor keep what is known of it."
         ),
     ] = False,
+    scheduler: Annotated[
+        str | None,
+        typer.Option(
+            "--scheduler",
+            metavar="ADDRESS",
+            help="A Dask cluster to work on (tcp://host:8786); it must see images and --out.",
+        ),
+    ] = None,
     as_json: Json = False,
 ) -> None:
     """Classify the tiles of images and write a table, a summary, a map and a picture of each.
@@ -114,30 +122,52 @@ def classify(
     paths = list_images(images)
     classifier = load_model(model)
     ensure_folder(out)
-    from ..core.engine import engine_for
+    wish = GridWish(tile, tile_um, stride)
+    if scheduler is not None:
+        from ..core.distributed import classify_on_cluster
 
-    engine = engine_for(classifier, device=device, backend=backend)
-    if not as_json:
-        typer.echo(f"Model {classifier.card.name}, on {engine.device} ({engine.backend})")
-    with interruptible(FINISHED_STAY) as cancel, progress_bar() as progress:
-        result = classify_many(
-            paths,
-            classifier,
-            out,
-            wish=GridWish(tile, tile_um, stride),
-            engine=engine,
-            cache=None if no_cache else EmbeddingCache(),
-            resume=not again,
-            progress=progress,
-            cancel=cancel,
-        )
+        where, backend_used = f"Dask cluster {scheduler}", backend
+        if not as_json:
+            typer.echo(f"Model {classifier.card.name}, on the {where}")
+        with interruptible(FINISHED_STAY) as cancel, progress_bar() as progress:
+            result = classify_on_cluster(
+                paths,
+                classifier,
+                out,
+                scheduler=scheduler,
+                wish=wish,
+                device=device,
+                backend=backend,
+                resume=not again,
+                progress=progress,
+                cancel=cancel,
+            )
+    else:
+        from ..core.engine import engine_for
+
+        engine = engine_for(classifier, device=device, backend=backend)
+        where, backend_used = engine.device, engine.backend
+        if not as_json:
+            typer.echo(f"Model {classifier.card.name}, on {where} ({backend_used})")
+        with interruptible(FINISHED_STAY) as cancel, progress_bar() as progress:
+            result = classify_many(
+                paths,
+                classifier,
+                out,
+                wish=wish,
+                engine=engine,
+                cache=None if no_cache else EmbeddingCache(),
+                resume=not again,
+                progress=progress,
+                cancel=cancel,
+            )
     failures = [{"image": str(each.path), "problem": each.problem} for each in result.failed]
     value = {
         "images": [outcome_as_json(each) for each in result.done],
         "failures": failures,
         "out": str(out),
-        "device": engine.device,
-        "backend": engine.backend,
+        "device": where,
+        "backend": backend_used,
         "seconds": result.seconds,
     }
     report(value, "\n".join(_outcome_text(each) for each in result.done), as_json)
