@@ -144,7 +144,7 @@ class Watch(Callback):  # type: ignore[misc]
             self.loss_sum += self.loss.detach() * count
             self.seen += count
             if self.job.on_batch is not None:
-                self.job.on_batch(float(self.loss))
+                self.job.on_batch(float(self.loss.detach()))
             self.job.reporter.advance()
         else:
             self.valid_loss_sum += self.loss.detach() * count

@@ -77,7 +77,7 @@ class RateTrial(Callback):  # type: ignore[misc]
     def after_batch(self) -> None:
         """Note rate and loss; stop when it explodes, or is finished."""
         self.rates.append(float(self.opt.hypers[-1]["lr"]))
-        self.losses.append(float(self.loss))
+        self.losses.append(float(self.loss.detach()))
         stop = self.cancel is not None and self.cancel.cancelled
         exploded = not self.losses[-1] < 4 * min(self.losses)
         if stop or exploded or len(self.losses) >= self.batches:

@@ -1,0 +1,102 @@
+"""``train`` and ``evaluate`` as a user calls them: a real training of a few steps."""
+
+from __future__ import annotations
+
+import pytest
+from cli_files import files_in
+from labelled_images import write_classes
+
+SMALL = ("--sizes", "32", "--epochs", "1", "--batch", "4", "--device", "cpu")
+
+
+@pytest.fixture(autouse=True)
+def one_thread():
+    import torch
+
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(before)
+
+
+@pytest.fixture
+def source(tmp_path):
+    return write_classes(tmp_path / "set", {"fine": 5, "coarse": 5}, shape=(48, 48))
+
+
+def test_a_model_is_trained_scored_and_classifies(run, source, tmp_path):
+    out = tmp_path / "model.safetensors"
+    trained = run("train", source, "--out", out, *SMALL, "--crop-rows", "0:40", "--json")
+    assert trained.status == 0
+    told = trained.json
+    assert told["images"] == {"coarse": 5, "fine": 5}
+    assert told["network_px"] == 32
+    assert told["split"]["images"]["train"] > 0
+    assert 0 <= told["scores"]["macro_f1"] <= 1
+    assert not list(tmp_path.glob(".*training*"))
+
+    folder = tmp_path / "evaluation"
+    scored = run("evaluate", source, "--model", out, "--out", folder, "--device", "cpu", "--json")
+    assert scored.status == 0
+    assert scored.json["images"] == 10
+    assert files_in(folder) == [
+        "evaluation.cases.csv",
+        "evaluation.classes.csv",
+        "evaluation.confusion.csv",
+        "evaluation.html",
+        "evaluation.json",
+    ]
+    image = source / "fine" / "fine-0.png"
+    classified = run(
+        "classify", image, "--model", out, "--out", tmp_path / "maps", "--device", "cpu", "--json"
+    )
+    assert classified.status == 0
+    assert (tmp_path / "maps" / "fine-0.tiles.csv").is_file()
+
+
+def test_the_text_names_score_split_and_file(run, source, tmp_path):
+    out = tmp_path / "tiles.safetensors"
+    told = run("train", source, "--out", out, *SMALL, "--tile", "24")
+    assert told.status == 0
+    assert "32 px, all layers, epoch 1" in told.err
+    assert "A random split would have shown the model" in told.out
+    assert f"Written: {out}" in told.out
+    scored = run("evaluate", source, "--model", out, "--device", "cpu")
+    assert scored.status == 0
+    assert "macro-F1" in scored.out
+
+
+@pytest.mark.parametrize(
+    ("arguments", "told"),
+    [
+        (["--preset", "best"], "There is no preset 'best'"),
+        (["--sizes", "4"], "32 to 1024 px"),
+        (["--crop-rows", "all"], "does not name rows"),
+        (["--tile", "2"], "too small"),
+        (["--device", "cuda:9"], "is not there"),
+    ],
+)
+def test_a_wish_that_cannot_be_is_one_sentence_and_writes_nothing(
+    run, source, tmp_path, arguments, told
+):
+    before = files_in(tmp_path)
+    ran = run("train", source, "--out", tmp_path / "m.safetensors", *arguments)
+    assert ran.status == 1
+    assert told in ran.err
+    assert len(ran.err.strip().splitlines()) == 1
+    assert files_in(tmp_path) == before
+
+
+def test_one_class_is_refused_and_an_earlier_model_stays(run, tmp_path):
+    source = write_classes(tmp_path / "set", {"only": 3})
+    out = tmp_path / "m.safetensors"
+    out.write_bytes(b"an earlier model")
+    ran = run("train", source, "--out", out, *SMALL)
+    assert ran.status == 1
+    assert "one class only" in ran.err
+    assert out.read_bytes() == b"an earlier model"
+
+
+def test_sizes_that_are_no_numbers_are_wrong_usage(run, source, tmp_path):
+    ran = run("train", source, "--out", tmp_path / "m.safetensors", "--sizes", "big")
+    assert ran.status == 2
