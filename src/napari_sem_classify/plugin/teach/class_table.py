@@ -175,7 +175,7 @@ class ClassTable:
         own = self._book.rules.get(name)
         _check(usual, own is None)
         for share in RULES:
-            action = rules.addAction(f"the tile contains at least {share:.0%} of it")
+            action = rules.addAction(f"the tile contains at least {100 * share:.0f} % of it")
             action.triggered.connect(lambda _=False, s=share: self._book.set_rule(name, s))
             _check(action, own == share)
         into = self.menu.addMenu("Merge into")
@@ -256,7 +256,7 @@ class _Table(QTableWidget):
                 info.name,
                 str(row + 1) if row < MAX_KEYS else "",
                 count_text(counts.get(info.name, 0)),
-                "" if share is None else f"≥ {share:.0%} of tile",
+                "" if share is None else f"≥ {100 * share:.0f} % of tile",
             )
             for column, text in enumerate(texts):
                 item = self.item(row, column)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
@@ -117,7 +117,7 @@ class Learned:
     class_map : ClassMap or None
         The same as a map, without corrections.
     seconds : float
-        Of the fit and the map together.
+        Until the first map: what the user waits for; the score comes after it.
     scored : bool
         Whether `taught` went through the cross-validation.
     """
@@ -249,9 +249,9 @@ def learn(
         if len(set(lesson.labels.tolist())) < 2:
             raise AnnotationError(NO_DATA)
         quick = teach_head(lesson.features, lesson.labels, lesson.class_names, strength=strength)
-        context.publish(_learned(quick, temperature, lesson, view, start, scored=False))
+        first = _learned(quick, temperature, lesson, view, start, scored=False)
+        context.publish(first)
         context.cancel.raise_if_cancelled()
-        start = time.perf_counter()
         taught = teach_head(
             lesson.features,
             lesson.labels,
@@ -261,7 +261,8 @@ def learn(
             progress=context.progress,
             cancel=context.cancel,
         )
-        return _learned(taught, taught.temperature, lesson, view, start, scored=True)
+        final = _learned(taught, taught.temperature, lesson, view, start, scored=True)
+        return replace(final, seconds=first.seconds)
 
     return task
 

@@ -227,7 +227,7 @@ class Teacher:
             words.append(f"{several} images")
         corrections = sum(1 for image in images for mark in image.marks.values() if mark.correction)
         if corrections:
-            words.append(f"{count_text(corrections)} of them corrections")
+            words.append("1 correction" if corrections == 1 else f"{corrections} corrections")
         if others:
             words.append(f"{count_text(others)} of another tile size are not used")
         return " · ".join(words)
