@@ -81,6 +81,11 @@ class ClassMap:
         mask: NDArray[np.bool_] = np.isnan(self.probabilities[..., 0])
         return mask
 
+    @property
+    def confidence_known(self) -> bool:
+        """False for a map of which only the classes are left: its probabilities are 0 and 1."""
+        return self.record.get("confidence_known") is not False
+
     def labels(self) -> NDArray[np.uint16]:
         """Class numbers, shape (rows, cols): 0 left out, 1 the first class and so on."""
         filled = np.nan_to_num(self.probabilities, nan=-1.0)

@@ -3,18 +3,17 @@
 from __future__ import annotations
 
 import csv
-import json
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
 from .class_map import ClassMap
 from .files import atomic_path, ensure_folder, write_json
 from .image import SemImage
+from .map_file import SUFFIX, SavedMap, write_map
 from .tiles import Area
 
 COLUMNS = ("row", "col", "y", "x", "height", "width", "class", "confidence", "entropy")
@@ -54,11 +53,11 @@ def write_outputs(class_map: ClassMap, image: SemImage, out_dir: Path, stem: str
     stem = stem + plane_suffix(class_map.plane)
     table = out_dir / f"{stem}.tiles.csv"
     summary = out_dir / f"{stem}.summary.json"
-    labels = out_dir / f"{stem}.map.tif"
+    labels = out_dir / f"{stem}{SUFFIX}"
     overlay = out_dir / f"{stem}.overlay.png"
     write_tiles_csv(class_map, table)
     write_json(summary, summarise(class_map, image))
-    write_label_image(class_map, labels)
+    write_map(SavedMap.of(class_map, image), labels)
     write_overlay(class_map, image, overlay)
     return [table, summary, labels, overlay]
 
@@ -113,14 +112,14 @@ def _rows(part: ClassMap, first: int) -> Iterator[list[Any]]:
     numbers = part.labels().tolist()
     sure = np.stack([part.confidence(), part.entropy()], axis=-1)
     values = np.concatenate([sure, part.probabilities], axis=-1).tolist()
-    blank = [""] * (3 + len(part.classes))
+    blank = [""] * (2 + len(part.classes))
     for row, height in enumerate(heights):
         y = grid.area.top + row * grid.stride
         for col, width in enumerate(widths):
             place = [first + row, col, y, grid.area.left + col * grid.stride, height, width]
             number = numbers[row][col]
-            if number == 0:
-                yield [*place, *blank]
+            if number == 0 or not part.confidence_known:
+                yield [*place, names[number], *blank]
             else:
                 yield [*place, names[number], *(f"{value:.5f}" for value in values[row][col])]
 
@@ -137,6 +136,7 @@ def summarise(class_map: ClassMap, image: SemImage) -> dict[str, Any]:
     areas = grid.cell_areas()
     confidence = class_map.confidence()
     labels = class_map.labels()
+    told = class_map.confidence_known
     classes = []
     for number, share in enumerate(class_map.fractions(), start=1):
         mine = labels == number
@@ -148,7 +148,7 @@ def summarise(class_map: ClassMap, image: SemImage) -> dict[str, Any]:
                 "fraction": share.fraction,
                 "area_px": share.area_px,
                 "area_um2": share.area_um2,
-                "mean_confidence": float(confidence[mine].mean()) if mine.any() else None,
+                "mean_confidence": float(confidence[mine].mean()) if told and mine.any() else None,
             }
         )
     classified_px = int(areas[~left_out].sum())
@@ -181,59 +181,3 @@ def summarise(class_map: ClassMap, image: SemImage) -> dict[str, Any]:
         "classes": classes,
         "record": dict(class_map.record),
     }
-
-
-def write_label_image(class_map: ClassMap, path: Path) -> None:
-    """Write the class numbers as a TIFF that ImageJ opens in colour and to scale.
-
-    One pixel a cell: 0 left out, 1 the first class. Names, colours and the place of the map in
-    the image are JSON in ImageJ's *Info* (Image > Show Info).
-
-    Raises
-    ------
-    OutputError
-        When the file cannot be written.
-    """
-    from tifffile import imwrite
-
-    labels: NDArray[Any] = class_map.labels()
-    metadata: dict[str, Any] = {"axes": "YX"}
-    if len(class_map.classes) <= 255:
-        labels = labels.astype(np.uint8)
-        metadata["LUTs"] = [_lookup_table(class_map)]
-        metadata["mode"] = "color"
-        metadata["min"], metadata["max"] = 0.0, 255.0
-    grid = class_map.grid
-    info = {
-        "image": class_map.image_name,
-        "classes": {
-            number: {"name": each.name, "colour": each.colour}
-            for number, each in enumerate(class_map.classes, start=1)
-        },
-        "cell_px": grid.stride,
-        "area": grid.area.as_list(),
-        "pixel_size_nm": class_map.pixel_size_nm,
-    }
-    metadata["Info"] = json.dumps(info, ensure_ascii=False, indent=1)
-    resolution = None
-    if class_map.pixel_size_nm is not None:
-        per_um = 1000.0 / (class_map.pixel_size_nm * grid.stride)
-        resolution = (per_um, per_um)
-        metadata["unit"] = "um"
-    with atomic_path(path) as temporary:
-        imwrite(
-            temporary,
-            labels,
-            imagej=True,
-            metadata=metadata,
-            resolution=resolution,
-            resolutionunit="NONE",
-        )
-
-
-def _lookup_table(class_map: ClassMap) -> Any:
-    """ImageJ's lookup table, uint8, shape (3, 256): black for 0, then the classes' colours."""
-    table = np.zeros((3, 256), dtype=np.uint8)
-    for number, info in enumerate(class_map.classes, start=1):
-        table[:, number] = [int(info.colour[at : at + 2], 16) for at in (1, 3, 5)]
-    return table

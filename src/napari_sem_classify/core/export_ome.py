@@ -4,29 +4,39 @@ Layout and metadata after https://ngff.openmicroscopy.org/0.5/: an image group w
 in it a group ``labels`` and in that ``classes`` with ``image-label`` (colours, names). Written with
 zarr alone. World coordinates are micrometres where calibrated, else pixels of the image, with 0 at
 the centre of the image's first pixel.
+
+A group ``sem_classify`` beside the labels, which other programs pass over, keeps what brings the
+whole map back: the description of `map_file.describe` and the probabilities.
 """
 
 from __future__ import annotations
 
+import json
 import shutil
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from .class_map import ClassMap
-from .errors import OutputError
+from .errors import ImageError, OutputError
+from .files import to_json
 from .image import SemImage
+from .map_file import SavedMap, describe, restore
 
 VERSION = "0.5"
 PICTURE_PX = 4096
 CHUNK = 1024
+KEPT = "sem_classify"
 
 
-def write_ome_zarr(class_map: ClassMap, image: SemImage, path: Path) -> None:
+def write_ome_zarr(
+    class_map: ClassMap, image: SemImage, path: Path, shown: Mapping[str, Any] | None = None
+) -> None:
     """Write the specimen and its classes as one OME-Zarr image with labels.
 
     The picture is the classified area, averaged down to at most `PICTURE_PX` pixels a side; the
@@ -40,6 +50,8 @@ def write_ome_zarr(class_map: ClassMap, image: SemImage, path: Path) -> None:
         The image that was classified.
     path : Path
         Folder to write, usually ``STEM.ome.zarr``; an OME-Zarr that is there is replaced.
+    shown : mapping, optional
+        How a viewer showed the map, see `map_file.SavedMap`.
 
     Raises
     ------
@@ -76,6 +88,50 @@ def write_ome_zarr(class_map: ClassMap, image: SemImage, path: Path) -> None:
             "multiscales": [_multiscale(class_map, "classes", float(grid.stride), grid.translate)],
             "image-label": _image_label(class_map),
         }
+        _keep(root, replace(SavedMap.of(class_map, image), shown=dict(shown or {})))
+
+
+def read_ome_map(path: Path) -> SavedMap | None:
+    """Read the class map of an OME-Zarr written here; None for any other folder.
+
+    Raises
+    ------
+    ImageError
+        When there is one and it is damaged.
+    """
+    if not (path / KEPT / "zarr.json").is_file():
+        return None
+    import zarr
+
+    try:
+        root = zarr.open_group(path, mode="r")
+        kept: Any = root[KEPT]
+        info = dict(kept.attrs["map"])
+        stored: Any = kept.get("probabilities")
+        labels = np.asarray(root["labels/classes/0"][:])  # type: ignore[index]
+        known = None if stored is None else np.asarray(stored[:], dtype=np.float32)
+    except Exception as error:  # zarr raises what its codecs, JSON and the file system raise
+        raise ImageError(
+            f"{path} holds a class map that cannot be read ({error}): copy the folder again."
+        ) from error
+    return restore(
+        path, info, labels, lambda shape: None if known is None else known.reshape(shape)
+    )
+
+
+def _keep(root: Any, saved: SavedMap) -> None:
+    first = saved.first
+    kept = root.create_group(KEPT)
+    kept.attrs["map"] = json.loads(to_json(describe(saved)))
+    if first.confidence_known:
+        shape = first.probabilities.shape
+        array = kept.create_array(
+            "probabilities",
+            shape=shape,
+            dtype="float32",
+            chunks=(*(min(CHUNK, n) for n in shape[:2]), shape[2]),
+        )
+        array[:] = first.probabilities
 
 
 def _array(group: Any, pixels: Any) -> None:

@@ -27,6 +27,7 @@ from .layer_image import image_from_layer, notes_of
 from .layers import CLASSES, made_from, remove_layer
 from .legend import legend_of
 from .run_layers import RunLayers
+from .saved_maps import saved_maps_of
 from .session import GridPlan, session_of, unwrapped
 from .status import status_line_of
 from .text import count_text, duration_text
@@ -58,6 +59,7 @@ class ClassifyWidget(QWidget):
         self._suggested_for: object = None
         legend_of(self._viewer)
         status_line_of(self._viewer)
+        saved_maps_of(self._viewer)
         self._build()
         self._connect()
         self._on_image()
@@ -94,6 +96,7 @@ class ClassifyWidget(QWidget):
         self.run_form.started.connect(self.classify)
         self.run_form.cancelled.connect(self.cancel)
         self._session.plan_changed.connect(self._on_plan)
+        self._session.maps_changed.connect(self._show_result)
         self._viewer.layers.events.removed.connect(self._on_removed)
         self._viewer.dims.events.current_step.connect(self._show_result)
 
@@ -343,7 +346,7 @@ class ClassifyWidget(QWidget):
         layer = self.image_form.layer
         if self.busy:
             return
-        made = [] if layer is None else made_from(self._viewer, layer, CLASSES)
+        made = made_from(self._viewer, layer, CLASSES)
         made = [each for each in made if each in self._session.maps]
         self._shown = made[-1] if made else None
         maps = {} if self._shown is None else self._session.maps[self._shown]

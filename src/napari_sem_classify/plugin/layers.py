@@ -247,8 +247,11 @@ def remove_layer(viewer: ViewerModel, layer: Layer | None) -> None:
         viewer.layers.remove(layer)
 
 
-def made_from(viewer: ViewerModel, image_layer: Layer, kind: str) -> list[Layer]:
-    """Layers of a kind that were made from an image layer, lowest first."""
+def made_from(viewer: ViewerModel, image_layer: Layer | None, kind: str) -> list[Layer]:
+    """Layers of a kind that were made from an image layer, lowest first.
+
+    With None those whose image is not in the viewer.
+    """
     session = session_of(viewer)
     return [
         layer

@@ -38,6 +38,8 @@ def get_reader(path: str | Path | Sequence[str | Path]) -> Reader | None:
 def read_images(path: str | Path | Sequence[str | Path]) -> list[LayerData]:
     """Read files into image layers: one each, a folder of equal images as one stack.
 
+    Class maps that were saved come back over their images, see `map_reader`.
+
     Calibrated images get a scale in nanometres with units; others have neither. What is known goes
     into ``metadata["sem_classify"]`` under plain names.
 
@@ -46,12 +48,17 @@ def read_images(path: str | Path | Sequence[str | Path]) -> list[LayerData]:
     ImageError
         When a file cannot be opened.
     """
+    from .map_reader import read_class_maps
+
     paths = _as_paths(path)
+    maps = read_class_maps(paths)
+    if maps is not None:
+        return maps
     if len(paths) > 1:
         return [image_layer(open_series(paths))]
     (only,) = paths
     if is_image_name(only):
-        return [_file_layer(only)]
+        return [file_layer(only)]
     try:
         return [image_layer(open_series(only))]
     except ImageError:
@@ -59,7 +66,7 @@ def read_images(path: str | Path | Sequence[str | Path]) -> list[LayerData]:
         if len(files) > MOST_LAYERS:
             raise
         # Images of several sizes or scales: each stands for itself.
-        return [_file_layer(one) for one in files]
+        return [file_layer(one) for one in files]
 
 
 def image_layer(image: SemImage, levels: Sequence[Any] = ()) -> LayerData:
@@ -115,7 +122,8 @@ def _as_paths(path: str | Path | Sequence[str | Path]) -> list[Path]:
     return [Path(one) for one in path]
 
 
-def _file_layer(path: Path) -> LayerData:
+def file_layer(path: Path) -> LayerData:
+    """The image layer of one file, all its resolution levels."""
     image = open_image(path)
     coarser = [open_image(path, level).data for level in range(1, len(image_levels(path)))]
     return image_layer(image, [image.data, *coarser])

@@ -82,6 +82,8 @@ class Session:
         The viewer's legend and status line.
     plan_changed : signal
         Tells the image layer whose plan was laid, changed or taken away.
+    maps_changed : signal
+        Tells the class-map layer whose maps came back from a file, or found their image again.
     """
 
     images: WeakKeyDictionary[Layer, SemImage] = field(default_factory=WeakKeyDictionary)
@@ -94,6 +96,7 @@ class Session:
     devices: list[Any] = field(default_factory=list)
     helpers: dict[str, Any] = field(default_factory=dict)
     plan_changed: ClassVar[Signal] = Signal(object)
+    maps_changed: ClassVar[Signal] = Signal(object)
 
     def source_of(self, layer: Layer) -> Layer | None:
         """The image layer from which `layer` was made, None when it is gone or unknown."""
@@ -121,3 +124,12 @@ def session_of(viewer: ViewerModel) -> Session:
         _sessions[key] = Session()
         weakref.finalize(viewer, _sessions.pop, key, None)
     return _sessions[key]
+
+
+def map_layer_with(data: Any) -> tuple[Session, Layer] | None:
+    """The class-map layer, of any viewer, that holds this very array, with its session."""
+    for session in _sessions.values():
+        for layer in session.maps:
+            if layer.data is data:
+                return session, layer
+    return None

@@ -92,13 +92,15 @@ def describe(viewer: ViewerModel, position: Any) -> str:
 
 
 def cell_text(class_map: ClassMap, row: int, col: int) -> str:
-    """Class, confidence and the runner-up of one cell."""
+    """Class, confidence and the runner-up of one cell; the class alone where no more is known."""
     probabilities = class_map.probabilities[row, col]
     if np.isnan(probabilities[0]):
         return "left out"
     order = np.argsort(probabilities)[::-1]
     names = [info.name for info in class_map.classes]
     first, second = int(order[0]), int(order[1])
+    if not class_map.confidence_known:
+        return names[first]
     return (
         f"{names[first]} {percent_text(float(probabilities[first]))} "
         f"({names[second]} {percent_text(float(probabilities[second]))})"

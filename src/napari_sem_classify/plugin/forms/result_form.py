@@ -55,7 +55,7 @@ class ResultForm:
         if [id(each) for each in maps.values()] != [id(each) for each in self._maps.values()]:
             self.message.say("")
         self._image, self._maps = image, dict(maps)
-        self.export.native.setVisible(bool(maps))
+        self.export.native.setVisible(bool(maps) and image is not None)
         class_map = maps.get(plane)
         if class_map is None:
             self.table.hide()
