@@ -64,7 +64,7 @@ def test_tile_writes_each_tile_and_a_table(run, small_image, tmp_path):
     (image,) = result.json["images"]
     assert image["tiles"] == 5 * 9
     assert image["stride_px"] == 64
-    with (out / "coating.tiles.csv").open(encoding="utf-8", newline="") as file:
+    with (out / "coating.tile_files.csv").open(encoding="utf-8", newline="") as file:
         rows = list(csv.DictReader(file))
     assert len(rows) == 45
     assert all((out / row["file"]).is_file() for row in rows)
@@ -78,10 +78,10 @@ def test_tiles_of_an_earlier_grid_do_not_stay_among_the_new_ones(run, small_imag
     again = run("tile", small_image, "--out", out, "--tile", 128, "--format", "png", "--json")
     assert again.status == 0, again.err
     assert again.json["images"][0]["removed"] == 6 * 10
-    with (out / "coating.tiles.csv").open(encoding="utf-8", newline="") as file:
+    with (out / "coating.tile_files.csv").open(encoding="utf-8", newline="") as file:
         listed = {row["file"] for row in csv.DictReader(file)}
     assert len(listed) == 3 * 5
-    assert set(files_in(out)) == listed | {"coating.tiles.csv", own.name}
+    assert set(files_in(out)) == listed | {"coating.tile_files.csv", own.name}
     assert own.read_bytes() == b"the user's"
     text = run("tile", small_image, "--out", out, "--tile", 64).out
     assert "15 of an earlier run deleted" in text
@@ -93,7 +93,7 @@ def test_a_table_that_names_other_files_deletes_none(run, small_image, tmp_path)
     precious = tmp_path / "coating_r0000_c0000.tif"
     for path in (precious, out / "notes.txt"):
         path.write_text("precious")
-    (out / "coating.tiles.csv").write_text("file\n../coating_r0000_c0000.tif\nnotes.txt\n")
+    (out / "coating.tile_files.csv").write_text("file\n../coating_r0000_c0000.tif\nnotes.txt\n")
     result = run("tile", small_image, "--out", out, "--json")
     assert result.json["images"][0]["removed"] == 0
     assert precious.read_text() == (out / "notes.txt").read_text() == "precious"

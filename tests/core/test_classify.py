@@ -222,7 +222,7 @@ CARD = replace(CLASSIFIER.card, tile_px=224, pixel_size_nm=12.0)
     ],
 )
 def test_tiles_have_the_models_physical_size(learned, mine, tile, warns, says):
-    image = image_of(half_bright(), pixel_size_nm=mine)
+    image = image_of(half_bright(240, 240), pixel_size_nm=mine)
     choice = grid_for_model(image, replace(CARD, pixel_size_nm=learned))
     assert choice.grid.tile == choice.grid.stride == tile
     assert choice.scale_warning is warns
@@ -237,6 +237,13 @@ def test_the_users_wish_goes_first_and_is_compared_with_the_model():
     assert "2.69 µm" in in_px.note
     in_um = grid_for_model(image, CARD, tile_um=2.688, stride_px=100)
     assert (in_um.grid.tile, in_um.grid.stride, in_um.scale_warning) == (112, 100, False)
+
+
+def test_tiles_larger_than_the_image_are_told():
+    choice = grid_for_model(image_of(half_bright(40, 100)), CLASSIFIER.card, tile_px=64)
+    assert choice.scale_warning
+    assert "larger than the image" in choice.note
+    assert choice.grid.n_tiles == 2
 
 
 def test_wishes_that_cannot_be_met_are_told():

@@ -116,7 +116,7 @@ def test_kept_tiles_are_written_with_a_table(qtbot, laid, tmp_path, image_layer,
     laid.write_form.format.value = choice
     laid.write_form.write_to(tmp_path)
     until(qtbot, lambda: "30 tiles" in laid.write_form.run_form.message.said)
-    with (tmp_path / "sample_1.tiles.csv").open(newline="", encoding="utf-8") as file:
+    with (tmp_path / "sample_1.tile_files.csv").open(newline="", encoding="utf-8") as file:
         rows = list(csv.DictReader(file))
     assert len(rows) == 30
     assert {path.name for path in tmp_path.glob(f"*{suffix}")} == {row["file"] for row in rows}

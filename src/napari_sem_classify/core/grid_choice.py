@@ -71,6 +71,9 @@ def grid_for_model(
             _, note, warning = _same_physical_size(image, card)
     else:
         tile, note, warning = _same_physical_size(image, card)
+    if tile > min(image.area.height, image.area.width):
+        note += "; that is larger than the image, which is mirrored to fill a tile"
+        warning = True
     stride = stride_for_overlap(tile, overlap) if stride_px is None else stride_px
     return GridChoice(TileGrid(image.area, tile, stride), note, warning)
 

@@ -57,7 +57,7 @@ def write_tiles(
     progress: ProgressCallback | None = None,
     cancel: CancelToken | None = None,
 ) -> TilesWritten:
-    """Write each tile as a file, and ``STEM.tiles.csv`` beside them.
+    """Write each tile as a file, and ``STEM.tile_files.csv`` beside them.
 
     Files are named ``STEM_r0003_c0012.tif`` by row and column of the grid. Grey values stay as
     they are (16 and 32 bit too in TIFF); a PNG holds 8 or 16 bit, other types are stretched to 8.
@@ -101,7 +101,7 @@ def write_tiles(
     to_8_bit = stretch or (format == "png" and image.dtype not in (np.uint8, np.uint16))
     intensity = measure_range(image, IntensityRecipe(), plane) if to_8_bit else None
     stem = (stem or image.name) + plane_suffix(plane)
-    path = out_dir / f"{stem}.tiles.csv"
+    path = out_dir / f"{stem}.tile_files.csv"
     table = io.StringIO()
     writer = csv.writer(table, lineterminator="\n")
     writer.writerow(COLUMNS)
