@@ -73,7 +73,7 @@ def test_a_line_along_the_scale_bar_gives_the_pixel_size(widget, form, real_view
 
 
 @pytest.mark.parametrize(
-    ("length", "unit", "nm"), [(1, "µm", 5), (0.02, "mm", 100), (50, "nm", 0.25)]
+    ("length", "unit", "nm"), [(1, "µm", 5), (0.2, "mm", 1000), (50, "nm", 0.25)]
 )
 def test_every_unit_of_a_scale_bar(form, real_viewer, image_layer, length, unit, nm):
     form.draw.native.click()

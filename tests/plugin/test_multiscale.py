@@ -66,7 +66,7 @@ def classify(qtbot, widget):
 def test_the_level_of_the_models_scale_is_read_and_told(widget):
     image = widget.image_form.image
     assert (image.level, image.shape, image.pixel_size_nm) == (2, (128, 256), 10.0)
-    assert widget.image_form.size.said.startswith("256 × 128 px · 10 nm/px")
+    assert widget.image_form.size.said.startswith("1\u2009024 × 512 px · 2.5 nm/px")
     assert widget.image_form.level_form.combo.native.currentText() == "2: 256 × 128 px · 10 nm/px"
     assert widget.grid_form.tile_px.value == 16
     assert widget.estimate.said.startswith("128 tiles")
@@ -132,6 +132,17 @@ def test_a_level_chosen_by_hand_stays(qtbot, widget, image_layer):
     assert "this image has 2.5 nm/px: tiles will be 64 px" in widget.scale_note.said
     widget.image_form.read_for(10.0)
     assert noted_level(image_layer) == 0
+
+
+def test_the_corrections_stay_unfolded_while_another_level_is_read(qtbot, widget):
+    widget.image_form.edit.native.click()
+    assert not widget.image_form.pixel_nm.native.isHidden()
+    widget.image_form.level_form.combo.value = 1
+    until(qtbot, lambda: widget.image_form.image is not None)
+    assert widget.image_form.image.level == 1
+    assert widget.image_form._undo_row.isVisibleTo(widget)
+    # All numbers there are of the finest level.
+    assert widget.image_form.pixel_nm.value == 2.5
 
 
 def test_an_earlier_map_stays_when_another_level_is_read(

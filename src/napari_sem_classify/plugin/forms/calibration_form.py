@@ -55,7 +55,7 @@ class CalibrationForm:
         self.reset = widgets.PushButton(text="As found")
         explain(self.reset, "Pixel size as found", "Have back the pixel size of the file")
         self.length = slim(widgets.FloatSpinBox(value=1.0, min=0, max=1e6, step=1.0))
-        self.length.native.setDecimals(3)
+        self.length.native.setDecimals(1)
         explain(self.length, "Length of the scale bar", "What is written at the scale bar")
         self.unit = narrow(widgets.ComboBox(choices=list(UM_IN), value="µm"), least=2)
         explain(self.unit, "Unit of the scale bar", "Unit written at the scale bar")

@@ -12,7 +12,7 @@ from ...core.errors import SemClassifyError
 from ...core.image import SemImage
 from ..corrections import corrections_of
 from ..jobs import Job, JobContext
-from ..layer_image import image_from_layer
+from ..layer_image import image_from_layer, pixel_size_nm, spatial_shape
 from ..layers import kind_of
 from ..session import session_of
 from ..text import count_text, pixel_size_text
@@ -227,19 +227,21 @@ class ImageForm:
     def _show(self) -> None:
         image = self.image
         self._bar_row.setVisible(image is not None)
-        if image is None:
+        self._show_correction(image is not None and self.edit.native.isChecked())
+        if image is None or self.layer is None:
             self.size.say("")
-            self._show_correction(False)
         else:
-            rows, cols = image.shape
+            # The image as it is; which of its levels is read is said below.
+            rows, cols = spatial_shape(self.layer)
+            finest_nm = pixel_size_nm(self.layer)
             stack = f"{count_text(len(list(image.planes())))} planes of " * bool(
                 image.leading_shape
             )
             size = f"{stack}{count_text(cols)} × {count_text(rows)} px"
-            if image.pixel_size_nm is None:
+            if finest_nm is None:
                 self.size.say(f"{size} (not calibrated)")
             else:
-                scale = pixel_size_text(image.pixel_size_nm, image.pixel_size_source)
+                scale = pixel_size_text(finest_nm, image.pixel_size_source)
                 self.size.say(f"{size} · {scale}")
             self.bar.say(image.specimen.reason)
         noted = self.layer if image is not None else None
