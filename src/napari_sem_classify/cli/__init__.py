@@ -14,7 +14,7 @@ from typing import Annotated
 
 import typer
 
-from . import inspect_commands, jobs, measure, models, teach, train
+from . import compare, inspect_commands, jobs, measure, models, teach, train
 from .shell import SentenceGroup
 
 app = typer.Typer(
@@ -30,6 +30,7 @@ inspect_commands.add_to(app)
 jobs.add_to(app)
 teach.add_to(app)
 train.add_to(app)
+compare.add_to(app)
 models.add_to(app)
 measure.add_to(app)
 

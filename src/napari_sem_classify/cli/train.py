@@ -92,9 +92,13 @@ def train(
     from ..core.training_set import make_training_set
 
     how = make_preset(
-        preset, sizes=_sizes(sizes), epochs=epochs, mixup=mixup or None, patience=patience
+        preset,
+        sizes=whole_numbers(sizes, "--sizes"),
+        epochs=epochs,
+        mixup=mixup or None,
+        patience=patience,
     )
-    crop = _crop(crop_rows)
+    crop = row_crop(crop_rows)
     listing = read_listing(source)
     ensure_folder(out.parent)
 
@@ -190,7 +194,7 @@ def evaluate(
     from ..core.files import ensure_folder
     from ..core.model.file import load_model
 
-    crop = _crop(crop_rows)
+    crop = row_crop(crop_rows)
     listing = read_listing(source, least_classes=1)
     classifier = load_model(model)
     if out is not None:
@@ -252,18 +256,20 @@ def _epoch_text(epoch: EpochReport) -> str:
     )
 
 
-def _sizes(text: str | None) -> list[int] | None:
+def whole_numbers(text: str | None, option: str) -> list[int] | None:
+    """Numbers of an option such as "64,128,224"; anything else is wrong usage."""
     if text is None:
         return None
     try:
         return [int(part) for part in text.split(",")]
     except ValueError:
         raise typer.BadParameter(
-            f"{text!r} are no sizes: write 64,128,224", param_hint="--sizes"
+            f"{text!r} are no whole numbers with commas between", param_hint=option
         ) from None
 
 
-def _crop(text: str | None) -> RowCrop | None:
+def row_crop(text: str | None) -> RowCrop | None:
+    """The rows of ``--crop-rows``, None where it was not given."""
     from ..core.dataset import RowCrop
 
     return None if text is None else RowCrop.parse(text)

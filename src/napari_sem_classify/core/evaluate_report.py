@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import csv
 import io
+from collections.abc import Mapping, Sequence
 from html import escape
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -53,16 +54,16 @@ def write_evaluation(found: Evaluation, card: ModelCard, folder: Path) -> list[P
     as_json, classes, confusion, cases, html = paths
     value = {"model": card.name, **found.to_dict(), "left_out": dict(found.left_out)}
     write_json(as_json, value)
-    _write_rows(classes, [_flat(row) for row in found.class_rows()])
+    write_rows(classes, [_flat(row) for row in found.class_rows()])
     shares = 100 * found.scores.row_normalised()
-    _write_rows(
+    write_rows(
         confusion,
         [
             {"true class": name, **dict(zip(found.class_names, shares[k].tolist(), strict=True))}
             for k, name in enumerate(found.class_names)
         ],
     )
-    _write_rows(cases, _case_rows(found))
+    write_rows(cases, _case_rows(found))
     write_text(html, evaluation_html(found, card))
     return paths
 
@@ -253,7 +254,8 @@ def _case_rows(found: Evaluation) -> list[dict[str, Any]]:
     ]
 
 
-def _write_rows(path: Path, rows: list[dict[str, Any]]) -> None:
+def write_rows(path: Path, rows: Sequence[Mapping[str, Any]]) -> None:
+    """Write rows of the same columns as CSV, all of it or nothing; NaN and None become empty."""
     with atomic_path(path) as temporary, temporary.open("w", newline="", encoding="utf-8") as file:
         writer = csv.DictWriter(file, list(rows[0]))
         writer.writeheader()

@@ -1,0 +1,131 @@
+"""``compare``: the article's table on the user's own images."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from .options import Device, Json
+from .shell import complain, interruptible, progress_bar, report
+from .train import CropRows, Source, row_crop, whole_numbers
+
+
+def add_to(app: typer.Typer) -> None:
+    """Add the command to the program."""
+    app.command("compare")(compare)
+
+
+def compare(
+    source: Source,
+    out: Annotated[Path, typer.Option("--out", metavar="DIR", help="Folder to write into.")],
+    seeds: Annotated[
+        str, typer.Option("--seeds", metavar="N,N", help="Each preset is trained with each seed.")
+    ] = "0",
+    sizes: Annotated[
+        str | None,
+        typer.Option("--sizes", metavar="PX,PX", help="Network input sizes of both presets."),
+    ] = None,
+    epochs: Annotated[
+        int | None, typer.Option("--epochs", metavar="N", help="Epochs at every size.")
+    ] = None,
+    tile: Annotated[
+        int | None,
+        typer.Option("--tile", metavar="PX", help="Cut images into tiles; else whole images."),
+    ] = None,
+    crop_rows: CropRows = None,
+    seed: Annotated[int, typer.Option("--seed", help="Of the split.")] = 0,
+    batch: Annotated[
+        int | None, typer.Option("--batch", metavar="N", help="Tiles of a batch.")
+    ] = None,
+    inception: Annotated[
+        Path | None,
+        typer.Option("--inception", metavar="FILE", help="Weights of Inception-v3, where at hand."),
+    ] = None,
+    no_download: Annotated[
+        bool, typer.Option("--no-download", help="Do not download the weights of Inception-v3.")
+    ] = False,
+    device: Device = "auto",
+    as_json: Json = False,
+) -> None:
+    """Train every way on one split: the article's table, on your images.
+
+    Inception-v3 and ResNet50 on frozen features without augmentation, the article's recipe, and
+    this program's own.
+    """
+    from ..core.compare import ComparedRow
+    from ..core.compare import compare as compare_ways
+    from ..core.compare_report import comparison, write_comparison
+    from ..core.dataset import read_listing
+    from ..core.dataset_split import plan_split
+    from ..core.engine.devices import device_title, find_device
+    from ..core.files import ensure_folder
+    from ..core.finetune_presets import ARTICLE, SEM, make_preset
+    from ..core.inception import INPUT_PX
+    from ..core.training_set import make_training_set
+
+    presets = [
+        make_preset(one.name, sizes=whole_numbers(sizes, "--sizes"), epochs=epochs)
+        for one in (ARTICLE, SEM)
+    ]
+    numbers = whole_numbers(seeds, "--seeds") or [0]
+    crop = row_crop(crop_rows)
+    listing = read_listing(source)
+    ensure_folder(out)
+    title = device_title(find_device(device))
+
+    def tell(row: ComparedRow) -> None:
+        if not as_json:
+            complain(_row_text(row.to_dict()))
+
+    with interruptible() as cancel, progress_bar() as progress:
+        data = make_training_set(
+            listing,
+            tile_px=tile,
+            crop=crop,
+            largest_px=INPUT_PX,
+            progress=progress,
+            cancel=cancel,
+        )
+        try:
+            split = plan_split(
+                data.labels,
+                data.class_names,
+                data.pairs,
+                groups=data.groups,
+                parts=[image.record.part for image in data.images],
+                seed=seed,
+            )
+            rows = compare_ways(
+                data,
+                split,
+                presets=presets,
+                seeds=numbers,
+                inception=inception,
+                download=not no_download,
+                device=device,
+                batch_size=batch,
+                on_row=tell,
+                progress=progress,
+                cancel=cancel,
+            )
+            files = write_comparison(data, split, rows, title, out)
+            value = comparison(data, split, rows, title)
+        finally:
+            data.discard()
+    lines = [_row_text(row) for row in (*value["rows"], *value["published"])]
+    value["files"] = [str(path) for path in files]
+    report(value, "\n".join([*lines, *(f"Written: {path}" for path in files)]), as_json)
+
+
+def _row_text(row: dict[str, Any]) -> str:
+    if row.get("problem"):
+        return f"{row['method']}: {row['problem']}"
+    names = (("accuracy", "accuracy"), ("macro_precision", "precision"), ("macro_recall", "recall"))
+    numbers = ", ".join(f"{word} {row[key]:.3f}" for key, word in names)
+    if row.get("macro_f1") is not None:
+        numbers += f", F1 {row['macro_f1']:.3f}"
+    seed = "" if row.get("seed") is None else f", seed {row['seed']}"
+    minutes = "" if row.get("minutes") is None else f", {row['minutes']:.1f} min"
+    return f"{row['method']}{seed}: {numbers}{minutes}"
