@@ -152,8 +152,13 @@ def _too_few(
 
 def _too_few_scored(folds: tuple[Fold, ...], n_tiles: int) -> str:
     scored = sum(len(fold.test) for fold in folds)
+    if n_tiles < MIN_SCORED:
+        return f"{n_tiles} annotated tiles are too few, it takes at least {MIN_SCORED}"
     if scored < max(MIN_SCORED, n_tiles / 2):
-        return f"only {scored} of {n_tiles} annotated tiles could be scored"
+        return (
+            f"only {scored} of {n_tiles} annotated tiles can be scored, "
+            "as the others lie too close together"
+        )
     return ""
 
 
