@@ -104,6 +104,28 @@ def test_annotations_come_back_from_disk_as_they_were(painted, tmp_path):
     assert load_annotations(path) == painted[0]
 
 
+def test_the_rule_of_a_thin_class_comes_back_and_older_files_have_none(painted, tmp_path):
+    path = tmp_path / "image.annotations.json"
+    save_annotations(path, painted[0].with_rule("oxide", 0.02))
+    assert load_annotations(path).rules == {"oxide": 0.02}
+    value = json.loads(path.read_text())
+    for info in value["classes"]:
+        info.pop("contains", None)
+    path.write_text(json.dumps(value))
+    assert load_annotations(path) == painted[0]
+
+
+@pytest.mark.parametrize("share", [0, 1.5, "much", True, None])
+def test_a_rule_that_is_no_share_is_refused(painted, share, tmp_path):
+    path = tmp_path / "bad.json"
+    save_annotations(path, painted[0])
+    value = json.loads(path.read_text())
+    value["classes"][0]["contains"] = share
+    path.write_text(json.dumps(value))
+    with pytest.raises(AnnotationError, match="damaged"):
+        load_annotations(path)
+
+
 def test_an_image_is_known_again_after_its_folder_moved(tmp_path):
     old, new = tmp_path / "old", tmp_path / "new"
     old.mkdir()

@@ -2,7 +2,8 @@
 
 A save goes through a temporary file and a rename, so a kill in the middle of it leaves the file of
 the stroke before. Tiles are rows of ``[y, x, side, class number, 1 for a correction]``, in pixels
-of the image file.
+of the image file. A class that a tile takes where it contains a little of it has ``"contains"``, a
+share from 0 to 1; files from before that know no such rule.
 """
 
 from __future__ import annotations
@@ -10,6 +11,7 @@ from __future__ import annotations
 import csv
 import io
 import json
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -51,7 +53,7 @@ def save_annotations(path: Path, annotations: Annotations) -> None:
     value = {
         "format": FORMAT,
         "format_version": FORMAT_VERSION,
-        "classes": [{"name": info.name, "colour": info.colour} for info in annotations.classes],
+        "classes": [_class_to_plain(info, annotations.rules) for info in annotations.classes],
         "images": [
             {
                 "name": image.name,
@@ -185,6 +187,11 @@ def _from_plain(value: dict[str, Any], path: Path) -> Annotations:
     names = [info.name for info in classes]
     if len(set(names)) < len(names):
         raise ValueError("a class is named twice")
+    rules = {
+        name: _share(item["contains"])
+        for name, item in zip(names, value["classes"], strict=True)
+        if "contains" in item
+    }
     images = []
     for item in value["images"]:
         rows, cols = (int(length) for length in item["shape"])
@@ -203,7 +210,20 @@ def _from_plain(value: dict[str, Any], path: Path) -> Annotations:
                 marks=marks,
             )
         )
-    return Annotations(classes, tuple(images))
+    return Annotations(classes, tuple(images), rules)
+
+
+def _class_to_plain(info: ClassInfo, rules: Mapping[str, float]) -> dict[str, Any]:
+    plain: dict[str, Any] = {"name": info.name, "colour": info.colour}
+    if info.name in rules:
+        plain["contains"] = rules[info.name]
+    return plain
+
+
+def _share(value: Any) -> float:
+    if isinstance(value, bool) or not isinstance(value, (int, float)) or not 0 < value <= 1:
+        raise ValueError(f"{value!r} is no share of a tile")
+    return float(value)
 
 
 def _text(value: Any) -> str:

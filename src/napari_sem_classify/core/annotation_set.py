@@ -79,10 +79,19 @@ class ImageAnnotations:
 
 @dataclass(frozen=True, slots=True)
 class Annotations:
-    """Classes, and the annotated tiles of all images that feed one model."""
+    """Classes, and the annotated tiles of all images that feed one model.
+
+    Attributes
+    ----------
+    classes : tuple of ClassInfo
+    images : tuple of ImageAnnotations
+    rules : {class name: share}
+        Of classes that a tile takes where it contains so much of them, 0 to 1.
+    """
 
     classes: tuple[ClassInfo, ...] = ()
     images: tuple[ImageAnnotations, ...] = ()
+    rules: Mapping[str, float] = field(default_factory=dict)
 
     @property
     def class_names(self) -> tuple[str, ...]:
@@ -172,7 +181,8 @@ class Annotations:
             return self
         self._check_free(new_name)
         renamed = self._with_info(number, ClassInfo(new_name, self.classes[number].colour))
-        return renamed._relabelled(name, new_name)
+        rules = {new_name if key == name else key: share for key, share in self.rules.items()}
+        return replace(renamed._relabelled(name, new_name), rules=rules)
 
     def merged(self, name: str, into: str) -> Annotations:
         """Make all tiles of class `name` tiles of class `into`, and remove `name`."""
@@ -181,13 +191,24 @@ class Annotations:
         if name == into:
             return self
         kept = self.classes[:number] + self.classes[number + 1 :]
-        return replace(self._relabelled(name, into), classes=kept)
+        merged = self._relabelled(name, into)
+        return replace(merged, classes=kept, rules=self._rules_without(name))
 
     def without_class(self, name: str) -> Annotations:
         """Remove a class and its marks."""
         number = self._number(name)
         kept = self.classes[:number] + self.classes[number + 1 :]
-        return replace(self._relabelled(name, None), classes=kept)
+        rest = self._relabelled(name, None)
+        return replace(rest, classes=kept, rules=self._rules_without(name))
+
+    def with_rule(self, name: str, share: float | None) -> Annotations:
+        """Let tiles that contain `share` of a class take it; None for the usual rule."""
+        self._number(name)
+        rules = self._rules_without(name)
+        return replace(self, rules=rules if share is None else {**rules, name: share})
+
+    def _rules_without(self, name: str) -> dict[str, float]:
+        return {key: share for key, share in self.rules.items() if key != name}
 
     def _relabelled(self, name: str, new_name: str | None) -> Annotations:
         images = []

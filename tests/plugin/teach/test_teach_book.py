@@ -139,6 +139,19 @@ def test_annotations_lie_beside_the_image_and_are_found_again(book, image):
     assert kept.annotations.of(key).marks[FIRST].correction
 
 
+def test_the_rule_of_a_class_is_kept_with_the_annotations(book, image):
+    kept = find_kept(image)
+    keeper = Keeper()
+    keeper.opened(kept)
+    book.mark(kept.key, {FIRST: "oxide"})
+    book.set_rule("oxide", 0.02)
+    keeper.save(book.annotations)
+    keeper.flush()
+    other = Book()
+    other.take_in(image, kept.key, find_kept(image).annotations)
+    assert other.rules == {"oxide": 0.02}
+
+
 def test_nothing_is_written_before_anything_was_annotated(book, image):
     saved(book, image)
     assert not beside(image.path).exists()

@@ -7,7 +7,7 @@ takes back whatever came last, so a class that was removed never comes back with
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from psygnal import Signal
@@ -22,21 +22,6 @@ if TYPE_CHECKING:
 HISTORY = 200
 
 
-@dataclass(frozen=True, slots=True)
-class State:
-    """What undo brings back.
-
-    Attributes
-    ----------
-    annotations : Annotations
-    rules : {class name: share}
-        Of classes that a tile takes where it contains so much of them, 0 to 1.
-    """
-
-    annotations: Annotations = field(default_factory=Annotations)
-    rules: Mapping[str, float] = field(default_factory=dict)
-
-
 class Book:
     """Annotations of all images of one viewer.
 
@@ -44,7 +29,8 @@ class Book:
     ----------
     changed : signal
         Classes or tiles are others than before.
-    state : State
+    annotations : Annotations
+        As they are now, with the rules of the classes.
     known : set of str
         Fingerprints of the images taken in.
     """
@@ -52,21 +38,16 @@ class Book:
     changed = Signal()
 
     def __init__(self) -> None:
-        self.state = State()
+        self.annotations = Annotations()
         self.known: set[str] = set()
-        self._past: list[State] = []
-        self._future: list[State] = []
+        self._past: list[Annotations] = []
+        self._future: list[Annotations] = []
         self._joined = ""
 
     @property
-    def annotations(self) -> Annotations:
-        """As they are now."""
-        return self.state.annotations
-
-    @property
     def rules(self) -> Mapping[str, float]:
-        """As they are now."""
-        return self.state.rules
+        """Of classes that a tile takes where it contains so much of them, 0 to 1."""
+        return self.annotations.rules
 
     @property
     def can_undo(self) -> bool:
@@ -78,13 +59,7 @@ class Book:
         """Whether there is a step to do again."""
         return bool(self._future)
 
-    def edit(
-        self,
-        annotations: Annotations | None = None,
-        rules: Mapping[str, float] | None = None,
-        *,
-        join: str = "",
-    ) -> None:
+    def edit(self, new: Annotations, *, join: str = "") -> None:
         """Make a step.
 
         Parameters
@@ -92,17 +67,13 @@ class Book:
         join : str
             Steps in a row with the same word are one step for undo.
         """
-        new = State(
-            self.annotations if annotations is None else annotations,
-            self.rules if rules is None else rules,
-        )
-        if new == self.state:
+        if new == self.annotations:
             return
         if self._past and new == self._past[-1] and not join:
             self.undo()  # the viewer's own undo came first
             return
         if not (join and join == self._joined):
-            self._past = [*self._past[-HISTORY:], self.state]
+            self._past = [*self._past[-HISTORY:], self.annotations]
         self._joined = join
         self._future = []
         self._set(new)
@@ -110,43 +81,38 @@ class Book:
     def undo(self) -> None:
         """Take the last step back."""
         if self._past:
-            self._future.append(self.state)
+            self._future.append(self.annotations)
             self._joined = ""
             self._set(self._past.pop())
 
     def redo(self) -> None:
         """Do the step again that was taken back last."""
         if self._future:
-            self._past.append(self.state)
+            self._past.append(self.annotations)
             self._joined = ""
             self._set(self._future.pop())
 
-    def _set(self, state: State) -> None:
-        self.state = state
+    def _set(self, annotations: Annotations) -> None:
+        self.annotations = annotations
         self.changed.emit()
 
     # ------------------------------------------------------------------ classes
 
     def rename(self, name: str, new_name: str) -> None:
         """Rename a class, its tiles and its rule."""
-        rules = {new_name if key == name else key: share for key, share in self.rules.items()}
-        self.edit(self.annotations.renamed(name, new_name), rules)
+        self.edit(self.annotations.renamed(name, new_name))
 
     def merge(self, name: str, into: str) -> None:
         """Make all tiles of one class tiles of another."""
-        self.edit(self.annotations.merged(name, into), self._rules_without(name))
+        self.edit(self.annotations.merged(name, into))
 
     def remove(self, name: str) -> None:
         """Remove a class and its tiles."""
-        self.edit(self.annotations.without_class(name), self._rules_without(name))
+        self.edit(self.annotations.without_class(name))
 
     def set_rule(self, name: str, share: float | None) -> None:
         """Let tiles that contain `share` of a class take it; None for the usual rule."""
-        rules = self._rules_without(name)
-        self.edit(rules=rules if share is None else {**rules, name: share})
-
-    def _rules_without(self, name: str) -> dict[str, float]:
-        return {key: share for key, share in self.rules.items() if key != name}
+        self.edit(self.annotations.with_rule(name, share))
 
     # ------------------------------------------------------------------ images
 
@@ -169,12 +135,9 @@ class Book:
         return True
 
     def _everywhere(self, change: Callable[[Annotations], Annotations]) -> None:
-        def of(state: State) -> State:
-            return replace(state, annotations=change(state.annotations))
-
-        self._past = [of(state) for state in self._past]
-        self._future = [of(state) for state in self._future]
-        self._set(of(self.state))
+        self._past = [change(state) for state in self._past]
+        self._future = [change(state) for state in self._future]
+        self._set(change(self.annotations))
 
     def mark(
         self,
@@ -236,4 +199,6 @@ def _with_classes_of(annotations: Annotations, kept: Annotations) -> Annotations
         if info.name not in annotations.class_names:
             colour = None if info.colour in taken else info.colour
             annotations = annotations.with_class(info.name, colour)
+            if info.name in kept.rules:
+                annotations = annotations.with_rule(info.name, kept.rules[info.name])
     return annotations

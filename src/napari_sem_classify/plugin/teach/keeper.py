@@ -166,13 +166,15 @@ class Keeper:
             for each in before.images
             if each.fingerprint != key and not (each.path is not None and each.path == image.path)
         )
-        classes = mine.classes
+        classes, rules = mine.classes, mine.rules
         if rest:
             names = {info.name for info in classes}
             used = {mark.class_name for each in rest for mark in each.marks.values()}
             more = (i for i in before.classes if i.name in used and i.name not in names)
             classes = (*classes, *more)
-        return Annotations(classes, (image, *rest))
+            shared = {name: share for name, share in before.rules.items() if name in used - names}
+            rules = {**shared, **rules}
+        return Annotations(classes, (image, *rest), rules)
 
 
 def file_text(places: Mapping[str, Path], key: str) -> str:
