@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import sys
 
 import numpy as np
 import pytest
@@ -12,7 +13,7 @@ from PIL import Image
 from napari_sem_classify.core.dataset import RowCrop, read_listing
 from napari_sem_classify.core.dataset_split import plan_split
 from napari_sem_classify.core.duplicates import clusters, near_duplicates
-from napari_sem_classify.core.errors import Cancelled, DatasetError, ImageError
+from napari_sem_classify.core.errors import Cancelled, DatasetError, ImageError, OutputError
 from napari_sem_classify.core.image import SemImage, Specimen
 from napari_sem_classify.core.progress import CancelToken
 from napari_sem_classify.core.tiles import Area
@@ -191,6 +192,22 @@ def test_a_cancelled_reading_leaves_nothing_behind(tmp_path, make_set):
     cancel.cancel()
     with pytest.raises(Cancelled):
         make_set(write_classes(tmp_path / "set", {"a": 2, "b": 2}), cancel=cancel)
+    assert not list(tmp_path.glob("sem-tiles-*"))
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="needs a limit on the size of files")
+def test_a_full_disk_is_one_sentence_and_leaves_nothing_behind(tmp_path, make_set):
+    import resource
+
+    source = write_classes(tmp_path / "set", {"a": 20, "b": 20})
+    before = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (10_000, before[1]))
+    try:
+        with pytest.raises(OutputError, match=r"cannot be kept in .*: make room there") as problem:
+            make_set(source)
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, before)
+    assert "\n" not in str(problem.value)
     assert not list(tmp_path.glob("sem-tiles-*"))
 
 

@@ -288,6 +288,14 @@ def test_a_checkpoint_of_another_run_or_a_damaged_one_is_not_used(tmp_path):
     assert read_checkpoint(tmp_path / "none", "mine") is None
 
 
+def test_a_checkpoint_that_cannot_be_written_does_not_end_the_training(
+    data, split, tmp_path, monkeypatch
+):
+    monkeypatch.setattr("napari_sem_classify.core.finetune_learner.CHECKPOINT_EVERY_S", 0.0)
+    result = train(data, split, checkpoint=tmp_path / "gone" / "run.safetensors")
+    assert any("could not be kept on the way" in note for note in result.notes)
+
+
 def test_cancel_stops_within_a_batch_and_keeps_the_best_so_far(data, split):
     cancel = CancelToken()
     losses = []

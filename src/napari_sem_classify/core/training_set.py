@@ -177,17 +177,25 @@ def make_training_set(
     wanted = int(np.ceil(SPARE * largest_px))
     side = wanted if tile_px is None else min(tile_px, wanted)
     recipe = recipe or IntensityRecipe()
-    folder = Path(tempfile.mkdtemp(prefix="sem-tiles-", dir=cache_folder))
+    place = Path(cache_folder or tempfile.gettempdir())
+    try:
+        folder = Path(tempfile.mkdtemp(prefix="sem-tiles-", dir=place))
+    except OSError as error:
+        raise _no_room(listing, place, error) from error
     try:
         return _make(listing, tile_px, crop, side, recipe, folder, progress, cancel)
     except BaseException as error:
         shutil.rmtree(folder, ignore_errors=True)
         if isinstance(error, OSError):
-            raise OutputError(
-                f"The tiles of {listing.source} cannot be kept in {folder.parent} "
-                f"({error.strerror or error}): make room there."
-            ) from error
+            raise _no_room(listing, place, error) from error
         raise
+
+
+def _no_room(listing: Listing, place: Path, error: OSError) -> OutputError:
+    return OutputError(
+        f"The tiles of {listing.source} cannot be kept in {place} ({error.strerror or error}): "
+        "make room there."
+    )
 
 
 def _make(
