@@ -10,6 +10,7 @@ import zarr
 from tiny_engine import TinyEngine, brightness_classifier
 from zarr.storage import MemoryStore
 
+from napari_sem_classify.core import image as image_module
 from napari_sem_classify.core import sweep
 from napari_sem_classify.core.classify import classify_image
 from napari_sem_classify.core.image import SemImage, Specimen
@@ -77,14 +78,25 @@ def test_with_overlap_no_chunk_is_decoded_more_than_twice(stored, monkeypatch, t
     assert max(store.fetched.values()) <= 2
 
 
+def run(image, stride):
+    grid = TileGrid(image.area, 64, stride)
+    classifier = brightness_classifier(tile_px=64)
+    return classify_image(image, classifier, grid, engine=TinyEngine(batch_size=256))
+
+
 @pytest.mark.parametrize("stride", [64, 32])
-def test_a_whole_run_with_its_intensity_range_reads_little_more(stored, stride):
+def test_a_whole_run_with_its_intensity_range_reads_each_chunk_once(stored, stride):
     image, store = stored
-    classify_image(
-        image,
-        brightness_classifier(tile_px=64),
-        TileGrid(image.area, 64, stride),
-        engine=TinyEngine(batch_size=256),
-    )
-    print(f"decoded {decoded_share(image, store):.3f} times, {max(store.fetched.values())} at most")
+    run(image, stride)
+    assert decoded_share(image, store) <= 1.1
+    assert max(store.fetched.values()) == 1
+
+
+def test_a_plane_too_large_to_hold_gives_the_same_map(stored, monkeypatch):
+    image, store = stored
+    held = run(image, 32)
+    store.fetched.clear()
+    monkeypatch.setattr(image_module, "HELD_BYTES", 0)
+    by_region = run(image, 32)
     assert max(store.fetched.values()) <= 2
+    np.testing.assert_array_equal(held.probabilities, by_region.probabilities)

@@ -11,10 +11,10 @@ from numpy.typing import NDArray
 
 from .class_map import ClassMap, tiles_to_cells
 from .errors import ModelError
-from .features import embed_image, features_to, no_tiles, tile_reporter
+from .features import embed_image, features_to, measure_in, no_tiles, tile_reporter
 from .grid_choice import GridChoice, grid_for_model
-from .image import SemImage
-from .intensity import IntensityRange, measure_range
+from .image import SemImage, hold_plane
+from .intensity import IntensityRange
 from .model.file import head_sha256
 from .model.head import TileClassifier
 from .progress import CancelToken, Progress, ProgressCallback
@@ -95,7 +95,8 @@ def classify_image(
             f"The model {card.name!r} needs {len(head.mean)} features of a tile and the network "
             f"gives {engine.feature_size}: choose the network that the model names."
         )
-    intensity = measure_range(image, card.intensity, plane)
+    held = hold_plane(image, plane)
+    intensity = measure_in(held, image, card.intensity, plane)
     shape = (*grid.tile_shape, len(card.classes))
     probabilities = np.full(shape, np.nan, dtype=np.float32)
     flat = probabilities.reshape(-1, len(card.classes))
@@ -111,7 +112,7 @@ def classify_image(
 
         network = network_of(classifier)
     from_cache = features_to(
-        image, grid, engine, intensity, sink, reporter, keep, plane, cache, network
+        image, grid, engine, intensity, sink, reporter, keep, plane, cache, network, held
     )
     if on_update is not None and not np.isnan(flat[:, 0]).all():
         on_update(probabilities.copy())

@@ -259,13 +259,14 @@ def features_key(
     intensity: IntensityRange,
     network: str,
     engine: Engine,
+    held: SemImage | None = None,
 ) -> str | None:
     """Name the features of a grid's tiles; None where the image's content cannot be named.
 
     The measured range stands for the intensity recipe: it is all of it that reaches the network.
     """
     try:
-        content = image_key(image, plane)
+        content = image_key(image, plane, held)
     except (OSError, SemClassifyError):
         return None
     if content is None:

@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from .errors import ImageError
-from .image import SemImage
+from .image import SemImage, hold_plane
 from .intensity import IntensityRange, IntensityRecipe, measure_range
 from .progress import CancelToken, ProgressCallback, Reporter
 from .tile_source import read_tiles, travel_range
@@ -62,7 +62,8 @@ def embed_image(
         When `cancel` was set.
     """
     reporter = tile_reporter(grid, keep, "Looking at tiles", progress, cancel)
-    measured = measure_range(image, intensity, plane)
+    held = hold_plane(image, plane)
+    measured = measure_in(held, image, intensity, plane)
     kept = np.arange(grid.n_tiles) if keep is None else np.flatnonzero(keep)
     features = np.full((len(kept), engine.feature_size), np.nan, dtype=np.float32)
     place = np.full(grid.n_tiles, -1, dtype=np.int64)
@@ -74,10 +75,17 @@ def embed_image(
         features[place[index]] = some
         done += len(index)
 
-    features_to(image, grid, engine, measured, sink, reporter, keep, plane, cache, network)
+    features_to(image, grid, engine, measured, sink, reporter, keep, plane, cache, network, held)
     if not done:
         raise no_tiles(image)
     return features
+
+
+def measure_in(
+    held: SemImage | None, image: SemImage, recipe: IntensityRecipe, plane: tuple[int, ...]
+) -> IntensityRange:
+    """Measure the range of a plane, in memory where it is held there."""
+    return measure_range(image, recipe, plane) if held is None else measure_range(held, recipe)
 
 
 def features_to(
@@ -91,6 +99,7 @@ def features_to(
     plane: tuple[int, ...],
     cache: EmbeddingCache | None,
     network: str | None,
+    held: SemImage | None = None,
 ) -> bool:
     """Give every kept tile's features to `sink`, batch by batch.
 
@@ -105,6 +114,8 @@ def features_to(
         float16, of shape (N, features).
     reporter : Reporter
         From `tile_reporter`; advanced by the tiles read, empty ones included.
+    held : SemImage, optional
+        The plane in memory, from `hold_plane`.
 
     Returns
     -------
@@ -115,14 +126,15 @@ def features_to(
     if cache is not None and network is not None:
         from .embedding_cache import features_key
 
-        key = features_key(image, plane, grid, intensity, network, engine)
+        key = features_key(image, plane, grid, intensity, network, engine, held)
         if key is not None:
             wanted = np.ones(grid.n_tiles, np.bool_) if keep is None else keep.ravel()
             if _from_cache(cache, key, wanted, sink, reporter):
                 return True
             writer = cache.writer(key, engine.feature_size, reporter.total)
-    travelled = travel_range(image, intensity)
-    batches = read_tiles(image, grid, intensity, engine.batch_size, keep=keep, plane=plane)
+    source, place = (image, plane) if held is None else (held, ())
+    travelled = travel_range(source, intensity)
+    batches = read_tiles(source, grid, intensity, engine.batch_size, keep=keep, plane=place)
     with closing(batches), writer or nullcontext():
         for batch in batches:
             features = np.empty((0, engine.feature_size), np.float32)

@@ -15,6 +15,8 @@ from numpy.typing import NDArray
 from .errors import ImageError
 from .tiles import Area
 
+HELD_BYTES = 128 << 20
+
 AreaSource = Literal["metadata", "pixels", "none", "user"]
 ColourMode = Literal["grey", "colour"]
 
@@ -196,6 +198,30 @@ class SemImage:
         if self.colour == "colour":
             return int(shape[-3]), int(shape[-2])
         return int(shape[-2]), int(shape[-1])
+
+
+def hold_plane(image: SemImage, plane: tuple[int, ...] = ()) -> SemImage | None:
+    """Read a plane into memory once, where it is stored in chunks and small enough.
+
+    A run looks at an image three times: for its content's name, its range of intensities and its
+    tiles. Chunks are decoded at each look, so a plane of at most `HELD_BYTES` is read whole first.
+
+    Returns
+    -------
+    SemImage or None
+        A single grey image of the same shape and area; None where the image is to be read by
+        region.
+
+    Raises
+    ------
+    ImageError
+        When the file cannot be read.
+    """
+    rows, cols = image.shape
+    if image.chunks is None or rows * cols * image.dtype.itemsize > HELD_BYTES:
+        return None
+    pixels = image.read(Area(0, rows, 0, cols), plane)
+    return replace(image, data=pixels, colour="grey", chunks=None)
 
 
 def luminance(pixels: NDArray[Any]) -> NDArray[Any]:

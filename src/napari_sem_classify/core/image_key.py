@@ -15,7 +15,9 @@ SAMPLE_SIDE = 8
 SAMPLE_PX = 64
 
 
-def image_key(image: SemImage, plane: tuple[int, ...] = ()) -> str | None:
+def image_key(
+    image: SemImage, plane: tuple[int, ...] = (), held: SemImage | None = None
+) -> str | None:
     """Name the content of a plane, or None where that is not to be had cheaply.
 
     An array in memory can change without a trace, so all its pixels are hashed, which is far
@@ -28,6 +30,8 @@ def image_key(image: SemImage, plane: tuple[int, ...] = ()) -> str | None:
     ----------
     image : SemImage
     plane : tuple of int
+    held : SemImage, optional
+        The plane in memory, from `hold_plane`: the sample is then taken there.
 
     Returns
     -------
@@ -48,7 +52,8 @@ def image_key(image: SemImage, plane: tuple[int, ...] = ()) -> str | None:
         return None
     digest.update(file_state(image.path).encode())
     for window in _sample_windows(image):
-        digest.update(np.ascontiguousarray(image.read(window, plane)).data)
+        pixels = image.read(window, plane) if held is None else held.read(window)
+        digest.update(np.ascontiguousarray(pixels).data)
     return digest.hexdigest()
 
 
