@@ -44,8 +44,8 @@ class BlockedScore:
         Over all scored tiles.
     intervals : mapping of str to (float, float)
         95 % intervals of accuracy, balanced accuracy and macro-F1; blocks are drawn together.
-    reliability : Reliability
-        After the temperature.
+    reliability, uncalibrated : Reliability
+        After and before the temperature.
     how : str
         How the tiles were split, for the user.
     scored : int64, shape (M,)
@@ -58,6 +58,7 @@ class BlockedScore:
     scores: Scores
     intervals: Mapping[str, tuple[float, float]]
     reliability: Reliability
+    uncalibrated: Reliability
     how: str
     scored: NDArray[np.int64]
     probabilities: NDArray[np.float32]
@@ -75,6 +76,7 @@ class BlockedScore:
             "macro_f1": found.macro_f1,
             "intervals_95": {key: list(pair) for key, pair in self.intervals.items()},
             "ece": self.reliability.ece,
+            "ece_before_temperature": self.uncalibrated.ece,
             "classes": {
                 name: {
                     "tiles": int(found.support[index]),
@@ -158,6 +160,7 @@ def cross_validate(
             truth, predicted, n_classes, groups=folds.blocks[scored], seed=seed
         ),
         reliability=reliability(probabilities, truth),
+        uncalibrated=reliability(softmax(logits[best, scored]), truth),
         how=folds.how,
         scored=scored,
         probabilities=probabilities,

@@ -71,6 +71,20 @@ def test_painted_tiles_of_two_classes_give_map_confidence_and_score(taught, real
     assert "macro-F1 1.00" in taught.score_form.note.said
     assert taught.score_form.matrix.item(0, 0).text() == "100 %"
     assert "blocks" in taught.score_form.detail.said
+    assert taught.score_form.sureness.said.startswith("Confidence is off by ")
+    assert "sure: 100 % right" in taught.score_form.plot.toolTip()
+
+
+def test_the_plot_of_the_confidence_paints_a_dot_for_each_state(taught):
+    plot = taught.score_form.plot
+    picture = plot.grab().toImage()
+    colours = {
+        picture.pixelColor(x, y).name()
+        for x in range(picture.width())
+        for y in range(picture.height())
+    }
+    assert "#0072b2" in colours
+    assert plot.height() > 60
 
 
 def test_few_tiles_give_a_map_but_no_number(qtbot, widget):

@@ -19,6 +19,7 @@ from ...core.model.card import ClassInfo
 from ...core.scores import BlockedScore
 from ..forms.layout import Form, Note, explain
 from .class_table import square
+from .reliability_plot import ReliabilityPlot
 
 SHADE = QColor("#0072b2")
 
@@ -38,7 +39,9 @@ class ScoreForm:
         self.note = Note("Score of the model")
         self.detail = Note("How the score was measured")
         self.matrix = _Matrix(self.note)
-        form.wide(self.note, self.matrix, self.detail)
+        self.plot = ReliabilityPlot(self.note)
+        self.sureness = Note("How far the confidence can be trusted")
+        form.wide(self.note, self.matrix, self.detail, self.plot, self.sureness)
         self.matrix.cellClicked.connect(self._on_cell)
 
     def show(self, score: BlockedScore, classes: tuple[ClassInfo, ...]) -> None:
@@ -60,11 +63,15 @@ class ScoreForm:
             f"{score.how}"
         )
         self.matrix.fill(found, classes)
+        self.plot.fill(score.uncalibrated, score.reliability, len(classes))
+        self.sureness.say(self.plot.said)
 
     def say(self, text: str) -> None:
         """Tell why there is no score, or nothing."""
         self.matrix.hide()
+        self.plot.hide()
         self.detail.say("")
+        self.sureness.say("")
         self.note.setToolTip("")
         self.note.say(text)
 

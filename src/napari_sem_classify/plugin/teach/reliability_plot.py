@@ -1,0 +1,135 @@
+"""Confidence against the share of right tiles: whether 80 % sure means right in 8 tiles of 10."""
+
+from __future__ import annotations
+
+from qtpy.QtCore import QPointF, QRectF, QSize, Qt
+from qtpy.QtGui import QColor, QPainter, QPaintEvent, QPalette, QPen
+from qtpy.QtWidgets import QLabel, QSizePolicy, QWidget
+
+from ...core.metrics import Reliability
+from ..forms.layout import explain
+
+AFTER = QColor("#0072b2")
+LEAST_DOT, MOST_DOT = 2.5, 6.0
+LINES = 9
+
+
+class ReliabilityPlot(QWidget):
+    """A small plot: rings before the temperature, filled dots after it, the diagonal is exact.
+
+    The area of a dot grows with its number of tiles.
+    """
+
+    def __init__(self, label: QLabel) -> None:
+        """Take font and colours of `label`: napari's theme sets those of labels only."""
+        super().__init__()
+        self._label = label
+        self._before: Reliability | None = None
+        self._after: Reliability | None = None
+        self._least = 0.0
+        self.said = ""
+        explain(self, "Reliability", "How often the model is right, by how sure it is")
+        self.setSizePolicy(QSizePolicy.Policy.Ignored, QSizePolicy.Policy.Fixed)
+        self.hide()
+
+    def fill(self, before: Reliability, after: Reliability, n_classes: int) -> None:
+        """Show two states; no class can be less sure than one of `n_classes`."""
+        self._before, self._after, self._least = before, after, 1.0 / n_classes
+        self.said = (
+            f"Confidence is off by {100 * after.ece:.0f} points on average, "
+            f"{100 * before.ece:.0f} before it was adjusted."
+        )
+        self.setToolTip(
+            f"{_table(after)}\nFilled dots: as shown in the map; rings: before the confidence was "
+            "adjusted by the temperature. On the line, confidence is exact."
+        )
+        self.setAccessibleDescription(f"{self.said} {_table(after)}")
+        self.updateGeometry()
+        self.update()
+        self.show()
+
+    def sizeHint(self) -> QSize:
+        """As wide as the form, a few lines high."""
+        self._label.ensurePolished()
+        return QSize(200, LINES * self._label.fontMetrics().height())
+
+    def paintEvent(self, _event: QPaintEvent) -> None:
+        """Paint axes, line and dots."""
+        if self._before is None or self._after is None:
+            return
+        ink = self._label.palette().color(QPalette.ColorRole.WindowText)
+        faint = QColor(ink)
+        faint.setAlphaF(0.45)
+        painter = QPainter(self)
+        painter.setRenderHint(QPainter.RenderHint.Antialiasing)
+        painter.setFont(self._label.font())
+        metrics = painter.fontMetrics()
+        line = metrics.height()
+        left = metrics.horizontalAdvance("100 % ")
+        room = QRectF(
+            left, 1.3 * line, self.width() - left - MOST_DOT - 2, self.height() - 3.8 * line
+        )
+        painter.setPen(faint)
+        painter.drawRect(room)
+        painter.drawLine(self._at(room, self._least, self._least), self._at(room, 1.0, 1.0))
+        painter.setPen(ink)
+        right = Qt.AlignmentFlag.AlignRight
+        for share in (0.0, 0.5, 1.0):
+            y = self._at(room, 1.0, share).y() - line / 2
+            painter.drawText(QRectF(0, y, left - 4, line), right, f"{100 * share:.0f} %")
+        below = room.bottom() + 2
+        painter.drawText(QPointF(room.left(), line - metrics.descent()), "right")
+        painter.drawText(
+            QRectF(room.left(), below, 80, line),
+            Qt.AlignmentFlag.AlignLeft,
+            f"{100 * self._least:.0f} %",
+        )
+        painter.drawText(QRectF(room.right() - 80, below, 80, line), right, "100 %")
+        middle = Qt.AlignmentFlag.AlignHCenter
+        painter.drawText(QRectF(room.left(), below, room.width(), line), middle, "confidence")
+        self._key(painter, QRectF(left, below + 1.2 * line, room.width(), line), ink)
+        self._dots(painter, room, self._before, QPen(ink, 1.2), QColor("transparent"))
+        self._dots(painter, room, self._after, QPen(AFTER), AFTER)
+        painter.end()
+
+    def _key(self, painter: QPainter, room: QRectF, ink: QColor) -> None:
+        middle = room.center().y()
+        step = room.width() / 2
+        for place, pen, fill, text in (
+            (0, QPen(AFTER), AFTER, "as shown"),
+            (1, QPen(ink, 1.2), QColor("transparent"), "before adjusting"),
+        ):
+            x = room.left() + place * step
+            painter.setPen(pen)
+            painter.setBrush(fill)
+            painter.drawEllipse(QPointF(x + 5, middle), 4, 4)
+            painter.setPen(ink)
+            painter.drawText(
+                QRectF(x + 14, room.top(), step - 14, room.height()),
+                Qt.AlignmentFlag.AlignVCenter,
+                text,
+            )
+
+    def _dots(
+        self, painter: QPainter, room: QRectF, found: Reliability, pen: QPen, fill: QColor
+    ) -> None:
+        painter.setPen(pen)
+        painter.setBrush(fill)
+        most = max(int(found.count.max()), 1)
+        for count, sure, right in zip(found.count, found.confidence, found.accuracy, strict=True):
+            if count:
+                size = max(LEAST_DOT, MOST_DOT * float((count / most) ** 0.5))
+                painter.drawEllipse(self._at(room, float(sure), float(right)), size, size)
+
+    def _at(self, room: QRectF, sure: float, right: float) -> QPointF:
+        across = (max(sure, self._least) - self._least) / (1.0 - self._least)
+        return QPointF(room.left() + across * room.width(), room.bottom() - right * room.height())
+
+
+def _table(found: Reliability) -> str:
+    rows = zip(found.count, found.confidence, found.accuracy, strict=True)
+    return "\n".join(
+        f"{count} tiles {100 * sure:.0f} % sure: {100 * right:.0f} % right"
+        for count, sure, right in rows
+        if count
+    )
