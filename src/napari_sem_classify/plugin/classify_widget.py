@@ -14,6 +14,7 @@ from ..core.errors import SemClassifyError
 from ..core.grid_choice import GridChoice, grid_for_model
 from ..core.progress import Progress
 from . import tasks
+from .forms.compare_form import CompareForm
 from .forms.device_form import DeviceForm
 from .forms.grid_form import GridForm
 from .forms.image_form import ImageForm
@@ -83,6 +84,7 @@ class ClassifyWidget(QWidget):
         form.wide(self.estimate)
         self.run_form = RunForm(form, "Classify", "Classify all tiles and show the map")
         self.result_form = ResultForm(form, self)
+        self.compare_form = CompareForm(self._viewer, form, self)
         form.stretch()
         fill(self, form)
 
@@ -351,6 +353,7 @@ class ClassifyWidget(QWidget):
         self._shown = made[-1] if made else None
         maps = {} if self._shown is None else self._session.maps[self._shown]
         self.result_form.show_maps(self._classified_image(), maps, self._plane_in_view())
+        self.compare_form.follow(layer)
 
     def _classified_image(self) -> SemImage | None:
         """The image at the level that the map shown was made from."""

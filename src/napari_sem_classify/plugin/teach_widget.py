@@ -10,6 +10,7 @@ from qtpy.QtWidgets import QWidget
 
 from ..core.errors import SemClassifyError
 from ..core.progress import Progress
+from .forms.compare_form import CompareForm
 from .forms.grid_form import GridForm
 from .forms.image_form import ImageForm
 from .forms.layout import Form, Note, explain, fill
@@ -93,6 +94,7 @@ class TeachWidget(QWidget):
         self.run_form = RunForm(form, "Update map", "Learn from the annotations, redraw the map")
         self.guide = Guide(self.teacher, self._viewer, form, self)
         self.score_form = ScoreForm(form)
+        self.compare_form = CompareForm(self._viewer, form, self)
         self.keep_form = KeepForm(self.teacher, self.source_form, form, self)
 
     def _connect(self) -> None:
@@ -281,6 +283,7 @@ class TeachWidget(QWidget):
         self._tell_state()
         self._tell_score()
         self.guide.refresh()
+        self.compare_form.follow(teacher.layer)
         self.keep_form.refresh()
 
     def _tell_annotations(self) -> None:
