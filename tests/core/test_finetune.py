@@ -160,10 +160,11 @@ def test_training_moves_the_body_and_reports_every_epoch(trained, data):
     from napari_sem_classify.core.model.backbone import load_backbone
 
     assert [(report.epoch, report.size, report.phase) for report in trained.history] == [
+        (0, 32, "fitted head"),
         (0, 32, "all layers"),
         (1, 32, "all layers"),
     ]
-    assert all(np.isfinite(report.train_loss) for report in trained.history)
+    assert all(np.isfinite(report.train_loss) for report in trained.history[1:])
     assert set(trained.classifier.card.class_names) == set(data.class_names)
     assert trained.classifier.card.scores["images"] == len(trained.held_out.truth)
     start = load_backbone().state_dict()
@@ -231,6 +232,8 @@ def test_the_saved_model_scores_the_same_images_alike(trained, source, tmp_path)
     # The set's tiles were resized twice, the engine resizes once: alike, not equal.
     assert np.abs(found.probabilities[held] - trained.held_out.probabilities).max() < 0.15
     assert len(found.truth) == 12
+    learned = len(classifier.card.record["learned_from"])
+    assert any(note.startswith(f"{learned} of the 12 images") for note in found.notes)
 
 
 def _paths_of(trained, source):
@@ -335,7 +338,7 @@ def test_patience_ends_a_phase_that_gets_no_better(data, split):
 
 def test_mixup_trains_too(data, split):
     result = train(data, split, preset=small(mixup=0.4))
-    assert np.isfinite(result.history[0].train_loss)
+    assert np.isfinite(result.history[1].train_loss)
 
 
 def test_a_rate_is_looked_for_without_touching_the_weights(data, split):

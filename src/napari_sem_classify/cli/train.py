@@ -249,8 +249,10 @@ def _evaluation_text(found: Evaluation, files: list[Path]) -> str:
 
 
 def _epoch_text(epoch: EpochReport) -> str:
+    trained = epoch.train_loss == epoch.train_loss  # the fitted head has no epoch and no loss
+    where = f", epoch {epoch.epoch + 1}: loss {epoch.train_loss:.3f}," if trained else ":"
     return (
-        f"{epoch.size} px, {epoch.phase}, epoch {epoch.epoch + 1}: loss {epoch.train_loss:.3f}, "
+        f"{epoch.size} px, {epoch.phase}{where} "
         f"held-out accuracy {epoch.accuracy:.3f}, macro-F1 {epoch.macro_f1:.3f}"
         f"{' (best)' if epoch.best else ''}, {epoch.seconds:.0f} s"
     )

@@ -15,9 +15,13 @@ from .errors import DatasetError, SemClassifyError
 from .metrics import Reliability, Scores, bootstrap_intervals, reliability, score, wilson_interval
 from .model.head import TileClassifier
 from .progress import CancelToken, ProgressCallback, Reporter
+from .record import file_sha256
 
 if TYPE_CHECKING:
     from .engine.base import Engine
+
+SHORT_HASH = 16
+"""Hexadecimal digits of a sha256 that name an image in a model's record."""
 
 COVERAGES = (1.0, 0.95, 0.9, 0.8, 0.7, 0.6, 0.5)
 
@@ -196,6 +200,8 @@ def evaluate_images(
     after: list[NDArray[np.float32]] = []
     before: list[NDArray[np.float32]] = []
     used: list[int] = []
+    learned = set(classifier.card.record.get("learned_from", ()))
+    seen = 0
     left_out: dict[str, str] = {}
     for number, record in enumerate(listing.records):
         try:
@@ -208,6 +214,8 @@ def evaluate_images(
             after.append(head.probabilities(features, temperature).mean(axis=0))
             before.append(head.probabilities(features).mean(axis=0))
             used.append(number)
+            if learned:
+                seen += (file_sha256(record.path) or "")[:SHORT_HASH] in learned
         reporter.advance()
     if not used:
         raise DatasetError(
@@ -217,6 +225,11 @@ def evaluate_images(
     notes = listing.notes
     if left_out:
         notes += (f"{len(left_out)} images could not be used and were left out.",)
+    if seen:
+        notes += (
+            f"{seen} of the {len(used)} images are ones that the model learned from: "
+            "on new images it will do worse.",
+        )
     return Evaluation(
         class_names=classifier.card.class_names,
         truth=np.array(truth, dtype=np.int64),

@@ -16,7 +16,7 @@ from .engine.devices import device_title, find_device
 from .errors import Cancelled, DatasetError
 from .finetune_presets import Preset, Stage, make_preset
 from .finetune_result import FineTuned, HeldOut, make_card
-from .logistic import fit_temperature
+from .logistic import fit_temperature, log_loss
 from .metrics import score
 from .model.backbone import DEFAULT_BACKBONE
 from .model.head import TileClassifier
@@ -242,7 +242,7 @@ class _Job:
         import torch
 
         from .finetune_data import PlainBatches
-        from .finetune_learner import mean_probabilities, predict
+        from .finetune_learner import FITTED, EpochReport, mean_probabilities, predict
         from .head_fit import fit_head
 
         size = self.preset.stages[0].size
@@ -257,11 +257,25 @@ class _Job:
                 reporter.advance(len(grey))
         head = fit_head(np.concatenate(features), batches.label, len(self.data.class_names))
         self.model.head.start_from(head)
+        begun = time.perf_counter()
         valid = self._loaders(0)[1]
-        probabilities = mean_probabilities(predict(self.model, valid), valid)
-        predicted = probabilities.argmax(axis=1)
-        found = score(valid.units.label, predicted, probabilities.shape[1])
-        run.offer(self.model, size, found.macro_f1)
+        logits = predict(self.model, valid)
+        probabilities = mean_probabilities(logits, valid)
+        found = score(valid.units.label, probabilities.argmax(axis=1), probabilities.shape[1])
+        report = EpochReport(
+            stage=0,
+            epoch=0,
+            size=size,
+            phase=FITTED,
+            train_loss=float("nan"),
+            valid_loss=log_loss(logits.numpy(), valid.label),
+            accuracy=found.accuracy,
+            macro_f1=found.macro_f1,
+            seconds=time.perf_counter() - begun,
+            best=run.offer(self.model, size, found.macro_f1),
+        )
+        run.history.append(report)
+        run.tell(report)
 
     def _finish(self, run: Run, name: str, colours: Mapping[str, str] | None) -> FineTuned:
         """Temperature, scores, card and record of the best weights."""

@@ -6,7 +6,7 @@ Imports torch and fastai: import this module inside functions only.
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
@@ -34,7 +34,7 @@ from .model.head import softmax
 from .progress import CancelToken, Reporter
 
 CHECKPOINT_EVERY_S = 60.0
-HEAD, ALL = "head", "all layers"
+FITTED, HEAD, ALL = "fitted head", "head", "all layers"
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,8 +48,9 @@ class EpochReport:
     size : int
         Of the network's input.
     phase : str
-        "head" or "all layers".
+        "head" or "all layers"; "fitted head" for the score of the exact head at the start.
     train_loss, valid_loss : float
+        The training loss of the fitted head is NaN.
     accuracy, macro_f1 : float
         On the images that choose the best weights.
     seconds : float
@@ -95,6 +96,11 @@ class Run:
         self.best_f1, self.best_size = macro_f1, size
         self.best_state = {k: v.detach().cpu().clone() for k, v in model.state_dict().items()}
         return True
+
+    def tell(self, report: EpochReport) -> None:
+        """Tell whoever wants to know about an epoch."""
+        if self.on_epoch is not None:
+            self.on_epoch(report)
 
     @property
     def asked_to_stop(self) -> bool:
@@ -175,8 +181,7 @@ class Watch(Callback):  # type: ignore[misc]
         )
         self.job.history.append(report)
         self._save()
-        if self.job.on_epoch is not None:
-            self.job.on_epoch(report)
+        self.job.tell(report)
 
     def _save(self) -> None:
         run = self.job
@@ -282,7 +287,7 @@ def restore(learner: Learner, run: Run, checkpoint: Checkpoint) -> tuple[int, st
     learner.model.load_state_dict(_named(checkpoint, "model."))
     run.best_state = _named(checkpoint, "best.")
     run.best_f1, run.best_size = float(position["best_f1"]), int(position["best_size"])
-    run.history[:] = [EpochReport(**values) for values in position["history"]]
+    run.history[:] = [_report(values) for values in position["history"]]
     learner.create_opt()
     groups = learner.opt.opt.state_dict()["param_groups"]
     learner.opt.opt.load_state_dict(unpack_optimiser(checkpoint.tensors, groups))
@@ -316,6 +321,12 @@ def as_dict(report: EpochReport) -> dict[str, Any]:
     from dataclasses import asdict
 
     return asdict(report)
+
+
+def _report(values: Mapping[str, Any]) -> EpochReport:
+    # JSON has no NaN: it comes back as None.
+    known: dict[str, Any] = {k: float("nan") if v is None else v for k, v in values.items()}
+    return EpochReport(**known)
 
 
 def _named(checkpoint: Checkpoint, start: str) -> dict[str, Tensor]:

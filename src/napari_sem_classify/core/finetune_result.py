@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from .dataset_split import Split
-from .evaluate import Evaluation
+from .evaluate import SHORT_HASH, Evaluation
 from .finetune_presets import Preset
 from .model.backbone import backbone_sha256
 from .model.card import ClassInfo, ModelCard, default_colours
@@ -116,9 +116,17 @@ def make_card(
             **record,
             "data": data.fingerprint(),
             "images_per_class": dict(counts),
+            "learned_from": learned_from(data, split),
             "split": split.to_dict(),
         },
     )
+
+
+def learned_from(data: TrainingSet, split: Split) -> list[str]:
+    """Short sha256 of every image that the model learned from or was chosen on."""
+    used = np.concatenate([split.train, split.valid] if len(split.test) else [split.train])
+    names = [data.images[image].sha256 for image in used]
+    return sorted(name[:SHORT_HASH] for name in names if name is not None)
 
 
 def held_out_evaluation(data: TrainingSet, held_out: HeldOut) -> Evaluation:
