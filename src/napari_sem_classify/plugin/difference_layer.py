@@ -117,7 +117,9 @@ def _sentence(found: list[MapDifference]) -> str:
         f"{percent_text(share)} of the area"
     )
     one_only = sum(each.one_only_cells for each in found)
-    return f"{said}; {count_text(one_only)} have a class in one map only." if one_only else f"{said}."
+    if not one_only:
+        return f"{said}."
+    return f"{said}; {count_text(one_only)} have a class in one map only."
 
 
 def _colours(one_only: list[bool]) -> Any:

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import numpy as np
 import pytest
 from qtpy.QtCore import Qt
 
 from napari_sem_classify.plugin.layers import CLASSES, made_from
 from napari_sem_classify.plugin.session import session_of
+from napari_sem_classify.plugin.teach.correction_marks import CORRECTIONS
 
 from ..conftest import until
 from .conftest import TILE, corrections, counts, learned, own_map, paint, press
@@ -95,6 +97,24 @@ def test_corrections_are_taken_back_one_by_one(qtbot, taught):
     correct(qtbot, taught.teacher.maps.own, (5, 6), 2)
     taught.class_table.undo.click()
     assert corrections(taught) == [(5 * TILE, 5 * TILE, TILE)]
+
+
+def test_corrected_tiles_have_marks_of_their_own(qtbot, taught):
+    viewer, image = taught._viewer, taught.teacher.layer
+    assert made_from(viewer, image, CORRECTIONS) == []
+    active = viewer.layers.selection.active
+    correct(qtbot, taught.teacher.maps.own, (5, 5), 2)
+    correct(qtbot, taught.teacher.maps.own, (5, 9), 1)
+    (marks,) = made_from(viewer, image, CORRECTIONS)
+    assert marks.name == "sample_1 · corrections"
+    assert marks.data.tolist() == [[5.5 * TILE - 0.5] * 2, [5.5 * TILE - 0.5, 9.5 * TILE - 0.5]]
+    assert list(marks.features["class"]) == ["bright", "dark"]
+    assert not np.allclose(marks.face_color[0], marks.face_color[1])
+    assert viewer.layers.selection.active is active
+    taught.class_table.undo.click()
+    assert len(marks.data) == 1
+    taught.class_table.undo.click()
+    assert made_from(viewer, image, CORRECTIONS) == []
 
 
 def test_a_map_made_by_classify_is_corrected_and_stays_so_after_another_run(

@@ -211,6 +211,8 @@ class TaughtMaps:
         if fresh or not np.array_equal(current.labels(), shown_before):
             # Another run wrote this map: its word counts from here on.
             self._base[layer] = current
+        elif not np.array_equal(layer.data[current.plane], shown_before):
+            return  # a stroke that `_sync` is about to take up must not be painted over
         shown = with_corrections(self._base[layer], self._marks)
         self._shown[layer] = np.array(layer.data[shown.plane])
         if not np.array_equal(shown.labels(), self._shown[layer]):

@@ -115,7 +115,10 @@ class _Matrix(QTableWidget):
         for number, info in enumerate(classes):
             short = self.fontMetrics().elidedText(info.name, Qt.TextElideMode.ElideRight, room)
             row = QTableWidgetItem(square(info.colour, side), short)
-            column = QTableWidgetItem(square(info.colour, side), info.name if n < 4 else "")
+            above = self.fontMetrics().elidedText(
+                info.name, Qt.TextElideMode.ElideRight, (room * 4) // (3 * n)
+            )
+            column = QTableWidgetItem(square(info.colour, side), above if n < 4 else "")
             row.setToolTip(f"Your class: {info.name}")
             column.setToolTip(f"The model's class: {info.name}")
             self.setVerticalHeaderItem(number, row)

@@ -20,6 +20,7 @@ from ..jobs import Job
 from ..text import count_text
 from .annotation_layer import AnnotationLayer, KeyAction, place_of
 from .book import Book, book_of
+from .correction_marks import CorrectionMarks
 from .keeper import Kept, find_kept
 from .learner import Learner
 from .learning import tile_numbers
@@ -63,6 +64,7 @@ class Teacher:
         self.learner = Learner(self.book, self.memory, owner)
         self.painting = AnnotationLayer(viewer)
         self.maps = TaughtMaps(viewer)
+        self._correction_marks = CorrectionMarks(viewer)
         self.layer: Image | None = None
         self.image: SemImage | None = None
         self.grid: TileGrid | None = None
@@ -276,6 +278,7 @@ class Teacher:
             if self.painting.layer is not before:
                 self.painting.bind(self.keys)
         self.maps.follow(layer, grid, here, self.keys)
+        self._correction_marks.show(layer, here, classes)
 
     def bind(self) -> None:
         """Bind the keys again, after they or the layers changed."""
