@@ -140,3 +140,25 @@ def test_an_abandoned_job_is_heard_no_more(qtbot, owner, heard):
     assert ended.wait(WAIT_S)
     qtbot.wait(300)
     assert not heard.over()
+
+
+def test_a_task_can_wait_until_what_it_published_is_shown(qtbot, owner, heard):
+    def task(context):
+        context.publish_and_wait("first")
+        return list(heard.published)
+
+    heard.start(task, owner)
+    qtbot.waitUntil(heard.over)
+    assert heard.done == [["first"]]
+
+
+def test_a_task_that_is_abandoned_waits_for_nobody(qtbot, owner, heard):
+    ended = threading.Event()
+
+    def task(context):
+        context.publish_and_wait("first")
+        ended.set()
+
+    heard.start(task, owner).abandon()
+    assert ended.wait(WAIT_S)
+    assert not heard.published

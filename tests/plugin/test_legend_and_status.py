@@ -10,6 +10,8 @@ from napari_sem_classify.plugin.layers import add_class_map
 from napari_sem_classify.plugin.legend import legend_of
 from napari_sem_classify.plugin.status import status_line_of
 
+from .conftest import until
+
 
 @pytest.fixture
 def image_layer(real_viewer):
@@ -19,10 +21,12 @@ def image_layer(real_viewer):
 
 
 @pytest.fixture
-def layer(real_viewer, image_layer):
+def layer(qtbot, real_viewer, image_layer):
     legend_of(real_viewer)
     status_line_of(real_viewer)
-    return add_class_map(real_viewer, map_of([[1, 2, 3], [0, 2, 2]]), image_layer)
+    made = add_class_map(real_viewer, map_of([[1, 2, 3], [0, 2, 2]]), image_layer)
+    until(qtbot, lambda: len(legend(real_viewer)) == len(NAMES))
+    return made
 
 
 def legend(viewer):
@@ -50,12 +54,20 @@ def test_the_legend_names_each_class_in_its_colour(real_viewer, layer):
     assert colours == [each["colour"] for each in noted]
 
 
-def test_the_legend_goes_when_the_map_is_hidden_or_deleted(real_viewer, layer):
+def test_the_legend_goes_when_the_map_is_hidden_or_deleted(qtbot, real_viewer, layer):
     layer.visible = False
     assert legend(real_viewer) == []
     layer.visible = True
-    assert len(legend(real_viewer)) == len(NAMES)
+    until(qtbot, lambda: len(legend(real_viewer)) == len(NAMES))
     real_viewer.layers.remove(layer)
+    assert legend(real_viewer) == []
+
+
+def test_a_map_hidden_before_its_legend_is_whole_leaves_nothing_of_it(qtbot, real_viewer, layer):
+    layer.visible = False
+    layer.visible = True
+    layer.visible = False
+    qtbot.wait(200)
     assert legend(real_viewer) == []
 
 

@@ -260,11 +260,16 @@ def test_outputs_dropped_on_napari_are_maps_over_their_image(real_viewer, output
     )
 
 
-def test_the_legend_is_shown_without_opening_a_widget(real_viewer, outputs):
+def test_the_legend_is_shown_without_opening_a_widget(qtbot, real_viewer, outputs):
     folder, class_map = outputs
     real_viewer.open(str(folder / "field_7.map.tif"), plugin=PLUGIN)
-    texts = [getattr(each, "text", "") for each in real_viewer.canvas.overlays.values()]
-    assert [t for t in texts if t.startswith("■")] == [f"■ {i.name}" for i in class_map.classes]
+
+    def told():
+        texts = [getattr(each, "text", "") for each in real_viewer.canvas.overlays.values()]
+        return [text for text in texts if text.startswith("■")]
+
+    until(qtbot, lambda: len(told()) == len(class_map.classes))
+    assert told() == [f"■ {info.name}" for info in class_map.classes]
 
 
 def test_the_whole_folder_dropped_gives_map_and_image_and_no_overlay_picture(real_viewer, outputs):

@@ -20,6 +20,7 @@ from ..core.progress import CancelToken, Progress
 
 POLL_MS = 80
 PUBLISH_EVERY_S = 0.35
+SHOWN_WITHIN_S = 2.0
 
 
 class JobContext:
@@ -38,6 +39,7 @@ class JobContext:
         self._has_published = False
         self._last_publish = 0.0
         self._lock = threading.Lock()
+        self.shown = threading.Event()
 
     def progress(self, progress: Progress) -> None:
         """Tell how far the task is."""
@@ -53,6 +55,18 @@ class JobContext:
         with self._lock:
             self._published, self._has_published = value, True
             self._last_publish = time.monotonic()
+
+    def publish_and_wait(self, value: Any) -> None:
+        """Leave a result and let the main thread show it before going on.
+
+        What is slow to show, as a new layer is, goes faster while no other work is under way.
+        """
+        self.shown.clear()
+        self.publish(value)
+        end = time.monotonic() + SHOWN_WITHIN_S
+        while not self.cancel.cancelled and time.monotonic() < end:
+            if self.shown.wait(0.05):
+                return
 
     def take(self) -> tuple[bool, Any]:
         """Take the intermediate result left since the last look, if there is one."""
@@ -171,6 +185,9 @@ class Job(QObject):
         wanted = self._watched and not self._context.cancel.cancelled
         if found and wanted and self._on_published is not None:
             self._on_published(value)
+        if found:
+            # Painting follows in the event loop, before other timers.
+            QTimer.singleShot(0, self._context.shown.set)
         if finished and self._watched:
             self._end()
 

@@ -6,6 +6,8 @@ import contextlib
 import weakref
 from typing import TYPE_CHECKING, Any
 
+from qtpy.QtCore import QTimer
+
 from .layers import CLASSES, METADATA_KEY, kind_of
 from .session import session_of, unwrapped
 
@@ -16,6 +18,8 @@ if TYPE_CHECKING:
 _PREFIX = "sem_classify_legend_"
 BOX_COLOUR = (0.1, 0.1, 0.1, 0.75)
 FONT_SIZE = 11
+# Letters that were not drawn before take the canvas some time: one class after the other.
+STEP_MS = 20
 
 
 class Legend:
@@ -48,7 +52,42 @@ class Legend:
         entries = [] if layer is None else _entries(layer)
         if entries != self._shown:
             self._shown = entries
-            _show(viewer, entries)
+            self._show(viewer, entries)
+
+    def _show(self, viewer: ViewerModel, entries: list[tuple[str, str]]) -> None:
+        canvas = getattr(viewer, "canvas", None)
+        if canvas is None:  # napari before 0.9 has one text overlay, of one colour
+            viewer.text_overlay.text = "\n".join(f"■ {name}" for name, _ in entries)
+            viewer.text_overlay.visible = bool(entries)
+            return
+        for key in [key for key in canvas.overlays if key.startswith(_PREFIX)]:
+            with contextlib.suppress(KeyError):
+                del canvas.overlays[key]
+        self._add_later(entries, 0)
+
+    def _add_later(self, entries: list[tuple[str, str]], number: int) -> None:
+        if number < len(entries):
+            QTimer.singleShot(STEP_MS, lambda: self._add(entries, number))
+
+    def _add(self, entries: list[tuple[str, str]], number: int) -> None:
+        from napari.components.overlays import TextOverlay
+
+        viewer = self._viewer_ref()
+        if viewer is None or entries is not self._shown:
+            return
+        name, colour = entries[number]
+        # The window may have been closed meanwhile.
+        with contextlib.suppress(RuntimeError):
+            viewer.canvas.overlays[f"{_PREFIX}{number}"] = TextOverlay(
+                text=f"■ {name}",
+                color=colour,
+                font_size=FONT_SIZE,
+                position="top_left",
+                box=True,
+                box_color=BOX_COLOUR,
+                visible=True,
+            )
+            self._add_later(entries, number + 1)
 
 
 def legend_of(viewer: ViewerModel) -> Legend:
@@ -71,27 +110,3 @@ def _topmost(viewer: ViewerModel) -> Layer | None:
 def _entries(layer: Layer) -> list[tuple[str, str]]:
     classes = layer.metadata[METADATA_KEY].get("classes", [])
     return [(str(each["name"]), str(each["colour"])) for each in classes]
-
-
-def _show(viewer: ViewerModel, entries: list[tuple[str, str]]) -> None:
-    from napari.components.overlays import TextOverlay
-
-    canvas = getattr(viewer, "canvas", None)
-    if canvas is None:  # napari before 0.9 has one text overlay, of one colour
-        viewer.text_overlay.text = "\n".join(f"■ {name}" for name, _ in entries)
-        viewer.text_overlay.visible = bool(entries)
-        return
-    overlays = canvas.overlays
-    for key in [key for key in overlays if key.startswith(_PREFIX)]:
-        with contextlib.suppress(KeyError):
-            del overlays[key]
-    for number, (name, colour) in enumerate(entries):
-        overlays[f"{_PREFIX}{number}"] = TextOverlay(
-            text=f"■ {name}",
-            color=colour,
-            font_size=FONT_SIZE,
-            position="top_left",
-            box=True,
-            box_color=BOX_COLOUR,
-            visible=True,
-        )

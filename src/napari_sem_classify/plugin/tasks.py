@@ -102,6 +102,9 @@ def run(
         card = model.classifier.card
         start = time.perf_counter()
         done: dict[tuple[int, ...], Snapshot] = {}
+        # Making a layer takes the window a while: it is there, empty, before the work starts.
+        nothing = np.full((*grid.tile_shape, len(card.classes)), np.nan, dtype=np.float32)
+        context.publish_and_wait(_provisional(image, grid, card, planes[0], nothing))
         for number, plane in enumerate(planes):
 
             def publish(so_far: NDArray[np.float32], plane: tuple[int, ...] = plane) -> None:
