@@ -305,6 +305,14 @@ def test_one_strip_of_overlapping_frames_is_cut_with_a_buffer():
     assert any("one strip of overlapping frames" in note for note in split.notes)
 
 
+def test_a_strip_that_hardly_moves_is_learned_and_not_scored():
+    everyone = np.array([[a, b] for a in range(8) for b in range(a + 1, 8)])
+    labels = np.array([0] * 8 + [1] * 4 + [2] * 4)
+    split = plan_split(labels, ("still", "b", "c"), everyone)
+    assert set(range(8)) <= set(split.train)
+    assert any("still" in note and "not scored" in note for note in split.notes)
+
+
 def test_a_class_with_one_image_is_learned_and_not_scored():
     labels = np.array([0] * 6 + [1] * 6 + [2])
     split = plan_split(labels, ("a", "b", "rare"), NONE)

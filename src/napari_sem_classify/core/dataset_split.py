@@ -22,6 +22,9 @@ TEST_SHARE = 0.2
 ENOUGH_FOR_TEST = 5
 """Clusters in every class from which a third part is held back that chooses nothing."""
 
+LEAST_TO_LEARN = 1 / 3
+"""Share of a strip's frames that has to stay in training; else it is not cut and not scored."""
+
 _RANDOM_DRAWS = 50
 _TRAIN, _VALID, _TEST, _NOWHERE = 0, 1, 2, 3
 _PARTS = {"train": _TRAIN, "valid": _VALID, "test": _TEST}
@@ -182,7 +185,8 @@ def _by_clusters(
     uncut = [class_names[k] for k in strips if (place[labels == k] == _TRAIN).all()]
     if uncut:
         notes.append(
-            f"All images of {', '.join(uncut)} overlap one another: learned but not scored."
+            f"Too many images of {', '.join(uncut)} overlap one another to hold some out: "
+            "learned but not scored."
         )
     cut = [class_names[k] for k in strips if class_names[k] not in uncut]
     if cut:
@@ -253,7 +257,7 @@ def _cut_strip(
         place = np.full(count, _TRAIN)
         place[(steps[held] <= 1).any(axis=0)] = _NOWHERE
         place[held] = _VALID
-        if (place == _TRAIN).any():
+        if np.sum(place == _TRAIN) >= LEAST_TO_LEARN * count:
             return place
     return np.full(count, _TRAIN)
 
