@@ -17,7 +17,14 @@ import napari_sem_classify
 REPOSITORY = Path(__file__).resolve().parents[1]
 PACKAGE = Path(napari_sem_classify.__file__).parent
 # Torch modules cannot be written without torch: functions import these, the packages do not.
-NEEDS_TORCH = ("napari_sem_classify.core.engine.", "napari_sem_classify.core.model.torch_modules")
+NEEDS_TORCH = (
+    "napari_sem_classify.core.engine.",
+    "napari_sem_classify.core.model.torch_modules",
+    "napari_sem_classify.core.finetune_data",
+    "napari_sem_classify.core.finetune_learner",
+    "napari_sem_classify.core.finetune_network",
+    "napari_sem_classify.core.finetune_rate",
+)
 
 
 def modules_loaded_after(code: str) -> set[str]:

@@ -230,7 +230,7 @@ def test_tiles_keep_their_grey_values_in_tiff(tmp_path, dtype):
     grid = TileGrid(image.area, 40, 40)
     written = write_tiles(image, grid, tmp_path)
     assert written.count == grid.n_tiles == 12
-    rows = read_table(tmp_path)
+    rows = read_table(tmp_path, "field.tile_files.csv")
     assert len(rows) == 12
     for row in rows:
         tile = tifffile.imread(tmp_path / row["file"])
