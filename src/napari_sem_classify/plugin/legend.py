@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING, Any
 
 from qtpy.QtCore import QTimer
 
-from .layers import CLASSES, METADATA_KEY, kind_of
+from .layer_image import METADATA_KEY
+from .layers import CLASSES, kind_of
 from .session import session_of, unwrapped
 
 if TYPE_CHECKING:
