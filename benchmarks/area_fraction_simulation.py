@@ -18,15 +18,15 @@ from pathlib import Path
 import numpy as np
 from scipy.ndimage import gaussian_filter
 
-from napari_sem_classify.core.area_fraction import (
+from napari_sem_classify.core.class_map import ClassMap
+from napari_sem_classify.core.fractions.area_fraction import (
     count_review,
     estimate_fractions,
     normal_interval,
 )
-from napari_sem_classify.core.class_map import ClassMap
+from napari_sem_classify.core.fractions.prediction_powered import estimate_prediction_powered
+from napari_sem_classify.core.fractions.review import start_review
 from napari_sem_classify.core.model.card import ClassInfo, default_colours
-from napari_sem_classify.core.prediction_powered import estimate_prediction_powered
-from napari_sem_classify.core.review import start_review
 from napari_sem_classify.core.tiles import Area, TileGrid
 
 NAMES = ("matrix", "oxide", "crack")

@@ -17,13 +17,13 @@ import numpy as np
 from numpy.typing import NDArray
 from tile_features import intensity_statistics, texture_features
 
-from napari_sem_classify.core.annotation import tiles_from_mask
 from napari_sem_classify.core.classify import embed_image
 from napari_sem_classify.core.engine import make_engine
-from napari_sem_classify.core.folds import TilePlaces
 from napari_sem_classify.core.image import SemImage
 from napari_sem_classify.core.intensity import IntensityRecipe, measure_range
 from napari_sem_classify.core.sem_io import open_image
+from napari_sem_classify.core.teaching.annotation import tiles_from_mask
+from napari_sem_classify.core.teaching.folds import TilePlaces
 from napari_sem_classify.core.tiles import Area, TileGrid
 
 NCM_ROWS = (130, 893)  # without the distorted top and the info bar, which give the class away

@@ -19,7 +19,7 @@ SETTLE_S = 12.0
 
 def main() -> None:
     """Open the demo, wait until the form has timed the model, save the window."""
-    from napari_sem_classify.core.demo import run_demo
+    from napari_sem_classify.core.sample.demo import run_demo
     from napari_sem_classify.plugin.demo_view import dock_form, show_demo
 
     demo = run_demo()

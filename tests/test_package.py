@@ -20,10 +20,10 @@ PACKAGE = Path(napari_sem_classify.__file__).parent
 NEEDS_TORCH = (
     "napari_sem_classify.core.engine.",
     "napari_sem_classify.core.model.torch_modules",
-    "napari_sem_classify.core.finetune_data",
-    "napari_sem_classify.core.finetune_learner",
-    "napari_sem_classify.core.finetune_network",
-    "napari_sem_classify.core.finetune_rate",
+    "napari_sem_classify.core.training.finetune_data",
+    "napari_sem_classify.core.training.finetune_learner",
+    "napari_sem_classify.core.training.finetune_network",
+    "napari_sem_classify.core.training.finetune_rate",
 )
 
 

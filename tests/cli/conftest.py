@@ -16,7 +16,7 @@ from PIL import Image
 from typer.testing import CliRunner
 
 from napari_sem_classify.cli import app
-from napari_sem_classify.core.sample import generate_cross_section
+from napari_sem_classify.core.sample.cross_section import generate_cross_section
 
 
 @dataclass(frozen=True)

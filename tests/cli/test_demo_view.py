@@ -10,8 +10,8 @@ import pytest
 import tifffile
 from PIL import Image
 
-from napari_sem_classify.core.demo import run_demo
 from napari_sem_classify.core.errors import ImageError
+from napari_sem_classify.core.sample.demo import run_demo
 from napari_sem_classify.plugin import sample_data
 from napari_sem_classify.plugin.demo_view import show_demo
 

@@ -13,7 +13,6 @@ import psutil
 import pytest
 from tiny_engine import FEATURES, TinyEngine, brightness_classifier
 
-from napari_sem_classify.core import sweep
 from napari_sem_classify.core.classify import (
     classify_image,
     classify_planes,
@@ -25,6 +24,7 @@ from napari_sem_classify.core.errors import Cancelled, GridError, ImageError, Mo
 from napari_sem_classify.core.image import SemImage, Specimen
 from napari_sem_classify.core.progress import CancelToken
 from napari_sem_classify.core.tiles import Area, TileGrid
+from napari_sem_classify.core.tiling import sweep
 
 CLASSIFIER = brightness_classifier()
 

@@ -11,13 +11,13 @@ from tiny_engine import TinyEngine, brightness_classifier
 from zarr.storage import MemoryStore
 
 from napari_sem_classify.core import image as image_module
-from napari_sem_classify.core import sweep
 from napari_sem_classify.core.classify import classify_image
 from napari_sem_classify.core.image import SemImage, Specimen
 from napari_sem_classify.core.intensity import IntensityRange
 from napari_sem_classify.core.sem_io import image_from_array
-from napari_sem_classify.core.tile_source import read_tiles
 from napari_sem_classify.core.tiles import Area, TileGrid
+from napari_sem_classify.core.tiling import sweep
+from napari_sem_classify.core.tiling.tile_source import read_tiles
 
 SIDE, BAR = 2048, 80
 RANGE = IntensityRange(10, 190)

@@ -10,7 +10,7 @@ import tifffile
 from class_maps import map_of, patchy_labels
 
 from napari_sem_classify.core.errors import OutputError
-from napari_sem_classify.core.export import write_outputs
+from napari_sem_classify.core.export.outputs import write_outputs
 from napari_sem_classify.plugin.layers import CLASSES, CONFIDENCE, add_class_map, made_from
 from napari_sem_classify.plugin.session import session_of
 from napari_sem_classify.plugin.status import describe

@@ -14,8 +14,8 @@ from typing import Annotated
 
 import typer
 
-from . import compare, inspect_commands, jobs, measure, models, teach, train
-from .shell import SentenceGroup
+from napari_sem_classify.cli import compare, inspect_commands, jobs, measure, models, teach, train
+from napari_sem_classify.cli.shell import SentenceGroup
 
 app = typer.Typer(
     cls=SentenceGroup,

@@ -7,9 +7,9 @@ from typing import Annotated, Any
 
 import typer
 
-from .options import Device, Json
-from .shell import complain, interruptible, progress_bar, report
-from .train import CropRows, Source, row_crop, whole_numbers
+from napari_sem_classify.cli.options import Device, Json
+from napari_sem_classify.cli.shell import complain, interruptible, progress_bar, report
+from napari_sem_classify.cli.train import CropRows, Source, row_crop, whole_numbers
 
 
 def add_to(app: typer.Typer) -> None:
@@ -54,16 +54,16 @@ def compare(
     Inception-v3 and ResNet50 on frozen features without augmentation, the article's recipe, and
     this program's own.
     """
-    from ..core.compare import ComparedRow
-    from ..core.compare import compare as compare_ways
-    from ..core.compare_report import comparison, write_comparison
-    from ..core.dataset import read_listing
-    from ..core.dataset_split import plan_split
-    from ..core.engine.devices import device_title, find_device
-    from ..core.files import ensure_folder
-    from ..core.finetune_presets import ARTICLE, SEM, make_preset
-    from ..core.inception import INPUT_PX
-    from ..core.training_set import make_training_set
+    from napari_sem_classify.core.engine.devices import device_title, find_device
+    from napari_sem_classify.core.files import ensure_folder
+    from napari_sem_classify.core.training.compare import ComparedRow
+    from napari_sem_classify.core.training.compare import compare as compare_ways
+    from napari_sem_classify.core.training.compare_report import comparison, write_comparison
+    from napari_sem_classify.core.training.dataset import read_listing
+    from napari_sem_classify.core.training.dataset_split import plan_split
+    from napari_sem_classify.core.training.finetune_presets import ARTICLE, SEM, make_preset
+    from napari_sem_classify.core.training.inception import INPUT_PX
+    from napari_sem_classify.core.training.training_set import make_training_set
 
     presets = [
         make_preset(one.name, sizes=whole_numbers(sizes, "--sizes"), epochs=epochs)

@@ -7,12 +7,21 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
 
-from .options import DEFAULT_TILE_PX, Images, Json, Out, Stride, TilePx, TileUm, check_tile
-from .shell import complain, interruptible, progress_bar, report, table
+from napari_sem_classify.cli.options import (
+    DEFAULT_TILE_PX,
+    Images,
+    Json,
+    Out,
+    Stride,
+    TilePx,
+    TileUm,
+    check_tile,
+)
+from napari_sem_classify.cli.shell import complain, interruptible, progress_bar, report, table
 
 if TYPE_CHECKING:
-    from ..core.image import SemImage
-    from ..core.tiles import TileGrid
+    from napari_sem_classify.core.image import SemImage
+    from napari_sem_classify.core.tiles import TileGrid
 
 
 def add_to(app: typer.Typer) -> None:
@@ -26,7 +35,7 @@ def info(
     as_json: Json = False,
 ) -> None:
     """Show an image's size, type, microscope, pixel size and specimen area."""
-    from ..core.sem_io import open_image
+    from napari_sem_classify.core.sem_io import open_image
 
     opened = open_image(image)
     facts = describe(opened)
@@ -71,10 +80,10 @@ def tile(
     Run again into the same folder, an image's new tiles take the place of its old ones: tiles that
     the table of the earlier run lists and the new grid has not are deleted. Other files stay.
     """
-    from ..core.files import ensure_folder
-    from ..core.sem_io import list_images, open_image
-    from ..core.tile_export import write_tiles
-    from ..core.tile_rules import check_tiles
+    from napari_sem_classify.core.files import ensure_folder
+    from napari_sem_classify.core.sem_io import list_images, open_image
+    from napari_sem_classify.core.tiling.tile_export import write_tiles
+    from napari_sem_classify.core.tiling.tile_rules import check_tiles
 
     check_tile(tile, tile_um, stride)
     paths = list_images(images)
@@ -83,7 +92,7 @@ def tile(
     results: list[dict[str, Any]] = []
     failures: list[dict[str, str]] = []
     with interruptible() as cancel, progress_bar() as progress:
-        from ..core.errors import SemClassifyError
+        from napari_sem_classify.core.errors import SemClassifyError
 
         for path in paths:
             try:
@@ -172,7 +181,7 @@ def fail_if_any(failures: list[dict[str, str]]) -> None:
 
 
 def _grid(image: SemImage, tile: int | None, tile_um: float | None, stride: int | None) -> TileGrid:
-    from ..core.tiles import TileGrid
+    from napari_sem_classify.core.tiles import TileGrid
 
     if tile_um is not None:
         tile = TileGrid.from_um(image.area, tile_um, image.pixel_size_nm).tile

@@ -11,12 +11,22 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from .inspect_commands import fail_if_any
-from .options import Backend, Device, Images, Json, Out, Stride, TilePx, TileUm, check_tile
-from .shell import complain, interruptible, progress_bar, report, table
+from napari_sem_classify.cli.inspect_commands import fail_if_any
+from napari_sem_classify.cli.options import (
+    Backend,
+    Device,
+    Images,
+    Json,
+    Out,
+    Stride,
+    TilePx,
+    TileUm,
+    check_tile,
+)
+from napari_sem_classify.cli.shell import complain, interruptible, progress_bar, report, table
 
 if TYPE_CHECKING:
-    from ..core.batch import ImageOutcome
+    from napari_sem_classify.core.batch import ImageOutcome
 
 DEMO_FOLDER = Path("napari-sem-classify-demo")
 FINISHED_STAY = "Stopped; images that were finished stay, the same command takes up there."
@@ -52,18 +62,18 @@ def demo(
     if image is not None:
         _demo_own_image(image, headless, out, as_json)
         return
-    from ..core.demo import run_demo, write_demo
+    from napari_sem_classify.core.sample.demo import run_demo, write_demo
 
     with interruptible() as cancel, progress_bar() as progress:
         result = run_demo(progress=progress, cancel=cancel)
         if headless:
             paths = write_demo(result, out)
     if not headless:
-        from ..plugin.demo_view import open_demo
+        from napari_sem_classify.plugin.demo_view import open_demo
 
         open_demo(result)
         return
-    from ..core.batch import summary
+    from napari_sem_classify.core.batch import summary
 
     found = summary(result.class_map)
     agreement = result.class_map.record["agreement"]
@@ -112,11 +122,11 @@ def classify(
     same model and settings, it takes up where it stopped. What the network sees in the tiles is
     kept on this computer for a while, so that another model on the same image is done in a moment.
     """
-    from ..core.batch import GridWish, classify_many
-    from ..core.embedding_cache import EmbeddingCache
-    from ..core.files import ensure_folder
-    from ..core.model.file import load_model
-    from ..core.sem_io import list_images
+    from napari_sem_classify.core.batch import GridWish, classify_many
+    from napari_sem_classify.core.embedding_cache import EmbeddingCache
+    from napari_sem_classify.core.files import ensure_folder
+    from napari_sem_classify.core.model.file import load_model
+    from napari_sem_classify.core.sem_io import list_images
 
     check_tile(tile, tile_um, stride)
     paths = list_images(images)
@@ -124,7 +134,7 @@ def classify(
     ensure_folder(out)
     wish = GridWish(tile, tile_um, stride)
     if scheduler is not None:
-        from ..core.distributed import classify_on_cluster
+        from napari_sem_classify.core.cluster.distributed import classify_on_cluster
 
         where, backend_used = f"Dask cluster {scheduler}", backend
         if not as_json:
@@ -143,7 +153,7 @@ def classify(
                 cancel=cancel,
             )
     else:
-        from ..core.engine import engine_for
+        from napari_sem_classify.core.engine import engine_for
 
         engine = engine_for(classifier, device=device, backend=backend)
         where, backend_used = engine.device, engine.backend
@@ -189,11 +199,11 @@ def why_no_viewer() -> str | None:
 
 def _demo_own_image(image: Path, headless: bool, out: Path, as_json: bool) -> None:
     if not headless:
-        from ..plugin.demo_view import open_image_with_form
+        from napari_sem_classify.plugin.demo_view import open_image_with_form
 
         open_image_with_form(image)
         return
-    from ..core.model.catalogue import DEMO_NAME
+    from napari_sem_classify.core.model.catalogue import DEMO_NAME
 
     complain(
         "The demo's model knows generated coatings only: on your own image it shows how the "

@@ -7,8 +7,8 @@ from typing import Annotated, Any
 
 import typer
 
-from .options import Backend, Device, Json
-from .shell import interruptible, progress_bar, report, table
+from napari_sem_classify.cli.options import Backend, Device, Json
+from napari_sem_classify.cli.shell import interruptible, progress_bar, report, table
 
 
 def add_to(app: typer.Typer) -> None:
@@ -38,8 +38,8 @@ def benchmark(
     """Measure tiles per second: the whole job, its bare network, and a usual loop."""
     if seconds <= 0:
         raise typer.BadParameter("give more than 0 seconds", param_hint="--seconds")
-    from ..core.benchmark import run_benchmark
-    from ..core.sem_io import open_image
+    from napari_sem_classify.core.benchmark import run_benchmark
+    from napari_sem_classify.core.sem_io import open_image
 
     opened = None if image is None else open_image(image)
     with interruptible() as cancel, progress_bar() as progress:

@@ -6,8 +6,8 @@ from typing import Annotated, Any
 
 import typer
 
-from .options import Json
-from .shell import interruptible, length_text, progress_bar, report, table
+from napari_sem_classify.cli.options import Json
+from napari_sem_classify.cli.shell import interruptible, length_text, progress_bar, report, table
 
 KEPT_SO_FAR = "Stopped; the same command goes on with the download where it stopped."
 
@@ -26,7 +26,7 @@ def list_models(as_json: Json = False) -> None:
 
     Models that come with the program are first, then those in your own folder.
     """
-    from ..core.model.catalogue import catalogue, networks, user_models_folder
+    from napari_sem_classify.core.model.catalogue import catalogue, networks, user_models_folder
 
     entries = catalogue()
     values: list[dict[str, Any]] = [
@@ -82,7 +82,7 @@ def fetch_network(
 
     Models on networks that come with the program need none.
     """
-    from ..core.model.fetch import fetch_backbone
+    from napari_sem_classify.core.model.fetch import fetch_backbone
 
     with interruptible(KEPT_SO_FAR) as cancel, progress_bar() as progress:
         path = fetch_backbone(name, progress=progress, cancel=cancel)
@@ -94,7 +94,7 @@ def show_model(
     as_json: Json = False,
 ) -> None:
     """Show a model's card: classes, tile size, scale, scores, where it comes from."""
-    from ..core.model import load_model
+    from napari_sem_classify.core.model import load_model
 
     card = load_model(model).card
     scores = card.scores

@@ -7,11 +7,11 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from .options import Backend, Device, Json
-from .shell import interruptible, progress_bar, report, table
+from napari_sem_classify.cli.options import Backend, Device, Json
+from napari_sem_classify.cli.shell import interruptible, progress_bar, report, table
 
 if TYPE_CHECKING:
-    from ..core.model.card import ModelCard
+    from napari_sem_classify.core.model.card import ModelCard
 
 
 def add_to(app: typer.Typer) -> None:
@@ -68,13 +68,13 @@ def teach(
         )
     if not 0 < min_share <= 1:
         raise typer.BadParameter("give a share above 0 up to 1", param_hint="--min-share")
-    from ..core.class_spec import parse_classes, parse_contains
-    from ..core.engine import make_engine
-    from ..core.files import ensure_folder
-    from ..core.label_file import read_labels
-    from ..core.model.file import save_model
-    from ..core.sem_io import open_image
-    from ..core.teach import NETWORK_PX, STAGES, teach_from_masks
+    from napari_sem_classify.core.engine import make_engine
+    from napari_sem_classify.core.files import ensure_folder
+    from napari_sem_classify.core.label_file import read_labels
+    from napari_sem_classify.core.model.file import save_model
+    from napari_sem_classify.core.sem_io import open_image
+    from napari_sem_classify.core.teaching.class_spec import parse_classes, parse_contains
+    from napari_sem_classify.core.teaching.teach import NETWORK_PX, STAGES, teach_from_masks
 
     pairs_of_classes, contains = parse_classes(classes), parse_contains(classes)
     ensure_folder(out.parent)

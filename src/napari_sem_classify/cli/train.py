@@ -7,13 +7,13 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from .options import Backend, Device, Json
-from .shell import complain, interruptible, progress_bar, report, table
+from napari_sem_classify.cli.options import Backend, Device, Json
+from napari_sem_classify.cli.shell import complain, interruptible, progress_bar, report, table
 
 if TYPE_CHECKING:
-    from ..core.dataset import RowCrop
-    from ..core.evaluate import Evaluation
-    from ..core.finetune_learner import EpochReport
+    from napari_sem_classify.core.training.dataset import RowCrop
+    from napari_sem_classify.core.training.evaluate import Evaluation
+    from napari_sem_classify.core.training.finetune_learner import EpochReport
 
 Source = Annotated[
     Path,
@@ -82,14 +82,14 @@ def train(
     Images of one group, copies and overlapping frames never lie on both sides of the split. Ctrl+C
     keeps the best model so far. A training that was killed goes on when the same command is given.
     """
-    from ..core.dataset import read_listing
-    from ..core.dataset_split import plan_split
-    from ..core.files import ensure_folder
-    from ..core.finetune import fine_tune
-    from ..core.finetune_checkpoint import checkpoint_path
-    from ..core.finetune_presets import make_preset
-    from ..core.model.file import save_model
-    from ..core.training_set import make_training_set
+    from napari_sem_classify.core.files import ensure_folder
+    from napari_sem_classify.core.model.file import save_model
+    from napari_sem_classify.core.training.dataset import read_listing
+    from napari_sem_classify.core.training.dataset_split import plan_split
+    from napari_sem_classify.core.training.finetune import fine_tune
+    from napari_sem_classify.core.training.finetune_checkpoint import checkpoint_path
+    from napari_sem_classify.core.training.finetune_presets import make_preset
+    from napari_sem_classify.core.training.training_set import make_training_set
 
     how = make_preset(
         preset,
@@ -187,12 +187,12 @@ def evaluate(
     as_json: Json = False,
 ) -> None:
     """Score a model on labelled images: accuracy, precision, recall, F1, confusion, calibration."""
-    from ..core.dataset import read_listing
-    from ..core.engine import engine_for
-    from ..core.evaluate import evaluate_images
-    from ..core.evaluate_report import write_evaluation
-    from ..core.files import ensure_folder
-    from ..core.model.file import load_model
+    from napari_sem_classify.core.engine import engine_for
+    from napari_sem_classify.core.files import ensure_folder
+    from napari_sem_classify.core.model.file import load_model
+    from napari_sem_classify.core.training.dataset import read_listing
+    from napari_sem_classify.core.training.evaluate import evaluate_images
+    from napari_sem_classify.core.training.evaluate_report import write_evaluation
 
     crop = row_crop(crop_rows)
     listing = read_listing(source, least_classes=1)
@@ -272,6 +272,6 @@ def whole_numbers(text: str | None, option: str) -> list[int] | None:
 
 def row_crop(text: str | None) -> RowCrop | None:
     """The rows of ``--crop-rows``, None where it was not given."""
-    from ..core.dataset import RowCrop
+    from napari_sem_classify.core.training.dataset import RowCrop
 
     return None if text is None else RowCrop.parse(text)

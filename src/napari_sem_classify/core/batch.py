@@ -9,18 +9,18 @@ from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from .batch_state import BatchState, settings_digest
-from .class_map import ClassMap
-from .errors import Cancelled, DeviceError, OutputError, SemClassifyError
-from .files import ensure_folder
-from .model.head import TileClassifier
-from .progress import CancelToken, Progress, ProgressCallback
+from napari_sem_classify.core.batch_state import BatchState, settings_digest
+from napari_sem_classify.core.class_map import ClassMap
+from napari_sem_classify.core.errors import Cancelled, DeviceError, OutputError, SemClassifyError
+from napari_sem_classify.core.files import ensure_folder
+from napari_sem_classify.core.model.head import TileClassifier
+from napari_sem_classify.core.progress import CancelToken, Progress, ProgressCallback
 
 if TYPE_CHECKING:
-    from .embedding_cache import EmbeddingCache
-    from .engine.base import Engine
-    from .grid_choice import GridChoice
-    from .image import SemImage
+    from napari_sem_classify.core.embedding_cache import EmbeddingCache
+    from napari_sem_classify.core.engine.base import Engine
+    from napari_sem_classify.core.grid_choice import GridChoice
+    from napari_sem_classify.core.image import SemImage
 
 _log = logging.getLogger(__name__)
 
@@ -160,7 +160,7 @@ def classify_many(
             outcome = resumed_outcome(path, out, known)
         else:
             if engine is None:
-                from .engine import engine_for
+                from napari_sem_classify.core.engine import engine_for
 
                 engine = engine_for(classifier)
             told = _named(progress, f"{path.name} ({number} of {len(paths)})")
@@ -194,9 +194,9 @@ def classify_one(
     cancel: CancelToken | None = None,
 ) -> ImageOutcome:
     """Classify one image, every plane of it, and write its files; see `classify_many`."""
-    from .classify import classify_planes, grid_for_model
-    from .export import write_outputs
-    from .sem_io import open_for_scale
+    from napari_sem_classify.core.classify import classify_planes, grid_for_model
+    from napari_sem_classify.core.export.outputs import write_outputs
+    from napari_sem_classify.core.sem_io import open_for_scale
 
     image = open_for_scale(path, classifier.card.pixel_size_nm)
     choice = grid_for_model(

@@ -9,10 +9,10 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from .files import write_json
-from .image_key import file_state
-from .model.file import head_sha256
-from .model.head import TileClassifier
+from napari_sem_classify.core.files import write_json
+from napari_sem_classify.core.image_key import file_state
+from napari_sem_classify.core.model.file import head_sha256
+from napari_sem_classify.core.model.head import TileClassifier
 
 STATE_NAME = "classified.json"
 _KEYS = ("stem", "files", "planes", "note", "scale_warning", "settings", "state")
@@ -20,7 +20,7 @@ _KEYS = ("stem", "files", "planes", "note", "scale_warning", "settings", "state"
 
 def settings_digest(classifier: TileClassifier, wish: Mapping[str, Any]) -> str:
     """Name the model and the user's choices: results of another digest are not taken over."""
-    from .embedding_cache import network_of
+    from napari_sem_classify.core.embedding_cache import network_of
 
     card = classifier.card
     parts = [

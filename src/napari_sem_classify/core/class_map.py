@@ -13,8 +13,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from .model.card import ClassInfo
-from .tiles import TileGrid
+from napari_sem_classify.core.model.card import ClassInfo
+from napari_sem_classify.core.tiles import TileGrid
 
 
 @dataclass(frozen=True, slots=True)

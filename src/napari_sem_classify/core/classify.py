@@ -9,21 +9,27 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from .class_map import ClassMap, tiles_to_cells
-from .errors import ModelError
-from .features import embed_image, features_to, measure_in, no_tiles, tile_reporter
-from .grid_choice import GridChoice, grid_for_model
-from .image import SemImage, hold_plane
-from .intensity import IntensityRange
-from .model.file import head_sha256
-from .model.head import TileClassifier
-from .progress import CancelToken, Progress, ProgressCallback
-from .record import EngineNames, file_sha256, run_record
-from .tiles import TileGrid
+from napari_sem_classify.core.class_map import ClassMap, tiles_to_cells
+from napari_sem_classify.core.errors import ModelError
+from napari_sem_classify.core.features import (
+    embed_image,
+    features_to,
+    measure_in,
+    no_tiles,
+    tile_reporter,
+)
+from napari_sem_classify.core.grid_choice import GridChoice, grid_for_model
+from napari_sem_classify.core.image import SemImage, hold_plane
+from napari_sem_classify.core.intensity import IntensityRange
+from napari_sem_classify.core.model.file import head_sha256
+from napari_sem_classify.core.model.head import TileClassifier
+from napari_sem_classify.core.progress import CancelToken, Progress, ProgressCallback
+from napari_sem_classify.core.record import EngineNames, file_sha256, run_record
+from napari_sem_classify.core.tiles import TileGrid
 
 if TYPE_CHECKING:
-    from .embedding_cache import EmbeddingCache
-    from .engine.base import Engine
+    from napari_sem_classify.core.embedding_cache import EmbeddingCache
+    from napari_sem_classify.core.engine.base import Engine
 
 __all__ = ["GridChoice", "classify_image", "classify_planes", "embed_image", "grid_for_model"]
 
@@ -86,7 +92,7 @@ def classify_image(
     start = time.perf_counter()
     reporter = tile_reporter(grid, keep, "Classifying tiles", progress, cancel)
     if engine is None:
-        from .engine import engine_for
+        from napari_sem_classify.core.engine import engine_for
 
         engine = engine_for(classifier)
     head, card = classifier.head, classifier.card
@@ -108,7 +114,7 @@ def classify_image(
 
     network = None
     if cache is not None:
-        from .embedding_cache import network_of
+        from napari_sem_classify.core.embedding_cache import network_of
 
         network = network_of(classifier)
     from_cache = features_to(
@@ -195,7 +201,7 @@ def classify_planes(
         One a plane, in the order of ``image.planes()``.
     """
     if engine is None:
-        from .engine import engine_for
+        from napari_sem_classify.core.engine import engine_for
 
         engine = engine_for(classifier)
     planes = list(image.planes())

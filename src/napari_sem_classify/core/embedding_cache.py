@@ -23,17 +23,17 @@ from typing import TYPE_CHECKING, Any, BinaryIO
 import numpy as np
 from numpy.typing import NDArray
 
-from .errors import OutputError, SemClassifyError
-from .files import atomic_path, ensure_folder
-from .image_key import image_key
+from napari_sem_classify.core.errors import OutputError, SemClassifyError
+from napari_sem_classify.core.files import atomic_path, ensure_folder
+from napari_sem_classify.core.image_key import image_key
 
 if TYPE_CHECKING:
-    from .engine.base import Engine
-    from .image import SemImage
-    from .intensity import IntensityRange
-    from .model.card import ModelCard
-    from .model.head import TileClassifier
-    from .tiles import TileGrid
+    from napari_sem_classify.core.engine.base import Engine
+    from napari_sem_classify.core.image import SemImage
+    from napari_sem_classify.core.intensity import IntensityRange
+    from napari_sem_classify.core.model.card import ModelCard
+    from napari_sem_classify.core.model.head import TileClassifier
+    from napari_sem_classify.core.tiles import TileGrid
 
 MAX_BYTES = 4_000_000_000
 SUFFIX = ".tiles"

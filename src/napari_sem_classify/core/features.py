@@ -9,16 +9,16 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from .errors import ImageError
-from .image import SemImage, hold_plane
-from .intensity import IntensityRange, IntensityRecipe, measure_range
-from .progress import CancelToken, ProgressCallback, Reporter
-from .tile_source import read_tiles, travel_range
-from .tiles import TileGrid
+from napari_sem_classify.core.errors import ImageError
+from napari_sem_classify.core.image import SemImage, hold_plane
+from napari_sem_classify.core.intensity import IntensityRange, IntensityRecipe, measure_range
+from napari_sem_classify.core.progress import CancelToken, ProgressCallback, Reporter
+from napari_sem_classify.core.tiles import TileGrid
+from napari_sem_classify.core.tiling.tile_source import read_tiles, travel_range
 
 if TYPE_CHECKING:
-    from .embedding_cache import EmbeddingCache
-    from .engine.base import Engine
+    from napari_sem_classify.core.embedding_cache import EmbeddingCache
+    from napari_sem_classify.core.engine.base import Engine
 
 FeatureSink = Callable[[NDArray[np.int64], NDArray[Any]], None]
 
@@ -124,7 +124,7 @@ def features_to(
     """
     writer = None
     if cache is not None and network is not None:
-        from .embedding_cache import features_key
+        from napari_sem_classify.core.embedding_cache import features_key
 
         key = features_key(image, plane, grid, intensity, network, engine, held)
         if key is not None:

@@ -10,7 +10,7 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
-from .errors import OutputError
+from napari_sem_classify.core.errors import OutputError
 
 
 def ensure_folder(folder: Path) -> Path:

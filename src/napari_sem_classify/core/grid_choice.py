@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from .errors import GridError
-from .image import SemImage
-from .model.card import ModelCard
-from .tiles import MIN_TILE_PX, TileGrid, stride_for_overlap
+from napari_sem_classify.core.errors import GridError
+from napari_sem_classify.core.image import SemImage
+from napari_sem_classify.core.model.card import ModelCard
+from napari_sem_classify.core.tiles import MIN_TILE_PX, TileGrid, stride_for_overlap
 
 SAME_SCALE = 0.05
 """Pixel sizes and tile sizes that differ by less count as the same."""

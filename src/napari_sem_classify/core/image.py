@@ -12,8 +12,8 @@ from typing import Any, Literal, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
-from .errors import ImageError
-from .tiles import Area
+from napari_sem_classify.core.errors import ImageError
+from napari_sem_classify.core.tiles import Area
 
 HELD_BYTES = 128 << 20
 

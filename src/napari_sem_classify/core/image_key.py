@@ -8,8 +8,8 @@ from pathlib import Path
 
 import numpy as np
 
-from .image import SemImage
-from .tiles import Area
+from napari_sem_classify.core.image import SemImage
+from napari_sem_classify.core.tiles import Area
 
 SAMPLE_SIDE = 8
 SAMPLE_PX = 64

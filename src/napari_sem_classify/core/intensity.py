@@ -13,9 +13,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from .errors import ImageError
-from .image import SemImage
-from .tiles import Area
+from napari_sem_classify.core.errors import ImageError
+from napari_sem_classify.core.image import SemImage
+from napari_sem_classify.core.tiles import Area
 
 SAMPLE_BLOCKS = 64
 SAMPLE_BLOCK_PX = 256

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from .errors import AnnotationError
+from napari_sem_classify.core.errors import AnnotationError
 
 
 def read_labels(path: Path | str) -> NDArray[Any]:

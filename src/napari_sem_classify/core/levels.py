@@ -9,8 +9,8 @@ from __future__ import annotations
 
 import math
 
-from .image import Specimen
-from .tiles import Area
+from napari_sem_classify.core.image import Specimen
+from napari_sem_classify.core.tiles import Area
 
 
 def level_factors(full: tuple[int, int], level: tuple[int, int]) -> tuple[float, float]:

@@ -7,8 +7,8 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from .class_map import ClassMap
-from .errors import GridError
+from napari_sem_classify.core.class_map import ClassMap
+from napari_sem_classify.core.errors import GridError
 
 LEFT_OUT = "left out"
 

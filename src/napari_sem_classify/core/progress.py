@@ -10,7 +10,7 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from .errors import Cancelled
+from napari_sem_classify.core.errors import Cancelled
 
 
 @dataclass(frozen=True, slots=True)

@@ -10,8 +10,8 @@ from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any, Protocol
 
-from .image import SemImage
-from .model.card import ModelCard
+from napari_sem_classify.core.image import SemImage
+from napari_sem_classify.core.model.card import ModelCard
 
 PACKAGES = (
     "napari-sem-classify",

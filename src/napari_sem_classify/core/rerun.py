@@ -11,16 +11,22 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from .class_map import ClassMap
-from .errors import DeviceError, ImageError, ModelError, RecordError, SemClassifyError
-from .image import SemImage
-from .model.head import TileClassifier
-from .progress import CancelToken, ProgressCallback
-from .record import file_sha256, versions
-from .tiles import Area, TileGrid
+from napari_sem_classify.core.class_map import ClassMap
+from napari_sem_classify.core.errors import (
+    DeviceError,
+    ImageError,
+    ModelError,
+    RecordError,
+    SemClassifyError,
+)
+from napari_sem_classify.core.image import SemImage
+from napari_sem_classify.core.model.head import TileClassifier
+from napari_sem_classify.core.progress import CancelToken, ProgressCallback
+from napari_sem_classify.core.record import file_sha256, versions
+from napari_sem_classify.core.tiles import Area, TileGrid
 
 if TYPE_CHECKING:
-    from .engine.base import Engine
+    from napari_sem_classify.core.engine.base import Engine
 
 SUMMARY = ".summary.json"
 MAP = ".map.tif"
@@ -85,7 +91,7 @@ def rerun(
     Cancelled
         When `cancel` was set.
     """
-    from .classify import classify_image
+    from napari_sem_classify.core.classify import classify_image
 
     record = read_record(record_path)
     differences = _version_differences(record)
@@ -167,7 +173,7 @@ def _version_differences(record: Mapping[str, Any]) -> list[str]:
 def _open(
     record: Mapping[str, Any], record_path: Path, given: Path | None
 ) -> tuple[SemImage, list[str]]:
-    from .sem_io import open_image
+    from napari_sem_classify.core.sem_io import open_image
 
     known = record["image"]
     name = str(known.get("name", "the image"))
@@ -191,7 +197,7 @@ def _open(
 def _classifier(
     record: Mapping[str, Any], record_path: Path, given: Path | str | None
 ) -> tuple[TileClassifier, list[str]]:
-    from .model.file import head_sha256, load_model
+    from napari_sem_classify.core.model.file import head_sha256, load_model
 
     known = record["model"]
     expected = known.get("head_sha256")
@@ -213,8 +219,8 @@ def _classifier(
 
 
 def _in_catalogue(expected: object) -> TileClassifier | None:
-    from .model.catalogue import catalogue
-    from .model.file import head_sha256, load_model
+    from napari_sem_classify.core.model.catalogue import catalogue
+    from napari_sem_classify.core.model.file import head_sha256, load_model
 
     for entry in catalogue():
         if entry.card is None:
@@ -245,7 +251,7 @@ def _as_recorded(image: SemImage, record: Mapping[str, Any], grid: TileGrid) -> 
 
 
 def _engine(record: Mapping[str, Any], classifier: TileClassifier) -> tuple[Engine, list[str]]:
-    from .engine import engine_for
+    from napari_sem_classify.core.engine import engine_for
 
     known = record.get("engine") or {}
     device, backend = str(known.get("device", "auto")), str(known.get("backend", "auto"))

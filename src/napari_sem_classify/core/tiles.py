@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import NDArray
 
-from .errors import GridError
+from napari_sem_classify.core.errors import GridError
 
 if TYPE_CHECKING:
     from scipy.sparse import csr_array

@@ -10,34 +10,34 @@ from numpy.typing import NDArray
 from qtpy.QtCore import QEvent
 from qtpy.QtWidgets import QWidget
 
-from ..core.errors import SemClassifyError
-from ..core.grid_choice import GridChoice, grid_for_model
-from ..core.progress import Progress
-from . import tasks
-from .forms.compare_form import CompareForm
-from .forms.device_form import DeviceForm
-from .forms.grid_form import GridForm
-from .forms.image_form import ImageForm
-from .forms.layout import Form, Note, explain, fill, narrow
-from .forms.model_form import ModelForm
-from .forms.result_form import ResultForm
-from .forms.run_form import RunForm
-from .grid_layers import grid_layer_of, show_grid
-from .jobs import Job
-from .layer_image import image_from_layer, notes_of
-from .layers import CLASSES, made_from, remove_layer
-from .legend import legend_of
-from .run_layers import RunLayers
-from .saved_maps import saved_maps_of
-from .session import GridPlan, session_of, unwrapped
-from .status import status_line_of
-from .text import count_text, duration_text
+from napari_sem_classify.core.errors import SemClassifyError
+from napari_sem_classify.core.grid_choice import GridChoice, grid_for_model
+from napari_sem_classify.core.progress import Progress
+from napari_sem_classify.plugin import tasks
+from napari_sem_classify.plugin.forms.compare_form import CompareForm
+from napari_sem_classify.plugin.forms.device_form import DeviceForm
+from napari_sem_classify.plugin.forms.grid_form import GridForm
+from napari_sem_classify.plugin.forms.image_form import ImageForm
+from napari_sem_classify.plugin.forms.layout import Form, Note, explain, fill, narrow
+from napari_sem_classify.plugin.forms.model_form import ModelForm
+from napari_sem_classify.plugin.forms.result_form import ResultForm
+from napari_sem_classify.plugin.forms.run_form import RunForm
+from napari_sem_classify.plugin.grid_layers import grid_layer_of, show_grid
+from napari_sem_classify.plugin.jobs import Job
+from napari_sem_classify.plugin.layer_image import image_from_layer, notes_of
+from napari_sem_classify.plugin.layers import CLASSES, made_from, remove_layer
+from napari_sem_classify.plugin.legend import legend_of
+from napari_sem_classify.plugin.run_layers import RunLayers
+from napari_sem_classify.plugin.saved_maps import saved_maps_of
+from napari_sem_classify.plugin.session import GridPlan, session_of, unwrapped
+from napari_sem_classify.plugin.status import status_line_of
+from napari_sem_classify.plugin.text import count_text, duration_text
 
 if TYPE_CHECKING:
     from napari.layers import Labels
     from napari.viewer import Viewer
 
-    from ..core.image import SemImage
+    from napari_sem_classify.core.image import SemImage
 
 THIS_PLANE, ALL_PLANES = "plane in view", "all planes"
 

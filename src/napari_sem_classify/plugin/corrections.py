@@ -14,10 +14,10 @@ from weakref import WeakKeyDictionary
 
 from psygnal import Signal
 
-from ..core.image import SemImage, Specimen
-from ..core.levels import level_factors, specimen_at_level
-from ..core.tiles import Area
-from .layer_image import (
+from napari_sem_classify.core.image import SemImage, Specimen
+from napari_sem_classify.core.levels import level_factors, specimen_at_level
+from napari_sem_classify.core.tiles import Area
+from napari_sem_classify.plugin.layer_image import (
     METADATA_KEY,
     image_from_layer,
     layer_metadata,
@@ -27,9 +27,9 @@ from .layer_image import (
     pixel_size_nm,
     spatial_shape,
 )
-from .layers import AREA, made_from, remove_layer
-from .placement import followers, in_place, keep_view
-from .session import session_of, unwrapped
+from napari_sem_classify.plugin.layers import AREA, made_from, remove_layer
+from napari_sem_classify.plugin.placement import followers, in_place, keep_view
+from napari_sem_classify.plugin.session import session_of, unwrapped
 
 if TYPE_CHECKING:
     from napari.components import ViewerModel

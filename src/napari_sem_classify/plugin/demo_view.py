@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from napari import Viewer
 
-    from ..core.demo import Demo
+    from napari_sem_classify.core.sample.demo import Demo
 
 PLUGIN = "napari-sem-classify"
 WIDGET = "Classify"
@@ -32,7 +32,7 @@ def open_image_with_form(path: Path) -> None:
     ImageError
         When the image cannot be opened; no viewer appears then.
     """
-    from .reader import read_images
+    from napari_sem_classify.plugin.reader import read_images
 
     layers = read_images(str(path))
     import napari
@@ -63,9 +63,9 @@ def show_scale_bar(viewer: Viewer) -> None:
 
 def show_demo(viewer: Viewer, demo: Demo) -> None:
     """Add the demo's image, truth (hidden), class map and confidence (hidden), with a legend."""
-    from .layers import add_class_map, add_confidence
-    from .legend import legend_of
-    from .sample_data import cross_section_layers
+    from napari_sem_classify.plugin.layers import add_class_map, add_confidence
+    from napari_sem_classify.plugin.legend import legend_of
+    from napari_sem_classify.plugin.sample_data import cross_section_layers
 
     image_layer, _truth = [add_layer(viewer, data) for data in cross_section_layers(demo.sample)]
     add_confidence(viewer, {(): demo.class_map}, image_layer)

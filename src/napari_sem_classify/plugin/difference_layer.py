@@ -7,12 +7,12 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from ..core.errors import GridError
-from ..core.map_difference import MapDifference, differing_cells
-from .layer_image import METADATA_KEY, notes_of
-from .layers import CLASSES, cells_on, layer_name, made_from, remove_layer
-from .session import session_of, unwrapped
-from .text import count_text, percent_text
+from napari_sem_classify.core.errors import GridError
+from napari_sem_classify.core.map_difference import MapDifference, differing_cells
+from napari_sem_classify.plugin.layer_image import METADATA_KEY, notes_of
+from napari_sem_classify.plugin.layers import CLASSES, cells_on, layer_name, made_from, remove_layer
+from napari_sem_classify.plugin.session import session_of, unwrapped
+from napari_sem_classify.plugin.text import count_text, percent_text
 
 if TYPE_CHECKING:
     from napari.components import ViewerModel

@@ -13,10 +13,10 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from ..core.errors import GridError
-from ..core.tiles import Area, TileGrid
-from .layer_image import pixels_at
-from .layers import (
+from napari_sem_classify.core.errors import GridError
+from napari_sem_classify.core.tiles import Area, TileGrid
+from napari_sem_classify.plugin.layer_image import pixels_at
+from napari_sem_classify.plugin.layers import (
     AREA,
     GRID,
     METADATA_KEY,
@@ -26,7 +26,7 @@ from .layers import (
     placed_on,
     remove_layer,
 )
-from .session import session_of, unwrapped
+from napari_sem_classify.plugin.session import session_of, unwrapped
 
 if TYPE_CHECKING:
     from napari.components import ViewerModel

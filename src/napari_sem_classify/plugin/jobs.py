@@ -14,9 +14,9 @@ from typing import Any
 
 from qtpy.QtCore import QCoreApplication, QObject, QTimer
 
-from ..core.errors import Cancelled, SemClassifyError
-from ..core.log import log_unexpected
-from ..core.progress import CancelToken, Progress
+from napari_sem_classify.core.errors import Cancelled, SemClassifyError
+from napari_sem_classify.core.log import log_unexpected
+from napari_sem_classify.core.progress import CancelToken, Progress
 
 POLL_MS = 80
 PUBLISH_EVERY_S = 0.35

@@ -14,11 +14,11 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from ..core.errors import GridError
-from ..core.image import SemImage, Specimen
-from ..core.levels import level_factors, specimen_at_level
-from ..core.sem_io import Level, image_from_array
-from ..core.tiles import Area
+from napari_sem_classify.core.errors import GridError
+from napari_sem_classify.core.image import SemImage, Specimen
+from napari_sem_classify.core.levels import level_factors, specimen_at_level
+from napari_sem_classify.core.sem_io import Level, image_from_array
+from napari_sem_classify.core.tiles import Area
 
 if TYPE_CHECKING:
     from napari.layers import Image, Layer

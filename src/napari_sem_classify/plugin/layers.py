@@ -13,11 +13,11 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from ..core.class_map import ClassMap
-from ..core.model.card import ClassInfo
-from ..core.tiles import TileGrid
-from .layer_image import METADATA_KEY, level_steps, noted_level
-from .session import session_of, unwrapped
+from napari_sem_classify.core.class_map import ClassMap
+from napari_sem_classify.core.model.card import ClassInfo
+from napari_sem_classify.core.tiles import TileGrid
+from napari_sem_classify.plugin.layer_image import METADATA_KEY, level_steps, noted_level
+from napari_sem_classify.plugin.session import session_of, unwrapped
 
 if TYPE_CHECKING:
     from napari.components import ViewerModel

@@ -8,9 +8,9 @@ from typing import TYPE_CHECKING, Any
 
 from qtpy.QtCore import QTimer
 
-from .layer_image import METADATA_KEY
-from .layers import CLASSES, kind_of
-from .session import session_of, unwrapped
+from napari_sem_classify.plugin.layer_image import METADATA_KEY
+from napari_sem_classify.plugin.layers import CLASSES, kind_of
+from napari_sem_classify.plugin.session import session_of, unwrapped
 
 if TYPE_CHECKING:
     from napari.components import ViewerModel

@@ -12,16 +12,16 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from ..core.map_file import SUFFIX, SavedMap, read_map
-from .layer_image import METADATA_KEY
-from .layers import layer_name
-from .saved_maps import is_picture, path_of, saved_layers, saved_maps_of
-from .writer import ZARR_SUFFIX
+from napari_sem_classify.core.export.map_file import SUFFIX, SavedMap, read_map
+from napari_sem_classify.plugin.layer_image import METADATA_KEY
+from napari_sem_classify.plugin.layers import layer_name
+from napari_sem_classify.plugin.saved_maps import is_picture, path_of, saved_layers, saved_maps_of
+from napari_sem_classify.plugin.writer import ZARR_SUFFIX
 
 if TYPE_CHECKING:
     from napari.components import ViewerModel
 
-    from .reader import LayerData
+    from napari_sem_classify.plugin.reader import LayerData
 
 PICTURE = "picture"
 OVERLAY_SUFFIX = ".overlay.png"
@@ -55,8 +55,8 @@ def read_class_maps(paths: Sequence[Path]) -> list[LayerData] | None:
 
 def _folder(folder: Path) -> tuple[list[Path], list[Path]]:
     """Maps in a folder, and images that are neither maps nor made of them."""
-    from ..core.errors import ImageError
-    from ..core.sem_io import list_images
+    from napari_sem_classify.core.errors import ImageError
+    from napari_sem_classify.core.sem_io import list_images
 
     try:
         files = list_images([folder])
@@ -70,14 +70,14 @@ def _folder(folder: Path) -> tuple[list[Path], list[Path]]:
 
 def _saved(path: Path) -> SavedMap | None:
     if path.is_dir():
-        from ..core.export_ome import read_ome_map
+        from napari_sem_classify.core.export.ome_zarr import read_ome_map
 
         return read_ome_map(path)
     return read_map(path) if path.suffix.lower() in TIFF_SUFFIXES else None
 
 
 def _layers(found: Sequence[tuple[Path, SavedMap]], others: Sequence[Path]) -> list[LayerData]:
-    from .reader import file_layer
+    from napari_sem_classify.plugin.reader import file_layer
 
     viewer = _viewer()
     layers = [file_layer(path) for path in others]
@@ -118,8 +118,8 @@ def _viewer() -> ViewerModel | None:
     """The viewer that the layers are for, ready to take up maps and to tell of them."""
     import napari
 
-    from .legend import legend_of
-    from .status import status_line_of
+    from napari_sem_classify.plugin.legend import legend_of
+    from napari_sem_classify.plugin.status import status_line_of
 
     viewer: Any = napari.current_viewer()
     if viewer is not None:
@@ -156,7 +156,7 @@ def _picture(path: Path, saved: SavedMap) -> LayerData:
     """The picture in an OME-Zarr; it may be coarser than the image, so it is not classified."""
     import zarr
 
-    from .reader import file_layer
+    from napari_sem_classify.plugin.reader import file_layer
 
     data, keywords, kind = file_layer(path)
     multiscale: Any = zarr.open_group(path, mode="r").attrs["ome"]["multiscales"][0]  # type: ignore[index,call-overload]

@@ -9,9 +9,9 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from .layer_image import notes_of, spatial_shape
-from .layers import kind_of, placed_on
-from .session import session_of
+from napari_sem_classify.plugin.layer_image import notes_of, spatial_shape
+from napari_sem_classify.plugin.layers import kind_of, placed_on
+from napari_sem_classify.plugin.session import session_of
 
 if TYPE_CHECKING:
     from napari.components import ViewerModel

@@ -6,13 +6,13 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from ..core.errors import ImageError
-from ..core.sem_io import image_levels, list_images, open_image, open_series
-from ..core.sem_io.listing import is_image_name
-from .layer_image import layer_metadata
+from napari_sem_classify.core.errors import ImageError
+from napari_sem_classify.core.sem_io import image_levels, list_images, open_image, open_series
+from napari_sem_classify.core.sem_io.listing import is_image_name
+from napari_sem_classify.plugin.layer_image import layer_metadata
 
 if TYPE_CHECKING:
-    from ..core.image import SemImage
+    from napari_sem_classify.core.image import SemImage
 
     LayerData = tuple[Any, dict[str, Any], str]
     Reader = Callable[[str | Path | Sequence[str | Path]], list[LayerData]]
@@ -48,7 +48,7 @@ def read_images(path: str | Path | Sequence[str | Path]) -> list[LayerData]:
     ImageError
         When a file cannot be opened.
     """
-    from .map_reader import read_class_maps
+    from napari_sem_classify.plugin.map_reader import read_class_maps
 
     paths = _as_paths(path)
     maps = read_class_maps(paths)

@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
-from .layer_image import noted_level
-from .layers import (
+from napari_sem_classify.plugin.layer_image import noted_level
+from napari_sem_classify.plugin.layers import (
     CLASSES,
     CONFIDENCE,
     GRID,
@@ -18,7 +18,7 @@ from .layers import (
     remove_layer,
     update_class_map,
 )
-from .tasks import Snapshot
+from napari_sem_classify.plugin.tasks import Snapshot
 
 if TYPE_CHECKING:
     from napari.components import ViewerModel

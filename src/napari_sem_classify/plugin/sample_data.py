@@ -6,14 +6,14 @@ import hashlib
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from ..core.errors import ImageError
+from napari_sem_classify.core.errors import ImageError
 
 if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
-    from ..core.sample import Sample
-    from .reader import LayerData
+    from napari_sem_classify.core.sample.cross_section import Sample
+    from napari_sem_classify.plugin.reader import LayerData
 
 NASA_NAME = "nasa-coating"
 NASA_URL = (
@@ -33,18 +33,18 @@ TIMEOUT_S = 15
 
 def cross_section() -> list[LayerData]:
     """Give the generated coating cross-section with its truth, hidden, as layers."""
-    from ..core.demo import DEMO_SEED
-    from ..core.sample import generate_cross_section
+    from napari_sem_classify.core.sample.cross_section import generate_cross_section
+    from napari_sem_classify.core.sample.demo import DEMO_SEED
 
     return cross_section_layers(generate_cross_section(seed=DEMO_SEED))
 
 
 def cross_section_layers(sample: Sample) -> list[LayerData]:
     """The image layer of a generated sample and, hidden, a Labels layer with its truth."""
-    from ..core.demo import sample_image
-    from ..core.model.card import ClassInfo, default_colours
-    from .layers import class_colormap, layer_name
-    from .reader import image_layer
+    from napari_sem_classify.core.model.card import ClassInfo, default_colours
+    from napari_sem_classify.core.sample.demo import sample_image
+    from napari_sem_classify.plugin.layers import class_colormap, layer_name
+    from napari_sem_classify.plugin.reader import image_layer
 
     image, keywords, kind = image_layer(sample_image(sample))
     names = sample.class_names
@@ -70,8 +70,8 @@ def nasa_coating() -> list[LayerData]:
     ImageError
         In one sentence, when it cannot be downloaded or is not what it should be.
     """
-    from ..core.sem_io import image_from_array
-    from .reader import image_layer
+    from napari_sem_classify.core.sem_io import image_from_array
+    from napari_sem_classify.plugin.reader import image_layer
 
     path = fetch_nasa_coating()
     pixels = checked_pixels(path)
@@ -92,7 +92,7 @@ def fetch_nasa_coating(url: str = NASA_URL, folder: Path | None = None) -> Path:
     from napari.utils.notifications import show_info
     from platformdirs import user_cache_path
 
-    from ..core.files import ensure_folder
+    from napari_sem_classify.core.files import ensure_folder
 
     folder = folder or user_cache_path("napari-sem-classify", appauthor=False) / "samples"
     target = folder / f"{NASA_NAME}.tif"
@@ -134,7 +134,6 @@ def checked_pixels(path: Path) -> NDArray[np.uint8]:
         When they are not what the authors published.
     """
     import numpy as np
-
     from tifffile import imread
 
     try:

@@ -14,9 +14,9 @@ from weakref import WeakKeyDictionary
 
 import numpy as np
 
-from ..core.map_file import SavedMap
-from .layer_image import METADATA_KEY, layer_levels, notes_of
-from .layers import (
+from napari_sem_classify.core.export.map_file import SavedMap
+from napari_sem_classify.plugin.layer_image import METADATA_KEY, layer_levels, notes_of
+from napari_sem_classify.plugin.layers import (
     CLASS_OPACITY,
     CLASSES,
     CONFIDENCE,
@@ -27,14 +27,14 @@ from .layers import (
     layer_name,
     map_metadata,
 )
-from .placement import PLACE
-from .session import session_of, unwrapped
+from napari_sem_classify.plugin.placement import PLACE
+from napari_sem_classify.plugin.session import session_of, unwrapped
 
 if TYPE_CHECKING:
     from napari.components import ViewerModel
     from napari.layers import Image, Layer
 
-    from .reader import LayerData
+    from napari_sem_classify.plugin.reader import LayerData
 
 CARRIED = "sem_classify_saved_map"
 _LENGTHS = {"scale": 1, "translate": 1, "rotate": 2, "shear": 1, "affine": 2}

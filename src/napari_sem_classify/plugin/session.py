@@ -15,16 +15,16 @@ import numpy as np
 from numpy.typing import NDArray
 from psygnal import Signal
 
-from ..core.class_map import ClassMap
-from ..core.image import SemImage
-from ..core.tiles import TileGrid
+from napari_sem_classify.core.class_map import ClassMap
+from napari_sem_classify.core.image import SemImage
+from napari_sem_classify.core.tiles import TileGrid
 
 if TYPE_CHECKING:
     from napari.components import ViewerModel
     from napari.layers import Layer
 
-    from ..core.engine.base import Engine
-    from ..core.model.head import TileClassifier
+    from napari_sem_classify.core.engine.base import Engine
+    from napari_sem_classify.core.model.head import TileClassifier
 
 T = TypeVar("T")
 

@@ -11,12 +11,12 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import NDArray
 
-from ..core.errors import GridError, ImageError
-from ..core.tiles import Area
-from .grid_layers import area_in, show_rectangle
-from .layer_image import METADATA_KEY, notes_of, spatial_shape
-from .layers import kind_of, layer_name, placed_on
-from .session import session_of, unwrapped
+from napari_sem_classify.core.errors import GridError, ImageError
+from napari_sem_classify.core.tiles import Area
+from napari_sem_classify.plugin.grid_layers import area_in, show_rectangle
+from napari_sem_classify.plugin.layer_image import METADATA_KEY, notes_of, spatial_shape
+from napari_sem_classify.plugin.layers import kind_of, layer_name, placed_on
+from napari_sem_classify.plugin.session import session_of, unwrapped
 
 if TYPE_CHECKING:
     from napari.components import ViewerModel

@@ -8,10 +8,10 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from qtpy.QtCore import QTimer
 
-from ..core.class_map import ClassMap
-from .layers import CLASSES, kind_of
-from .session import session_of, unwrapped
-from .text import percent_text
+from napari_sem_classify.core.class_map import ClassMap
+from napari_sem_classify.plugin.layers import CLASSES, kind_of
+from napari_sem_classify.plugin.session import session_of, unwrapped
+from napari_sem_classify.plugin.text import percent_text
 
 if TYPE_CHECKING:
     from napari.components import ViewerModel

@@ -11,13 +11,13 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from ..core.class_map import ClassFraction, ClassMap, tiles_to_cells
-from ..core.image import SemImage
-from ..core.model.card import ModelCard
-from ..core.progress import Progress
-from ..core.tiles import TileGrid
-from .jobs import JobContext
-from .session import ReadyModel
+from napari_sem_classify.core.class_map import ClassFraction, ClassMap, tiles_to_cells
+from napari_sem_classify.core.image import SemImage
+from napari_sem_classify.core.model.card import ModelCard
+from napari_sem_classify.core.progress import Progress
+from napari_sem_classify.core.tiles import TileGrid
+from napari_sem_classify.plugin.jobs import JobContext
+from napari_sem_classify.plugin.session import ReadyModel
 
 LONG_TRIAL_S = 2.0
 
@@ -77,7 +77,7 @@ def prepare(path: Path, wish: DeviceWish, tile: int) -> Callable[[JobContext], P
     """Task: load a model, get it onto the device, and time a few tiles."""
 
     def task(context: JobContext) -> Prepared:
-        from ..core.engine.devices import available_devices
+        from napari_sem_classify.core.engine.devices import available_devices
 
         return Prepared(_ready(path, wish, tile, context), available_devices())
 
@@ -96,7 +96,7 @@ def run(
     """Task: classify the planes, publishing the map as it fills."""
 
     def task(context: JobContext) -> RunResult:
-        from ..core.classify import classify_image
+        from napari_sem_classify.core.classify import classify_image
 
         model = ready or _ready(path, wish, grid.tile, context, trial=False)
         card = model.classifier.card
@@ -144,8 +144,8 @@ def run(
 def _ready(
     path: Path, wish: DeviceWish, tile: int, context: JobContext, *, trial: bool = True
 ) -> ReadyModel:
-    from ..core.engine import engine_for
-    from ..core.model.file import load_model
+    from napari_sem_classify.core.engine import engine_for
+    from napari_sem_classify.core.model.file import load_model
 
     context.progress(Progress(0, 0, "Getting the model ready"))
     # napari needs it for the first layer with features; here it does not hold the window up.
@@ -161,7 +161,7 @@ def _ready(
 
 def _trial(engine: Any, tile: int, context: JobContext) -> float:
     """Tiles per second of a batch of noise, after one to warm up."""
-    from ..core.intensity import IntensityRange
+    from napari_sem_classify.core.intensity import IntensityRange
 
     context.progress(Progress(0, 0, "Timing a few tiles"))
     noise = np.random.default_rng(0)

@@ -8,27 +8,27 @@ from magicgui import widgets
 from qtpy.QtCore import QEvent, QTimer
 from qtpy.QtWidgets import QWidget
 
-from ..core.errors import SemClassifyError
-from ..core.progress import Progress
-from .forms.compare_form import CompareForm
-from .forms.grid_form import GridForm
-from .forms.image_form import ImageForm
-from .forms.layout import Form, Note, explain, fill
-from .forms.run_form import RunForm
-from .grid_layers import grid_layer_of, show_grid
-from .layers import METADATA_KEY, remove_layer
-from .legend import legend_of
-from .session import session_of, unwrapped
-from .status import status_line_of
-from .teach.annotation_layer import MAX_KEYS, KeyAction
-from .teach.class_table import ClassTable
-from .teach.guide import Guide
-from .teach.keep_form import KeepForm
-from .teach.score_form import ScoreForm
-from .teach.source_form import PAINT_HINT, SourceForm
-from .teach.sources import tiles_of_layer
-from .teach.teacher import Teacher
-from .text import count_text, duration_text
+from napari_sem_classify.core.errors import SemClassifyError
+from napari_sem_classify.core.progress import Progress
+from napari_sem_classify.plugin.forms.compare_form import CompareForm
+from napari_sem_classify.plugin.forms.grid_form import GridForm
+from napari_sem_classify.plugin.forms.image_form import ImageForm
+from napari_sem_classify.plugin.forms.layout import Form, Note, explain, fill
+from napari_sem_classify.plugin.forms.run_form import RunForm
+from napari_sem_classify.plugin.grid_layers import grid_layer_of, show_grid
+from napari_sem_classify.plugin.layers import METADATA_KEY, remove_layer
+from napari_sem_classify.plugin.legend import legend_of
+from napari_sem_classify.plugin.session import session_of, unwrapped
+from napari_sem_classify.plugin.status import status_line_of
+from napari_sem_classify.plugin.teach.annotation_layer import MAX_KEYS, KeyAction
+from napari_sem_classify.plugin.teach.class_table import ClassTable
+from napari_sem_classify.plugin.teach.guide import Guide
+from napari_sem_classify.plugin.teach.keep_form import KeepForm
+from napari_sem_classify.plugin.teach.score_form import ScoreForm
+from napari_sem_classify.plugin.teach.source_form import PAINT_HINT, SourceForm
+from napari_sem_classify.plugin.teach.sources import tiles_of_layer
+from napari_sem_classify.plugin.teach.teacher import Teacher
+from napari_sem_classify.plugin.text import count_text, duration_text
 
 if TYPE_CHECKING:
     from napari.viewer import Viewer

@@ -8,15 +8,15 @@ from magicgui import widgets
 from qtpy.QtCore import QEvent, QTimer
 from qtpy.QtWidgets import QWidget
 
-from ..core.errors import SemClassifyError
-from ..core.tile_rules import TileChecks, covered_area, tiles_inside
-from ..core.tiles import Area, TileGrid
-from .forms.grid_form import GridForm
-from .forms.image_form import ImageForm
-from .forms.layout import Form, Note, explain, fill
-from .forms.leave_out_form import HandPicked, LeaveOutForm
-from .forms.write_form import WriteForm
-from .grid_layers import (
+from napari_sem_classify.core.errors import SemClassifyError
+from napari_sem_classify.core.tiles import Area, TileGrid
+from napari_sem_classify.core.tiling.tile_rules import TileChecks, covered_area, tiles_inside
+from napari_sem_classify.plugin.forms.grid_form import GridForm
+from napari_sem_classify.plugin.forms.image_form import ImageForm
+from napari_sem_classify.plugin.forms.layout import Form, Note, explain, fill
+from napari_sem_classify.plugin.forms.leave_out_form import HandPicked, LeaveOutForm
+from napari_sem_classify.plugin.forms.write_form import WriteForm
+from napari_sem_classify.plugin.grid_layers import (
     area_in,
     area_layer_of,
     attach_click,
@@ -27,16 +27,16 @@ from .grid_layers import (
     show_area,
     show_grid,
 )
-from .jobs import Job, JobContext
-from .layers import remove_layer
-from .session import GridPlan, session_of, unwrapped
-from .text import area_text, count_text, percent_text
+from napari_sem_classify.plugin.jobs import Job, JobContext
+from napari_sem_classify.plugin.layers import remove_layer
+from napari_sem_classify.plugin.session import GridPlan, session_of, unwrapped
+from napari_sem_classify.plugin.text import area_text, count_text, percent_text
 
 if TYPE_CHECKING:
     from napari.layers import Image, Labels, Shapes
     from napari.viewer import Viewer
 
-    from ..core.image import SemImage
+    from napari_sem_classify.core.image import SemImage
 
 SETTLE_MS = 120
 LAY, TAKE_AWAY = "Lay tiles", "Take tiles away"
@@ -205,7 +205,7 @@ class TileWidget(QWidget):
         plane = (0,) * len(image.leading_shape)
 
         def task(context: JobContext) -> TileChecks:
-            from ..core.tile_rules import check_tiles
+            from napari_sem_classify.core.tiling.tile_rules import check_tiles
 
             return check_tiles(
                 image, grid, plane=plane, progress=context.progress, cancel=context.cancel

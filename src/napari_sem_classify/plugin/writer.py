@@ -16,16 +16,16 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from ..core.class_map import ClassMap
-from ..core.errors import OutputError
-from ..core.image import SemImage
-from ..core.map_file import SavedMap, settle, write_map
-from ..core.model.card import ClassInfo
-from ..core.tiles import Area, TileGrid
-from .layer_image import METADATA_KEY, image_from_layer
-from .layers import CLASSES
-from .saved_maps import path_of
-from .session import map_layer_with
+from napari_sem_classify.core.class_map import ClassMap
+from napari_sem_classify.core.errors import OutputError
+from napari_sem_classify.core.export.map_file import SavedMap, settle, write_map
+from napari_sem_classify.core.image import SemImage
+from napari_sem_classify.core.model.card import ClassInfo
+from napari_sem_classify.core.tiles import Area, TileGrid
+from napari_sem_classify.plugin.layer_image import METADATA_KEY, image_from_layer
+from napari_sem_classify.plugin.layers import CLASSES
+from napari_sem_classify.plugin.saved_maps import path_of
+from napari_sem_classify.plugin.session import map_layer_with
 
 ZARR_SUFFIX = ".map.ome.zarr"
 _SHOWN = ("name", "scale", "translate", "rotate", "shear", "affine", "opacity")
@@ -53,8 +53,8 @@ def write_ome_zarr_maps(
     OutputError
         When there is no class map, its image is not open, or nothing can be written.
     """
-    from ..core.export import plane_suffix
-    from ..core.export_ome import write_ome_zarr
+    from napari_sem_classify.core.export.ome_zarr import write_ome_zarr
+    from napari_sem_classify.core.export.outputs import plane_suffix
 
     chosen = [(data, known) for data, known, _ in layers if _notes(known).get("kind") == CLASSES]
     if not chosen:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from napari_sem_classify.core.annotation_file import beside, load_annotations
+from napari_sem_classify.core.teaching.annotation_file import beside, load_annotations
 
 from ..conftest import half_dark, until
 from .conftest import TILE, add_classes, counts, learned, own_map, paint, paint_halves, ready

@@ -7,7 +7,7 @@ from typing import Any, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
-from ..intensity import IntensityRange
+from napari_sem_classify.core.intensity import IntensityRange
 
 
 class Engine(Protocol):

@@ -6,10 +6,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
-from ..errors import ModelError
-from .backbone import BACKBONES, BackboneInfo, backbone_path
-from .card import ModelCard
-from .file import SUFFIX, read_card
+from napari_sem_classify.core.errors import ModelError
+from napari_sem_classify.core.model.backbone import BACKBONES, BackboneInfo, backbone_path
+from napari_sem_classify.core.model.card import ModelCard
+from napari_sem_classify.core.model.file import SUFFIX, read_card
 
 DEMO_NAME = "demo"
 

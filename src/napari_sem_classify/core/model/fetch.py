@@ -19,10 +19,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
-from ..errors import ModelError, OutputError
-from ..files import ensure_folder, write_json
-from ..progress import CancelToken, Progress, ProgressCallback
-from .backbone import (
+from napari_sem_classify.core.errors import ModelError, OutputError
+from napari_sem_classify.core.files import ensure_folder, write_json
+from napari_sem_classify.core.model.backbone import (
     BackboneInfo,
     backbone_info,
     backbone_path,
@@ -30,6 +29,7 @@ from .backbone import (
     load_backbone,
     user_weights_folder,
 )
+from napari_sem_classify.core.progress import CancelToken, Progress, ProgressCallback
 
 if TYPE_CHECKING:
     from requests import Response

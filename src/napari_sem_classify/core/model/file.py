@@ -15,11 +15,16 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from ..errors import ModelError
-from ..files import atomic_path, to_json
-from .backbone import BACKBONES, FEATURE_SIZES, backbone_sha256, user_weights_folder
-from .card import ModelCard
-from .head import Head, TileClassifier
+from napari_sem_classify.core.errors import ModelError
+from napari_sem_classify.core.files import atomic_path, to_json
+from napari_sem_classify.core.model.backbone import (
+    BACKBONES,
+    FEATURE_SIZES,
+    backbone_sha256,
+    user_weights_folder,
+)
+from napari_sem_classify.core.model.card import ModelCard
+from napari_sem_classify.core.model.head import Head, TileClassifier
 
 SUFFIX = ".safetensors"
 MAX_BYTES = 2_000_000_000
@@ -81,7 +86,7 @@ def load_model(path_or_name: Path | str) -> TileClassifier:
         When there is none, or the file is damaged, too large, of a newer format, made for another
         network, or holds anything else than it should.
     """
-    from .catalogue import find_model
+    from napari_sem_classify.core.model.catalogue import find_model
 
     path = find_model(path_or_name)
     card, tensors = _read(path, with_tensors=True)

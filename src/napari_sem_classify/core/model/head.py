@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from .card import ModelCard
+from napari_sem_classify.core.model.card import ModelCard
 
 
 @dataclass(frozen=True, slots=True)

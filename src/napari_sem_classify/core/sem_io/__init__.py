@@ -2,17 +2,17 @@
 
 from __future__ import annotations
 
-from .layers import image_from_array
-from .listing import list_images
-from .opening import (
+from napari_sem_classify.core.sem_io.layers import image_from_array
+from napari_sem_classify.core.sem_io.listing import list_images
+from napari_sem_classify.core.sem_io.opening import (
     image_levels,
     nearest_level,
     open_for_scale,
     open_image,
     pixel_size_from_scale_bar,
 )
-from .pixels import Level
-from .series import open_series
+from napari_sem_classify.core.sem_io.pixels import Level
+from napari_sem_classify.core.sem_io.series import open_series
 
 __all__ = [
     "Level",

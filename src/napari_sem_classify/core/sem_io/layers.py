@@ -6,10 +6,10 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from ..image import ColourMode, SemImage, Specimen
-from .info_bar import find_specimen
-from .pixels import Pixels, check_usable, guarded, settle_colour
-from .source import Source
+from napari_sem_classify.core.image import ColourMode, SemImage, Specimen
+from napari_sem_classify.core.sem_io.info_bar import find_specimen
+from napari_sem_classify.core.sem_io.pixels import Pixels, check_usable, guarded, settle_colour
+from napari_sem_classify.core.sem_io.source import Source
 
 
 def image_from_array(

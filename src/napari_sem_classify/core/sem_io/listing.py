@@ -7,8 +7,8 @@ import re
 from collections.abc import Iterable
 from pathlib import Path
 
-from ..errors import ImageError
-from .zarr_store import is_zarr
+from napari_sem_classify.core.errors import ImageError
+from napari_sem_classify.core.sem_io.zarr_store import is_zarr
 
 TIFF_SUFFIXES = (".tif", ".tiff", ".btf", ".tf8")
 RASTER_SUFFIXES = (".png", ".jpg", ".jpeg", ".bmp")

@@ -6,14 +6,21 @@ from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 
-from ..errors import ImageError
-from ..image import ColourMode, SemImage
-from ..levels import specimen_at_level
-from .info_bar import find_specimen
-from .listing import RSCIIO_SUFFIXES, TIFF_SUFFIXES
-from .pixels import Level, Pixels, check_usable, guarded, settle_colour, without_alpha_of_grey
-from .vendors import read_vendor
-from .zarr_store import is_zarr
+from napari_sem_classify.core.errors import ImageError
+from napari_sem_classify.core.image import ColourMode, SemImage
+from napari_sem_classify.core.levels import specimen_at_level
+from napari_sem_classify.core.sem_io.info_bar import find_specimen
+from napari_sem_classify.core.sem_io.listing import RSCIIO_SUFFIXES, TIFF_SUFFIXES
+from napari_sem_classify.core.sem_io.pixels import (
+    Level,
+    Pixels,
+    check_usable,
+    guarded,
+    settle_colour,
+    without_alpha_of_grey,
+)
+from napari_sem_classify.core.sem_io.vendors import read_vendor
+from napari_sem_classify.core.sem_io.zarr_store import is_zarr
 
 TIFF_HEADERS = (b"II*\x00", b"MM\x00*", b"II+\x00", b"MM\x00+")
 RASTER_HEADERS = (b"\x89PNG", b"\xff\xd8\xff", b"BM")
@@ -157,7 +164,7 @@ def _open_pixels(path: Path, level: int) -> Pixels:
             raise ImageError(
                 f"{path} is a folder, not an image: open it as a series, or choose a file in it."
             )
-        from .zarr_store import open_zarr
+        from napari_sem_classify.core.sem_io.zarr_store import open_zarr
 
         return open_zarr(path, level)
     opener = _opener(path, _head(path))
@@ -182,7 +189,7 @@ def _opener(path: Path, head: bytes) -> Callable[[Path, int], Pixels]:
     if head.startswith(TIFF_HEADERS):
         return _open_tiff
     if suffix in RSCIIO_SUFFIXES:
-        from .rosetta import open_rosetta
+        from napari_sem_classify.core.sem_io.rosetta import open_rosetta
 
         return lambda path, level: open_rosetta(path)
     if suffix in TIFF_SUFFIXES and not head.startswith(RASTER_HEADERS):
@@ -194,13 +201,13 @@ def _opener(path: Path, head: bytes) -> Callable[[Path, int], Pixels]:
 
 
 def _open_tiff(path: Path, level: int) -> Pixels:
-    from .tiff import open_tiff
+    from napari_sem_classify.core.sem_io.tiff import open_tiff
 
     return open_tiff(path, level)
 
 
 def _open_raster(path: Path, level: int) -> Pixels:
-    from .raster import open_raster
+    from napari_sem_classify.core.sem_io.raster import open_raster
 
     return open_raster(path)
 

@@ -10,10 +10,10 @@ from pathlib import Path
 
 import numpy as np
 
-from ..errors import ImageError
-from .memory import check_decoded_size
-from .pixels import Pixels, first_line, guarded
-from .source import Source
+from napari_sem_classify.core.errors import ImageError
+from napari_sem_classify.core.sem_io.memory import check_decoded_size
+from napari_sem_classify.core.sem_io.pixels import Pixels, first_line, guarded
+from napari_sem_classify.core.sem_io.source import Source
 
 FORMATS = ("PNG", "JPEG", "BMP")
 _KEPT_MODES = {"L", "LA", "RGB", "RGBA", "I", "F", "I;16", "I;16B", "I;16L"}

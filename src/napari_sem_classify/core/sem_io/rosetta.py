@@ -10,11 +10,11 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
-from ..errors import ImageError
-from .memory import check_decoded_size
-from .pixels import Pixels, first_line
-from .source import Source
-from .vendors.values import length_nm, pixel_size
+from napari_sem_classify.core.errors import ImageError
+from napari_sem_classify.core.sem_io.memory import check_decoded_size
+from napari_sem_classify.core.sem_io.pixels import Pixels, first_line
+from napari_sem_classify.core.sem_io.source import Source
+from napari_sem_classify.core.sem_io.vendors.values import length_nm, pixel_size
 
 # Suffix, the module in rsciio, and the maker's name.
 FORMATS = {

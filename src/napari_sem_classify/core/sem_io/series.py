@@ -8,11 +8,11 @@ from pathlib import Path
 
 import numpy as np
 
-from ..errors import ImageError
-from ..image import ArrayLike, SemImage
-from .arrays import Stacked
-from .listing import list_images
-from .opening import open_image
+from napari_sem_classify.core.errors import ImageError
+from napari_sem_classify.core.image import ArrayLike, SemImage
+from napari_sem_classify.core.sem_io.arrays import Stacked
+from napari_sem_classify.core.sem_io.listing import list_images
+from napari_sem_classify.core.sem_io.opening import open_image
 
 SAME_PIXEL_SIZE = 0.01
 
@@ -82,7 +82,7 @@ def _grey(image: SemImage) -> ArrayLike:
     if image.colour == "grey":
         return image.data
     rows, cols = image.shape
-    from ..tiles import Area
+    from napari_sem_classify.core.tiles import Area
 
     return np.asarray(image.read(Area(0, rows, 0, cols)))
 

@@ -11,12 +11,16 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from ..errors import ImageError
-from ..image import ArrayLike
-from .arrays import ChannelsLast, Palette, Stacked, View
-from .memory import ALWAYS_FINE_BYTES, check_decoded_size, inflates_beyond
-from .pixels import Level, Pixels, first_line, guarded
-from .tiff_tags import read_source
+from napari_sem_classify.core.errors import ImageError
+from napari_sem_classify.core.image import ArrayLike
+from napari_sem_classify.core.sem_io.arrays import ChannelsLast, Palette, Stacked, View
+from napari_sem_classify.core.sem_io.memory import (
+    ALWAYS_FINE_BYTES,
+    check_decoded_size,
+    inflates_beyond,
+)
+from napari_sem_classify.core.sem_io.pixels import Level, Pixels, first_line, guarded
+from napari_sem_classify.core.sem_io.tiff_tags import read_source
 
 # tifffile's fallbacks for the missing imagecodecs package name it in their errors.
 CODEC_PACKAGE = "imagecodecs"
@@ -196,7 +200,7 @@ def _decode_with_pillow(path: Path, number: int, page: Any) -> NDArray[Any]:
     """Decode LZW and JPEG pages through libtiff where tifffile lacks its codec package."""
     from PIL import Image, UnidentifiedImageError
 
-    from .raster import pillow_without_limit
+    from napari_sem_classify.core.sem_io.raster import pillow_without_limit
 
     try:
         with pillow_without_limit(), Image.open(path, formats=["TIFF"]) as image:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-from .source import Source
+from napari_sem_classify.core.sem_io.source import Source
 
 IMAGE_DESCRIPTION = 270
 MAKE, MODEL = 271, 272

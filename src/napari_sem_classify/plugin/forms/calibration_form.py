@@ -6,13 +6,18 @@ from typing import TYPE_CHECKING, Any
 
 from magicgui import widgets
 
-from ...core.errors import SemClassifyError
-from ...core.sem_io import pixel_size_from_scale_bar
-from ..corrections import Corrections
-from ..layer_image import pixel_size_nm
-from ..specimen_layer import SCALE_BAR, drawing_layer_of, line_in, show_scale_bar
-from ..text import length_text
-from .layout import Form, Note, explain, narrow, slim
+from napari_sem_classify.core.errors import SemClassifyError
+from napari_sem_classify.core.sem_io import pixel_size_from_scale_bar
+from napari_sem_classify.plugin.corrections import Corrections
+from napari_sem_classify.plugin.forms.layout import Form, Note, explain, narrow, slim
+from napari_sem_classify.plugin.layer_image import pixel_size_nm
+from napari_sem_classify.plugin.specimen_layer import (
+    SCALE_BAR,
+    drawing_layer_of,
+    line_in,
+    show_scale_bar,
+)
+from napari_sem_classify.plugin.text import length_text
 
 if TYPE_CHECKING:
     from napari.components import ViewerModel

@@ -8,9 +8,9 @@ from typing import TYPE_CHECKING
 from magicgui import widgets
 from qtpy.QtWidgets import QMenu, QWidget
 
-from ...core.errors import SemClassifyError
-from ..difference_layer import map_title, maps_to_compare, show_difference
-from .layout import Form, Note, explain
+from napari_sem_classify.core.errors import SemClassifyError
+from napari_sem_classify.plugin.difference_layer import map_title, maps_to_compare, show_difference
+from napari_sem_classify.plugin.forms.layout import Form, Note, explain
 
 if TYPE_CHECKING:
     from napari.components import ViewerModel

@@ -7,11 +7,11 @@ from psygnal import Signal
 from qtpy.QtCore import QTimer
 from qtpy.QtWidgets import QWidget
 
-from ...core.model.catalogue import ModelEntry
-from .. import tasks
-from ..jobs import Job
-from ..session import ReadyModel, Session
-from .layout import Form, explain, narrow
+from napari_sem_classify.core.model.catalogue import ModelEntry
+from napari_sem_classify.plugin import tasks
+from napari_sem_classify.plugin.forms.layout import Form, explain, narrow
+from napari_sem_classify.plugin.jobs import Job
+from napari_sem_classify.plugin.session import ReadyModel, Session
 
 AUTOMATIC = tasks.DeviceWish()
 SETTLE_MS = 350

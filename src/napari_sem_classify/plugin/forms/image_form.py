@@ -8,18 +8,18 @@ from magicgui import widgets
 from psygnal import Signal
 from qtpy.QtCore import QObject
 
-from ...core.errors import SemClassifyError
-from ...core.image import SemImage
-from ..corrections import corrections_of
-from ..jobs import Job, JobContext
-from ..layer_image import image_from_layer, pixel_size_nm, spatial_shape
-from ..layers import kind_of
-from ..session import session_of
-from ..text import count_text, pixel_size_text
-from .calibration_form import CalibrationForm
-from .layout import Form, Note, explain, narrow
-from .level_form import LevelForm
-from .specimen_form import SpecimenForm
+from napari_sem_classify.core.errors import SemClassifyError
+from napari_sem_classify.core.image import SemImage
+from napari_sem_classify.plugin.corrections import corrections_of
+from napari_sem_classify.plugin.forms.calibration_form import CalibrationForm
+from napari_sem_classify.plugin.forms.layout import Form, Note, explain, narrow
+from napari_sem_classify.plugin.forms.level_form import LevelForm
+from napari_sem_classify.plugin.forms.specimen_form import SpecimenForm
+from napari_sem_classify.plugin.jobs import Job, JobContext
+from napari_sem_classify.plugin.layer_image import image_from_layer, pixel_size_nm, spatial_shape
+from napari_sem_classify.plugin.layers import kind_of
+from napari_sem_classify.plugin.session import session_of
+from napari_sem_classify.plugin.text import count_text, pixel_size_text
 
 if TYPE_CHECKING:
     from napari.components import ViewerModel

@@ -10,10 +10,10 @@ from magicgui import widgets
 from numpy.typing import NDArray
 from psygnal import Signal
 
-from ...core.tile_rules import FLAT_BELOW, TileChecks
-from ..grid_layers import BY_HAND, FLAT, NO_DATA, OUTSIDE
-from ..layers import kind_of
-from .layout import Form, Note, explain, narrow, slim
+from napari_sem_classify.core.tiling.tile_rules import FLAT_BELOW, TileChecks
+from napari_sem_classify.plugin.forms.layout import Form, Note, explain, narrow, slim
+from napari_sem_classify.plugin.grid_layers import BY_HAND, FLAT, NO_DATA, OUTSIDE
+from napari_sem_classify.plugin.layers import kind_of
 
 if TYPE_CHECKING:
     from napari.components import ViewerModel

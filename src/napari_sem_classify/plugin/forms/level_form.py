@@ -6,14 +6,14 @@ from typing import TYPE_CHECKING
 
 from magicgui import widgets
 
-from ...core.sem_io import Level, nearest_level
-from ..corrections import Corrections
-from ..layer_image import layer_levels, noted_level, notes_of
-from ..layers import AREA, CLASSES, CONFIDENCE, GRID, kind_of
-from ..session import session_of
-from ..specimen_layer import SCALE_BAR, SPECIMEN
-from ..text import count_text, length_text
-from .layout import Form, explain, narrow
+from napari_sem_classify.core.sem_io import Level, nearest_level
+from napari_sem_classify.plugin.corrections import Corrections
+from napari_sem_classify.plugin.forms.layout import Form, explain, narrow
+from napari_sem_classify.plugin.layer_image import layer_levels, noted_level, notes_of
+from napari_sem_classify.plugin.layers import AREA, CLASSES, CONFIDENCE, GRID, kind_of
+from napari_sem_classify.plugin.session import session_of
+from napari_sem_classify.plugin.specimen_layer import SCALE_BAR, SPECIMEN
+from napari_sem_classify.plugin.text import count_text, length_text
 
 if TYPE_CHECKING:
     from napari.components import ViewerModel

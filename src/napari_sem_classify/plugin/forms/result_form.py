@@ -8,12 +8,12 @@ from pathlib import Path
 from magicgui import widgets
 from qtpy.QtWidgets import QFileDialog, QMenu, QWidget
 
-from ...core.class_map import ClassFraction, ClassMap
-from ...core.image import SemImage
-from ...core.tiles import TileGrid
-from ..jobs import Job, JobContext
-from .layout import Form, Note, explain
-from .results import ResultTable
+from napari_sem_classify.core.class_map import ClassFraction, ClassMap
+from napari_sem_classify.core.image import SemImage
+from napari_sem_classify.core.tiles import TileGrid
+from napari_sem_classify.plugin.forms.layout import Form, Note, explain
+from napari_sem_classify.plugin.forms.results import ResultTable
+from napari_sem_classify.plugin.jobs import Job, JobContext
 
 FRACTIONS_NOTE = "As classified: not corrected for the mistakes of the model."
 NOT_CLASSIFIED = "This plane was not classified."
@@ -75,7 +75,7 @@ class ResultForm:
             return
 
         def task(context: JobContext) -> int:
-            from ...core.export import write_outputs
+            from napari_sem_classify.core.export.outputs import write_outputs
 
             written = 0
             for class_map in maps:

@@ -17,9 +17,9 @@ from qtpy.QtWidgets import (
     QTableWidgetItem,
 )
 
-from ...core.class_map import ClassFraction
-from ..text import area_text, count_text, percent_text
-from .layout import explain
+from napari_sem_classify.core.class_map import ClassFraction
+from napari_sem_classify.plugin.forms.layout import explain
+from napari_sem_classify.plugin.text import area_text, count_text, percent_text
 
 
 class ResultTable(QTableWidget):

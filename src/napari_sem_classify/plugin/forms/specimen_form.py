@@ -7,13 +7,18 @@ from typing import TYPE_CHECKING, Any
 from magicgui import widgets
 from qtpy.QtCore import QObject, QTimer
 
-from ...core.errors import SemClassifyError
-from ...core.tiles import Area
-from ..corrections import Corrections
-from ..layer_image import spatial_shape
-from ..layers import remove_layer
-from ..specimen_layer import SPECIMEN, drawing_layer_of, show_specimen, specimen_in
-from .layout import Form, Note, explain, slim
+from napari_sem_classify.core.errors import SemClassifyError
+from napari_sem_classify.core.tiles import Area
+from napari_sem_classify.plugin.corrections import Corrections
+from napari_sem_classify.plugin.forms.layout import Form, Note, explain, slim
+from napari_sem_classify.plugin.layer_image import spatial_shape
+from napari_sem_classify.plugin.layers import remove_layer
+from napari_sem_classify.plugin.specimen_layer import (
+    SPECIMEN,
+    drawing_layer_of,
+    show_specimen,
+    specimen_in,
+)
 
 if TYPE_CHECKING:
     from napari.components import ViewerModel

@@ -9,15 +9,15 @@ from typing import TYPE_CHECKING, Any
 from magicgui import widgets
 from qtpy.QtWidgets import QFileDialog, QWidget
 
-from ...core.image import SemImage
-from ..jobs import Job, JobContext
-from ..session import GridPlan
-from ..text import count_text
-from .layout import Form, explain, narrow
-from .run_form import RunForm
+from napari_sem_classify.core.image import SemImage
+from napari_sem_classify.plugin.forms.layout import Form, explain, narrow
+from napari_sem_classify.plugin.forms.run_form import RunForm
+from napari_sem_classify.plugin.jobs import Job, JobContext
+from napari_sem_classify.plugin.session import GridPlan
+from napari_sem_classify.plugin.text import count_text
 
 if TYPE_CHECKING:
-    from ...core.progress import Progress
+    from napari_sem_classify.core.progress import Progress
 
 TIFF, PNG = "TIFF", "PNG"
 
@@ -75,7 +75,7 @@ class WriteForm:
         stretch = bool(self.stretch.value)
 
         def task(context: JobContext) -> int:
-            from ...core.tile_export import write_tiles
+            from napari_sem_classify.core.tiling.tile_export import write_tiles
 
             count = 0
             for plane in image.planes():

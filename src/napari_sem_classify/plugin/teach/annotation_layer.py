@@ -15,12 +15,19 @@ from numpy.typing import NDArray
 from psygnal import Signal
 from qtpy.QtCore import QTimer
 
-from ...core.annotation_set import TilePlace
-from ...core.model.card import ClassInfo
-from ...core.tiles import TileGrid
-from ..layer_image import METADATA_KEY
-from ..layers import cells_on, class_colormap, grid_to_dict, layer_name, made_from, remove_layer
-from ..session import session_of, unwrapped
+from napari_sem_classify.core.model.card import ClassInfo
+from napari_sem_classify.core.teaching.annotation_set import TilePlace
+from napari_sem_classify.core.tiles import TileGrid
+from napari_sem_classify.plugin.layer_image import METADATA_KEY
+from napari_sem_classify.plugin.layers import (
+    cells_on,
+    class_colormap,
+    grid_to_dict,
+    layer_name,
+    made_from,
+    remove_layer,
+)
+from napari_sem_classify.plugin.session import session_of, unwrapped
 
 if TYPE_CHECKING:
     from napari.components import ViewerModel

@@ -12,9 +12,13 @@ from typing import TYPE_CHECKING
 
 from psygnal import Signal
 
-from ...core.annotation_set import Annotations, ImageAnnotations, TilePlace
-from ...core.image import SemImage
-from ..session import session_of, unwrapped
+from napari_sem_classify.core.image import SemImage
+from napari_sem_classify.core.teaching.annotation_set import (
+    Annotations,
+    ImageAnnotations,
+    TilePlace,
+)
+from napari_sem_classify.plugin.session import session_of, unwrapped
 
 if TYPE_CHECKING:
     from napari.components import ViewerModel

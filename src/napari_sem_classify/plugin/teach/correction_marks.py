@@ -7,11 +7,11 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from ...core.annotation_set import ImageAnnotations
-from ...core.model.card import ClassInfo
-from ..layer_image import METADATA_KEY
-from ..layers import layer_name, made_from, placed_on, remove_layer
-from ..session import session_of, unwrapped
+from napari_sem_classify.core.model.card import ClassInfo
+from napari_sem_classify.core.teaching.annotation_set import ImageAnnotations
+from napari_sem_classify.plugin.layer_image import METADATA_KEY
+from napari_sem_classify.plugin.layers import layer_name, made_from, placed_on, remove_layer
+from napari_sem_classify.plugin.session import session_of, unwrapped
 
 if TYPE_CHECKING:
     from napari.components import ViewerModel

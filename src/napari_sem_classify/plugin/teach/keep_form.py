@@ -7,14 +7,14 @@ from pathlib import Path
 from magicgui import widgets
 from qtpy.QtWidgets import QFileDialog, QHBoxLayout, QMenu, QWidget
 
-from ...core.annotation_file import load_annotations
-from ...core.errors import SemClassifyError
-from ..forms.layout import Form, Note, explain
-from ..jobs import Job
-from . import keeping
-from .keeper import file_text
-from .source_form import SourceForm
-from .teacher import Teacher
+from napari_sem_classify.core.errors import SemClassifyError
+from napari_sem_classify.core.teaching.annotation_file import load_annotations
+from napari_sem_classify.plugin.forms.layout import Form, Note, explain
+from napari_sem_classify.plugin.jobs import Job
+from napari_sem_classify.plugin.teach import keeping
+from napari_sem_classify.plugin.teach.keeper import file_text
+from napari_sem_classify.plugin.teach.source_form import SourceForm
+from napari_sem_classify.plugin.teach.teacher import Teacher
 
 MODEL_FILES = "Models (*.safetensors)"
 NOT_HERE = "{path} holds no annotation of {image}: choose the file of this image."
@@ -91,7 +91,7 @@ class KeepForm:
     # ------------------------------------------------------------------ model
 
     def _choose_model_file(self) -> None:
-        from ...core.model.catalogue import user_models_folder
+        from napari_sem_classify.core.model.catalogue import user_models_folder
 
         image = self._teacher.image
         start = user_models_folder() / f"{'model' if image is None else image.name}.safetensors"

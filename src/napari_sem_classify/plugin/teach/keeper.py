@@ -12,10 +12,15 @@ from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from ...core.annotation_file import SUFFIX, beside, load_annotations, save_annotations
-from ...core.annotation_set import Annotations, fingerprint
-from ...core.errors import AnnotationError, SemClassifyError
-from ...core.image import SemImage
+from napari_sem_classify.core.errors import AnnotationError, SemClassifyError
+from napari_sem_classify.core.image import SemImage
+from napari_sem_classify.core.teaching.annotation_file import (
+    SUFFIX,
+    beside,
+    load_annotations,
+    save_annotations,
+)
+from napari_sem_classify.core.teaching.annotation_set import Annotations, fingerprint
 
 
 @dataclass(frozen=True, slots=True)

@@ -11,19 +11,19 @@ from pathlib import Path
 from psygnal import Signal
 from qtpy.QtCore import QObject, QTimer
 
-from ...core.annotation import check_teachable
-from ...core.class_map import ClassMap
-from ...core.errors import AnnotationError
-from ...core.image import SemImage
-from ...core.logistic import DEFAULT_STRENGTH
-from ...core.progress import Progress
-from ...core.tiles import TileGrid
-from ..jobs import Job, JobContext
-from . import learning
-from .book import Book
-from .keeping import Lessons, save
-from .learning import Learned, Lesson, Looked, View
-from .memory import Memory
+from napari_sem_classify.core.class_map import ClassMap
+from napari_sem_classify.core.errors import AnnotationError
+from napari_sem_classify.core.image import SemImage
+from napari_sem_classify.core.progress import Progress
+from napari_sem_classify.core.teaching.annotation import check_teachable
+from napari_sem_classify.core.teaching.logistic import DEFAULT_STRENGTH
+from napari_sem_classify.core.tiles import TileGrid
+from napari_sem_classify.plugin.jobs import Job, JobContext
+from napari_sem_classify.plugin.teach import learning
+from napari_sem_classify.plugin.teach.book import Book
+from napari_sem_classify.plugin.teach.keeping import Lessons, save
+from napari_sem_classify.plugin.teach.learning import Learned, Lesson, Looked, View
+from napari_sem_classify.plugin.teach.memory import Memory
 
 SETTLE_MS = 300
 STOPPED = "Stopped: the annotations are kept; press Update map to go on."

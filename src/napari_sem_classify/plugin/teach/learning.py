@@ -9,20 +9,20 @@ from dataclasses import dataclass, replace
 import numpy as np
 from numpy.typing import NDArray
 
-from ...core.annotation_set import Annotations, TilePlace
-from ...core.class_map import ClassMap, tiles_to_cells
-from ...core.errors import AnnotationError
-from ...core.folds import TilePlaces
-from ...core.head_fit import Taught
-from ...core.image import SemImage
-from ...core.intensity import IntensityRecipe
-from ...core.model.card import ClassInfo
-from ...core.model.head import Head, softmax
-from ...core.progress import Progress
-from ...core.tiles import TileGrid
-from ..jobs import JobContext
-from .annotation_layer import place_of
-from .map_layer import TAUGHT
+from napari_sem_classify.core.class_map import ClassMap, tiles_to_cells
+from napari_sem_classify.core.errors import AnnotationError
+from napari_sem_classify.core.image import SemImage
+from napari_sem_classify.core.intensity import IntensityRecipe
+from napari_sem_classify.core.model.card import ClassInfo
+from napari_sem_classify.core.model.head import Head, softmax
+from napari_sem_classify.core.progress import Progress
+from napari_sem_classify.core.teaching.annotation_set import Annotations, TilePlace
+from napari_sem_classify.core.teaching.folds import TilePlaces
+from napari_sem_classify.core.teaching.head_fit import Taught
+from napari_sem_classify.core.tiles import TileGrid
+from napari_sem_classify.plugin.jobs import JobContext
+from napari_sem_classify.plugin.teach.annotation_layer import place_of
+from napari_sem_classify.plugin.teach.map_layer import TAUGHT
 
 BLOCK = 2048
 NO_DATA = "The annotated tiles hold no data: annotate others."
@@ -205,11 +205,11 @@ def look(image: SemImage, grid: TileGrid) -> Callable[[JobContext], Looked]:
     """Task: let the network see every tile of an image once; the next time the cache knows."""
 
     def task(context: JobContext) -> Looked:
-        from ...core.embedding_cache import EmbeddingCache, network_key
-        from ...core.engine import make_engine
-        from ...core.features import embed_image
-        from ...core.model.backbone import DEFAULT_BACKBONE, backbone_sha256
-        from ...core.teach import NETWORK_PX, STAGES
+        from napari_sem_classify.core.embedding_cache import EmbeddingCache, network_key
+        from napari_sem_classify.core.engine import make_engine
+        from napari_sem_classify.core.features import embed_image
+        from napari_sem_classify.core.model.backbone import DEFAULT_BACKBONE, backbone_sha256
+        from napari_sem_classify.core.teaching.teach import NETWORK_PX, STAGES
 
         context.progress(Progress(0, 0, "Getting the network ready"))
         sha256 = backbone_sha256(DEFAULT_BACKBONE)
@@ -242,7 +242,7 @@ def learn(
     """
 
     def task(context: JobContext) -> Learned:
-        from ...core.head_fit import teach_head
+        from napari_sem_classify.core.teaching.head_fit import teach_head
 
         start = time.perf_counter()
         lesson = lesson_of()
@@ -285,7 +285,7 @@ def suggest(
     """
 
     def task(_context: JobContext) -> tuple[NDArray[np.float32], list[TilePlace]]:
-        from ...core.suggest import reduce_features, suggest_tiles
+        from napari_sem_classify.core.teaching.suggest import reduce_features, suggest_tiles
 
         points = reduce_features(looked.features) if reduced is None else reduced
         mine = labels.ravel()[looked.index]

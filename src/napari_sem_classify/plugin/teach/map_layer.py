@@ -16,11 +16,11 @@ from numpy.typing import NDArray
 from psygnal import Signal
 from qtpy.QtCore import QTimer
 
-from ...core.annotation_set import ImageAnnotations, TilePlace
-from ...core.class_map import ClassMap
-from ...core.tiles import TileGrid
-from ..layer_image import METADATA_KEY, noted_level, notes_of
-from ..layers import (
+from napari_sem_classify.core.class_map import ClassMap
+from napari_sem_classify.core.teaching.annotation_set import ImageAnnotations, TilePlace
+from napari_sem_classify.core.tiles import TileGrid
+from napari_sem_classify.plugin.layer_image import METADATA_KEY, noted_level, notes_of
+from napari_sem_classify.plugin.layers import (
     CLASSES,
     CONFIDENCE,
     add_class_map,
@@ -30,9 +30,9 @@ from ..layers import (
     remove_layer,
     update_class_map,
 )
-from ..legend import legend_of
-from ..session import session_of
-from .annotation_layer import KeyAction, bind, place_of, unbind
+from napari_sem_classify.plugin.legend import legend_of
+from napari_sem_classify.plugin.session import session_of
+from napari_sem_classify.plugin.teach.annotation_layer import KeyAction, bind, place_of, unbind
 
 if TYPE_CHECKING:
     from napari.components import ViewerModel

@@ -6,10 +6,10 @@ import weakref
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
-from ...core.image import SemImage
-from ..session import session_of
-from .keeper import Keeper
-from .learning import Looked
+from napari_sem_classify.core.image import SemImage
+from napari_sem_classify.plugin.session import session_of
+from napari_sem_classify.plugin.teach.keeper import Keeper
+from napari_sem_classify.plugin.teach.learning import Looked
 
 if TYPE_CHECKING:
     from napari.components import ViewerModel

@@ -6,8 +6,8 @@ from qtpy.QtCore import QPointF, QRectF, QSize, Qt
 from qtpy.QtGui import QColor, QPainter, QPaintEvent, QPalette, QPen
 from qtpy.QtWidgets import QLabel, QSizePolicy, QWidget
 
-from ...core.metrics import Reliability
-from ..forms.layout import explain
+from napari_sem_classify.core.metrics import Reliability
+from napari_sem_classify.plugin.forms.layout import explain
 
 AFTER = QColor("#0072b2")
 LEAST_DOT, MOST_DOT = 2.5, 6.0

@@ -14,12 +14,12 @@ from qtpy.QtWidgets import (
     QTableWidgetItem,
 )
 
-from ...core.metrics import Scores
-from ...core.model.card import ClassInfo
-from ...core.scores import BlockedScore
-from ..forms.layout import Form, Note, explain
-from .class_table import square
-from .reliability_plot import ReliabilityPlot
+from napari_sem_classify.core.metrics import Scores
+from napari_sem_classify.core.model.card import ClassInfo
+from napari_sem_classify.core.teaching.scores import BlockedScore
+from napari_sem_classify.plugin.forms.layout import Form, Note, explain
+from napari_sem_classify.plugin.teach.class_table import square
+from napari_sem_classify.plugin.teach.reliability_plot import ReliabilityPlot
 
 SHADE = QColor("#0072b2")
 

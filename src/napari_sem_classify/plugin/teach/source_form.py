@@ -8,10 +8,10 @@ from magicgui import widgets
 from psygnal import Signal
 from qtpy.QtWidgets import QLabel
 
-from ...core.annotation import MIN_SHARE
-from ..forms.layout import Form, Note, explain, narrow, slim
-from ..layers import kind_of
-from .sources import classes_are_named
+from napari_sem_classify.core.teaching.annotation import MIN_SHARE
+from napari_sem_classify.plugin.forms.layout import Form, Note, explain, narrow, slim
+from napari_sem_classify.plugin.layers import kind_of
+from napari_sem_classify.plugin.teach.sources import classes_are_named
 
 if TYPE_CHECKING:
     from napari.components import ViewerModel

@@ -10,22 +10,22 @@ from numpy.typing import NDArray
 from psygnal import Signal
 from qtpy.QtCore import QObject
 
-from ...core.annotation import TileLabels
-from ...core.annotation_set import ImageAnnotations, TilePlace
-from ...core.class_map import ClassMap
-from ...core.errors import GridError
-from ...core.image import SemImage
-from ...core.tiles import TileGrid
-from ..jobs import Job
-from ..text import count_text
-from .annotation_layer import AnnotationLayer, KeyAction, place_of
-from .book import Book, book_of
-from .correction_marks import CorrectionMarks
-from .keeper import Kept, find_kept
-from .learner import Learner
-from .learning import tile_numbers
-from .map_layer import TaughtMaps
-from .memory import memory_of
+from napari_sem_classify.core.class_map import ClassMap
+from napari_sem_classify.core.errors import GridError
+from napari_sem_classify.core.image import SemImage
+from napari_sem_classify.core.teaching.annotation import TileLabels
+from napari_sem_classify.core.teaching.annotation_set import ImageAnnotations, TilePlace
+from napari_sem_classify.core.tiles import TileGrid
+from napari_sem_classify.plugin.jobs import Job
+from napari_sem_classify.plugin.teach.annotation_layer import AnnotationLayer, KeyAction, place_of
+from napari_sem_classify.plugin.teach.book import Book, book_of
+from napari_sem_classify.plugin.teach.correction_marks import CorrectionMarks
+from napari_sem_classify.plugin.teach.keeper import Kept, find_kept
+from napari_sem_classify.plugin.teach.learner import Learner
+from napari_sem_classify.plugin.teach.learning import tile_numbers
+from napari_sem_classify.plugin.teach.map_layer import TaughtMaps
+from napari_sem_classify.plugin.teach.memory import memory_of
+from napari_sem_classify.plugin.text import count_text
 
 if TYPE_CHECKING:
     from napari.components import ViewerModel

@@ -8,10 +8,10 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from ...core.annotation_set import TilePlace
-from ..layer_image import METADATA_KEY
-from ..layers import layer_name, made_from, placed_on, remove_layer
-from ..session import session_of, unwrapped
+from napari_sem_classify.core.teaching.annotation_set import TilePlace
+from napari_sem_classify.plugin.layer_image import METADATA_KEY
+from napari_sem_classify.plugin.layers import layer_name, made_from, placed_on, remove_layer
+from napari_sem_classify.plugin.session import session_of, unwrapped
 
 if TYPE_CHECKING:
     from napari.components import ViewerModel

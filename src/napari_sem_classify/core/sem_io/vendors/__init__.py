@@ -4,9 +4,19 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from ..source import Source
-from . import fei, hitachi, imagej_ome, jeol, orion_fibics, phenom, sec, tescan, zeiss
-from .values import VendorMetadata
+from napari_sem_classify.core.sem_io.source import Source
+from napari_sem_classify.core.sem_io.vendors import (
+    fei,
+    hitachi,
+    imagej_ome,
+    jeol,
+    orion_fibics,
+    phenom,
+    sec,
+    tescan,
+    zeiss,
+)
+from napari_sem_classify.core.sem_io.vendors.values import VendorMetadata
 
 Reader = Callable[[Source], VendorMetadata | None]
 

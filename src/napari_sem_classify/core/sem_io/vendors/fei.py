@@ -11,8 +11,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from ..source import Source
-from .values import (
+from napari_sem_classify.core.sem_io.source import Source
+from napari_sem_classify.core.sem_io.vendors.values import (
     VendorMetadata,
     bar_height,
     checked_bar,
@@ -22,7 +22,7 @@ from .values import (
     scaled,
     text,
 )
-from .xml_text import find, flat, parse, text_at
+from napari_sem_classify.core.sem_io.vendors.xml_text import find, flat, parse, text_at
 
 TAGS = (34682, 34680)
 XML_TAG = 34683

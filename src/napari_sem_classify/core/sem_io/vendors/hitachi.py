@@ -6,8 +6,15 @@ The bar's height is not recorded.
 
 from __future__ import annotations
 
-from ..source import Source
-from .values import VendorMetadata, length_text_nm, number, pixel_size, scaled, text
+from napari_sem_classify.core.sem_io.source import Source
+from napari_sem_classify.core.sem_io.vendors.values import (
+    VendorMetadata,
+    length_text_nm,
+    number,
+    pixel_size,
+    scaled,
+    text,
+)
 
 SIDECARS = ("{stem}.txt", "{name}.txt")
 SECTION = "[SemImageFile]"

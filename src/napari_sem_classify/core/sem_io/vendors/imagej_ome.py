@@ -9,9 +9,16 @@ from __future__ import annotations
 
 from typing import Any
 
-from ..source import Source
-from .values import VendorMetadata, length_nm, number, pixel_size, scaled, text
-from .xml_text import find, flat, parse
+from napari_sem_classify.core.sem_io.source import Source
+from napari_sem_classify.core.sem_io.vendors.values import (
+    VendorMetadata,
+    length_nm,
+    number,
+    pixel_size,
+    scaled,
+    text,
+)
+from napari_sem_classify.core.sem_io.vendors.xml_text import find, flat, parse
 
 X_RESOLUTION, Y_RESOLUTION = 282, 283
 # ImageJ turns the screen resolution of a plain TIFF into a calibration in these.

@@ -7,8 +7,8 @@ minus its rows is the bar's.
 
 from __future__ import annotations
 
-from ..source import Source
-from .values import (
+from napari_sem_classify.core.sem_io.source import Source
+from napari_sem_classify.core.sem_io.vendors.values import (
     VendorMetadata,
     bar_height,
     length_text_nm,

@@ -11,9 +11,17 @@ from __future__ import annotations
 import math
 from typing import TYPE_CHECKING
 
-from ..source import Source
-from .values import VendorMetadata, bar_height, length_nm, number, pixel_size, scaled, text
-from .xml_text import find, flat, local_name, parse, text_at
+from napari_sem_classify.core.sem_io.source import Source
+from napari_sem_classify.core.sem_io.vendors.values import (
+    VendorMetadata,
+    bar_height,
+    length_nm,
+    number,
+    pixel_size,
+    scaled,
+    text,
+)
+from napari_sem_classify.core.sem_io.vendors.xml_text import find, flat, local_name, parse, text_at
 
 if TYPE_CHECKING:
     from xml.etree.ElementTree import Element

@@ -9,8 +9,14 @@ from __future__ import annotations
 
 import re
 
-from ..source import Source
-from .values import VendorMetadata, length_text_nm, number, scaled, text
+from napari_sem_classify.core.sem_io.source import Source
+from napari_sem_classify.core.sem_io.vendors.values import (
+    VendorMetadata,
+    length_text_nm,
+    number,
+    scaled,
+    text,
+)
 
 SIDECARS = ("{name}.txt",)
 SECTION = "[Image Info]"

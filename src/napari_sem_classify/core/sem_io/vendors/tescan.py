@@ -9,8 +9,15 @@ from __future__ import annotations
 
 import re
 
-from ..source import Source, decode
-from .values import VendorMetadata, checked_bar, length_nm, pixel_size, scaled, text
+from napari_sem_classify.core.sem_io.source import Source, decode
+from napari_sem_classify.core.sem_io.vendors.values import (
+    VendorMetadata,
+    checked_bar,
+    length_nm,
+    pixel_size,
+    scaled,
+    text,
+)
 
 TAG = 50431
 SIDECARS = ("{stem}.hdr", "{stem}-{suffix}.hdr", "{name}.hdr")

@@ -11,8 +11,15 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from ..source import Source
-from .values import VendorMetadata, length_nm, number, pixel_size, scaled, text
+from napari_sem_classify.core.sem_io.source import Source
+from napari_sem_classify.core.sem_io.vendors.values import (
+    VendorMetadata,
+    length_nm,
+    number,
+    pixel_size,
+    scaled,
+    text,
+)
 
 TAG = 34118
 UNNAMED_PIXEL_SIZE = 3

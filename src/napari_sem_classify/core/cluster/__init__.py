@@ -1,0 +1,1 @@
+"""Images and blocks of a huge image on an existing Dask cluster."""

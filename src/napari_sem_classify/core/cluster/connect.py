@@ -1,0 +1,95 @@
+"""Coming to a Dask cluster: the connection, what its workers must have, and the model for them."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from importlib.util import find_spec
+from pathlib import Path
+from typing import Any
+
+from napari_sem_classify.core.cluster.tasks import look_around
+from napari_sem_classify.core.errors import DeviceError
+from napari_sem_classify.core.model.file import save_model
+from napari_sem_classify.core.model.head import TileClassifier
+
+CONNECT_S = 30.0
+
+
+@contextmanager
+def connected(scheduler: str) -> Iterator[Any]:
+    """Give a client of a Dask cluster.
+
+    Raises
+    ------
+    DeviceError
+        When ``dask.distributed`` is not installed or no scheduler answers.
+    """
+    if find_spec("distributed") is None:
+        raise DeviceError(
+            "A Dask cluster needs dask.distributed, which is not installed: "
+            "run pip install 'napari-sem-classify[distributed]'."
+        )
+    import distributed
+
+    connect: Any = distributed.Client
+    chatty = logging.getLogger("distributed")
+    before = chatty.level
+    chatty.setLevel(logging.CRITICAL)  # the user reads one sentence, not its tracebacks
+    try:
+        try:
+            client = connect(scheduler, timeout=CONNECT_S, set_as_default=False)
+        except (OSError, ValueError, TypeError) as error:
+            raise DeviceError(
+                f"No Dask scheduler answers at {scheduler}: check the address (tcp://host:8786) "
+                "and that the cluster runs."
+            ) from error
+        with client:
+            yield client
+    finally:
+        chatty.setLevel(before)
+
+
+@contextmanager
+def model_file(out: Path, classifier: TileClassifier, settings: str) -> Iterator[Path]:
+    """Keep a copy of the model in the output folder, for the workers, as long as the run lasts."""
+    path = out.resolve() / f".model-{settings[:16]}.safetensors"
+    try:
+        yield save_model(path, classifier)
+    finally:
+        with suppress(OSError):
+            path.unlink()
+
+
+def check_workers(client: Any, path: Path) -> None:
+    """Prove that there are workers, that they have this program, and that they see a path.
+
+    Raises
+    ------
+    DeviceError
+        When it is not so; the sentence names the worker.
+    """
+    from napari_sem_classify import __version__
+
+    try:
+        client.wait_for_workers(1, timeout=CONNECT_S)
+        found = client.run(look_around, path)
+    except TimeoutError as error:
+        raise DeviceError("The Dask cluster has no workers: start some, then try again.") from error
+    except Exception as error:
+        raise DeviceError(
+            f"The workers of the Dask cluster cannot run napari-sem-classify ({error!r}): "
+            "install the same version there."
+        ) from error
+    for worker, (version, sees) in found.items():
+        if version != __version__:
+            raise DeviceError(
+                f"The worker {worker} has napari-sem-classify {version}, and here it is "
+                f"{__version__}: install the same version there."
+            )
+        if not sees:
+            raise DeviceError(
+                f"The worker {worker} does not see the folder {path.parent}: write into a folder "
+                "that all machines share under the same path."
+            )

@@ -1,0 +1,1 @@
+"""Class maps as tables, maps, polygons, figures and reports."""

@@ -1,0 +1,189 @@
+"""A figure for a paper: specimen, classes, area fractions with their intervals, scale bar."""
+
+from __future__ import annotations
+
+import math
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from napari_sem_classify.core.class_map import ClassMap
+from napari_sem_classify.core.errors import OutputError
+from napari_sem_classify.core.files import atomic_path
+from napari_sem_classify.core.image import SemImage
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
+
+    from napari_sem_classify.core.fractions.area_fraction import FractionEstimate, Share
+
+FORMATS = (".png", ".svg", ".pdf")
+INCH_MM = 25.4
+LINE_MM = 7.4
+
+
+def write_figure(
+    class_map: ClassMap,
+    image: SemImage,
+    path: Path,
+    estimate: FractionEstimate | None = None,
+    *,
+    width_mm: float = 170.0,
+    dpi: int = 300,
+) -> None:
+    """Draw specimen and classes side by side with a legend under them.
+
+    Parameters
+    ----------
+    class_map : ClassMap
+    image : SemImage
+        The image that was classified.
+    path : Path
+        Ending in .png, .svg or .pdf; text stays text in the last two.
+    estimate : FractionEstimate, optional
+        Corrected fractions of this map for the legend; without them the map's own are shown, and
+        it says so.
+    width_mm : float
+        Two columns of a journal are about 170 mm, one about 85 mm.
+    dpi : int
+        Of a PNG, and of the picture within an SVG or PDF.
+
+    Raises
+    ------
+    OutputError
+        When the ending is another one, or the file cannot be written.
+    ImageError
+        When the image cannot be read.
+    """
+    import matplotlib
+
+    kind = path.suffix.lower()
+    if kind not in FORMATS:
+        raise OutputError(
+            f"{path.name} ends in {kind or 'nothing'}: name the figure .png, .svg or .pdf."
+        )
+    # Text as text: editable in a drawing program, searchable in a PDF.
+    settings: Any = {"svg.fonttype": "none", "pdf.fonttype": 42, "svg.hashsalt": "figure"}
+    with matplotlib.rc_context(settings):
+        figure = draw_figure(class_map, image, estimate, width_mm=width_mm)
+        with atomic_path(path) as temporary:
+            figure.savefig(temporary, dpi=dpi, facecolor="white", format=kind[1:])
+
+
+def draw_figure(
+    class_map: ClassMap,
+    image: SemImage,
+    estimate: FractionEstimate | None = None,
+    *,
+    width_mm: float = 170.0,
+) -> Figure:
+    """The figure of `write_figure`: panels a (specimen) and b (classes), then the legend."""
+    from matplotlib.backends.backend_agg import FigureCanvasAgg
+    from matplotlib.figure import Figure
+
+    from napari_sem_classify.core.export.overlay import coloured, overview, scale_bar
+
+    area = class_map.grid.area
+    gap, title = 3.0, 5.0
+    panel = (width_mm - gap) / 2
+    height = panel * min(area.height / area.width, 2.0)
+    lines = len(class_map.classes) + 1
+    legend = LINE_MM * lines + 4.0
+    total = title + height + gap + legend
+    figure = Figure(figsize=(width_mm / INCH_MM, total / INCH_MM))
+    FigureCanvasAgg(figure)
+    grey, step = overview(image, area, class_map.plane)
+    pictures: tuple[Any, Any] = (grey, coloured(class_map, grey, step))
+    for index, picture in enumerate(pictures):
+        left = index * (panel + gap)
+        axes = figure.add_axes(
+            (left / width_mm, (gap + legend) / total, panel / width_mm, height / total)
+        )
+        right, bottom = area.left + grey.shape[1] * step, area.top + grey.shape[0] * step
+        axes.imshow(
+            picture,
+            cmap="gray",
+            vmin=0,
+            vmax=255,
+            extent=(area.left, right, bottom, area.top),
+            interpolation="nearest",
+        )
+        axes.set_xlim(area.left, area.right)
+        axes.set_ylim(area.bottom, area.top)
+        axes.set_axis_off()
+        figure.text(
+            left / width_mm, 1 - title / 2 / total, "ab"[index], fontsize=10, weight="bold",
+            va="center",
+        )  # fmt: skip
+        if index == 0:
+            scale_bar(axes, area, class_map.pixel_size_nm, fontsize=8.0, thickness=0.02)
+    legend_axes = figure.add_axes((0.0, 0.0, 1.0, legend / total))
+    _legend(legend_axes, class_map, estimate, width_mm, legend)
+    return figure
+
+
+def share_text(share: Share) -> str:
+    """A share in percent: "61.2 ± 1.8 %", or "0.4 % (0.1 to 1.6)" where it is lopsided."""
+    if math.isnan(share.value):
+        return "–"
+    value, low, high = (100.0 * part for part in (share.value, share.low, share.high))
+    down, up = value - low, high - value
+    half = max(down, up)
+    # A second digit where rounding to one would hide the uncertainty or the share itself.
+    digits = 2 if half < 0.095 or 0 < value < 0.095 else 1
+    if half == 0:
+        return f"{value:.{digits}f} %"
+    if abs(up - down) > half / 3:
+        return f"{value:.{digits}f} % ({low:.{digits}f} to {high:.{digits}f})"
+    return f"{value:.{digits}f} ± {half:.{digits}f} %"
+
+
+def area_text(um2: float | None) -> str:
+    """An area in the unit a microscopist would write; empty without calibration."""
+    if um2 is None:
+        return ""
+    if um2 >= 1e5:
+        return f"{um2 / 1e6:.3g} mm²"
+    if um2 < 0.01:
+        return f"{um2 * 1e6:.3g} nm²"
+    return f"{um2:.4g} µm²"
+
+
+def _legend(
+    axes: Axes,
+    class_map: ClassMap,
+    estimate: FractionEstimate | None,
+    width_mm: float,
+    height_mm: float,
+) -> None:
+    """Swatch, name and fraction of each class, in millimetres of the page."""
+    from matplotlib.patches import Rectangle
+
+    axes.set_xlim(0, width_mm)
+    axes.set_ylim(height_mm, 0)
+    axes.set_axis_off()
+    if estimate is None:
+        heading = "Area fraction (as the map says, not corrected)"
+    else:
+        n = int(estimate.counts.counts.sum())
+        heading = f"Area fraction, corrected, {estimate.level:.0%} interval, {n} cells reviewed"
+        heading = heading.replace("%", " %")
+    axes.text(0, LINE_MM / 2, heading, fontsize=8, weight="bold", va="center")
+    for index, row in enumerate(class_map.fractions()):
+        y = LINE_MM * (index + 1)
+        axes.add_patch(
+            Rectangle((0.2, y + 1), 5, 5, facecolor=row.colour, edgecolor="black", linewidth=0.6)
+        )
+        middle = y + LINE_MM / 2
+        name = row.name if len(row.name) <= 32 else row.name[:31] + "…"
+        axes.text(7.5, middle, name, fontsize=8, va="center", parse_math=False)
+        if estimate is None:
+            share = "–" if math.isnan(row.fraction) else f"{100 * row.fraction:.1f} %"
+            size = area_text(row.area_um2)
+        else:
+            corrected = estimate.corrected[index]
+            share = share_text(corrected)
+            whole = estimate.area_um2
+            size = area_text(None if whole is None else corrected.value * whole)
+        axes.text(width_mm * 0.45, middle, share, fontsize=8, va="center")
+        axes.text(width_mm * 0.78, middle, size, fontsize=8, va="center")

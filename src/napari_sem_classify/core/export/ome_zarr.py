@@ -1,0 +1,211 @@
+"""A class map as OME-Zarr 0.5: the specimen's picture and, under it, the classes as labels.
+
+Layout and metadata after https://ngff.openmicroscopy.org/0.5/: an image group with ``multiscales``,
+in it a group ``labels`` and in that ``classes`` with ``image-label`` (colours, names). Written with
+zarr alone. World coordinates are micrometres where calibrated, else pixels of the image, with 0 at
+the centre of the image's first pixel.
+
+A group ``sem_classify`` beside the labels, which other programs pass over, keeps what brings the
+whole map back: the description of `map_file.describe` and the probabilities.
+"""
+
+from __future__ import annotations
+
+import json
+import shutil
+import tempfile
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from napari_sem_classify.core.class_map import ClassMap
+from napari_sem_classify.core.errors import ImageError, OutputError
+from napari_sem_classify.core.export.map_file import SavedMap, describe, restore
+from napari_sem_classify.core.files import to_json
+from napari_sem_classify.core.image import SemImage
+
+VERSION = "0.5"
+PICTURE_PX = 4096
+CHUNK = 1024
+KEPT = "sem_classify"
+
+
+def write_ome_zarr(
+    class_map: ClassMap, image: SemImage, path: Path, shown: Mapping[str, Any] | None = None
+) -> None:
+    """Write the specimen and its classes as one OME-Zarr image with labels.
+
+    The picture is the classified area, averaged down to at most `PICTURE_PX` pixels a side; the
+    labels have one element a cell: 0 left out, 1 the first class. Both say in their metadata where
+    they lie, so that a reader lays one over the other.
+
+    Parameters
+    ----------
+    class_map : ClassMap
+    image : SemImage
+        The image that was classified.
+    path : Path
+        Folder to write, usually ``STEM.ome.zarr``; an OME-Zarr that is there is replaced.
+    shown : mapping, optional
+        How a viewer showed the map, see `map_file.SavedMap`.
+
+    Raises
+    ------
+    OutputError
+        When it cannot be written, or something else has that name.
+    ImageError
+        When the image cannot be read.
+    """
+    import zarr
+
+    from napari_sem_classify.core.export.overlay import overview
+
+    grid = class_map.grid
+    grey, step = overview(image, grid.area, class_map.plane, PICTURE_PX)
+    labels = class_map.labels()
+    if len(class_map.classes) <= 255:
+        labels = labels.astype(np.uint8)
+    name = class_map.image_name or image.name
+    half = (step - 1) / 2.0
+    place = (grid.area.top + half, grid.area.left + half)
+    with _replaced_folder(path) as temporary:
+        root = zarr.open_group(temporary, mode="w", zarr_format=3)
+        _array(root, grey)
+        root.attrs["ome"] = {
+            "version": VERSION,
+            "multiscales": [_multiscale(class_map, name, float(step), place)],
+        }
+        folder = root.create_group("labels")
+        folder.attrs["ome"] = {"version": VERSION, "labels": ["classes"]}
+        group = folder.create_group("classes")
+        _array(group, labels)
+        group.attrs["ome"] = {
+            "version": VERSION,
+            "multiscales": [_multiscale(class_map, "classes", float(grid.stride), grid.translate)],
+            "image-label": _image_label(class_map),
+        }
+        _keep(root, replace(SavedMap.of(class_map, image), shown=dict(shown or {})))
+
+
+def read_ome_map(path: Path) -> SavedMap | None:
+    """Read the class map of an OME-Zarr written here; None for any other folder.
+
+    Raises
+    ------
+    ImageError
+        When there is one and it is damaged.
+    """
+    if not (path / KEPT / "zarr.json").is_file():
+        return None
+    import zarr
+
+    try:
+        root = zarr.open_group(path, mode="r")
+        kept: Any = root[KEPT]
+        info = dict(kept.attrs["map"])
+        stored: Any = kept.get("probabilities")
+        labels = np.asarray(root["labels/classes/0"][:])  # type: ignore[index]
+        known = None if stored is None else np.asarray(stored[:], dtype=np.float32)
+    except Exception as error:  # zarr raises what its codecs, JSON and the file system raise
+        raise ImageError(
+            f"{path} holds a class map that cannot be read ({error}): copy the folder again."
+        ) from error
+    return restore(
+        path, info, labels, lambda shape: None if known is None else known.reshape(shape)
+    )
+
+
+def _keep(root: Any, saved: SavedMap) -> None:
+    first = saved.first
+    kept = root.create_group(KEPT)
+    kept.attrs["map"] = json.loads(to_json(describe(saved)))
+    if first.confidence_known:
+        shape = first.probabilities.shape
+        array = kept.create_array(
+            "probabilities",
+            shape=shape,
+            dtype="float32",
+            chunks=(*(min(CHUNK, n) for n in shape[:2]), shape[2]),
+        )
+        array[:] = first.probabilities
+
+
+def _array(group: Any, pixels: Any) -> None:
+    chunks = tuple(min(CHUNK, length) for length in pixels.shape)
+    array = group.create_array(
+        "0", shape=pixels.shape, dtype=pixels.dtype, chunks=chunks, dimension_names=("y", "x")
+    )
+    array[:] = pixels
+
+
+def _multiscale(
+    class_map: ClassMap, name: str, step: float, place: tuple[float, float]
+) -> dict[str, Any]:
+    """Metadata of one level whose elements are `step` image pixels wide, the first at `place`."""
+    size = class_map.pixel_size_nm
+    unit = 1.0 if size is None else size / 1000.0
+    axes: list[dict[str, str]] = [{"name": axis, "type": "space"} for axis in "yx"]
+    if size is not None:
+        for axis in axes:
+            axis["unit"] = "micrometer"
+    return {
+        "name": name,
+        "axes": axes,
+        "datasets": [
+            {
+                "path": "0",
+                "coordinateTransformations": [
+                    {"type": "scale", "scale": [step * unit, step * unit]},
+                    {"type": "translation", "translation": [place[0] * unit, place[1] * unit]},
+                ],
+            }
+        ],
+    }
+
+
+def _image_label(class_map: ClassMap) -> dict[str, Any]:
+    numbered = list(enumerate(class_map.classes, start=1))
+    return {
+        "colors": [
+            {
+                "label-value": number,
+                "rgba": [*(int(info.colour[at : at + 2], 16) for at in (1, 3, 5)), 255],
+            }
+            for number, info in numbered
+        ],
+        "properties": [{"label-value": number, "class": info.name} for number, info in numbered],
+        "source": {"image": "../../"},
+    }
+
+
+@contextmanager
+def _replaced_folder(path: Path) -> Iterator[Path]:
+    """Give an empty folder beside `path`; when the block ends well it takes the place of `path`."""
+    path = Path(path)
+    if path.exists() and not (path / "zarr.json").is_file() and not (path / ".zgroup").is_file():
+        raise OutputError(f"{path} is there and is no OME-Zarr: choose another name.")
+    try:
+        temporary = Path(tempfile.mkdtemp(dir=path.parent, prefix=f".{path.stem}-"))
+    except OSError as error:
+        raise OutputError(_reason(path, error)) from error
+    new, old = temporary / "new", temporary / "old"
+    try:
+        yield new
+        if path.exists():
+            path.rename(old)
+        new.rename(path)
+    except OSError as error:
+        if old.exists() and not path.exists():
+            old.rename(path)
+        raise OutputError(_reason(path, error)) from error
+    finally:
+        shutil.rmtree(temporary, ignore_errors=True)
+
+
+def _reason(path: Path, error: OSError) -> str:
+    why = error.strerror or str(error)
+    return f"{path} cannot be written ({why}): choose a folder you may write to, with free space."

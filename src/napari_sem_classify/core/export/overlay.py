@@ -1,0 +1,253 @@
+"""The picture of a class map: the specimen in grey, classes in colour, legend and scale bar."""
+
+from __future__ import annotations
+
+import math
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+from numpy.typing import NDArray
+
+from napari_sem_classify.core.class_map import ClassMap
+from napari_sem_classify.core.files import atomic_path
+from napari_sem_classify.core.image import SemImage
+from napari_sem_classify.core.intensity import IntensityRecipe, measure_range, stretch_to_uint8
+from napari_sem_classify.core.tiles import Area
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
+
+PICTURE_PX = 1600
+LEGEND_PX = 470
+BAND_PX = 1 << 24
+SPARSE_ABOVE_PX = 1 << 28
+SPARSE_ROWS = 4
+OPACITY = 0.42
+DPI = 100
+
+
+def write_overlay(class_map: ClassMap, image: SemImage, path: Path) -> None:
+    """Draw the class map over its specimen as a PNG.
+
+    Raises
+    ------
+    OutputError
+        When the file cannot be written.
+    ImageError
+        When the image cannot be read.
+    """
+    figure = draw_overlay(class_map, image)
+    with atomic_path(path) as temporary:
+        figure.savefig(temporary, dpi=DPI, facecolor="white", format="png")
+
+
+def draw_overlay(class_map: ClassMap, image: SemImage) -> Figure:
+    """The figure: specimen with coloured classes on the left, legend on the right."""
+    from matplotlib.backends.backend_agg import FigureCanvasAgg
+    from matplotlib.figure import Figure
+
+    area = class_map.grid.area
+    grey, step = overview(image, area, class_map.plane)
+    scale = PICTURE_PX / max(area.height, area.width)
+    height = max(1.0, area.height * scale)
+    width = max(1.0, area.width * scale)
+    margin, head = 30.0, 62.0
+    legend_height = 150.0 + 58.0 * (len(class_map.classes) + 1)
+    total_h = max(height + 2 * margin + head, legend_height + head)
+    total_w = width + LEGEND_PX + 3 * margin
+    figure = Figure(figsize=(total_w / DPI, total_h / DPI), dpi=DPI)
+    FigureCanvasAgg(figure)
+    box = (margin / total_w, 1 - (head + height) / total_h, width / total_w, height / total_h)
+    axes = figure.add_axes(box)
+    # The last picture pixels may reach beyond the area: place them true to scale, then cut.
+    right, bottom = area.left + grey.shape[1] * step, area.top + grey.shape[0] * step
+    extent = (area.left, right, bottom, area.top)
+    axes.imshow(coloured(class_map, grey, step), extent=extent, interpolation="nearest")
+    axes.set_xlim(area.left, area.right)
+    axes.set_ylim(area.bottom, area.top)
+    axes.set_axis_off()
+    scale_bar(axes, area, class_map.pixel_size_nm)
+    figure.text(
+        margin / total_w,
+        1 - head / 2 / total_h,
+        _plain(class_map.image_name),
+        fontsize=19,
+        va="center",
+        weight="bold",
+    )
+    legend_box = (
+        (width + 2 * margin) / total_w,
+        1 - (head + legend_height) / total_h,
+        LEGEND_PX / total_w,
+        legend_height / total_h,
+    )
+    _legend(figure.add_axes(legend_box), class_map)
+    return figure
+
+
+def overview(
+    image: SemImage, area: Area, plane: tuple[int, ...] = (), longest: int = PICTURE_PX
+) -> tuple[NDArray[np.uint8], int]:
+    """A small 8-bit picture of an area, read in bands so that a huge image never is in memory.
+
+    Pixels are averaged over blocks of `step` × `step`; in images above `SPARSE_ABOVE_PX` px that
+    are stored row by row only the first rows of each block are read.
+
+    Returns
+    -------
+    grey : uint8, shape (⌈height / step⌉, ⌈width / step⌉)
+        Stretched over the image's 1 to 99 % range.
+    step : int
+        Image pixels per picture pixel.
+    """
+    intensity = measure_range(image, IntensityRecipe(), plane)
+    step = max(1, math.ceil(max(area.height, area.width) / longest))
+    sparse = image.chunks is None and area.height * area.width > SPARSE_ABOVE_PX
+    used_rows = min(step, SPARSE_ROWS) if sparse else step
+    rows = math.ceil(area.height / step)
+    grey = np.zeros((rows, math.ceil(area.width / step)), dtype=np.uint8)
+    per_band = 1 if sparse else max(1, BAND_PX // (area.width * step))
+    for first in range(0, rows, per_band):
+        top = area.top + first * step
+        height = used_rows if sparse else per_band * step
+        band = Area(top, min(top + height, area.bottom), area.left, area.right)
+        pixels = stretch_to_uint8(image.read(band, plane), intensity)
+        block = _block_means(pixels, used_rows if sparse else step, step)
+        grey[first : first + block.shape[0]] = block
+    return grey, step
+
+
+def nice_length(limit: float) -> float:
+    """The largest 1, 2 or 5 times a power of ten that is not above `limit` (> 0)."""
+    power = 10.0 ** math.floor(math.log10(limit))
+    return max(factor * power for factor in (1.0, 2.0, 5.0) if factor * power <= limit * 1.0001)
+
+
+def length_text(nm: float) -> str:
+    """A length with the unit a microscopist would write: "500 nm", "20 µm", "1 mm"."""
+    if nm < 1e3:
+        return f"{nm:g} nm"
+    if nm < 1e6:
+        return f"{nm / 1e3:g} µm"
+    return f"{nm / 1e6:g} mm"
+
+
+def scale_bar(
+    axes: Axes,
+    area: Area,
+    pixel_size_nm: float | None,
+    fontsize: float = 16.0,
+    thickness: float = 0.007,
+) -> None:
+    """Draw a scale bar into the lower left corner, in px where the image is not calibrated.
+
+    `thickness` is a share of the shorter side of `area`; the bar's outline and the text's backing
+    follow `fontsize` (points).
+    """
+    from matplotlib.patches import Rectangle
+
+    unit = pixel_size_nm or 1.0
+    length = nice_length(area.width * unit / 4.5)
+    text = length_text(length) if pixel_size_nm else f"{length:g} px (not calibrated)"
+    short = max(area.height, area.width)
+    pad, thick = 0.022 * short, thickness * short
+    left, bottom = area.left + pad, area.bottom - pad
+    backing = {"facecolor": "black", "alpha": 0.72, "edgecolor": "none", "pad": fontsize / 4}
+    axes.add_patch(
+        Rectangle(
+            (left, bottom - thick),
+            length / unit,
+            thick,
+            facecolor="white",
+            edgecolor="black",
+            linewidth=fontsize / 16,
+        )
+    )
+    axes.text(
+        left,
+        bottom - 2.2 * thick,
+        text,
+        color="white",
+        fontsize=fontsize,
+        va="bottom",
+        ha="left",
+        bbox=backing,
+    )
+
+
+def coloured(class_map: ClassMap, grey: NDArray[np.uint8], step: int) -> NDArray[np.uint8]:
+    """Specimen and classes blended, uint8, shape (rows, cols, 3)."""
+    grid = class_map.grid
+    rows, cols = (
+        np.minimum((np.arange(n) * step + step // 2) // grid.stride, last - 1)
+        for n, last in zip(grey.shape, grid.shape, strict=True)
+    )
+    labels = class_map.labels()[np.ix_(rows, cols)]
+    colours = np.zeros((len(class_map.classes) + 1, 3), dtype=np.float32)
+    for number, info in enumerate(class_map.classes, start=1):
+        colours[number] = [int(info.colour[at : at + 2], 16) for at in (1, 3, 5)]
+    share = np.where(labels > 0, np.float32(OPACITY), np.float32(0.0))[..., None]
+    mixed = grey[..., None] * (1 - share) + colours[labels] * share
+    blended: NDArray[np.uint8] = np.rint(mixed).astype(np.uint8)
+    return blended
+
+
+def _legend(axes: Axes, class_map: ClassMap) -> None:
+    from matplotlib.patches import Rectangle
+
+    grid, size = class_map.grid, class_map.pixel_size_nm
+    fractions = class_map.fractions()
+    lines = len(fractions) + 1
+    axes.set_xlim(0, LEGEND_PX)
+    axes.set_ylim(150 + 58 * lines, 0)
+    axes.set_axis_off()
+    axes.text(0, 4, "Area fraction", fontsize=17, weight="bold", va="top")
+    y = 48.0
+    for share in fractions:
+        axes.add_patch(Rectangle((0, y), 34, 34, facecolor=share.colour, edgecolor="black"))
+        percent = "–" if math.isnan(share.fraction) else f"{share.fraction:.1%}".replace("%", " %")
+        axes.text(48, y + 17, _shorten(_plain(share.name)), fontsize=16, va="center")
+        axes.text(LEGEND_PX - 8, y + 17, percent, fontsize=16, va="center", ha="right")
+        y += 50
+    left_out = int(class_map.left_out.sum())
+    if left_out:
+        axes.add_patch(Rectangle((0, y), 34, 34, fc="#bbbbbb", ec="black", hatch="//"))
+        axes.text(48, y + 17, f"left out: {left_out:,} cells", fontsize=16, va="center")
+        y += 50
+    tile = f"Tile {grid.tile} px"
+    if size is not None:
+        tile += f" = {grid.tile * size / 1000:.3g} µm"
+    overlap = 1 - grid.stride / grid.tile
+    notes = [tile + (f", overlap {overlap:.0%}".replace("%", " %") if overlap else "")]
+    notes.append(f"{size:.4g} nm/px" if size is not None else "px (not calibrated)")
+    model = class_map.record.get("model")
+    name = model.get("name") if isinstance(model, dict) else model
+    if name:
+        notes.append(_shorten(f"Model {_plain(str(name))}", 44))
+    for note in notes:
+        y += 4
+        axes.text(0, y + 10, note, fontsize=13, va="center", color="#444444")
+        y += 26
+
+
+def _block_means(pixels: NDArray[np.uint8], row_step: int, col_step: int) -> NDArray[np.uint8]:
+    """Means over blocks; the last blocks may be smaller."""
+    rows = np.arange(0, pixels.shape[0], row_step)
+    cols = np.arange(0, pixels.shape[1], col_step)
+    sums = np.add.reduceat(pixels.astype(np.uint32), rows, axis=0)
+    sums = np.add.reduceat(sums, cols, axis=1)
+    heights = np.diff(np.append(rows, pixels.shape[0]))
+    widths = np.diff(np.append(cols, pixels.shape[1]))
+    means: NDArray[np.uint8] = np.rint(sums / np.outer(heights, widths)).astype(np.uint8)
+    return means
+
+
+def _plain(text: str) -> str:
+    """Text that matplotlib shows as it is: a dollar sign would start a formula."""
+    return text.replace("$", r"\$")
+
+
+def _shorten(text: str, most: int = 24) -> str:
+    return text if len(text) <= most else text[: most - 1] + "…"

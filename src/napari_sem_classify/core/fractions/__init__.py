@@ -1,0 +1,1 @@
+"""Area fractions that hold: reviewed samples, corrected estimates, intervals, regions."""

@@ -1,0 +1,1 @@
+"""The generated sample and the demo that stands on it."""

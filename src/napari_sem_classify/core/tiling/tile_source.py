@@ -1,0 +1,125 @@
+"""The data path: an image and a grid in, batches of tiles out."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Generator, Iterator
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.lib.stride_tricks import sliding_window_view
+from numpy.typing import NDArray
+
+from napari_sem_classify.core.image import SemImage
+from napari_sem_classify.core.intensity import IntensityRange, to_batch_dtype
+from napari_sem_classify.core.tiles import TileGrid
+from napari_sem_classify.core.tiling.prefetch import prefetch
+from napari_sem_classify.core.tiling.sweep import Sweep, read_dtype
+
+MAX_BATCH_BYTES = 128 << 20
+
+
+@dataclass(frozen=True, slots=True)
+class TileBatch:
+    """Some tiles of a grid.
+
+    Attributes
+    ----------
+    index : int64, shape (N,)
+        Which tiles, ``row * columns + column`` of the grid's tiles.
+    pixels : uint8 or uint16, shape (N, tile, tile)
+    empty : int64, shape (M,)
+        Tiles left out since the last batch because they hold no data.
+    """
+
+    index: NDArray[np.int64]
+    pixels: NDArray[Any]
+    empty: NDArray[np.int64]
+
+
+def travel_range(image: SemImage, intensity: IntensityRange) -> IntensityRange:
+    """Intensity range in the units of the batches that `read_tiles` gives for this image."""
+    return to_batch_dtype(np.zeros(0, read_dtype(image)), intensity)[1]
+
+
+def read_tiles(
+    image: SemImage,
+    grid: TileGrid,
+    intensity: IntensityRange,
+    batch_size: int,
+    *,
+    keep: NDArray[np.bool_] | None = None,
+    plane: tuple[int, ...] = (),
+) -> Generator[TileBatch, None, None]:
+    """Read the tiles of a grid in batches, one step ahead of the caller.
+
+    Each tile comes once, in the order in which the image is stored. Tiles without data (all NaN or
+    inf, or nothing but zeros) and tiles that `keep` excludes do not come. An image smaller than a
+    tile is reflected to the tile's size. Close the generator to end the reading early.
+
+    Parameters
+    ----------
+    image : SemImage
+    grid : TileGrid
+        Its area must lie inside the image.
+    intensity : IntensityRange
+        As measured on this plane; types other than uint8 and uint16 are quantised over it.
+    batch_size : int
+        Most tiles in a batch; fewer come where tiles are so large that a batch would pass
+        `MAX_BATCH_BYTES`.
+    keep : bool, shape ``grid.tile_shape``, optional
+        False for tiles to leave out.
+    plane : tuple of int
+        Index along the leading axes of a stack.
+
+    Yields
+    ------
+    TileBatch
+
+    Raises
+    ------
+    ImageError
+        When the file cannot be read, or the grid leaves the image.
+    """
+    image.with_area(grid.area)  # refuses a grid that leaves the image
+    sweep = Sweep(image, grid, intensity, keep, plane)
+    size = min(batch_size, MAX_BATCH_BYTES // (grid.tile**2 * sweep.pixel_type.itemsize))
+    yield from prefetch(lambda stop: _batches(sweep, max(1, size), stop))
+
+
+def _batches(sweep: Sweep, size: int, stop: Callable[[], bool]) -> Iterator[TileBatch]:
+    tile = sweep.grid.tile
+    index = np.empty(size, dtype=np.int64)
+    pixels: NDArray[Any] | None = None
+    filled = 0
+    empty: list[NDArray[np.int64]] = []
+    for region in sweep.regions(stop):
+        has_data = region.has_data(tile, size)
+        empty.append(region.tiles[~has_data])
+        tiles, rows, cols = (part[has_data] for part in (region.tiles, region.rows, region.cols))
+        windows = sliding_window_view(region.pixels, (tile, tile))
+        start = 0
+        while start < len(tiles):
+            if stop():
+                return
+            count = min(size - filled, len(tiles) - start)
+            some = slice(start, start + count)
+            gathered = windows[rows[some], cols[some]]
+            if count == size:
+                pixels = gathered
+            else:
+                if pixels is None:
+                    pixels = np.empty((size, tile, tile), dtype=sweep.pixel_type)
+                pixels[filled : filled + count] = gathered
+            index[filled : filled + count] = tiles[some]
+            filled, start = filled + count, start + count
+            del gathered
+            if filled == size:
+                yield TileBatch(index, pixels, np.concatenate(empty))
+                index, pixels = np.empty_like(index), None
+                filled, empty = 0, [region.tiles[:0]]
+    if pixels is None:
+        pixels = np.empty((0, tile, tile), dtype=sweep.pixel_type)
+    blank = np.concatenate([*empty, index[:0]])
+    if filled or len(blank):
+        yield TileBatch(index[:filled], pixels[:filled], blank)

@@ -1,0 +1,1 @@
+"""Labelled images in, a fine-tuned network out, and what it is worth."""

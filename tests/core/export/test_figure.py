@@ -1,0 +1,91 @@
+"""The figure for a paper, in three formats."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from class_maps import NAMES, map_of, patchy_labels
+
+from napari_sem_classify.core.errors import OutputError
+from napari_sem_classify.core.export.figure import area_text, share_text, write_figure
+from napari_sem_classify.core.fractions.area_fraction import Share, count_review, estimate_fractions
+from napari_sem_classify.core.fractions.review import start_review
+from napari_sem_classify.core.image import SemImage, Specimen
+
+
+def image_for(class_map):
+    area = class_map.grid.area
+    pixels = np.full((area.bottom, area.right), 128, np.uint8)
+    pixels[::7] = 90
+    pixels[::11, ::5] = 170
+    return SemImage("coating_12", pixels, Specimen(area), class_map.pixel_size_nm)
+
+
+def estimate_of(class_map):
+    review = start_review([class_map], 100)
+    for index, cell in enumerate(review.cells):
+        review = review.with_answer(index, cell.map_class)
+    size = class_map.pixel_size_nm
+    return estimate_fractions(count_review(review), NAMES, pixel_size_nm=size)
+
+
+def test_a_png_has_the_asked_width_and_the_classes_colours(tmp_path):
+    from PIL import Image
+
+    class_map = map_of(patchy_labels())
+    write_figure(class_map, image_for(class_map), tmp_path / "f.png", width_mm=127, dpi=200)
+    picture = np.asarray(Image.open(tmp_path / "f.png").convert("RGB"))
+    assert picture.shape[1] == 1000
+    for colour in ((230, 159, 0), (86, 180, 233), (0, 158, 115)):  # the legend's swatches
+        assert (picture == colour).all(axis=-1).any()
+
+
+def test_text_stays_text_in_an_svg(tmp_path):
+    from xml.etree import ElementTree
+
+    class_map = map_of(patchy_labels(), names=("matrix", "oxide $1 & <2>", "crack"))
+    write_figure(class_map, image_for(class_map), tmp_path / "f.svg", estimate_of(class_map))
+    tree = ElementTree.parse(tmp_path / "f.svg")
+    text = " ".join("".join(each.itertext()) for each in tree.iter() if each.tag.endswith("text"))
+    assert "oxide $1 & <2>" in text
+    assert "100 cells reviewed" in text
+    assert "5 µm" in text
+
+
+def test_a_pdf_is_one_page(tmp_path):
+    class_map = map_of(patchy_labels())
+    write_figure(class_map, image_for(class_map), tmp_path / "f.pdf")
+    data = (tmp_path / "f.pdf").read_bytes()
+    assert data.startswith(b"%PDF-")
+    assert data.count(b"/Type /Page ") + data.count(b"/Type /Page\n") == 1
+
+
+def test_an_uncalibrated_figure_says_px(tmp_path):
+    class_map = map_of(patchy_labels(), pixel_size_nm=None)
+    write_figure(class_map, image_for(class_map), tmp_path / "f.svg")
+    text = (tmp_path / "f.svg").read_text(encoding="utf-8")
+    assert "px (not calibrated)" in text
+    assert "µm" not in text
+    assert "as the map says, not corrected" in text
+
+
+def test_another_ending_is_refused(tmp_path):
+    class_map = map_of(patchy_labels())
+    with pytest.raises(OutputError, match=r"\.png, \.svg or \.pdf"):
+        write_figure(class_map, image_for(class_map), tmp_path / "f.docx")
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_shares_are_written_as_a_microscopist_would():
+    assert share_text(Share(0.612, 0.009, 0.594, 0.630)) == "61.2 ± 1.8 %"
+    assert share_text(Share(0.004, 0.002, 0.001, 0.016)) == "0.4 % (0.1 to 1.6)"
+    assert share_text(Share(float("nan"), 0, 0, 0)) == "–"
+    assert share_text(Share(0.5, 0.0, 0.5, 0.5)) == "50.00 %"
+    assert share_text(Share(0.0, 0.0, 0.0, 0.02)) == "0.0 % (0.0 to 2.0)"
+
+
+def test_areas_have_sensible_units():
+    assert area_text(None) == ""
+    assert area_text(12.345) == "12.35 µm²"
+    assert area_text(2.5e6) == "2.5 mm²"
+    assert area_text(0.002) == "2e+03 nm²" or area_text(0.002) == "2000 nm²"

@@ -1,0 +1,384 @@
+"""Fine-tuning: real trainings of a few steps at 32 px."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from labelled_images import write_classes
+
+from napari_sem_classify.core.engine import make_engine
+from napari_sem_classify.core.errors import Cancelled, DatasetError
+from napari_sem_classify.core.intensity import IntensityRange
+from napari_sem_classify.core.model.backbone import DEFAULT_BACKBONE
+from napari_sem_classify.core.model.file import load_model, save_model
+from napari_sem_classify.core.progress import CancelToken
+from napari_sem_classify.core.training.dataset import read_listing
+from napari_sem_classify.core.training.dataset_split import plan_split
+from napari_sem_classify.core.training.evaluate import evaluate_images
+from napari_sem_classify.core.training.finetune import fine_tune
+from napari_sem_classify.core.training.finetune_checkpoint import (
+    Checkpoint,
+    read_checkpoint,
+    write_checkpoint,
+)
+from napari_sem_classify.core.training.finetune_presets import (
+    ARTICLE,
+    SEM,
+    Augmentation,
+    make_preset,
+)
+from napari_sem_classify.core.training.training_set import make_training_set
+
+
+@pytest.fixture(scope="module", autouse=True)
+def one_thread():
+    """Work this small only waits for other threads."""
+    import torch
+
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(before)
+
+
+@pytest.fixture(scope="module")
+def source(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("labelled") / "set"
+    return write_classes(folder, {"fine": 6, "coarse": 6}, shape=(48, 48))
+
+
+@pytest.fixture(scope="module")
+def data(source, tmp_path_factory):
+    made = make_training_set(
+        read_listing(source), largest_px=32, cache_folder=tmp_path_factory.mktemp("tiles")
+    )
+    yield made
+    made.discard()
+
+
+@pytest.fixture(scope="module")
+def split(data):
+    return plan_split(data.labels, data.class_names, data.pairs, test=False)
+
+
+def small(name="sem", epochs=1, sizes=(32,), **settings):
+    return make_preset(name, sizes=sizes, epochs=epochs, **settings)
+
+
+def train(data, split, **settings):
+    settings.setdefault("preset", small())
+    return fine_tune(data, split, device="cpu", batch_size=4, **settings)
+
+
+@pytest.fixture(scope="module")
+def trained(data, split):
+    return train(data, split, preset=small(epochs=2), name="grains")
+
+
+def same(one, other):
+    heads = all(
+        np.array_equal(getattr(one.head, name), getattr(other.head, name))
+        for name in ("mean", "scale", "weight", "bias")
+    )
+    return heads and all(np.array_equal(one.trunk[name], other.trunk[name]) for name in one.trunk)
+
+
+# --- presets
+
+
+def test_the_article_preset_is_the_articles_schedule():
+    told = [
+        (s.size, s.epochs_frozen, s.epochs_unfrozen, s.lr_frozen, s.lr_unfrozen)
+        for s in ARTICLE.stages
+    ]
+    assert told == [(64, 10, 5, 5e-3, 1e-3), (128, 10, 5, 1e-3, 1e-3), (224, 10, 5, 5e-4, 1e-3)]
+
+
+def test_sizes_and_epochs_can_be_chosen_and_all_layers_always_learn():
+    preset = make_preset("article", sizes=[32, 48, 64, 96], epochs=3)
+    assert [s.size for s in preset.stages] == [32, 48, 64, 96]
+    assert {(s.epochs_frozen, s.epochs_unfrozen) for s in preset.stages} == {(2, 1)}
+    assert all(s.epochs_unfrozen == 1 for s in make_preset("article", epochs=1).stages)
+
+
+@pytest.mark.parametrize(
+    ("settings", "told"),
+    [
+        ({"name": "best"}, "no preset 'best'"),
+        ({"sizes": [8]}, "32 to 1024 px"),
+        ({"epochs": 0}, "0 epochs"),
+    ],
+)
+def test_a_wish_that_cannot_be_is_refused(settings, told):
+    with pytest.raises(DatasetError, match=told):
+        make_preset(**settings)
+
+
+# --- batches
+
+
+def test_drawing_by_class_evens_out_an_imbalance():
+    from napari_sem_classify.core.training.finetune_data import draw_units
+
+    labels = np.repeat([0, 1], [500, 10])  # 50 to 1
+    shares = []
+    for balance in (0.0, 0.5, 1.0):
+        drawn = labels[draw_units(labels, balance, np.random.default_rng(0))]
+        shares.append(np.bincount(drawn).tolist())
+    assert shares[0] == [500, 10]
+    assert shares[1] == pytest.approx([447, 63], abs=1)
+    assert shares[2] == [255, 255]
+
+
+def test_without_changes_augmentation_is_resizing():
+    import torch
+
+    from napari_sem_classify.core.training.finetune_data import augment
+
+    tiles = torch.rand(3, 1, 32, 32, generator=torch.Generator().manual_seed(0))
+    recipe = Augmentation(flips=False, rotation_deg=0.0, lighting=0.0)
+    same = augment(tiles, 32, recipe, np.random.default_rng(0))
+    assert torch.allclose(same, tiles, atol=1e-5)
+
+
+def test_flips_and_quarter_turns_give_the_eight_views_of_a_tile():
+    import torch
+
+    from napari_sem_classify.core.training.finetune_data import augment
+
+    tile = torch.rand(1, 1, 16, 16, generator=torch.Generator().manual_seed(0))
+    recipe = Augmentation(quarter_turns=True, rotation_deg=0.0, lighting=0.0)
+    views = augment(tile.expand(60, -1, -1, -1), 16, recipe, np.random.default_rng(0))
+    turned = [torch.rot90(tile[0, 0], k) for k in range(4)]
+    expected = turned + [view.flip(0) for view in turned]
+    found = {
+        next(k for k, view in enumerate(expected) if torch.allclose(view, seen[0], atol=1e-4))
+        for seen in views
+    }
+    assert found == set(range(8))
+
+
+# --- the model
+
+
+def test_training_moves_the_body_and_reports_every_epoch(trained, data):
+    from napari_sem_classify.core.model.backbone import load_backbone
+
+    assert [(report.epoch, report.size, report.phase) for report in trained.history] == [
+        (0, 32, "fitted head"),
+        (0, 32, "all layers"),
+        (1, 32, "all layers"),
+    ]
+    assert all(np.isfinite(report.train_loss) for report in trained.history[1:])
+    assert set(trained.classifier.card.class_names) == set(data.class_names)
+    assert trained.classifier.card.scores["images"] == len(trained.held_out.truth)
+    start = load_backbone().state_dict()
+    assert set(start) == set(trained.classifier.trunk)
+
+
+def test_the_article_preset_unfreezes_the_body(data, split):
+    from napari_sem_classify.core.model.backbone import load_backbone
+
+    result = train(data, split, preset=small("article", epochs=2))
+    assert [report.phase for report in result.history] == ["head", "all layers"]
+    if result.history[1].best:
+        before = load_backbone().state_dict()["conv1.weight"].numpy()
+        assert not np.array_equal(result.classifier.trunk["conv1.weight"], before)
+
+
+def test_the_engine_says_what_the_trained_network_said(trained, data):
+    card, head = trained.classifier.card, trained.classifier.head
+    engine = make_engine(
+        network_px=card.network_px,
+        stages=card.stages,
+        trunk=trained.classifier.trunk,
+        device="cpu",
+        backend="torch",
+        dtype="float32",
+    )
+    tiles = np.array(data.tiles[trained.held_out.tile])
+    features = engine.embed(tiles, IntensityRange(0.0, 255.0))
+    probabilities = head.probabilities(features, card.temperature)
+    assert np.abs(probabilities - trained.held_out.probabilities).max() < 1e-4
+
+
+def test_a_batch_norm_head_becomes_a_plain_head():
+    import torch
+
+    from napari_sem_classify.core.training.finetune_network import LinearHead
+
+    torch.manual_seed(0)
+    module = LinearHead(6, 3, dropout=0.5, fixed=False)
+    for _ in range(20):
+        module(torch.randn(16, 6) * 3 + 1)
+    module.eval()
+    features = torch.randn(5, 6)
+    expected = module(features).detach().numpy()
+    head = module.to_head()
+    assert np.allclose(head.logits(features.numpy()), expected, atol=1e-5)
+    again = LinearHead(6, 3, dropout=0.5, fixed=True).eval()
+    again.start_from(head)
+    assert np.allclose(again(features).detach().numpy(), expected, atol=1e-5)
+
+
+def test_the_saved_model_scores_the_same_images_alike(trained, source, tmp_path):
+    path = save_model(tmp_path / "grains", trained.classifier)
+    classifier = load_model(path)
+    engine = make_engine(
+        network_px=classifier.card.network_px,
+        stages=classifier.card.stages,
+        trunk=classifier.trunk,
+        device="cpu",
+        backend="torch",
+        dtype="float32",
+    )
+    found = evaluate_images(read_listing(source), classifier, engine=engine)
+    held = [found.paths.index(p) for p in _paths_of(trained, source)]
+    # The set's tiles were resized twice, the engine resizes once: alike, not equal.
+    assert np.abs(found.probabilities[held] - trained.held_out.probabilities).max() < 0.15
+    assert len(found.truth) == 12
+    learned = len(classifier.card.record["learned_from"])
+    assert any(note.startswith(f"{learned} of the 12 images") for note in found.notes)
+
+
+def _paths_of(trained, source):
+    listing = read_listing(source)
+    return [str(listing.records[image].path) for image in trained.held_out.image]
+
+
+# --- repeatable, stopped, killed
+
+
+def test_the_same_seed_gives_the_same_model_and_another_another(data, split):
+    first = train(data, split, seed=3).classifier
+    again = train(data, split, seed=3).classifier
+    other = train(data, split, seed=4)
+    assert same(first, again)
+    assert other.history != ()
+    assert first.card.scores == again.card.scores
+
+
+def test_a_training_killed_after_an_epoch_goes_on_to_the_same_model(
+    data, split, tmp_path, monkeypatch
+):
+    monkeypatch.setattr(
+        "napari_sem_classify.core.training.finetune_learner.CHECKPOINT_EVERY_S", 0.0
+    )
+    preset = small("article", epochs=2, sizes=(32, 40))
+
+    class Killed(BaseException):
+        pass
+
+    def kill(report):
+        if (report.stage, report.phase) == (1, "head"):
+            raise Killed
+
+    whole = train(data, split, preset=preset, seed=1)
+    checkpoint = tmp_path / ".model.training.safetensors"
+    with pytest.raises(Killed):
+        train(data, split, preset=preset, seed=1, checkpoint=checkpoint, on_epoch=kill)
+    assert checkpoint.is_file()
+    seen = []
+    resumed = train(data, split, preset=preset, seed=1, checkpoint=checkpoint, on_epoch=seen.append)
+    assert [(report.stage, report.phase) for report in seen] == [(1, "all layers")]
+    assert same(whole.classifier, resumed.classifier)
+    assert [r.macro_f1 for r in whole.history] == [r.macro_f1 for r in resumed.history]
+    assert not checkpoint.exists()
+
+
+def test_a_checkpoint_of_another_run_or_a_damaged_one_is_not_used(tmp_path):
+    import torch
+
+    path = tmp_path / "run.safetensors"
+    write_checkpoint(path, Checkpoint("mine", {"stage": 0}, {"model.x": torch.ones(2)}))
+    assert read_checkpoint(path, "mine").position == {"stage": 0}
+    assert read_checkpoint(path, "other") is None
+    path.write_bytes(path.read_bytes()[:20])
+    assert read_checkpoint(path, "mine") is None
+    assert read_checkpoint(tmp_path / "none", "mine") is None
+
+
+def test_a_checkpoint_that_cannot_be_written_does_not_end_the_training(
+    data, split, tmp_path, monkeypatch
+):
+    monkeypatch.setattr(
+        "napari_sem_classify.core.training.finetune_learner.CHECKPOINT_EVERY_S", 0.0
+    )
+    result = train(data, split, checkpoint=tmp_path / "gone" / "run.safetensors")
+    assert any("could not be kept on the way" in note for note in result.notes)
+
+
+def test_cancel_stops_within_a_batch_and_keeps_the_best_so_far(data, split):
+    cancel = CancelToken()
+    losses = []
+
+    def after(loss):
+        losses.append(loss)
+        if len(losses) == 2:
+            cancel.cancel()
+
+    result = train(data, split, preset=small(epochs=50), cancel=cancel, on_batch=after)
+    assert len(losses) == 2
+    assert result.cancelled
+    assert result.classifier.card.record["stopped_early"]
+
+
+def test_cancel_before_there_is_any_model_gives_none(data, split):
+    cancel = CancelToken()
+    cancel.cancel()
+    for name in ("sem", "article"):
+        with pytest.raises(Cancelled):
+            train(data, split, preset=small(name), cancel=cancel)
+
+
+def test_progress_counts_every_batch_once(data, split):
+    readings = []
+    train(data, split, preset=small("article", epochs=2), progress=readings.append)
+    last = readings[-1]
+    assert (last.done, last.stage) == (last.total, "Training at 32 px")
+
+
+def test_patience_ends_a_phase_that_gets_no_better(data, split):
+    result = train(data, split, preset=small(epochs=12, patience=2))
+    since_best = [report.best for report in result.history][::-1]
+    assert len(result.history) < 12
+    assert not any(since_best[:2])
+
+
+def test_mixup_trains_too(data, split):
+    result = train(data, split, preset=small(mixup=0.4))
+    assert np.isfinite(result.history[1].train_loss)
+
+
+def test_a_rate_is_looked_for_without_touching_the_weights(data, split):
+    import torch
+
+    from napari_sem_classify.core.training.finetune import _Job
+    from napari_sem_classify.core.training.finetune_rate import find_rate
+
+    job = _Job(data, split, small("article"), torch.device("cpu"), 0, 4, DEFAULT_BACKBONE)
+    learner = job._learner(0)
+    before = {name: value.clone() for name, value in job.model.state_dict().items()}
+    find_rate(learner, batches=6)
+    assert all(torch.equal(before[name], v) for name, v in job.model.state_dict().items())
+
+
+def test_the_rate_is_taken_from_the_falling_part_of_the_loss():
+    from napari_sem_classify.core.training.finetune_rate import steepest
+
+    rates = np.geomspace(1e-6, 1, 60)
+    losses = 2.0 + np.tanh(-(np.log10(rates) + 4) * 2) + np.maximum(0, np.log10(rates) + 1) * 9
+    assert 1e-5 < steepest(rates, losses) < 1e-1
+    assert steepest(rates, np.full(60, np.nan)) is None
+
+
+def test_a_third_part_is_scored_where_there_is_one(data):
+    split = plan_split(data.labels, data.class_names, data.pairs, test=True)
+    result = train(data, split)
+    assert sorted(result.held_out.image) == sorted(split.test)
+    assert "also chose" not in result.classifier.card.scores["method"]
+
+
+def test_the_default_preset_starts_from_the_exact_head():
+    assert SEM.head_first
+    assert not ARTICLE.head_first
