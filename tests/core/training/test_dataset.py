@@ -247,6 +247,16 @@ def test_many_images_are_searched_by_likeness_with_the_same_result(monkeypatch):
     assert near_duplicates(pictures).tolist() == everything.tolist()
 
 
+@pytest.mark.parametrize("softness_px", [1.5, 2.5])
+def test_images_of_a_few_soft_grains_are_not_taken_for_one_another(softness_px):
+    from scipy.ndimage import gaussian_filter
+
+    noise = np.random.default_rng(0).normal(size=(12, 48, 48))
+    soft = gaussian_filter(noise, (0, softness_px, softness_px))
+    pictures = np.clip(128 + 40 * soft / soft.std(), 0, 255).astype(np.uint8)
+    assert len(near_duplicates(pictures)) <= 1
+
+
 def test_blank_images_are_no_duplicates_of_one_another():
     assert len(near_duplicates(np.full((3, 48, 48), 90, np.uint8))) == 0
 
