@@ -34,7 +34,8 @@ LEAST_SURE = 6.0
 """How many standard errors of chance (Fisher's z) a correlation has to stand above none.
 
 In pictures of a few large grains chance alone correlates well. Pairs of different cathode specimens
-reach 5.6 at most; 99 of 100 pairs of overlapping frames reach 6.4 or more.
+reach 5.6 at most. Of pairs of frames that overlap by 40 to 60 %, 99 of 100 reach 6.4 or more; a few
+true pairs of other overlaps stay below 6.
 """
 
 COMPARE_ALL = 100
