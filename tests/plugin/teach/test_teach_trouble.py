@@ -69,6 +69,9 @@ def test_closing_the_widget_in_the_middle_of_a_fit_keeps_the_last_stroke(
     again = open_widget("Teach")
     until(qtbot, lambda: again.teacher.key is not None)
     assert counts(again) == {"dark": 13, "bright": 12}
+    # The fixture holds the closed widget, so Python alone would not let go of its window.
+    taught.deleteLater()
+    qtbot.wait(50)
 
 
 def test_renamed_and_removed_layers_do_not_disturb(qtbot, taught, real_viewer, image_layer):
