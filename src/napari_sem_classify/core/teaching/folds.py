@@ -75,6 +75,7 @@ def plan_folds(
     places: TilePlaces | None = None,
     n_folds: int = 5,
     group_word: str = "image",
+    block_tiles: int = BLOCK_TILES,
 ) -> Folds | str:
     """Split annotated tiles by group, else by spatial blocks; or say why no honest split exists.
 
@@ -92,6 +93,8 @@ def plan_folds(
         At most so many.
     group_word : str
         What a group is called: "image", "specimen".
+    block_tiles : int
+        Tiles along a side of a block.
 
     Returns
     -------
@@ -111,7 +114,7 @@ def plan_folds(
             how = f"by {group_word} ({n_groups} {group_word}s, {len(folds)} folds)"
             return Folds(folds, numbers, how)
     if places is not None:
-        numbers = spatial_blocks(places)
+        numbers = spatial_blocks(places, block_tiles)
         n_blocks = len(np.unique(numbers))
         why = _too_few(labels, numbers, class_names, MIN_BLOCKS, "block")
         if not why:

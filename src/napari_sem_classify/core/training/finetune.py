@@ -21,6 +21,7 @@ from napari_sem_classify.core.teaching.logistic import fit_temperature, log_loss
 from napari_sem_classify.core.training.dataset_split import Split
 from napari_sem_classify.core.training.finetune_presets import Preset, Stage, make_preset
 from napari_sem_classify.core.training.finetune_result import FineTuned, HeldOut, make_card
+from napari_sem_classify.core.training.finetune_time import batch_size_for
 from napari_sem_classify.core.training.training_set import TrainingSet
 
 if TYPE_CHECKING:
@@ -40,8 +41,6 @@ HEAD_FIT_PER_CLASS = 300
 HEAD_FIT_MOST = 4000
 LOWEST_TEMPERATURE = 0.5
 """A handful of held-out images that are all right would fit any confidence, however high."""
-
-_BATCH_AT_224 = {"cpu": 16, "mps": 32, "cuda": 128}
 
 
 def fine_tune(
@@ -364,12 +363,10 @@ class _Job:
         return max(1, -(-len(self.train.label) // self._batch_size(stage.size)))
 
     def _batch_size(self, size: int) -> int:
-        """Tiles of a batch: as many pixels at every size, and at least eight batches an epoch."""
+        """Tiles of a batch, as the user wants or as suits device and size."""
         if self.batch_size is not None:
             return max(2, self.batch_size)
-        most = _BATCH_AT_224[self.device.type] * (224 / size) ** 2
-        limit = 64 if self.device.type == "cpu" else 512
-        return int(max(4, min(most, limit, len(self.train.label) // 8)))
+        return batch_size_for(self.device.type, size, len(self.train.label))
 
     def _run_id(self) -> str:
         parts = (

@@ -115,7 +115,7 @@ def make_card(
             **run_record(job="fine-tune", settings=settings, seconds=seconds),
             **record,
             "data": data.fingerprint(),
-            "images_per_class": dict(counts),
+            f"{'images' if data.blocks is None else 'tiles'}_per_class": dict(counts),
             "learned_from": learned_from(data, split),
             "split": split.to_dict(),
         },
@@ -126,16 +126,17 @@ def learned_from(data: TrainingSet, split: Split) -> list[str]:
     """Short sha256 of every image that the model learned from or was chosen on."""
     used = np.concatenate([split.train, split.valid] if len(split.test) else [split.train])
     names = [data.images[image].sha256 for image in used]
-    return sorted(name[:SHORT_HASH] for name in names if name is not None)
+    return sorted({name[:SHORT_HASH] for name in names if name is not None})
 
 
 def held_out_evaluation(data: TrainingSet, held_out: HeldOut) -> Evaluation:
     """The score on the images held out."""
+    groups = held_out.image if data.blocks is None else data.blocks[held_out.image]
     return Evaluation(
         class_names=data.class_names,
         truth=held_out.truth,
         probabilities=held_out.probabilities,
         uncalibrated=held_out.uncalibrated,
-        groups=held_out.image,
+        groups=groups,
         what="images" if data.whole_images else "tiles",
     )

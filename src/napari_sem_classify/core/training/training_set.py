@@ -72,6 +72,9 @@ class TrainingSet:
     notes : tuple of str
     folder : Path
         Holds the tiles; `discard` removes it.
+    blocks : int64, shape (images,), or None
+        Of annotated tiles, each of which is an "image" here: the place that it belongs to. Tiles of
+        one place are not independent, and intervals draw them together.
     """
 
     class_names: tuple[str, ...]
@@ -87,6 +90,7 @@ class TrainingSet:
     left_out: dict[str, str]
     notes: tuple[str, ...]
     folder: Path
+    blocks: NDArray[np.int64] | None = None
 
     @property
     def groups(self) -> list[str]:

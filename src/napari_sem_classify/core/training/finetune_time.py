@@ -1,0 +1,88 @@
+"""How much work a training is: tiles of a batch, and the time that is left of it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+from napari_sem_classify.core.training.finetune_presets import Preset
+
+BATCH_AT_224 = {"cpu": 16, "mps": 32, "cuda": 128}
+LEARNING, LOOKING = 3.0, 1.0
+"""Work of a tile that is learned from with all layers (there and back), and of one looked at."""
+
+FIRST_BATCHES = 3
+"""The first batches get the processor ready: nothing is foretold from them."""
+
+
+def batch_size_for(device: str, size: int, n_train: int) -> int:
+    """Tiles of a batch: as many pixels at every size, and at least eight batches an epoch.
+
+    Parameters
+    ----------
+    device : {"cpu", "mps", "cuda"}
+    size : int
+        Side of the network's input in pixels.
+    n_train : int
+        Tiles (or images) of an epoch.
+    """
+    most = BATCH_AT_224[device] * (224 / size) ** 2
+    limit = 64 if device == "cpu" else 512
+    return int(max(4, min(most, limit, n_train // 8)))
+
+
+@dataclass(slots=True)
+class TimeLeft:
+    """Foretells the end of a training from the batches done, whatever their sizes.
+
+    Parameters
+    ----------
+    preset : Preset
+    n_train, n_valid : int
+        Tiles to learn from, and those that are scored after every epoch.
+    device : {"cpu", "mps", "cuda"}
+    """
+
+    preset: Preset
+    n_train: int
+    n_valid: int
+    device: str
+    _epochs: list[tuple[int, float]] = field(init=False)
+    _start: tuple[float, float] | None = field(init=False, default=None)
+    _seen: int = field(init=False, default=0)
+
+    def __post_init__(self) -> None:
+        self._epochs = []
+        for stage in self.preset.stages:
+            batches = -(-self.n_train // batch_size_for(self.device, stage.size, self.n_train))
+            for epoch in range(stage.epochs):
+                each = LOOKING if epoch < stage.epochs_frozen else LEARNING
+                work = stage.size**2 * (each * self.n_train + LOOKING * self.n_valid)
+                self._epochs.append((max(1, batches), work))
+
+    @property
+    def batches(self) -> int:
+        """Batches of the whole training."""
+        return sum(batches for batches, _ in self._epochs)
+
+    def work_until(self, batch: int) -> float:
+        """Share of the work that is done after so many batches, 0 to 1."""
+        done, left = 0.0, batch
+        for batches, work in self._epochs:
+            done += work * min(1.0, left / batches)
+            left -= batches
+            if left <= 0:
+                break
+        return done / sum(work for _, work in self._epochs)
+
+    def seconds(self, batch: int, now: float) -> float | None:
+        """Seconds left after `batch` batches at the time `now`; None while it is too early.
+
+        A training that goes on from a checkpoint begins at its own first batch.
+        """
+        self._seen += 1
+        if self._seen <= FIRST_BATCHES or self._start is None:
+            self._start = (self.work_until(batch), now)
+            return None
+        done, begun = self._start
+        share, took = self.work_until(batch), now - begun
+        return took * (1.0 - share) / (share - done) if share > done and took > 0 else None
