@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import shutil
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -14,7 +15,8 @@ from napari_sem_classify.core.errors import ImageError, ModelError, RecordError
 from napari_sem_classify.core.export.outputs import write_outputs
 from napari_sem_classify.core.model.catalogue import shipped_models_folder
 from napari_sem_classify.core.model.file import load_model, save_model
-from napari_sem_classify.core.rerun import rerun
+from napari_sem_classify.core.record import file_sha256
+from napari_sem_classify.core.rerun import read_record, rerun
 from napari_sem_classify.core.sample.cross_section import generate_cross_section
 from napari_sem_classify.core.sem_io import open_image
 from napari_sem_classify.core.tiles import TileGrid
@@ -91,12 +93,22 @@ def test_a_changed_image_and_its_changed_cells_are_told(run):
 def test_without_the_old_map_it_says_that_it_could_not_compare(run):
     (run / "coating.map.tif").unlink()
     again = rerun(record_of(run))
+    assert again.same is True  # the record holds the map's hash
+    edit(run, lambda r: r.update(map_sha256="0" * 64))
+    again = rerun(record_of(run))
+    assert again.same is False
+    assert any("how many is not known" in each for each in again.differences)
+    edit(run, lambda r: r.pop("map_sha256"))
+    again = rerun(record_of(run))
     assert again.same is None
     assert any("could not be compared" in each for each in again.differences)
 
 
 def test_a_missing_model_is_asked_for_and_may_be_given(run, tmp_path):
     edit(run, lambda r: r["model"].update(head_sha256="0" * 64, name="mine"))
+    with pytest.raises(ModelError, match=r"'mine' .* is neither at .* nor in the catalogue: give"):
+        rerun(record_of(run))
+    edit(run, lambda r: r["model"].update(path=None))
     with pytest.raises(ModelError, match=r"'mine' .* is not in the catalogue: give its file"):
         rerun(record_of(run))
     path = save_model(tmp_path / "given", load_model("demo"))
@@ -111,9 +123,48 @@ def test_a_missing_image_is_asked_for(run):
         rerun(record_of(run))
 
 
-def test_tiles_that_were_left_out_by_hand_are_told(run):
+def test_tiles_that_were_left_out_without_a_note_are_told(run):
     edit(run, lambda r: r["tiles"].update(classified=3))
     assert any("instead of 3" in each for each in rerun(record_of(run)).differences)
+
+
+def test_tiles_left_out_by_hand_are_left_out_again(run):
+    classifier = load_model("demo")
+    image = open_image(run / "coating.tif").with_pixel_size(25.0)
+    grid = TileGrid(image.area, 64, 64)
+    keep = np.random.default_rng(0).random(grid.tile_shape) < 0.5
+    class_map = classify_image(image, classifier, grid, keep=keep)
+    write_outputs(class_map, image, run, "part")
+    again = rerun(run / "part.summary.json")
+    assert again.same is True
+    assert again.differences == ()
+    assert ((again.class_map.labels() > 0) == keep).all()
+
+
+def test_a_map_carries_its_record(run):
+    again = rerun(run / "coating.map.tif", image=run / "coating.tif")
+    assert again.same is True
+
+
+def test_a_model_in_a_folder_of_its_own_is_found_where_it_was(run, tmp_path):
+    path = save_model(tmp_path / "own", replace(load_model("demo"), head=other_head()))
+    classifier = load_model(path)
+    image = open_image(run / "coating.tif").with_pixel_size(25.0)
+    write_outputs(
+        classify_image(image, classifier, TileGrid(image.area, 64, 64)), image, run, "own"
+    )
+    assert rerun(run / "own.summary.json").same is True
+    record = read_record(run / "own.summary.json")
+    assert record["model"]["path"] == str(path)
+    assert record["model"]["file_sha256"] == file_sha256(path)
+    path.unlink()
+    with pytest.raises(ModelError, match="give its file"):
+        rerun(run / "own.summary.json")
+
+
+def other_head():
+    head = load_model("demo").head
+    return replace(head, bias=head.bias + np.float32(0.25))
 
 
 @pytest.mark.parametrize("text", ["", "[]", '{"record": {"job": "teach"}}', "\x00"])

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Iterator, Mapping
+from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -18,13 +19,20 @@ from napari_sem_classify.core.features import (
     no_tiles,
     tile_reporter,
 )
+from napari_sem_classify.core.fractions.review import map_sha256
 from napari_sem_classify.core.grid_choice import GridChoice, grid_for_model
 from napari_sem_classify.core.image import SemImage, hold_plane
 from napari_sem_classify.core.intensity import IntensityRange
 from napari_sem_classify.core.model.file import head_sha256
 from napari_sem_classify.core.model.head import TileClassifier
 from napari_sem_classify.core.progress import CancelToken, Progress, ProgressCallback
-from napari_sem_classify.core.record import EngineNames, file_sha256, run_record
+from napari_sem_classify.core.record import (
+    EngineNames,
+    content_hash,
+    image_facts,
+    pack_mask,
+    run_record,
+)
 from napari_sem_classify.core.tiles import TileGrid
 
 if TYPE_CHECKING:
@@ -34,8 +42,6 @@ if TYPE_CHECKING:
 __all__ = ["GridChoice", "classify_image", "classify_planes", "embed_image", "grid_for_model"]
 
 UPDATES_PER_S = 4.0
-HASHED_BYTES = 1 << 30
-"""Files up to this size are named in the record by their sha256; a larger one by its name only."""
 
 UpdateCallback = Callable[[NDArray[np.float32]], None]
 
@@ -124,7 +130,11 @@ def classify_image(
         on_update(probabilities.copy())
     reporter.check()
     seconds = time.perf_counter() - start
-    more = {"features_from_cache": from_cache, "seconds": round(seconds, 3)}
+    more = {
+        "chosen_tiles": None if keep is None else pack_mask(keep),
+        "features_from_cache": from_cache,
+        "seconds": round(seconds, 3),
+    }
     return map_of_tiles(image, classifier, grid, probabilities, intensity, engine, plane, more)
 
 
@@ -161,13 +171,14 @@ def map_of_tiles(
     done = int(np.count_nonzero(~np.isnan(probabilities[..., 0])))
     if not done:
         raise no_tiles(image)
-    record = {
+    record: dict[str, Any] = {
         **_record(image, classifier, grid, intensity, engine),
         "plane": list(plane),
+        "seeds": {},  # nothing is drawn at random here; a model's own are in its card
         "tiles": {"in_grid": grid.n_tiles, "classified": done, "left_out": grid.n_tiles - done},
         **more,
     }
-    return ClassMap(
+    class_map = ClassMap(
         probabilities=tiles_to_cells(grid, probabilities),
         grid=grid,
         classes=classifier.card.classes,
@@ -176,6 +187,8 @@ def map_of_tiles(
         plane=plane,
         record=record,
     )
+    record["map_sha256"] = map_sha256(class_map)
+    return class_map
 
 
 def classify_planes(
@@ -262,20 +275,12 @@ def _record(
     intensity: IntensityRange,
     engine: EngineNames,
 ) -> dict[str, Any]:
-    path = image.path
-    small = path is not None and path.is_file() and path.stat().st_size <= HASHED_BYTES
     record = run_record(job="classify", card=classifier.card, engine=engine)
-    record["image"] = {
-        "name": image.name,
-        "path": None if path is None else str(path),
-        "sha256": file_sha256(path) if small else None,
-        "shape": [*image.leading_shape, *image.shape],
-        "level": image.level,
-        "dtype": str(image.dtype),
-        "pixel_size_nm": image.pixel_size_nm,
-        "pixel_size_source": image.pixel_size_source,
-    }
+    record["image"] = image_facts(image)
+    path = classifier.path
     record["model"] |= {
+        "path": None if path is None else str(path.absolute()),
+        "file_sha256": content_hash(path)["sha256"],
         "head_sha256": head_sha256(classifier.head),
         "network_px": classifier.card.network_px,
         "classes": list(classifier.card.class_names),
@@ -285,5 +290,5 @@ def _record(
         "tile_px": grid.tile,
         "stride_px": grid.stride,
     }
-    record["intensity"] = {"low": intensity.low, "high": intensity.high}
+    record["intensity"] = asdict(intensity)
     return record

@@ -12,18 +12,19 @@ import numpy as np
 from numpy.typing import NDArray
 
 from napari_sem_classify.core.class_map import ClassMap
-from napari_sem_classify.core.errors import (
-    DeviceError,
-    ImageError,
-    ModelError,
-    RecordError,
-    SemClassifyError,
-)
+from napari_sem_classify.core.errors import ImageError, RecordError
 from napari_sem_classify.core.image import SemImage
-from napari_sem_classify.core.model.head import TileClassifier
 from napari_sem_classify.core.progress import CancelToken, ProgressCallback
-from napari_sem_classify.core.record import file_sha256, versions
-from napari_sem_classify.core.tiles import Area, TileGrid
+from napari_sem_classify.core.record import versions
+from napari_sem_classify.core.rerun_inputs import (
+    as_recorded,
+    engine_like,
+    find_classifier,
+    lacks,
+    open_recorded,
+    recorded_grid,
+    recorded_tiles,
+)
 
 if TYPE_CHECKING:
     from napari_sem_classify.core.engine.base import Engine
@@ -42,7 +43,8 @@ class Rerun:
         The new map.
     image : SemImage
     same : bool or None
-        Whether every cell has the class it had; None where the old map was not found.
+        Whether every cell has the class it had; None where neither the old map nor its hash was
+        found.
     cells_changed : int
         Cells with another class, 0 where the old map was not found.
     differences : tuple of str
@@ -71,12 +73,13 @@ def rerun(
     Parameters
     ----------
     record_path : Path
-        A ``STEM.summary.json``, or a JSON file with the record alone. The old map is looked for
-        beside it as ``STEM.map.tif``.
+        A ``STEM.summary.json``, a JSON file with the record alone, or a ``STEM.map.tif``, which
+        carries its record. The old map is looked for beside a summary as ``STEM.map.tif``.
     image : Path, optional
         Where the image is now; by default where the record says, then beside the record.
     model : Path or str, optional
-        The model; by default the one in the catalogue whose numbers have the record's hash.
+        The model; by default the one whose numbers have the record's hash: where the record says,
+        then in the catalogue.
     engine : Engine, optional
         By default the backend and device of the record, or what there is.
     progress, cancel : optional
@@ -95,35 +98,50 @@ def rerun(
 
     record = read_record(record_path)
     differences = _version_differences(record)
-    opened, some = _open(record, record_path, image)
+    opened, some = open_recorded(record, record_path, image)
     differences += some
-    classifier, some = _classifier(record, record_path, model)
+    classifier, some = find_classifier(record, record_path, model)
     differences += some
     try:
-        grid = _grid(record)
+        grid = recorded_grid(record)
+        keep = recorded_tiles(record, grid)
         plane = tuple(int(index) for index in record.get("plane", ()))
     except (KeyError, TypeError, ValueError) as error:
-        raise _lacks(record_path, "its grid") from error
+        raise lacks(record_path, "its grid") from error
     if plane not in set(opened.planes()):
         raise ImageError(
             f"{opened.name} has no plane {list(plane)}, which the record names: say where the "
             "image of the record is."
         )
-    opened = _as_recorded(opened, record, grid)
+    opened = as_recorded(opened, record, grid)
     if engine is None:
-        engine, some = _engine(record, classifier)
+        engine, some = engine_like(record, classifier)
         differences += some
     class_map = classify_image(
-        opened, classifier, grid, engine=engine, plane=plane, progress=progress, cancel=cancel
+        opened,
+        classifier,
+        grid,
+        engine=engine,
+        keep=keep,
+        plane=plane,
+        progress=progress,
+        cancel=cancel,
     )
     differences += _result_differences(record, class_map.record)
     old = _old_labels(record_path, class_map.grid.shape)
     if old is None:
-        differences.append(
-            f"The map of the first run is not beside {record_path.name}, so the cells could not "
-            "be compared."
-        )
-        return Rerun(class_map, opened, None, 0, tuple(differences))
+        same = _same_by_hash(record, class_map)
+        if same is None:
+            differences.append(
+                f"The map of the first run is not beside {record_path.name}, so the cells could "
+                "not be compared."
+            )
+        elif not same:
+            differences.append(
+                "Some cells have another class; how many is not known, as the map of the first "
+                f"run is not beside {record_path.name}."
+            )
+        return Rerun(class_map, opened, same, 0, tuple(differences))
     changed = int((old != class_map.labels()).sum())
     if changed:
         differences.append(f"{changed} of {old.size} cells have another class.")
@@ -139,7 +157,9 @@ def read_record(path: Path) -> dict[str, Any]:
         When the file cannot be read or holds none.
     """
     try:
-        value = json.loads(path.read_text(encoding="utf-8"))
+        value = _of_map(path) if path.name.endswith(MAP) else None
+        if value is None:
+            value = json.loads(path.read_text(encoding="utf-8"))
     except OSError as error:
         raise RecordError(f"The record {path} cannot be read ({error.strerror}).") from error
     except (UnicodeDecodeError, json.JSONDecodeError, RecursionError) as error:
@@ -154,7 +174,7 @@ def read_record(path: Path) -> dict[str, Any]:
         )
     for part in ("image", "model", "grid"):
         if not isinstance(value.get(part), dict):
-            raise _lacks(path, f"its {part}")
+            raise lacks(path, f"its {part}")
     return value
 
 
@@ -170,105 +190,17 @@ def _version_differences(record: Mapping[str, Any]) -> list[str]:
     return [f"Versions differ: {', '.join(changed)}."] if changed else []
 
 
-def _open(
-    record: Mapping[str, Any], record_path: Path, given: Path | None
-) -> tuple[SemImage, list[str]]:
-    from napari_sem_classify.core.sem_io import open_image
-
-    known = record["image"]
-    name = str(known.get("name", "the image"))
-    if given is None and not known.get("path"):
-        raise ImageError(f"{record_path} names no file for {name}: say where the image is.")
-    places = [given] if given is not None else [Path(known["path"])]
-    if given is None:
-        places.append(record_path.parent / places[0].name)
-    path = next((place for place in places if place is not None and place.exists()), None)
-    if path is None:
-        raise ImageError(f"The image {places[0]} of this record is not there: say where it is.")
-    opened = open_image(path, int(known.get("level", 0)))
-    expected = known.get("sha256")
-    if expected is None:
-        return opened, ["The record holds no hash of the image, so it may be another one."]
-    if file_sha256(path) != expected:
-        return opened, [f"{path.name} is not the file of the record: its content differs."]
-    return opened, []
+def _same_by_hash(record: Mapping[str, Any], class_map: ClassMap) -> bool | None:
+    known = record.get("map_sha256")
+    return None if known is None else bool(known == class_map.record["map_sha256"])
 
 
-def _classifier(
-    record: Mapping[str, Any], record_path: Path, given: Path | str | None
-) -> tuple[TileClassifier, list[str]]:
-    from napari_sem_classify.core.model.file import head_sha256, load_model
+def _of_map(path: Path) -> Mapping[str, Any] | None:
+    """The record that a class map carries, None for what is none."""
+    from napari_sem_classify.core.export.map_file import read_map
 
-    known = record["model"]
-    expected = known.get("head_sha256")
-    if given is None:
-        found = _in_catalogue(expected)
-        if found is None:
-            raise ModelError(
-                f"The model {known.get('name')!r} of {record_path.name} is not in the catalogue: "
-                "give its file."
-            )
-        return found, []
-    classifier = load_model(given)
-    differs = []
-    if expected is None or head_sha256(classifier.head) != expected:
-        differs.append(f"The model {classifier.card.name!r} is not the one of the record.")
-    elif classifier.card.backbone_sha256 != known.get("backbone_sha256"):
-        differs.append("The network under the model is not the one of the record.")
-    return classifier, differs
-
-
-def _in_catalogue(expected: object) -> TileClassifier | None:
-    from napari_sem_classify.core.model.catalogue import catalogue
-    from napari_sem_classify.core.model.file import head_sha256, load_model
-
-    for entry in catalogue():
-        if entry.card is None:
-            continue
-        try:
-            classifier = load_model(entry.path)
-        except SemClassifyError:
-            continue  # a damaged file in the user's folder is not the one looked for
-        if head_sha256(classifier.head) == expected:
-            return classifier
-    return None
-
-
-def _grid(record: Mapping[str, Any]) -> TileGrid:
-    grid = record["grid"]
-    top, bottom, left, right = (int(value) for value in grid["area"])
-    return TileGrid(Area(top, bottom, left, right), int(grid["tile_px"]), int(grid["stride_px"]))
-
-
-def _as_recorded(image: SemImage, record: Mapping[str, Any], grid: TileGrid) -> SemImage:
-    """The image with the area and the pixel size that the first run used."""
-    if image.area != grid.area:
-        image = image.with_area(grid.area, "as in the record")
-    size = record["image"].get("pixel_size_nm")
-    if size is not None and size != image.pixel_size_nm:
-        image = image.with_pixel_size(float(size), "as in the record")
-    return image
-
-
-def _engine(record: Mapping[str, Any], classifier: TileClassifier) -> tuple[Engine, list[str]]:
-    from napari_sem_classify.core.engine import engine_for
-
-    known = record.get("engine") or {}
-    device, backend = str(known.get("device", "auto")), str(known.get("backend", "auto"))
-    try:
-        engine = engine_for(classifier, device=device, backend=backend)
-    except (DeviceError, ValueError):
-        engine = engine_for(classifier)
-    differs = [
-        f"{what.capitalize()} {known[what]} → {now}."
-        for what, now in (
-            ("backend", engine.backend),
-            ("device", engine.device),
-            ("dtype", engine.dtype),
-        )
-        if known.get(what) not in (None, now)
-    ]
-    return engine, differs
+    saved = read_map(path)
+    return None if saved is None else dict(saved.first.record)
 
 
 def _result_differences(then: Mapping[str, Any], now: Mapping[str, Any]) -> list[str]:
@@ -287,8 +219,8 @@ def _result_differences(then: Mapping[str, Any], now: Mapping[str, Any]) -> list
         a, b = old.get("classified"), new.get("classified")
         if a != b:
             differs.append(
-                f"{b} tiles were classified instead of {a}: tiles that a person left out are not "
-                "in the record."
+                f"{b} tiles were classified instead of {a}: which ones were left out is not in the "
+                "record."
             )
     return differs
 
@@ -297,15 +229,11 @@ def _old_labels(record_path: Path, shape: tuple[int, int]) -> NDArray[np.uint16]
     from tifffile import TiffFileError, imread
 
     name = record_path.name
-    if not name.endswith(SUMMARY):
+    if not name.endswith((SUMMARY, MAP)):
         return None
-    path = record_path.with_name(name.removesuffix(SUMMARY) + MAP)
+    path = record_path.with_name(name.removesuffix(SUMMARY).removesuffix(MAP) + MAP)
     try:
         labels: NDArray[np.uint16] = np.asarray(imread(path)).astype(np.uint16)
     except (OSError, ValueError, TiffFileError):
         return None
     return labels if labels.shape == shape else None
-
-
-def _lacks(path: Path, what: str) -> RecordError:
-    return RecordError(f"{path} lacks {what}, so the run cannot be repeated.")

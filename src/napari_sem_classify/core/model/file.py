@@ -98,7 +98,7 @@ def load_model(path_or_name: Path | str) -> TileClassifier:
     if foreign:
         raise ModelError(f"{path} holds unknown weights ({foreign[0]}): the file is damaged.")
     trunk = {name.removeprefix(_TRUNK): value for name, value in tensors.items()}
-    classifier = TileClassifier(card, head, trunk or None)
+    classifier = TileClassifier(card, head, trunk or None, path)
     _check(classifier, str(path))
     _check_user_weights(card, str(path))
     return classifier

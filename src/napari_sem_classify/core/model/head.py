@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -53,11 +54,14 @@ class TileClassifier:
     trunk : mapping of str to ndarray, or None
         State dict of a fine-tuned trunk in torchvision's ResNet names; None for a taught model,
         which stands on the backbone that its card names.
+    path : Path or None
+        The file it was read from; None for one that was just made.
     """
 
     card: ModelCard
     head: Head
     trunk: Mapping[str, NDArray[Any]] | None = None
+    path: Path | None = field(default=None, compare=False)
 
 
 def softmax(logits: NDArray[Any]) -> NDArray[np.float32]:
