@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import math
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from napari_sem_classify.core.class_map import ClassMap
 from napari_sem_classify.core.errors import OutputError
+from napari_sem_classify.core.export.overlay import OPACITY, coloured, overview, scale_bar
 from napari_sem_classify.core.files import atomic_path
 from napari_sem_classify.core.image import SemImage
 
@@ -22,6 +24,22 @@ INCH_MM = 25.4
 LINE_MM = 7.4
 
 
+@dataclass(frozen=True, slots=True)
+class FigureLook:
+    """What a figure shows.
+
+    Attributes
+    ----------
+    opacity : float
+        Of the classes' colours over the specimen, 0 to 1.
+    legend, scale_bar : bool
+    """
+
+    opacity: float = OPACITY
+    legend: bool = True
+    scale_bar: bool = True
+
+
 def write_figure(
     class_map: ClassMap,
     image: SemImage,
@@ -30,6 +48,7 @@ def write_figure(
     *,
     width_mm: float = 170.0,
     dpi: int = 300,
+    look: FigureLook | None = None,
 ) -> None:
     """Draw specimen and classes side by side with a legend under them.
 
@@ -47,6 +66,7 @@ def write_figure(
         Two columns of a journal are about 170 mm, one about 85 mm.
     dpi : int
         Of a PNG, and of the picture within an SVG or PDF.
+    look : FigureLook, optional
 
     Raises
     ------
@@ -65,7 +85,7 @@ def write_figure(
     # Text as text: editable in a drawing program, searchable in a PDF.
     settings: Any = {"svg.fonttype": "none", "pdf.fonttype": 42, "svg.hashsalt": "figure"}
     with matplotlib.rc_context(settings):
-        figure = draw_figure(class_map, image, estimate, width_mm=width_mm)
+        figure = draw_figure(class_map, image, estimate, width_mm=width_mm, look=look)
         with atomic_path(path) as temporary:
             figure.savefig(temporary, dpi=dpi, facecolor="white", format=kind[1:])
 
@@ -76,24 +96,24 @@ def draw_figure(
     estimate: FractionEstimate | None = None,
     *,
     width_mm: float = 170.0,
+    look: FigureLook | None = None,
 ) -> Figure:
     """The figure of `write_figure`: panels a (specimen) and b (classes), then the legend."""
     from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.figure import Figure
 
-    from napari_sem_classify.core.export.overlay import coloured, overview, scale_bar
-
+    look = look or FigureLook()
     area = class_map.grid.area
     gap, title = 3.0, 5.0
     panel = (width_mm - gap) / 2
     height = panel * min(area.height / area.width, 2.0)
     lines = len(class_map.classes) + 1
-    legend = LINE_MM * lines + 4.0
+    legend = LINE_MM * lines + 4.0 if look.legend else 0.0
     total = title + height + gap + legend
     figure = Figure(figsize=(width_mm / INCH_MM, total / INCH_MM))
     FigureCanvasAgg(figure)
     grey, step = overview(image, area, class_map.plane)
-    pictures: tuple[Any, Any] = (grey, coloured(class_map, grey, step))
+    pictures: tuple[Any, Any] = (grey, coloured(class_map, grey, step, look.opacity))
     for index, picture in enumerate(pictures):
         left = index * (panel + gap)
         axes = figure.add_axes(
@@ -115,10 +135,11 @@ def draw_figure(
             left / width_mm, 1 - title / 2 / total, "ab"[index], fontsize=10, weight="bold",
             va="center",
         )  # fmt: skip
-        if index == 0:
+        if index == 0 and look.scale_bar:
             scale_bar(axes, area, class_map.pixel_size_nm, fontsize=8.0, thickness=0.02)
-    legend_axes = figure.add_axes((0.0, 0.0, 1.0, legend / total))
-    _legend(legend_axes, class_map, estimate, width_mm, legend)
+    if look.legend:
+        legend_axes = figure.add_axes((0.0, 0.0, 1.0, legend / total))
+        _legend(legend_axes, class_map, estimate, width_mm, legend)
     return figure
 
 

@@ -151,7 +151,8 @@ def _feature(
     measurements: dict[str, float] = {"Cells": region.cells, "Area px^2": region.area_px}
     if region.area_um2 is not None:
         measurements["Area µm^2"] = region.area_um2
-    measurements["Mean confidence"] = round(region.mean_confidence, 5)
+    if region.mean_confidence is not None:
+        measurements["Mean confidence"] = round(region.mean_confidence, 5)
     return {
         "type": "Feature",
         "geometry": {"type": "Polygon", "coordinates": rings},

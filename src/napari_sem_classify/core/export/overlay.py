@@ -177,7 +177,9 @@ def scale_bar(
     )
 
 
-def coloured(class_map: ClassMap, grey: NDArray[np.uint8], step: int) -> NDArray[np.uint8]:
+def coloured(
+    class_map: ClassMap, grey: NDArray[np.uint8], step: int, opacity: float = OPACITY
+) -> NDArray[np.uint8]:
     """Specimen and classes blended, uint8, shape (rows, cols, 3)."""
     grid = class_map.grid
     rows, cols = (
@@ -188,7 +190,7 @@ def coloured(class_map: ClassMap, grey: NDArray[np.uint8], step: int) -> NDArray
     colours = np.zeros((len(class_map.classes) + 1, 3), dtype=np.float32)
     for number, info in enumerate(class_map.classes, start=1):
         colours[number] = [int(info.colour[at : at + 2], 16) for at in (1, 3, 5)]
-    share = np.where(labels > 0, np.float32(OPACITY), np.float32(0.0))[..., None]
+    share = np.where(labels > 0, np.float32(opacity), np.float32(0.0))[..., None]
     mixed = grey[..., None] * (1 - share) + colours[labels] * share
     blended: NDArray[np.uint8] = np.rint(mixed).astype(np.uint8)
     return blended

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from napari_sem_classify.core.class_map import ClassMap
+from napari_sem_classify.core.class_map import ClassFraction, ClassMap
 from napari_sem_classify.core.errors import AnnotationError
 from napari_sem_classify.core.fractions.area_fraction import FractionEstimate, Share
 from napari_sem_classify.core.fractions.intervals import Floats
@@ -106,6 +106,33 @@ def field_shares(maps: Sequence[ClassMap], estimate: FractionEstimate | None = N
     return shares
 
 
+def pooled_fractions(maps: Sequence[ClassMap]) -> list[ClassFraction]:
+    """Cells, area and area fraction of each class in all the maps together.
+
+    Parameters
+    ----------
+    maps : sequence of ClassMap
+        At least one, all of the same classes. µm² are None unless all are calibrated.
+    """
+    each = [class_map.fractions() for class_map in maps]
+    total = sum(row.area_px for rows in each for row in rows)
+    pooled = []
+    for same in zip(*each, strict=True):
+        area = sum(row.area_px for row in same)
+        um2 = [row.area_um2 for row in same if row.area_um2 is not None]
+        pooled.append(
+            ClassFraction(
+                name=same[0].name,
+                colour=same[0].colour,
+                cells=sum(row.cells for row in same),
+                area_px=area,
+                fraction=area / total if total else float("nan"),
+                area_um2=sum(um2) if len(um2) == len(same) else None,
+            )
+        )
+    return pooled
+
+
 def combined_half_width(spread: FieldSpread, review: Share) -> float:
     """Half-width for the specimen: fields and review errors, independent, added in quadrature."""
     return float(np.hypot(spread.half_width, review.half_width))
@@ -150,7 +177,8 @@ def block_bootstrap(
             "use a larger image, smaller tiles, or several fields."
         )
     generator = np.random.default_rng(seed)
-    drawn = by_block[generator.integers(n, size=(draws, n))].sum(axis=1)
+    # One draw at a time: all at once would take gigabytes for a map of many small blocks.
+    drawn = np.array([by_block[generator.integers(n, size=n)].sum(axis=0) for _ in range(draws)])
     shares = drawn / drawn.sum(axis=1, keepdims=True)
     tail = 50.0 * (1.0 - level)
     low, high = np.percentile(shares, [tail, 100.0 - tail], axis=0)

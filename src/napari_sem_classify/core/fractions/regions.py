@@ -42,7 +42,8 @@ class Region:
         Its centre in pixels of the image, where integers are pixel centres.
     box : Area
         Its pixels' bounding box in the image.
-    mean_confidence : float
+    mean_confidence : float or None
+        None where the map tells its classes alone.
     """
 
     number: int
@@ -57,7 +58,7 @@ class Region:
     y: float
     x: float
     box: Area
-    mean_confidence: float
+    mean_confidence: float | None
 
 
 COLUMNS = (
@@ -116,6 +117,7 @@ def find_regions(
     areas, open_side = class_map.grid.cell_areas(), _open_side(labels)
     centre_y, centre_x = _centres(class_map)
     grid, size = class_map.grid, class_map.pixel_size_nm
+    told = class_map.confidence_known
     found = []
     for props in regionprops(numbers):
         if props.area < min_cells:
@@ -140,14 +142,14 @@ def find_regions(
                 y=float(weight @ centre_y[rows]) / area,
                 x=float(weight @ centre_x[cols]) / area,
                 box=Area(first.top, last.bottom, first.left, last.right),
-                mean_confidence=float(weight @ confidence[rows, cols]) / area,
+                mean_confidence=float(weight @ confidence[rows, cols]) / area if told else None,
             )
         )
     return found
 
 
 def regions_csv(regions: Sequence[Region]) -> str:
-    """The table as text, a row per region; lengths in µm are empty without calibration."""
+    """The table as text, a row per region; what is not known (µm, confidence) is empty."""
     text = io.StringIO()
     writer = csv.writer(text, lineterminator="\n")
     writer.writerow(COLUMNS)
@@ -160,7 +162,7 @@ def regions_csv(regions: Sequence[Region]) -> str:
                 _number(each.equivalent_diameter_um),
                 *(_number(each.aspect_ratio), "yes" if each.at_border else "no"),
                 *(f"{each.y:.2f}", f"{each.x:.2f}", *each.box.as_list()),
-                f"{each.mean_confidence:.5f}",
+                "" if each.mean_confidence is None else f"{each.mean_confidence:.5f}",
             ]
         )
     return text.getvalue()

@@ -1,14 +1,20 @@
-"""How many more cells to review for a wanted precision."""
+"""How many cells to review for a wanted precision: before the first answer, and after some."""
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
 
+from napari_sem_classify.core.class_map import ClassMap
 from napari_sem_classify.core.fractions.area_fraction import FractionEstimate
 from napari_sem_classify.core.fractions.intervals import Floats, z_of
-from napari_sem_classify.core.fractions.review import Review
+from napari_sem_classify.core.fractions.review import Review, allocate
+
+MOST_TRUSTED = 0.9
+"""Models are often surer than they are right: before any answer no more is expected of them."""
+WITHOUT_CONFIDENCE = 0.8
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,6 +97,80 @@ def more_cells(
             low = middle + 1
     added = _neyman(base, room, spread, low)
     return MoreCells(tuple(int(a) for a in added), width(base + added), True)
+
+
+def more_cells_for_all(review: Review, estimate: FractionEstimate, half_width: float) -> MoreCells:
+    """Tell how many more cells bring the shares of all classes to a wanted half-width.
+
+    In each class of the map as many as the class that needs most of them there, see `more_cells`.
+    """
+    each = [more_cells(review, estimate, k, half_width) for k in range(len(estimate.names))]
+    return MoreCells(
+        tuple(max(needed) for needed in zip(*(one.per_class for one in each), strict=True)),
+        max(one.half_width for one in each),
+        all(one.reachable for one in each),
+    )
+
+
+class ReviewPlan:
+    """What a review of so many cells is expected to give, before any cell was looked at.
+
+    Olofsson et al. (2014), section 5.1.1: the user's accuracies are conjectured, here from the
+    map's mean probabilities, of which no class gets more than `MOST_TRUSTED`.
+
+    Parameters
+    ----------
+    maps : sequence of ClassMap
+        At least one, of the same classes.
+    level : float
+        Of the intervals.
+    """
+
+    def __init__(self, maps: Sequence[ClassMap], level: float = 0.95) -> None:
+        k = len(maps[0].classes)
+        sums, cells, areas = np.zeros((k, k)), np.zeros(k, np.int64), np.zeros(k)
+        for class_map in maps:
+            labels, cell_areas = class_map.labels(), class_map.grid.cell_areas()
+            for i in range(k):
+                mine = labels == i + 1
+                cells[i] += mine.sum()
+                areas[i] += cell_areas[mine].sum()
+                sums[i] += class_map.probabilities[mine].sum(axis=0, dtype=np.float64)
+        if not all(class_map.confidence_known for class_map in maps):
+            sums = np.where(np.eye(k) > 0, WITHOUT_CONFIDENCE, (1 - WITHOUT_CONFIDENCE) / (k - 1))
+        shares = sums / np.maximum(sums.sum(axis=1, keepdims=True), 1e-12)
+        most = np.minimum(np.diag(shares), MOST_TRUSTED)
+        others = shares * (1 - np.eye(k))
+        spread = others.sum(axis=1, keepdims=True)
+        even = (1 - np.eye(k)) / max(k - 1, 1)
+        others = np.where(spread > 1e-9, others / np.maximum(spread, 1e-12), even)
+        self._expected = np.diag(most) + others * (1 - most)[:, None]
+        self._weights = areas / max(areas.sum(), 1.0)
+        self._z = z_of(level)
+        self.cells: list[int] = [int(n) for n in cells]
+
+    def half_width(self, total: int) -> float:
+        """Expected half-width, 0 to 1, of the class that is known worst."""
+        n = np.asarray(allocate(self.cells, total), np.float64)
+        cells = np.asarray(self.cells, np.float64)
+        there = cells > 0
+        if not there.any() or (n[there] == 0).any():
+            return float("nan")
+        finite = 1 - n[there] / cells[there]
+        per = self._weights[there, None] ** 2 * (self._expected * (1 - self._expected))[there]
+        variance = (per * (finite / n[there])[:, None]).sum(axis=0)
+        return self._z * float(np.sqrt(variance.max()))
+
+    def cells_for(self, half_width: float) -> int:
+        """Fewest cells that are expected to bring all classes to a wanted half-width."""
+        low, high = sum(count > 0 for count in self.cells), sum(self.cells)
+        while low < high:
+            middle = (low + high) // 2
+            if self.half_width(middle) <= half_width:
+                high = middle
+            else:
+                low = middle + 1
+        return low
 
 
 def _neyman(base: Floats, room: Floats, spread: Floats, more: int) -> Floats:
