@@ -2,15 +2,29 @@
 
 from __future__ import annotations
 
-import logging
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
-from napari_sem_classify.core.batch_state import BatchState, settings_digest
-from napari_sem_classify.core.class_map import ClassMap
+from napari_sem_classify.core.batch_outcome import (
+    BatchReport,
+    ImageOutcome,
+    as_json,
+    resumed_outcome,
+    scale_note,
+    strange_problem,
+    summary,
+)
+from napari_sem_classify.core.batch_outputs import USUAL, in_order, sweep_notes, write_kinds
+from napari_sem_classify.core.batch_state import (
+    STATE_NAME,
+    BatchState,
+    Item,
+    item_path,
+    settings_digest,
+)
 from napari_sem_classify.core.errors import Cancelled, DeviceError, OutputError, SemClassifyError
 from napari_sem_classify.core.files import ensure_folder
 from napari_sem_classify.core.model.head import TileClassifier
@@ -19,10 +33,20 @@ from napari_sem_classify.core.progress import CancelToken, Progress, ProgressCal
 if TYPE_CHECKING:
     from napari_sem_classify.core.embedding_cache import EmbeddingCache
     from napari_sem_classify.core.engine.base import Engine
-    from napari_sem_classify.core.grid_choice import GridChoice
-    from napari_sem_classify.core.image import SemImage
 
-_log = logging.getLogger(__name__)
+__all__ = [
+    "BatchReport",
+    "GridWish",
+    "ImageOutcome",
+    "as_json",
+    "batch_digest",
+    "classify_many",
+    "classify_one",
+    "resumed_outcome",
+    "scale_note",
+    "strange_problem",
+    "summary",
+]
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,72 +65,23 @@ class GridWish:
     overlap: float = 0.0
 
 
-@dataclass(frozen=True, slots=True)
-class ImageOutcome:
-    """What became of one image.
-
-    Attributes
-    ----------
-    path : Path
-    stem : str
-        Start of the names of its files.
-    files : tuple of Path
-        What was written.
-    planes : tuple of mapping
-        A summary of each plane's map: ``plane``, ``cells``, ``cells_left_out``, ``tile_px``,
-        ``stride_px``, ``classes`` (name, cells, fraction, area_um2), ``features_from_cache``,
-        ``seconds``.
-    note : str
-        About the tile size, from `grid_for_model`.
-    scale_warning : bool
-    problem : str
-        Why it failed, in one sentence; empty for a classified image.
-    resumed : bool
-        Whether an earlier run had classified it.
-    """
-
-    path: Path
-    stem: str
-    files: tuple[Path, ...] = ()
-    planes: tuple[Mapping[str, Any], ...] = ()
-    note: str = ""
-    scale_warning: bool = False
-    problem: str = ""
-    resumed: bool = False
-
-
-@dataclass(frozen=True, slots=True)
-class BatchReport:
-    """What became of each image, in the order given.
-
-    Attributes
-    ----------
-    images : tuple of ImageOutcome
-    seconds : float
-    """
-
-    images: tuple[ImageOutcome, ...]
-    seconds: float
-
-    @property
-    def done(self) -> tuple[ImageOutcome, ...]:
-        """Images that are classified, now or by an earlier run."""
-        return tuple(image for image in self.images if not image.problem)
-
-    @property
-    def failed(self) -> tuple[ImageOutcome, ...]:
-        """Images that could not be classified, each with its problem."""
-        return tuple(image for image in self.images if image.problem)
+def batch_digest(classifier: TileClassifier, wish: GridWish, kinds: Sequence[str] = USUAL) -> str:
+    """Name the model and the user's choices, for `BatchState`."""
+    chosen = asdict(wish)
+    if in_order(kinds) != USUAL:
+        chosen["kinds"] = list(in_order(kinds))
+    return settings_digest(classifier, chosen)
 
 
 def classify_many(
-    paths: Sequence[Path],
+    paths: Sequence[Item],
     classifier: TileClassifier,
     out: Path,
     *,
     wish: GridWish | None = None,
     engine: Engine | None = None,
     cache: EmbeddingCache | None = None,
+    kinds: Sequence[str] = USUAL,
     resume: bool = True,
     progress: ProgressCallback | None = None,
     cancel: CancelToken | None = None,
@@ -119,7 +94,9 @@ def classify_many(
 
     Parameters
     ----------
-    paths : sequence of Path
+    paths : sequence of Path or SemImage
+        Files, or images that are open already and are taken as they are: with the user's
+        calibration, area and level.
     classifier : TileClassifier
     out : Path
         Folder for the files; made when it is not there.
@@ -128,6 +105,8 @@ def classify_many(
     engine : Engine, optional
         Made for the classifier where none is given, once for all images.
     cache : EmbeddingCache, optional
+    kinds : names in `batch_outputs.KINDS`
+        Files to write of each image, besides `batch_outputs.ALWAYS`.
     resume : bool
         False to do every image again.
     progress, cancel : optional
@@ -150,12 +129,14 @@ def classify_many(
     start = time.perf_counter()
     wish = wish or GridWish()
     ensure_folder(out)
-    state = BatchState.open(out, settings_digest(classifier, asdict(wish)))
+    sweep_notes(out, STATE_NAME)
+    state = BatchState.open(out, batch_digest(classifier, wish, kinds))
     outcomes = []
-    for number, (path, stem) in enumerate(state.with_stems(paths), start=1):
+    for number, (item, stem) in enumerate(state.with_stems(paths), start=1):
         if cancel is not None:
             cancel.raise_if_cancelled()
-        known = state.finished(path) if resume else None
+        path = item_path(item)
+        known = state.finished(item) if resume else None
         if known is not None:
             outcome = resumed_outcome(path, out, known)
         else:
@@ -166,7 +147,7 @@ def classify_many(
             told = _named(progress, f"{path.name} ({number} of {len(paths)})")
             try:
                 outcome = classify_one(
-                    path, stem, classifier, out, wish, engine, cache, told, cancel
+                    item, stem, classifier, out, wish, engine, cache, told, cancel, kinds
                 )
             except (Cancelled, OutputError, DeviceError):
                 raise
@@ -175,7 +156,7 @@ def classify_many(
             except Exception as error:
                 outcome = ImageOutcome(path, stem, problem=strange_problem(path, error))
             if not outcome.problem:
-                state.note(path, as_json(outcome))
+                state.note(item, as_json(outcome))
         outcomes.append(outcome)
         if on_image is not None:
             on_image(outcome)
@@ -183,7 +164,7 @@ def classify_many(
 
 
 def classify_one(
-    path: Path,
+    item: Item,
     stem: str,
     classifier: TileClassifier,
     out: Path,
@@ -192,13 +173,15 @@ def classify_one(
     cache: EmbeddingCache | None = None,
     progress: ProgressCallback | None = None,
     cancel: CancelToken | None = None,
+    kinds: Sequence[str] = USUAL,
 ) -> ImageOutcome:
     """Classify one image, every plane of it, and write its files; see `classify_many`."""
     from napari_sem_classify.core.classify import classify_planes, grid_for_model
-    from napari_sem_classify.core.export.outputs import write_outputs
     from napari_sem_classify.core.sem_io import open_for_scale
 
-    image = open_for_scale(path, classifier.card.pixel_size_nm)
+    path, image = item_path(item), item
+    if isinstance(image, Path):
+        image = open_for_scale(image, classifier.card.pixel_size_nm)
     choice = grid_for_model(
         image, classifier.card, wish.tile_px, wish.tile_um, wish.stride_px, wish.overlap
     )
@@ -214,50 +197,10 @@ def classify_one(
         cancel=cancel,
     )
     for class_map in maps:
-        files += write_outputs(class_map, image, out, stem)
+        files += write_kinds(class_map, image, out, stem, in_order(kinds))
         planes.append(summary(class_map))
     note = scale_note(image, choice)
     return ImageOutcome(path, stem, tuple(files), tuple(planes), note, choice.scale_warning)
-
-
-def scale_note(image: SemImage, choice: GridChoice) -> str:
-    """About the tile size, and the resolution that is read where an image has several."""
-    if not image.level:
-        return choice.note
-    rows, cols = image.shape
-    return f"{choice.note}; resolution level {image.level} is read ({cols} × {rows} px)"
-
-
-def summary(class_map: ClassMap) -> dict[str, Any]:
-    """A map in a few numbers, as plain JSON values; see `ImageOutcome.planes`."""
-    rows, cols = class_map.grid.shape
-    return {
-        "plane": list(class_map.plane),
-        "cells": rows * cols,
-        "cells_left_out": int(class_map.left_out.sum()),
-        "tile_px": class_map.grid.tile,
-        "stride_px": class_map.grid.stride,
-        "classes": [
-            {
-                "name": share.name,
-                "cells": share.cells,
-                "fraction": share.fraction,
-                "area_um2": share.area_um2,
-            }
-            for share in class_map.fractions()
-        ],
-        "features_from_cache": class_map.record.get("features_from_cache"),
-        "seconds": class_map.record.get("seconds"),
-    }
-
-
-def strange_problem(path: Path, error: Exception) -> str:
-    """Word a failure that nobody foresaw, of one image among many.
-
-    A library may fail on a strange file in any way; the night's other images go on.
-    """
-    _log.error("%s could not be classified", path, exc_info=error)
-    return f"{path} could not be classified ({error!r}): look at it by itself."
 
 
 def _named(progress: ProgressCallback | None, stage: str) -> ProgressCallback | None:
@@ -268,27 +211,3 @@ def _named(progress: ProgressCallback | None, stage: str) -> ProgressCallback | 
         progress(replace(reading, stage=stage))
 
     return tell
-
-
-def as_json(outcome: ImageOutcome) -> dict[str, Any]:
-    """What the output folder's note says of an image."""
-    return {
-        "stem": outcome.stem,
-        "files": [path.name for path in outcome.files],
-        "planes": list(outcome.planes),
-        "note": outcome.note,
-        "scale_warning": outcome.scale_warning,
-    }
-
-
-def resumed_outcome(path: Path, out: Path, known: Mapping[str, Any]) -> ImageOutcome:
-    """What an earlier run left, from the output folder's note."""
-    return ImageOutcome(
-        path,
-        known["stem"],
-        tuple(out / name for name in known["files"]),
-        tuple(known["planes"]),
-        known["note"],
-        known["scale_warning"],
-        resumed=True,
-    )

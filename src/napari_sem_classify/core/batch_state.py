@@ -4,17 +4,26 @@ from __future__ import annotations
 
 import hashlib
 import json
+import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
+from napari_sem_classify.core.errors import ImageError
 from napari_sem_classify.core.files import write_json
-from napari_sem_classify.core.image_key import file_state
+from napari_sem_classify.core.image import SemImage
+from napari_sem_classify.core.image_key import file_state, image_key
 from napari_sem_classify.core.model.file import head_sha256
 from napari_sem_classify.core.model.head import TileClassifier
 
 STATE_NAME = "classified.json"
+Item = Path | SemImage
+"""An image of a batch: a file, or one that is open already, with the user's corrections."""
+
+ItemT = TypeVar("ItemT", Path, SemImage, Item)
+_VERSION = 2  # of what is noted of an image; notes of another version count as none
+_FORBIDDEN = re.compile(r'[\\/:*?"<>|\x00-\x1f]')
 _KEYS = ("stem", "files", "planes", "note", "scale_warning", "settings", "state")
 
 
@@ -24,13 +33,14 @@ def settings_digest(classifier: TileClassifier, wish: Mapping[str, Any]) -> str:
 
     card = classifier.card
     parts = [
+        _VERSION,
         head_sha256(classifier.head),
         network_of(classifier),
         card.class_names,
         card.tile_px,
         card.pixel_size_nm,
         card.temperature,
-        [card.intensity.low_percentile, card.intensity.high_percentile],
+        [card.intensity.low_percentile, card.intensity.high_percentile, card.intensity.per_tile],
         dict(wish),
     ]
     return hashlib.sha256(json.dumps(parts, sort_keys=True).encode()).hexdigest()
@@ -67,33 +77,36 @@ class BatchState:
             images = {}
         return cls(folder, settings, images)
 
-    def with_stems(self, paths: Sequence[Path]) -> Iterator[tuple[Path, str]]:
+    def with_stems(self, items: Sequence[ItemT]) -> Iterator[tuple[ItemT, str]]:
         """Pair each image with a start for its files' names that no other image has.
 
         An image keeps the one it had; one whose own stem is taken gets a number.
         """
         taken = {entry["stem"].lower() for entry in self.images.values()}
-        for path in paths:
-            entry = self.images.get(_name(path))
+        for item in items:
+            entry = self.images.get(_name(item))
             if entry is not None:
-                yield path, entry["stem"]
+                yield item, entry["stem"]
                 continue
-            stem, number = path.stem, 1
+            own = stem = item_stem(item)
+            number = 1
             while stem.lower() in taken:  # some file systems take A and a for the same
                 number += 1
-                stem = f"{path.stem}-{number}"
+                stem = f"{own}-{number}"
             taken.add(stem.lower())
-            yield path, stem
+            yield item, stem
 
-    def finished(self, path: Path) -> dict[str, Any] | None:
+    def finished(self, item: Item) -> dict[str, Any] | None:
         """What was written for an image, if it is all there and still right."""
-        entry = self.images.get(_name(path))
-        if entry is None or entry["settings"] != self.settings or entry["state"] != _state(path):
+        entry = self.images.get(_name(item))
+        if entry is None or entry["settings"] != self.settings:
+            return None
+        if not entry["state"] or entry["state"] != _state(item):
             return None
         there = all((self.folder / name).exists() for name in entry["files"])
         return entry if there and entry["files"] else None
 
-    def note(self, path: Path, written: Mapping[str, Any]) -> None:
+    def note(self, item: Item, written: Mapping[str, Any]) -> None:
         """Note what was written for an image.
 
         Raises
@@ -101,18 +114,46 @@ class BatchState:
         OutputError
             When the folder cannot be written.
         """
-        entry = {**written, "settings": self.settings, "state": _state(path)}
-        self.images[_name(path)] = entry
+        entry = {**written, "settings": self.settings, "state": _state(item)}
+        self.images[_name(item)] = entry
         write_json(self.folder / STATE_NAME, {"images": self.images})
 
 
-def _name(path: Path) -> str:
-    return str(path.resolve())
+def item_path(item: Item) -> Path:
+    """The file of an image, or its name where it has none."""
+    return item if isinstance(item, Path) else item.path or Path(item.name)
 
 
-def _state(path: Path) -> str:
-    """Size and time of change of a file, of a folder (zarr) those of all files in it, as a hash."""
+def item_stem(item: Item) -> str:
+    """A start for the names of an image's files."""
+    if isinstance(item, Path):
+        return item.stem
+    return _FORBIDDEN.sub("_", item.name).strip(". ") or "image"
+
+
+def _name(item: Item) -> str:
+    if isinstance(item, Path):
+        return str(item.resolve())
+    return f"{item.name if item.path is None else item.path.resolve()} (open image {item.name})"
+
+
+def _state(item: Item) -> str:
+    """What tells that an image changed, as a hash; empty where that cannot be told.
+
+    Size and time of change of a file, of a folder (zarr) those of all files in it; of an open image
+    what `image_key` tells of its pixels, and the user's corrections.
+    """
     try:
-        return hashlib.sha256(file_state(path).encode()).hexdigest()
-    except OSError:
+        if isinstance(item, Path):
+            state = file_state(item)
+        else:
+            planes = list(item.planes())
+            keys = [
+                image_key(item, plane) for plane in (planes if item.path is None else planes[:1])
+            ]
+            if None in keys:
+                return ""
+            state = f"{keys} {item.area.as_list()} {item.pixel_size_nm} {item.level}"
+        return hashlib.sha256(state.encode()).hexdigest()
+    except (OSError, ImageError):
         return ""

@@ -29,7 +29,7 @@ def ensure_folder(folder: Path) -> Path:
         message = f"{folder} is a file, not a folder: choose another output folder."
         raise OutputError(message) from error
     except OSError as error:
-        raise OutputError(_reason(folder, error)) from error
+        raise OutputError(cannot_write(folder, error)) from error
     return folder
 
 
@@ -51,7 +51,7 @@ def atomic_path(path: Path) -> Iterator[Path]:
         )
         os.close(handle)
     except OSError as error:
-        raise OutputError(_reason(path, error)) from error
+        raise OutputError(cannot_write(path, error)) from error
     temporary = Path(name)
     try:
         yield temporary
@@ -63,7 +63,7 @@ def atomic_path(path: Path) -> Iterator[Path]:
         temporary.chmod(0o666 & ~umask)
         temporary.replace(path)
     except OSError as error:
-        raise OutputError(_reason(path, error)) from error
+        raise OutputError(cannot_write(path, error)) from error
     finally:
         with suppress(OSError):
             temporary.unlink()
@@ -111,6 +111,7 @@ def _plain(value: Any) -> Any:
     return value
 
 
-def _reason(path: Path, error: OSError) -> str:
+def cannot_write(path: Path, error: OSError) -> str:
+    """Say in one sentence that a file or folder cannot be written."""
     why = error.strerror or str(error)
     return f"{path} cannot be written ({why}): choose a folder you may write to, with free space."

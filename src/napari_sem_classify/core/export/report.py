@@ -81,8 +81,8 @@ def report_html(report: Report) -> str:
         _fields(report, maps),
         _pictures(report),
         _regions(maps),
-        _failures(report),
-        _card(report.card),
+        failures_section(report.failures),
+        card_section(report.card),
         _records(maps),
     ]
     return page(report.title, [part for part in parts if part])
@@ -101,7 +101,8 @@ def _summary(maps: Sequence[ClassMap]) -> str:
     return text + (f"; {left:,} cells left out." if left else ".")
 
 
-def _class_cell(name: str, colour: str) -> str:
+def class_cell(name: str, colour: str) -> str:
+    """A class as HTML: a square of its colour and its name."""
     return f'<span class="swatch" style="background:{escape(colour)}"></span>{escape(name)}'
 
 
@@ -120,7 +121,7 @@ def _fractions(report: Report, maps: Sequence[ClassMap]) -> str:
         um2 = sum(fractions[k].area_um2 or 0.0 for fractions in each) if calibrated else None
         naive = f"{100 * px / total_px:.1f} %" if total_px else "–"
         cells = f"{sum(fractions[k].cells for fractions in each):,}"
-        row = [_class_cell(info.name, info.colour), cells, naive]
+        row = [class_cell(info.name, info.colour), cells, naive]
         if estimate is not None:
             share = estimate.corrected[k]
             row.append(f"<b>{share_text(share)}</b>")
@@ -224,21 +225,21 @@ def _regions(maps: Sequence[ClassMap]) -> str:
         if largest is not None:
             size = area_text(largest.area_um2) if calibrated else f"{largest.area_px:,} px"
         at_border = sum(region.at_border for region in mine)
-        rows.append([_class_cell(info.name, info.colour), f"{len(mine):,}", f"{at_border:,}", size])
+        rows.append([class_cell(info.name, info.colour), f"{len(mine):,}", f"{at_border:,}", size])
     head = ["Class", "regions", "of them at the border", "largest"]
     return f"<h2>Connected regions</h2>\n{data_table(head, rows)}"
 
 
-def _failures(report: Report) -> str:
-    if not report.failures:
+def failures_section(failures: Mapping[str, str] | None) -> str:
+    """Files that could not be used and why; empty without any."""
+    if not failures:
         return ""
-    lines = "\n".join(
-        f"<li>{escape(name)}: {escape(why)}</li>" for name, why in report.failures.items()
-    )
+    lines = "\n".join(f"<li>{escape(name)}: {escape(why)}</li>" for name, why in failures.items())
     return f"<h2>Files that could not be used</h2>\n<ul>\n{lines}\n</ul>"
 
 
-def _card(card: ModelCard | None) -> str:
+def card_section(card: ModelCard | None) -> str:
+    """What the model is, and its whole card to unfold; empty without one."""
     if card is None:
         return ""
     size = card.pixel_size_nm
