@@ -38,7 +38,7 @@ class ScoreForm:
     def __init__(self, form: Form) -> None:
         self.note = Note("Score of the model")
         self.detail = Note("How the score was measured")
-        self.matrix = _Matrix(self.note)
+        self.matrix = ConfusionTable(self.note)
         self.plot = ReliabilityPlot(self.note)
         self.sureness = Note("How far the confidence can be trusted")
         form.wide(self.note, self.matrix, self.detail, self.plot, self.sureness)
@@ -49,18 +49,18 @@ class ScoreForm:
         found = score.scores
         low, high = score.intervals["macro_f1"]
         self.note.say_html(
-            f"<b>Score</b> on tiles not learned from: macro-F1 <b>{_two(found.macro_f1)}</b> "
-            f"({_two(low)} to {_two(high)})",
-            f"Score on tiles not learned from: macro-F1 {_two(found.macro_f1)} "
-            f"({_two(low)} to {_two(high)})",
+            f"<b>Score</b> on tiles not learned from: macro-F1 <b>{score_text(found.macro_f1)}</b> "
+            f"({score_text(low)} to {score_text(high)})",
+            f"Score on tiles not learned from: macro-F1 {score_text(found.macro_f1)} "
+            f"({score_text(low)} to {score_text(high)})",
         )
         self.note.setToolTip(
             "Mean F1 of the classes, with its 95 % interval. Whole images or blocks were left out "
             "in turn, so that no tile was scored by a model that saw its neighbours."
         )
         self.detail.say(
-            f"accuracy {_two(found.accuracy)} · balanced {_two(found.balanced_accuracy)} · "
-            f"{score.how}"
+            f"accuracy {score_text(found.accuracy)} · "
+            f"balanced {score_text(found.balanced_accuracy)} · {score.how}"
         )
         self.matrix.fill(found, classes)
         self.plot.fill(score.uncalibrated, score.reliability, len(classes))
@@ -80,7 +80,7 @@ class ScoreForm:
             self.picked.emit(row, column)
 
 
-class _Matrix(QTableWidget):
+class ConfusionTable(QTableWidget):
     """Rows are what the user said, columns what the model says; shares of each row."""
 
     def __init__(self, label: QLabel) -> None:
@@ -104,6 +104,7 @@ class _Matrix(QTableWidget):
         self.hide()
 
     def fill(self, scores: Scores, classes: tuple[ClassInfo, ...]) -> None:
+        """Show the shares of each row."""
         self._label.ensurePolished()
         for each in (self, self.horizontalHeader(), self.verticalHeader()):
             each.setFont(self._label.font())
@@ -148,5 +149,6 @@ class _Matrix(QTableWidget):
         return item
 
 
-def _two(value: float) -> str:
+def score_text(value: float) -> str:
+    """A score from 0 to 1 with two decimals: ".87", "1.00", "–" where there is none."""
     return "–" if value != value else f"{value:.2f}".replace("0.", ".", 1)
