@@ -86,14 +86,25 @@ def nasa_pairs(data: Path, prefix: str) -> list[tuple[SemImage, NDArray[np.uint8
     return pairs
 
 
-def load_set(name: str, data: Path, cache: Path, tile: int = 64, network_px: int = 128) -> TileSet:
-    """Load "ebc2", "ebc3", "super2", "super3" or "ncm"; features from `cache` if it has them."""
+def load_set(
+    name: str,
+    data: Path,
+    cache: Path,
+    tile: int = 64,
+    network_px: int = 128,
+    *,
+    per_tile: bool = False,
+) -> TileSet:
+    """Load "ebc2", "ebc3", "super2", "super3" or "ncm"; features from `cache` if it has them.
+
+    With `per_tile` the network sees each tile standardised on its own.
+    """
     cache.mkdir(parents=True, exist_ok=True)
     source = name.rstrip("23")
-    path = cache / f"{source}-{tile}-{network_px}.npz"
+    path = cache / f"{source}-{tile}-{network_px}{'-per-tile' * per_tile}.npz"
     if not path.exists():
         make = _make_ncm if source == "ncm" else _make_nasa
-        np.savez(path, **make(source, data, tile, network_px))
+        np.savez(path, **make(source, data, tile, network_px, IntensityRecipe(per_tile=per_tile)))
     with np.load(path, allow_pickle=False) as file:
         made = dict(file)
     if source != "ncm":
@@ -133,18 +144,22 @@ def _whole_grid(image: SemImage, tile: int) -> TileGrid:
     return TileGrid(Area(0, image.shape[0], 0, image.shape[1]), tile, tile)
 
 
-def _make_nasa(prefix: str, data: Path, tile: int, network_px: int) -> dict[str, object]:
+def _make_nasa(
+    prefix: str, data: Path, tile: int, network_px: int, recipe: IntensityRecipe
+) -> dict[str, object]:
     parts: dict[str, list[object]] = {}
     for number, (image, _, group) in enumerate(nasa_pairs(data, prefix)):
         grid = _whole_grid(image, tile)
         rows, cols = np.indices(grid.tile_shape).reshape(2, -1)
-        _add(parts, image.with_area(grid.area), grid, network_px)
+        _add(parts, image.with_area(grid.area), grid, network_px, recipe)
         _append(parts, groups=np.full(len(rows), group), image=np.full(len(rows), number))
         _append(parts, y=grid.row_starts()[rows], x=grid.col_starts()[cols])
     return {key: np.concatenate(values) for key, values in parts.items()}
 
 
-def _make_ncm(_: str, data: Path, tile: int, network_px: int) -> dict[str, object]:
+def _make_ncm(
+    _: str, data: Path, tile: int, network_px: int, recipe: IntensityRecipe
+) -> dict[str, object]:
     frames = [row for path, row in load_index(data).items() if re.match(r"ncm_cathode.*jpg$", path)]
     names = sorted({row["class"] for row in frames})
     parts: dict[str, list[object]] = {}
@@ -159,7 +174,7 @@ def _make_ncm(_: str, data: Path, tile: int, network_px: int) -> dict[str, objec
         image = image.with_area(Area(*NCM_ROWS, 0, image.shape[1]))
         grid = TileGrid(image.area, tile, tile)
         rows, cols = np.indices(grid.tile_shape).reshape(2, -1)
-        _add(parts, image, grid, network_px)
+        _add(parts, image, grid, network_px, recipe)
         _append(parts, labels=np.full(len(rows), number), image=np.full(len(rows), number))
         _append(parts, groups=np.full(len(rows), row["group"]))
         _append(parts, y=grid.row_starts()[rows] + top, x=grid.col_starts()[cols] + left)
@@ -167,8 +182,13 @@ def _make_ncm(_: str, data: Path, tile: int, network_px: int) -> dict[str, objec
     return {**joined, "class_names": np.array(names)}
 
 
-def _add(parts: dict[str, list[object]], image: SemImage, grid: TileGrid, network_px: int) -> None:
-    recipe = IntensityRecipe()
+def _add(
+    parts: dict[str, list[object]],
+    image: SemImage,
+    grid: TileGrid,
+    network_px: int,
+    recipe: IntensityRecipe,
+) -> None:
     engine = make_engine(network_px=network_px)
     stretched = measure_range(image, recipe)
     pixels = image.read(image.area).astype(np.float32)

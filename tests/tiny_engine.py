@@ -42,6 +42,9 @@ class TinyEngine:
             with torch.inference_mode():
                 pixels = torch.from_numpy(batch.astype(np.float32))[:, None]
                 pixels = ((pixels - intensity.low) / (intensity.high - intensity.low)).clamp(0, 1)
+                if intensity.per_tile:
+                    spread, mean = torch.std_mean(pixels, dim=(2, 3), keepdim=True)
+                    pixels = (0.5 + 0.22 * (pixels - mean) / spread.clamp(min=0.02)).clamp(0, 1)
                 deep = self.second(self.first(pixels).relu()).relu().mean(dim=(2, 3))
                 return torch.cat([pixels.mean(dim=(1, 2, 3))[:, None], deep], dim=1).numpy()
         finally:

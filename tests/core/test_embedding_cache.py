@@ -57,6 +57,17 @@ def test_another_head_on_the_same_image_needs_no_network(cache):
     assert np.array_equal(again.labels(), fresh.labels())
 
 
+def test_tiles_evened_out_one_by_one_are_kept_apart(cache):
+    fill(cache)
+    engine = TinyEngine()
+    evened = replace(RECIPE, per_tile=True)
+    kept = {"cache": cache, "network": network_of(CLASSIFIER)}
+    first = embed_image(image_of(), GRID, engine, evened, **kept)
+    assert engine.calls > 0
+    plain = embed_image(image_of(), GRID, TinyEngine(), RECIPE, **kept)
+    assert not np.allclose(first, plain, atol=0.01)
+
+
 def test_teaching_takes_what_classifying_has_kept(cache):
     fill(cache)
     engine = TinyEngine()

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import asdict
+from enum import StrEnum
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -11,7 +13,16 @@ from napari_sem_classify.cli.options import Backend, Device, Json
 from napari_sem_classify.cli.shell import interruptible, progress_bar, report, table
 
 if TYPE_CHECKING:
+    from napari_sem_classify.core.engine.base import Engine
     from napari_sem_classify.core.model.card import ModelCard
+
+
+class GreyValues(StrEnum):
+    """Over what grey values are evened out."""
+
+    IMAGE = "image"
+    TILE = "tile"
+    AUTO = "auto"
 
 
 def add_to(app: typer.Typer) -> None:
@@ -49,6 +60,22 @@ def teach(
     name: Annotated[
         str | None, typer.Option("--name", help="The model's name; its file's name by default.")
     ] = None,
+    recipe: Annotated[
+        GreyValues,
+        typer.Option(
+            "--recipe",
+            help="Even out grey values over the whole image or each tile on its own; "
+            "auto takes what the blocked score shows to be clearly better.",
+        ),
+    ] = GreyValues.IMAGE,
+    network_px: Annotated[
+        str,
+        typer.Option(
+            "--network-px",
+            metavar="PX",
+            help="Size to which a tile is brought for the network, or auto.",
+        ),
+    ] = "128",
     device: Device = "auto",
     backend: Backend = "auto",
     as_json: Json = False,
@@ -68,19 +95,26 @@ def teach(
         )
     if not 0 < min_share <= 1:
         raise typer.BadParameter("give a share above 0 up to 1", param_hint="--min-share")
+    side = _network_px(network_px)
     from napari_sem_classify.core.engine import make_engine
     from napari_sem_classify.core.files import ensure_folder
     from napari_sem_classify.core.label_file import read_labels
     from napari_sem_classify.core.model.file import save_model
     from napari_sem_classify.core.sem_io import open_image
     from napari_sem_classify.core.teaching.class_spec import parse_classes, parse_contains
-    from napari_sem_classify.core.teaching.teach import NETWORK_PX, STAGES, teach_from_masks
+    from napari_sem_classify.core.teaching.recipes import recipes_for
+    from napari_sem_classify.core.teaching.teach import STAGES, teach_from_masks
 
     pairs_of_classes, contains = parse_classes(classes), parse_contains(classes)
     ensure_folder(out.parent)
     pairs = [
         (open_image(image), read_labels(label)) for image, label in zip(images, labels, strict=True)
     ]
+    per_tile = None if recipe is GreyValues.AUTO else recipe is GreyValues.TILE
+
+    def engine_of(px: int) -> Engine:
+        return make_engine(network_px=px, stages=STAGES, device=device, backend=backend)
+
     with interruptible() as cancel, progress_bar() as progress:
         classifier = teach_from_masks(
             pairs,
@@ -89,9 +123,8 @@ def teach(
             stride=stride,
             min_share=min_share,
             contains=contains,
-            engine=make_engine(
-                network_px=NETWORK_PX, stages=STAGES, device=device, backend=backend
-            ),
+            recipes=recipes_for(tile, per_tile=per_tile, network_px=side),
+            engine_of=engine_of,
             groups=groups or None,
             name=name or out.stem,
             progress=progress,
@@ -105,9 +138,20 @@ def teach(
         "name": card.name,
         "tiles": counts,
         "scores": dict(card.scores),
+        "recipe": {**asdict(card.intensity), "network_px": card.network_px},
+        "recipe_choice": card.record.get("recipe"),
         "seconds": card.record.get("seconds"),
     }
     report(value, _text(card, counts, path), as_json)
+
+
+def _network_px(text: str) -> int | None:
+    """Size that was asked for, None for "auto"."""
+    if text == "auto":
+        return None
+    if not (text.isdecimal() and 32 <= int(text) <= 512):
+        raise typer.BadParameter('give 32 to 512, or "auto"', param_hint="--network-px")
+    return int(text)
 
 
 def tiles_per_class(card: ModelCard) -> dict[str, int]:
@@ -130,4 +174,6 @@ def _text(card: ModelCard, counts: dict[str, int], path: Path) -> str:
         )
     else:
         verdict = f"No score: {scores.get('reason', 'not measured')}"
-    return f"{table(rows)}\n{verdict}\nWritten: {path}"
+    choice = card.record.get("recipe")
+    chosen = f"\nWay of looking: {choice['reason']}" if choice else ""
+    return f"{table(rows)}\n{verdict}{chosen}\nWritten: {path}"

@@ -283,6 +283,8 @@ def features_key(
         engine.dtype,
         engine.feature_size,
     ]
+    if intensity.per_tile:
+        parts.append("per tile")
     return hashlib.sha256(json.dumps(parts).encode()).hexdigest()
 
 

@@ -1,13 +1,14 @@
 """The one place that stretches intensities.
 
 The range is found once per image on its specimen area, recorded with the model as a recipe, and
-applied alike when a model learns and when it is used. Never per tile: that draws seams between
-tiles and changes classes.
+applied alike when a model learns and when it is used. Each tile is standardised on its own only
+where a recipe says so: it helps where texture tells the classes, and is harmful where brightness
+does (docs/teaching.md).
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -21,6 +22,12 @@ SAMPLE_BLOCKS = 64
 SAMPLE_BLOCK_PX = 256
 ZERO_RUN_PX = 16
 
+TILE_SPREAD = 0.22
+"""Standard deviation that a tile gets, of 1 from black to white: about that of photographs."""
+
+TILE_SPREAD_FLOOR = 0.02
+"""A tile of less spread is taken for noise and not blown up further than this one would be."""
+
 
 @dataclass(frozen=True, slots=True)
 class IntensityRecipe:
@@ -30,10 +37,13 @@ class IntensityRecipe:
     ----------
     low_percentile, high_percentile : float
         Percentiles of the specimen area (0 to 100) that become black and white.
+    per_tile : bool
+        Whether each tile is then given the same mean and spread.
     """
 
     low_percentile: float = 1.0
     high_percentile: float = 99.0
+    per_tile: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,10 +51,12 @@ class IntensityRange:
     """Grey values of one image that become 0 and 1 in the network's input.
 
     Values outside are clipped. ``low < high`` always; a constant image gets a range one unit wide.
+    With `per_tile` each tile is then brought to the mean 0.5 and the spread `TILE_SPREAD`.
     """
 
     low: float
     high: float
+    per_tile: bool = False
 
 
 def measure_range(
@@ -73,7 +85,7 @@ def measure_range(
     if not high > low:
         # A constant image: centre it, so that noise of one grey level is not blown up.
         low, high = low - 0.5, low + 0.5
-    return IntensityRange(float(low), float(high))
+    return IntensityRange(float(low), float(high), recipe.per_tile)
 
 
 def to_batch_dtype(
@@ -96,7 +108,7 @@ def to_batch_dtype(
     scaled = (pixels.astype(np.float64) - intensity.low) / (intensity.high - intensity.low)
     scaled = np.nan_to_num(scaled, nan=0.0, posinf=1.0, neginf=0.0)
     steps = np.rint(np.clip(scaled, 0.0, 1.0) * 65535.0)
-    return steps.astype(np.uint16), IntensityRange(0.0, 65535.0)
+    return steps.astype(np.uint16), replace(intensity, low=0.0, high=65535.0)
 
 
 def stretch_to_uint8(pixels: NDArray[Any], intensity: IntensityRange) -> NDArray[np.uint8]:

@@ -184,3 +184,26 @@ def test_resnet50_equals_the_reference_on_real_tiles_up_to_the_images_border(
     assert np.linalg.norm(features - expected) <= LIMITS[dtype] * np.linalg.norm(expected)
     # A single tile of little contrast may lie somewhat further off in half precision.
     assert relative_error(features, expected) <= 2 * LIMITS[dtype]
+
+
+@pytest.mark.parametrize("backend", BACKENDS)
+def test_a_tile_on_its_own_is_seen_alike_whatever_its_brightness_and_contrast(backend, engines):
+    dull = np.random.default_rng(2).integers(100, 140, (3, 80, 80), dtype=np.uint8)
+    bright = (40 + 3 * (dull - 100)).astype(np.uint8)
+    evened = IntensityRange(0.0, 255.0, per_tile=True)
+    engine = engines(backend)
+    one, other = engine.embed(dull, evened), engine.embed(bright, evened)
+    assert relative_error(one, other) <= 1e-3
+    plain = IntensityRange(0.0, 255.0)
+    assert relative_error(engine.embed(dull, plain), engine.embed(bright, plain)) > 0.05
+
+
+@pytest.mark.parametrize("backend", BACKENDS)
+def test_noise_in_an_even_tile_is_not_blown_up(backend, engines):
+    grey = np.full((2, 80, 80), 120, dtype=np.uint8)
+    noisy = grey.copy()
+    noisy[:, ::7, ::5] += 1
+    evened = IntensityRange(0.0, 255.0, per_tile=True)
+    engine = engines(backend)
+    assert np.isfinite(engine.embed(grey, evened)).all()
+    assert relative_error(engine.embed(noisy, evened), engine.embed(grey, evened)) < 0.1

@@ -14,6 +14,7 @@ from napari_sem_classify.core.image import SemImage, Specimen
 from napari_sem_classify.core.metrics import score
 from napari_sem_classify.core.progress import CancelToken
 from napari_sem_classify.core.teaching.head_fit import fit_head, teach_head
+from napari_sem_classify.core.teaching.recipes import Recipe
 from napari_sem_classify.core.teaching.teach import teach_from_masks
 from napari_sem_classify.core.tiles import Area, TileGrid
 
@@ -38,7 +39,8 @@ def two_phase(seed: int, size: int = 160, pixel_size_nm: float | None = 5.0):
 
 
 def taught(pairs, **options):
-    return teach_from_masks(pairs, CLASSES, TILE, engine=TinyEngine(), network_px=32, **options)
+    options.setdefault("recipes", (Recipe(network_px=32),))
+    return teach_from_masks(pairs, CLASSES, TILE, engine_of=lambda _px: TinyEngine(), **options)
 
 
 def test_a_model_taught_on_some_images_classifies_another():

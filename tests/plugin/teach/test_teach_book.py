@@ -14,7 +14,8 @@ from napari_sem_classify.core.teaching.annotation_set import Annotations, finger
 from napari_sem_classify.core.tiles import Area, TileGrid
 from napari_sem_classify.plugin.teach.book import Book
 from napari_sem_classify.plugin.teach.keeper import Keeper, find_kept, user_folder
-from napari_sem_classify.plugin.teach.learning import Looked, gather
+from napari_sem_classify.plugin.teach.learning import gather
+from napari_sem_classify.plugin.teach.looking import Looked
 
 FIRST, SECOND = (0, 0, 16), (0, 16, 16)
 

@@ -1,8 +1,8 @@
 """From raw tiles to network input, the same for every backend.
 
 The reference is: grey values to float32, stretched over the image's range and clipped to 0 to 1,
-then resized bilinearly with antialiasing (`torch.nn.functional.interpolate` with
-``align_corners=False``).
+each tile standardised where the recipe says so, then resized bilinearly with antialiasing
+(`torch.nn.functional.interpolate` with ``align_corners=False``).
 Imports torch: import this module inside functions only.
 """
 
@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from napari_sem_classify.core.engine.network import GREY_CENTRE
-from napari_sem_classify.core.intensity import IntensityRange
+from napari_sem_classify.core.intensity import TILE_SPREAD, TILE_SPREAD_FLOOR, IntensityRange
 
 
 def to_device(tiles: NDArray[Any], device: torch.device) -> Tensor:
@@ -57,6 +57,10 @@ def stretch_and_resize(tiles: Tensor, intensity: IntensityRange, network_px: int
     """
     grey = tiles.to(torch.float32).sub_(intensity.low)
     grey = grey.mul_(1.0 / (intensity.high - intensity.low)).clamp_(0.0, 1.0).sub_(GREY_CENTRE)
+    if intensity.per_tile:
+        spread, mean = torch.std_mean(grey, dim=(1, 2), correction=0, keepdim=True)
+        gain = TILE_SPREAD / spread.clamp_(min=TILE_SPREAD_FLOOR)
+        grey = grey.sub_(mean).mul_(gain).clamp_(-GREY_CENTRE, GREY_CENTRE)
     return resize(grey[:, None], network_px)
 
 

@@ -164,7 +164,11 @@ def default_colours(count: int) -> tuple[str, ...]:
 
 
 def _recipe(value: Any) -> IntensityRecipe:
-    recipe = IntensityRecipe(**{name: float(number) for name, number in value.items()})
+    per_tile = value.get("per_tile", False)
+    if not isinstance(per_tile, bool):
+        raise ValueError(f"{value!r} is no intensity recipe")
+    numbers = {name: float(number) for name, number in value.items() if name != "per_tile"}
+    recipe = IntensityRecipe(**numbers, per_tile=per_tile)
     if not 0 <= recipe.low_percentile < recipe.high_percentile <= 100:
         raise ValueError(f"{value!r} is no intensity recipe")
     return recipe

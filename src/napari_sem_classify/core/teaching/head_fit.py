@@ -87,6 +87,7 @@ def teach_head(
     places: TilePlaces | None = None,
     strength: float | None = None,
     start: Head | None = None,
+    folds: Folds | None = None,
     seed: int = 0,
     group_word: str = "image",
     progress: ProgressCallback | None = None,
@@ -112,6 +113,8 @@ def teach_head(
         redraw a map after each stroke.
     start : Head, optional
         The head of the stroke before: a fit from there is faster and ends at the same place.
+    folds : Folds, optional
+        A known split, instead of one by `groups` and `places`.
     seed, group_word, progress, cancel
         See `cross_validate` and `plan_folds`.
 
@@ -132,15 +135,17 @@ def teach_head(
             begin = basis.from_head(start)
         solution = solve(basis.coordinates, labels, len(class_names), strength, begin)
         return Taught(basis.to_head(solution), strength, 1.0, None, "Not scored yet.")
-    folds = plan_folds(labels, class_names, groups=groups, places=places, group_word=group_word)
-    if not isinstance(folds, Folds):
+    plan: Folds | str | None = folds
+    if plan is None:
+        plan = plan_folds(labels, class_names, groups=groups, places=places, group_word=group_word)
+    if not isinstance(plan, Folds):
         solution = solve(basis.coordinates, labels, len(class_names), DEFAULT_STRENGTH)
-        return Taught(basis.to_head(solution), DEFAULT_STRENGTH, 1.0, None, folds)
+        return Taught(basis.to_head(solution), DEFAULT_STRENGTH, 1.0, None, plan)
     found = cross_validate(
         basis,
         labels,
         class_names,
-        folds,
+        plan,
         strengths=STRENGTHS,
         seed=seed,
         progress=progress,

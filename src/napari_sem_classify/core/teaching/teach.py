@@ -3,34 +3,39 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Mapping, Sequence
-from dataclasses import replace
+from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-from numpy.typing import NDArray
 
 from napari_sem_classify.core.errors import AnnotationError
 from napari_sem_classify.core.image import ArrayLike, SemImage
-from napari_sem_classify.core.intensity import IntensityRecipe
 from napari_sem_classify.core.model.card import ClassInfo, ModelCard, default_colours
 from napari_sem_classify.core.model.head import TileClassifier
-from napari_sem_classify.core.progress import CancelToken, Progress, ProgressCallback
+from napari_sem_classify.core.progress import CancelToken, ProgressCallback
+from napari_sem_classify.core.teaching.annotated_tiles import (
+    AnnotatedTiles,
+    embed_annotated,
+    sample_tiles,
+)
 from napari_sem_classify.core.teaching.annotation import (
     MIN_SHARE,
-    UNLABELLED,
     TileLabels,
     check_teachable,
     tiles_from_mask,
 )
-from napari_sem_classify.core.teaching.folds import TilePlaces
 from napari_sem_classify.core.teaching.head_fit import Taught, teach_head
+from napari_sem_classify.core.teaching.recipes import (
+    STANDARD,
+    Recipe,
+    RecipeChoice,
+    choose_recipe,
+)
 from napari_sem_classify.core.tiles import TileGrid
 
 if TYPE_CHECKING:
     from napari_sem_classify.core.engine.base import Engine
 
-NETWORK_PX = 128
 STAGES = (2, 3, 4)
 MAX_TILES_PER_CLASS = 2000
 SAME_SCALE = 0.02
@@ -44,9 +49,9 @@ def teach_from_masks(
     stride: int | None = None,
     min_share: float = MIN_SHARE,
     contains: Mapping[int, float] | None = None,
-    network_px: int = NETWORK_PX,
-    intensity: IntensityRecipe | None = None,
+    recipes: Sequence[Recipe] = (STANDARD,),
     engine: Engine | None = None,
+    engine_of: Callable[[int], Engine] | None = None,
     groups: Sequence[str] | None = None,
     name: str = "Taught model",
     colours: Sequence[str] | None = None,
@@ -69,12 +74,13 @@ def teach_from_masks(
         `tile_px` where None.
     min_share, contains
         When a tile takes a class, see `tiles_from_mask`.
-    network_px : int
-        Side to which tiles are resized for the network.
-    intensity : IntensityRecipe, optional
-        The standard recipe where None.
+    recipes : sequence of Recipe
+        How the network sees the tiles; of several the first is used unless another is clearly
+        better by the blocked score.
     engine : Engine, optional
-        Must have an input of `network_px`; made where None.
+        For a single recipe, with an input of its size.
+    engine_of : callable, optional
+        Gives the engine for a network input; made where neither is given.
     groups : sequence of str, optional
         Specimen of each pair: images of one specimen are never on both sides of the score's split.
         Where None every image counts as a specimen of its own.
@@ -110,16 +116,30 @@ def teach_from_masks(
         raise AnnotationError(
             f"{len(class_names)} classes need as many colours, and {len(colours)} are given."
         )
-    recipe = intensity or IntensityRecipe()
     grids, found = _label_tiles(pairs, classes, tile_px, stride, min_share, contains)
     counts = np.sum([tiles.counts for tiles in found], axis=0)
     check_teachable(counts, class_names)
-    chosen = _sample(found, counts, max_tiles_per_class, seed)
-    if engine is None:
-        from napari_sem_classify.core.engine import make_engine
-
-        engine = make_engine(network_px=network_px, stages=STAGES)
-    features, labels, places = _embed(pairs, grids, found, chosen, engine, recipe, progress, cancel)
+    annotated = [
+        AnnotatedTiles(image, grid, tiles.labels)
+        for (image, _), grid, tiles in zip(pairs, grids, found, strict=True)
+    ]
+    annotated = sample_tiles(annotated, max_tiles_per_class, seed)
+    make = engine_of or _standard_engine
+    choice = choose_recipe(
+        annotated,
+        class_names,
+        recipes,
+        make,
+        groups=groups,
+        seed=seed,
+        progress=progress,
+        cancel=cancel,
+    )
+    recipe = choice.recipe
+    engine = engine or make(recipe.network_px)
+    features, labels, places = embed_annotated(
+        annotated, engine, recipe.intensity, progress, cancel
+    )
     check_teachable(np.bincount(labels, minlength=len(class_names)), class_names)
     of_image = (
         np.arange(len(pairs)) if groups is None else np.unique(groups, return_inverse=True)[1]
@@ -144,9 +164,9 @@ def teach_from_masks(
             )
         ),
         tile_px=tile_px,
-        network_px=network_px,
+        network_px=recipe.network_px,
         pixel_size_nm=_common_pixel_size([image for image, _ in pairs]),
-        intensity=recipe,
+        intensity=recipe.intensity,
         backbone_id=DEFAULT_BACKBONE,
         backbone_sha256=backbone_sha256(DEFAULT_BACKBONE),
         stages=STAGES,
@@ -155,7 +175,7 @@ def teach_from_masks(
         record=_record(
             pairs,
             found,
-            chosen,
+            annotated,
             class_names,
             groups,
             engine,
@@ -173,6 +193,7 @@ def teach_from_masks(
                 "max_tiles_per_class": max_tiles_per_class,
                 "seed": seed,
             },
+            choice,
         ),
     )
     return TileClassifier(card, taught.head)
@@ -211,73 +232,6 @@ def _label_tiles(
     return grids, found
 
 
-def _sample(
-    found: Sequence[TileLabels], counts: NDArray[Any], most: int, seed: int
-) -> list[NDArray[np.bool_]]:
-    """Which tiles of each image to use: all, or a random sample of a class that has too many."""
-    generator = np.random.default_rng(seed)
-    labels = np.concatenate([tiles.labels.ravel() for tiles in found])
-    use = labels != UNLABELLED
-    for index in np.flatnonzero(counts > most):
-        mine = np.flatnonzero(labels == index)
-        use[mine] = False
-        use[generator.choice(mine, most, replace=False)] = True
-    ends = np.cumsum([tiles.labels.size for tiles in found])[:-1]
-    return [
-        part.reshape(tiles.labels.shape)
-        for part, tiles in zip(np.split(use, ends), found, strict=True)
-    ]
-
-
-def _embed(
-    pairs: Sequence[tuple[SemImage, ArrayLike]],
-    grids: Sequence[TileGrid],
-    found: Sequence[TileLabels],
-    chosen: Sequence[NDArray[np.bool_]],
-    engine: Engine,
-    recipe: IntensityRecipe,
-    progress: ProgressCallback | None,
-    cancel: CancelToken | None,
-) -> tuple[NDArray[np.float32], NDArray[np.int64], TilePlaces]:
-    """Features, classes and places of the chosen tiles; tiles without data are dropped."""
-    from napari_sem_classify.core.classify import embed_image
-
-    total = sum(int(keep.sum()) for keep in chosen)
-    start = time.perf_counter()
-    features, labels, images, ys, xs = [], [], [], [], []
-    done = 0
-    for number, ((image, _), grid, tiles, keep) in enumerate(
-        zip(pairs, grids, found, chosen, strict=True)
-    ):
-        if not keep.any():
-            continue
-        first = (0,) * len(image.leading_shape)
-        before = done
-
-        def tell(reading: Progress, before: int = before) -> None:
-            if progress is not None:
-                elapsed = time.perf_counter() - start
-                progress(
-                    replace(reading, done=before + reading.done, total=total, elapsed_s=elapsed)
-                )
-
-        mine = embed_image(
-            image, grid, engine, recipe, keep=keep, plane=first, progress=tell, cancel=cancel
-        )
-        done += int(keep.sum())
-        rows, cols = np.nonzero(keep)
-        has_data = ~np.isnan(mine).any(axis=1)
-        features.append(mine[has_data])
-        labels.append(tiles.labels[keep][has_data])
-        images.append(np.full(int(has_data.sum()), number, dtype=np.int64))
-        ys.append(grid.row_starts()[rows][has_data])
-        xs.append(grid.col_starts()[cols][has_data])
-    places = TilePlaces(
-        np.concatenate(images), np.concatenate(ys), np.concatenate(xs), grids[0].tile
-    )
-    return np.concatenate(features), np.concatenate(labels), places
-
-
 def _common_pixel_size(images: Sequence[SemImage]) -> float | None:
     """Pixel size in nm where all images have one and agree within `SAME_SCALE`."""
     sizes = [image.pixel_size_nm for image in images]
@@ -290,19 +244,20 @@ def _common_pixel_size(images: Sequence[SemImage]) -> float | None:
 def _record(
     pairs: Sequence[tuple[SemImage, ArrayLike]],
     found: Sequence[TileLabels],
-    chosen: Sequence[NDArray[np.bool_]],
+    annotated: Sequence[AnnotatedTiles],
     class_names: tuple[str, ...],
     groups: Sequence[str] | None,
     engine: Engine,
     taught: Taught,
     seconds: float,
     settings: Mapping[str, Any],
+    choice: RecipeChoice,
 ) -> dict[str, Any]:
     from napari_sem_classify.core.record import run_record
 
     images = []
-    for number, ((image, _), tiles, keep) in enumerate(zip(pairs, found, chosen, strict=True)):
-        used = np.bincount(tiles.labels[keep], minlength=len(class_names))
+    for number, ((image, _), tiles, each) in enumerate(zip(pairs, found, annotated, strict=True)):
+        used = each.counts(len(class_names))
         images.append(
             {
                 "name": image.name,
@@ -313,4 +268,11 @@ def _record(
             }
         )
     record = run_record(job="teach", engine=engine, settings=settings, seconds=seconds)
-    return {**record, "images": images, "strength": taught.strength}
+    record |= {"images": images, "strength": taught.strength}
+    return record | ({"recipe": choice.to_dict()} if choice.scores else {})
+
+
+def _standard_engine(network_px: int) -> Engine:
+    from napari_sem_classify.core.engine import make_engine
+
+    return make_engine(network_px=network_px, stages=STAGES)

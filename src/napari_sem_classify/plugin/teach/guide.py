@@ -14,7 +14,7 @@ from napari_sem_classify.core.teaching.suggest import suspicious_tiles
 from napari_sem_classify.plugin.forms.layout import Form, Note, explain
 from napari_sem_classify.plugin.jobs import Job
 from napari_sem_classify.plugin.teach import learning
-from napari_sem_classify.plugin.teach.learning import Looked
+from napari_sem_classify.plugin.teach.looking import Looked
 from napari_sem_classify.plugin.teach.teacher import Teacher
 from napari_sem_classify.plugin.teach.tour import Tour, focus_canvas
 from napari_sem_classify.plugin.text import count_text
@@ -78,7 +78,7 @@ class Guide:
         if self._job is not None or key is None or grid is None or image is None:
             return
         looked = teacher.memory.looked.get(key)
-        if looked is None or looked.grid != grid:
+        if looked is None or not teacher.learner.has_looked(key, grid):
             self.where.say("Looking at the tiles first…")
             teacher.learner.look(key, image, grid, then=self.suggest)
             return

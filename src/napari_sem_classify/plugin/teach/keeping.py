@@ -7,11 +7,11 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from napari_sem_classify.core.image import SemImage
-from napari_sem_classify.core.intensity import IntensityRecipe
 from napari_sem_classify.core.model.card import ModelCard
 from napari_sem_classify.core.model.head import TileClassifier
 from napari_sem_classify.core.teaching.annotation import check_teachable
 from napari_sem_classify.core.teaching.annotation_set import Annotations
+from napari_sem_classify.core.teaching.recipes import RecipeChoice
 from napari_sem_classify.plugin.jobs import JobContext
 from napari_sem_classify.plugin.teach.learning import Learned, Lesson, common_pixel_size
 
@@ -31,6 +31,8 @@ class Lessons:
     rules : sequence of (class name, share)
     min_share : float
     device : str
+    choice : RecipeChoice, optional
+        How the way of looking was found, where that was asked for.
     """
 
     lesson: Lesson
@@ -38,6 +40,7 @@ class Lessons:
     rules: Sequence[tuple[str, float]]
     min_share: float
     device: str
+    choice: RecipeChoice | None = None
 
 
 def save(path: Path, lessons: Lessons, last: Learned | None) -> Callable[[JobContext], Path]:
@@ -73,7 +76,7 @@ def save(path: Path, lessons: Lessons, last: Learned | None) -> Callable[[JobCon
 def _card(name: str, lessons: Lessons, temperature: float, scores: dict[str, object]) -> ModelCard:
     from napari_sem_classify.core.model.backbone import DEFAULT_BACKBONE, backbone_sha256
     from napari_sem_classify.core.record import run_record
-    from napari_sem_classify.core.teaching.teach import NETWORK_PX, STAGES
+    from napari_sem_classify.core.teaching.teach import STAGES
 
     lesson = lessons.lesson
     settings = {
@@ -85,13 +88,15 @@ def _card(name: str, lessons: Lessons, temperature: float, scores: dict[str, obj
     }
     record = run_record(job="teach", settings=settings)
     record["engine"] = {"device": lessons.device}
+    if lessons.choice is not None:
+        record["recipe"] = lessons.choice.to_dict()
     return ModelCard(
         name=name,
         classes=lesson.classes,
         tile_px=lesson.places.tile_px,
-        network_px=NETWORK_PX,
+        network_px=lesson.recipe.network_px,
         pixel_size_nm=common_pixel_size(lessons.images),
-        intensity=IntensityRecipe(),
+        intensity=lesson.recipe.intensity,
         backbone_id=DEFAULT_BACKBONE,
         backbone_sha256=backbone_sha256(DEFAULT_BACKBONE),
         stages=STAGES,

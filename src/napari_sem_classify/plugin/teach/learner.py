@@ -17,12 +17,15 @@ from napari_sem_classify.core.image import SemImage
 from napari_sem_classify.core.progress import Progress
 from napari_sem_classify.core.teaching.annotation import check_teachable
 from napari_sem_classify.core.teaching.logistic import DEFAULT_STRENGTH
+from napari_sem_classify.core.teaching.recipes import RecipeChoice
 from napari_sem_classify.core.tiles import TileGrid
 from napari_sem_classify.plugin.jobs import Job, JobContext
+from napari_sem_classify.plugin.tasks import DeviceWish
 from napari_sem_classify.plugin.teach import learning
 from napari_sem_classify.plugin.teach.book import Book
 from napari_sem_classify.plugin.teach.keeping import Lessons, save
-from napari_sem_classify.plugin.teach.learning import Learned, Lesson, Looked, View
+from napari_sem_classify.plugin.teach.learning import Learned, Lesson, View
+from napari_sem_classify.plugin.teach.looking import Looked, look
 from napari_sem_classify.plugin.teach.memory import Memory
 
 SETTLE_MS = 300
@@ -40,6 +43,8 @@ class Learner:
         A `Progress` while the network looks at an image.
     drawn : signal
         A `ClassMap` of the image in view, without corrections.
+    wish : DeviceWish
+        The processor that looks at tiles.
     live : bool
         Whether each change is learned at once.
     status, problem : str
@@ -69,6 +74,7 @@ class Learner:
         self._fitting: Job | None = None
         self._failed: set[tuple[str, TileGrid]] = set()
         self._paused = False
+        self.wish = DeviceWish()
         self._strength, self._temperature = DEFAULT_STRENGTH, 1.0
         self._settle = QTimer(owner)
         self._settle.setSingleShot(True)
@@ -108,7 +114,8 @@ class Learner:
 
     def lesson(self) -> Lesson:
         """All annotated tiles with their features, as far as they were looked at."""
-        return learning.gather(self._book.annotations, self._memory.looked, self.tile_px)
+        memory = self._memory
+        return learning.gather(self._book.annotations, memory.looked, self.tile_px, memory.recipe)
 
     def _not_yet(self) -> str:
         """Why nothing can be learned although something is annotated, in core's words, else ""."""
@@ -183,7 +190,7 @@ class Learner:
     def has_looked(self, key: str, grid: TileGrid) -> bool:
         """Whether the network saw these tiles of an image."""
         looked = self._memory.looked.get(key)
-        return looked is not None and looked.grid == grid
+        return looked is not None and (looked.grid, looked.recipe) == (grid, self._memory.recipe)
 
     def look(self, key: str, image: SemImage, grid: TileGrid, then: Callable[[], None]) -> None:
         """Let the network see an image in the background, and go on from there."""
@@ -208,7 +215,7 @@ class Learner:
             self.changed.emit()
 
         self._looking = Job(
-            learning.look(image, grid),
+            look(image, grid, self._memory.recipe, self.wish),
             doing=f"looking at {image.name}",
             parent=self._owner,
             on_done=done,
@@ -217,6 +224,15 @@ class Learner:
             on_progress=self.progressed.emit,
         )
         self.changed.emit()
+
+    def use_recipe(self, choice: RecipeChoice) -> None:
+        """Look at tiles in the chosen way from now on; the map follows."""
+        changed = choice.recipe != self._memory.recipe
+        self._memory.recipe, self._memory.choice = choice.recipe, choice
+        if changed:
+            self.stop()
+            self.out_of_date = self.learned is not None
+            self.update()
 
     def cancel(self) -> None:
         """Stop looking; nothing is learned until the user asks for it."""
@@ -227,14 +243,20 @@ class Learner:
     def _fit(self) -> None:
         looked = self._memory.looked.get(self._key or "")
         view = None
-        if looked is not None and self._image is not None and looked.grid == self._grid:
+        if (
+            looked is not None
+            and self._image is not None
+            and self._grid is not None
+            and (self.has_looked(self._key or "", self._grid))
+        ):
             view = View(looked, self._image.name, self._image.pixel_size_nm)
 
         # Neither changes any more: the thread reads them while the user paints on.
         annotations, seen, size = self._book.annotations, dict(self._memory.looked), self.tile_px
+        recipe = self._memory.recipe
 
         def lesson_of() -> Lesson:
-            return learning.gather(annotations, seen, size)
+            return learning.gather(annotations, seen, size, recipe)
 
         def done(learned: Learned) -> None:
             self._fitting = None
@@ -280,7 +302,11 @@ class Learner:
         images = [memory.images[key] for key in lesson.keys if key in memory.images]
         looked = memory.looked.get(self._key or "")
         device = "" if looked is None else looked.device
-        lessons = Lessons(lesson, images, list(self._book.rules.items()), min_share, device)
+        choice = memory.choice
+        if choice is not None and choice.recipe != lesson.recipe:
+            choice = None
+        rules = list(self._book.rules.items())
+        lessons = Lessons(lesson, images, rules, min_share, device, choice)
         return save(path, lessons, last)
 
     def _drop_fit(self) -> None:

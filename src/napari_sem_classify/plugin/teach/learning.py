@@ -12,54 +12,20 @@ from numpy.typing import NDArray
 from napari_sem_classify.core.class_map import ClassMap, tiles_to_cells
 from napari_sem_classify.core.errors import AnnotationError
 from napari_sem_classify.core.image import SemImage
-from napari_sem_classify.core.intensity import IntensityRecipe
 from napari_sem_classify.core.model.card import ClassInfo
 from napari_sem_classify.core.model.head import Head, softmax
-from napari_sem_classify.core.progress import Progress
 from napari_sem_classify.core.teaching.annotation_set import Annotations, TilePlace
 from napari_sem_classify.core.teaching.folds import TilePlaces
 from napari_sem_classify.core.teaching.head_fit import Taught
+from napari_sem_classify.core.teaching.recipes import STANDARD, Recipe
 from napari_sem_classify.core.tiles import TileGrid
 from napari_sem_classify.plugin.jobs import JobContext
 from napari_sem_classify.plugin.teach.annotation_layer import place_of
+from napari_sem_classify.plugin.teach.looking import Looked
 from napari_sem_classify.plugin.teach.map_layer import TAUGHT
 
 BLOCK = 2048
 NO_DATA = "The annotated tiles hold no data: annotate others."
-
-
-@dataclass(frozen=True, slots=True)
-class Looked:
-    """What the network saw in the tiles of one image.
-
-    Attributes
-    ----------
-    grid : TileGrid
-        Without overlap.
-    index : int64, shape (N,), increasing
-        Numbers of the tiles that hold data.
-    features : float16, shape (N, features)
-    device : str
-        What looked, for the record.
-    """
-
-    grid: TileGrid
-    index: NDArray[np.int64]
-    features: NDArray[np.float16]
-    device: str = ""
-
-    def rows_of(self, tiles: NDArray[np.int64]) -> NDArray[np.int64]:
-        """Where tiles lie in `features`, -1 for those without data."""
-        if not len(self.index):
-            return np.full(len(tiles), -1)
-        at = np.minimum(np.searchsorted(self.index, tiles), len(self.index) - 1)
-        return np.where(self.index[at] == tiles, at, -1)
-
-    def only(self, tiles: NDArray[np.int64]) -> Looked:
-        """The part about some tiles, for an image that was closed."""
-        rows = np.unique(self.rows_of(tiles))
-        rows = rows[rows >= 0]
-        return Looked(self.grid, self.index[rows], self.features[rows].copy(), self.device)
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,6 +47,8 @@ class Lesson:
         Annotated tiles that are not used: of another size or place than the tiles now.
     unseen : int
         Annotated tiles of images that are not open.
+    recipe : Recipe
+        How the network saw the tiles.
     """
 
     features: NDArray[np.float32]
@@ -91,6 +59,7 @@ class Lesson:
     classes: tuple[ClassInfo, ...]
     other_size: int = 0
     unseen: int = 0
+    recipe: Recipe = STANDARD
 
     @property
     def class_names(self) -> tuple[str, ...]:
@@ -140,8 +109,13 @@ class View:
     pixel_size_nm: float | None
 
 
-def gather(annotations: Annotations, looked: Mapping[str, Looked], tile_px: int) -> Lesson:
-    """Put the annotated tiles of all images together with their features.
+def gather(
+    annotations: Annotations,
+    looked: Mapping[str, Looked],
+    tile_px: int,
+    recipe: Recipe = STANDARD,
+) -> Lesson:
+    """Put the annotated tiles of all images together with their features in one way of looking.
 
     Tiles without data are left out, as nothing can be seen in them.
     """
@@ -154,7 +128,7 @@ def gather(annotations: Annotations, looked: Mapping[str, Looked], tile_px: int)
         seen = looked.get(image.fingerprint)
         right = [place for place in image.marks if place[2] == tile_px]
         other_size += len(image.marks) - len(right)
-        if seen is None or seen.grid.tile != tile_px:
+        if seen is None or seen.grid.tile != tile_px or seen.recipe != recipe:
             unseen += len(right)
             continue
         on_grid = tile_numbers(seen.grid, right)
@@ -187,6 +161,7 @@ def gather(annotations: Annotations, looked: Mapping[str, Looked], tile_px: int)
         annotations.classes,
         other_size,
         unseen,
+        recipe,
     )
 
 
@@ -199,38 +174,6 @@ def tile_numbers(grid: TileGrid, places: Iterable[TilePlace]) -> dict[TilePlace,
         for y, x, size in places
         if size == grid.tile and y in row_of and x in col_of
     }
-
-
-def look(image: SemImage, grid: TileGrid) -> Callable[[JobContext], Looked]:
-    """Task: let the network see every tile of an image once; the next time the cache knows."""
-
-    def task(context: JobContext) -> Looked:
-        from napari_sem_classify.core.embedding_cache import EmbeddingCache, network_key
-        from napari_sem_classify.core.engine import make_engine
-        from napari_sem_classify.core.features import embed_image
-        from napari_sem_classify.core.model.backbone import DEFAULT_BACKBONE, backbone_sha256
-        from napari_sem_classify.core.teaching.teach import NETWORK_PX, STAGES
-
-        context.progress(Progress(0, 0, "Getting the network ready"))
-        sha256 = backbone_sha256(DEFAULT_BACKBONE)
-        engine = make_engine(network_px=NETWORK_PX, stages=STAGES)
-        context.cancel.raise_if_cancelled()
-        features = embed_image(
-            image,
-            grid,
-            engine,
-            IntensityRecipe(),
-            plane=(0,) * len(image.leading_shape),
-            progress=context.progress,
-            cancel=context.cancel,
-            cache=EmbeddingCache(),
-            network=network_key(sha256, STAGES, NETWORK_PX),
-        )
-        index = np.flatnonzero(~np.isnan(features[:, 0]))
-        kept = features if len(index) == len(features) else features[index]
-        return Looked(grid, index, kept.astype(np.float16), engine.device)
-
-    return task
 
 
 def learn(

@@ -7,9 +7,10 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from napari_sem_classify.core.image import SemImage
+from napari_sem_classify.core.teaching.recipes import STANDARD, Recipe, RecipeChoice
 from napari_sem_classify.plugin.session import session_of
 from napari_sem_classify.plugin.teach.keeper import Keeper
-from napari_sem_classify.plugin.teach.learning import Looked
+from napari_sem_classify.plugin.teach.looking import Looked
 
 if TYPE_CHECKING:
     from napari.components import ViewerModel
@@ -27,12 +28,18 @@ class Memory:
     images : {fingerprint: SemImage}
         Those that are open.
     layers : {fingerprint: weak reference to the image layer}
+    recipe : Recipe
+        How the network looks at tiles.
+    choice : RecipeChoice or None
+        How that was found, where it was asked for.
     """
 
     keeper: Keeper = field(default_factory=Keeper)
     looked: dict[str, Looked] = field(default_factory=dict)
     images: dict[str, SemImage] = field(default_factory=dict)
     layers: dict[str, weakref.ref[Layer]] = field(default_factory=dict)
+    recipe: Recipe = STANDARD
+    choice: RecipeChoice | None = None
 
 
 def memory_of(viewer: ViewerModel) -> Memory:

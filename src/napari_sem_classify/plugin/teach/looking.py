@@ -1,0 +1,139 @@
+"""Worker tasks of *Teach* in which the network sees tiles. Nothing here knows a widget or layer."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING
+
+import numpy as np
+from numpy.typing import NDArray
+
+from napari_sem_classify.core.errors import AnnotationError
+from napari_sem_classify.core.image import SemImage
+from napari_sem_classify.core.progress import Progress
+from napari_sem_classify.core.teaching.annotated_tiles import AnnotatedTiles
+from napari_sem_classify.core.teaching.annotation_set import Annotations
+from napari_sem_classify.core.teaching.recipes import STANDARD, Recipe, RecipeChoice
+from napari_sem_classify.core.tiles import TileGrid
+from napari_sem_classify.plugin.jobs import JobContext
+from napari_sem_classify.plugin.tasks import DeviceWish
+
+if TYPE_CHECKING:
+    from napari_sem_classify.core.engine.base import Engine
+
+AUTOMATIC = DeviceWish()
+NOT_OPEN = "The annotated images are not open: open one to find the best way of looking at it."
+
+
+@dataclass(frozen=True, slots=True)
+class Looked:
+    """What the network saw in the tiles of one image.
+
+    Attributes
+    ----------
+    grid : TileGrid
+        Without overlap.
+    index : int64, shape (N,), increasing
+        Numbers of the tiles that hold data.
+    features : float16, shape (N, features)
+    device : str
+        What looked, for the record.
+    recipe : Recipe
+        In what way.
+    """
+
+    grid: TileGrid
+    index: NDArray[np.int64]
+    features: NDArray[np.float16]
+    device: str = ""
+    recipe: Recipe = STANDARD
+
+    def rows_of(self, tiles: NDArray[np.int64]) -> NDArray[np.int64]:
+        """Where tiles lie in `features`, -1 for those without data."""
+        if not len(self.index):
+            return np.full(len(tiles), -1)
+        at = np.minimum(np.searchsorted(self.index, tiles), len(self.index) - 1)
+        return np.where(self.index[at] == tiles, at, -1)
+
+    def only(self, tiles: NDArray[np.int64]) -> Looked:
+        """The part about some tiles, for an image that was closed."""
+        rows = np.unique(self.rows_of(tiles))
+        rows = rows[rows >= 0]
+        return replace(self, index=self.index[rows], features=self.features[rows].copy())
+
+
+def look(
+    image: SemImage, grid: TileGrid, recipe: Recipe = STANDARD, wish: DeviceWish = AUTOMATIC
+) -> Callable[[JobContext], Looked]:
+    """Task: let the network see every tile of an image once; the next time the cache knows."""
+
+    def task(context: JobContext) -> Looked:
+        from napari_sem_classify.core.embedding_cache import EmbeddingCache, network_key
+        from napari_sem_classify.core.features import embed_image
+        from napari_sem_classify.core.model.backbone import DEFAULT_BACKBONE, backbone_sha256
+        from napari_sem_classify.core.teaching.teach import STAGES
+
+        context.progress(Progress(0, 0, "Getting the network ready"))
+        sha256 = backbone_sha256(DEFAULT_BACKBONE)
+        engine = engine_on(wish, recipe.network_px)
+        context.cancel.raise_if_cancelled()
+        features = embed_image(
+            image,
+            grid,
+            engine,
+            recipe.intensity,
+            plane=(0,) * len(image.leading_shape),
+            progress=context.progress,
+            cancel=context.cancel,
+            cache=EmbeddingCache(),
+            network=network_key(sha256, STAGES, recipe.network_px),
+        )
+        index = np.flatnonzero(~np.isnan(features[:, 0]))
+        kept = features if len(index) == len(features) else features[index]
+        return Looked(grid, index, kept.astype(np.float16), engine.device, recipe)
+
+    return task
+
+
+def engine_on(wish: DeviceWish, network_px: int) -> Engine:
+    """Give the engine with an input of some size on the chosen device."""
+    from napari_sem_classify.core.engine import make_engine
+    from napari_sem_classify.core.teaching.teach import STAGES
+
+    return make_engine(network_px=network_px, stages=STAGES, device=wish.id, backend=wish.backend)
+
+
+def find_best_way(
+    annotations: Annotations, images: Mapping[str, SemImage], tile_px: int, wish: DeviceWish
+) -> Callable[[JobContext], RecipeChoice]:
+    """Task: look at the annotated tiles of the open images in each way, and choose one.
+
+    Parameters
+    ----------
+    images : {fingerprint: SemImage}
+        Those that are open.
+    """
+
+    def task(context: JobContext) -> RecipeChoice:
+        from napari_sem_classify.core.teaching.recipes import choose_recipe, recipes_for
+
+        annotated = []
+        for each in annotations.images:
+            image = images.get(each.fingerprint)
+            if image is not None and each.marks:
+                grid = TileGrid(image.area, tile_px, tile_px)
+                labels = each.tile_labels(grid, annotations.class_names).labels
+                annotated.append(AnnotatedTiles(image, grid, labels.astype(np.int64)))
+        if not any(each.count for each in annotated):
+            raise AnnotationError(NOT_OPEN)
+        return choose_recipe(
+            annotated,
+            annotations.class_names,
+            recipes_for(tile_px),
+            lambda px: engine_on(wish, px),
+            progress=context.progress,
+            cancel=context.cancel,
+        )
+
+    return task
