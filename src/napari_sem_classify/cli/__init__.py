@@ -14,7 +14,16 @@ from typing import Annotated
 
 import typer
 
-from napari_sem_classify.cli import compare, inspect_commands, jobs, measure, models, teach, train
+from napari_sem_classify.cli import (
+    compare,
+    datasets,
+    inspect_commands,
+    jobs,
+    measure,
+    models,
+    teach,
+    train,
+)
 from napari_sem_classify.cli.shell import SentenceGroup
 
 app = typer.Typer(
@@ -31,6 +40,7 @@ jobs.add_to(app)
 teach.add_to(app)
 train.add_to(app)
 compare.add_to(app)
+datasets.add_to(app)
 models.add_to(app)
 measure.add_to(app)
 

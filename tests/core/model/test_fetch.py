@@ -3,13 +3,11 @@
 from __future__ import annotations
 
 import hashlib
-import re
-import threading
 from dataclasses import replace
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
 import numpy as np
 import pytest
+from file_server import serving
 
 from napari_sem_classify.core.errors import Cancelled, ModelError
 from napari_sem_classify.core.model import backbone
@@ -20,62 +18,18 @@ ID = "resnet50-imagenet-torchvision-v1"
 CONTENT = np.random.default_rng(0).bytes(3_000_000)
 
 
-class Server(ThreadingHTTPServer):
-    """Serves `content` with ranges; cuts each answer after the bytes in `cuts`, one by one."""
-
-    daemon_threads = True
-
-    def __init__(self):
-        super().__init__(("127.0.0.1", 0), _Handler)
-        self.content, self.version, self.cuts, self.asked = CONTENT, '"1"', [], []
-        self.status = None
-
-    @property
-    def url(self):
-        return f"http://127.0.0.1:{self.server_port}/weights.pth"
-
-
-class _Handler(BaseHTTPRequestHandler):
-    def do_GET(self):
-        server = self.server
-        server.asked.append(self.headers.get("Range"))
-        if server.status is not None:
-            self.send_response(server.status)
-            self.end_headers()
-            return
-        first, size = 0, len(server.content)
-        wanted = re.fullmatch(r"bytes=(\d+)-", self.headers.get("Range", ""))
-        if wanted and self.headers.get("If-Range") == server.version:
-            first = int(wanted[1])
-            self.send_response(416 if first >= size else 206)
-            span = "*" if first >= size else f"{first}-{size - 1}"
-            self.send_header("Content-Range", f"bytes {span}/{size}")
-        else:
-            self.send_response(200)
-        self.send_header("ETag", server.version)
-        self.send_header("Content-Length", str(max(0, size - first)))
-        self.end_headers()
-        end = first + server.cuts.pop(0) if server.cuts else size
-        self.wfile.write(server.content[first:end])
-
-    def log_message(self, *_args):
-        pass
-
-
 @pytest.fixture
 def server():
-    server = Server()
-    threading.Thread(target=server.serve_forever, daemon=True).start()
-    yield server
-    server.shutdown()
-    server.server_close()
+    with serving() as server:
+        server.files["/weights.pth"] = CONTENT
+        yield server
 
 
 @pytest.fixture
 def folder(tmp_path, monkeypatch, server):
     """The user's weights folder; the catalogue points at the server."""
     known = hashlib.sha256(CONTENT).hexdigest()
-    info = replace(backbone.BACKBONES[ID], url=server.url, sha256=known[:8])
+    info = replace(backbone.BACKBONES[ID], url=f"{server.address}/weights.pth", sha256=known[:8])
     monkeypatch.setitem(backbone.BACKBONES, ID, info)
     monkeypatch.setattr("platformdirs.user_cache_path", lambda *_a, **_k: tmp_path)
     return tmp_path / "weights"
@@ -98,8 +52,9 @@ def test_a_download_is_checked_and_kept_and_not_repeated(folder, server):
 def test_a_download_that_is_cut_goes_on_where_it_stopped(folder, server):
     server.cuts = [1_000_000, 1_500_000]
     assert fetch_backbone(ID).read_bytes() == CONTENT
-    assert server.asked[0] is None
-    starts = [int(asked.removeprefix("bytes=").rstrip("-")) for asked in server.asked[1:]]
+    ranges = [asked for _, asked in server.asked]
+    assert ranges[0] is None
+    starts = [int(asked.removeprefix("bytes=").rstrip("-")) for asked in ranges[1:]]
     assert len(starts) == 2
     assert 0 < starts[0] < starts[1] < len(CONTENT)
 
@@ -110,22 +65,22 @@ def test_a_later_run_goes_on_too(folder, server):
         fetch_backbone(ID, progress=lambda at: at.done >= 1 and cancel.cancel(), cancel=cancel)
     assert not (folder / backbone.BACKBONES[ID].filename).exists()
     assert fetch_backbone(ID).read_bytes() == CONTENT
-    assert server.asked[1].startswith("bytes=")
-    assert server.asked[1] != "bytes=0-"
+    assert server.asked[1][1].startswith("bytes=")
+    assert server.asked[1][1] != "bytes=0-"
     assert names(folder) == [backbone.BACKBONES[ID].filename]
 
 
 def test_it_starts_anew_where_the_remote_file_has_changed(folder, server):
-    server.content = b"x" * len(CONTENT)
+    server.files["/weights.pth"] = b"x" * len(CONTENT)
     cancel = CancelToken()
     with pytest.raises(Cancelled):
         fetch_backbone(ID, progress=lambda at: at.done >= 1 and cancel.cancel(), cancel=cancel)
-    server.content, server.version = CONTENT, '"2"'
+    server.files["/weights.pth"], server.version = CONTENT, '"2"'
     assert fetch_backbone(ID).read_bytes() == CONTENT
 
 
 def test_a_file_with_the_wrong_checksum_is_refused_and_not_kept(folder, server):
-    server.content = CONTENT[:-1] + b"?"
+    server.files["/weights.pth"] = CONTENT[:-1] + b"?"
     with pytest.raises(ModelError, match=r"wrong checksum.*not kept"):
         fetch_backbone(ID)
     assert names(folder) == []
@@ -133,7 +88,7 @@ def test_a_file_with_the_wrong_checksum_is_refused_and_not_kept(folder, server):
 
 def test_without_a_published_checksum_only_a_resnet50_is_kept(folder, server, monkeypatch):
     monkeypatch.setitem(backbone.BACKBONES, ID, replace(backbone.BACKBONES[ID], sha256=""))
-    server.content = b"<html>sign in to the network</html>"
+    server.files["/weights.pth"] = b"<html>sign in to the network</html>"
     with pytest.raises(ModelError, match="is not ResNet50"):
         fetch_backbone(ID)
     assert names(folder) == []

@@ -1,0 +1,66 @@
+"""``datasets list`` and ``fetch``: public sets of labelled images to train on."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from napari_sem_classify.cli.models import KEPT_SO_FAR
+from napari_sem_classify.cli.options import Json
+from napari_sem_classify.cli.shell import complain, interruptible, progress_bar, report, table
+
+
+def add_to(app: typer.Typer) -> None:
+    """Add the commands to the program."""
+    group = typer.Typer(no_args_is_help=True, help="Public sets of labelled images.")
+    group.command("list")(list_sets)
+    group.command("fetch")(fetch_set)
+    app.add_typer(group, name="datasets")
+
+
+def list_sets(as_json: Json = False) -> None:
+    """List the sets that can be downloaded, with size and licence."""
+    from napari_sem_classify.core.datasets import DATASETS
+
+    values = [
+        {
+            "name": info.id,
+            "title": info.title,
+            "gigabytes": round(info.about_bytes / 1e9, 1),
+            "licence": info.licence,
+            "citation": info.citation,
+            "page": info.page,
+        }
+        for info in DATASETS.values()
+    ]
+    rows: list[tuple[str, ...]] = [("NAME", "SIZE", "LICENCE", "TITLE")]
+    rows += [
+        (str(each["name"]), f"{each['gigabytes']} GB", str(each["licence"]), str(each["title"]))
+        for each in values
+    ]
+    report(values, table(rows), as_json)
+
+
+def fetch_set(
+    name: Annotated[str, typer.Argument(metavar="NAME", help="A set that `datasets list` names.")],
+    out: Annotated[Path, typer.Option("--out", metavar="DIR", help="Folder for class folders.")],
+    as_json: Json = False,
+) -> None:
+    """Download a set into class folders, ready for `train DIR`.
+
+    A download that is cut goes on where it stopped when the same command is given again.
+    """
+    from napari_sem_classify.core.datasets import dataset_info, fetch_dataset
+
+    info = dataset_info(name)
+    complain(f"{info.title}. {info.citation}. Licence: {info.licence}, {info.page}")
+    with interruptible(KEPT_SO_FAR) as cancel, progress_bar() as progress:
+        counts = fetch_dataset(name, out, progress=progress, cancel=cancel)
+    value = {"name": name, "path": str(out), "licence": info.licence, "images": counts}
+    rows: list[tuple[str, ...]] = [
+        ("Class", "Images"),
+        *((each, str(count)) for each, count in counts.items()),
+    ]
+    report(value, f"{table(rows)}\nReady: {out}", as_json)
