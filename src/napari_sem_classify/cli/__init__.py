@@ -17,10 +17,13 @@ import typer
 from napari_sem_classify.cli import (
     compare,
     datasets,
+    export,
     inspect_commands,
     jobs,
     measure,
     models,
+    repeat,
+    review,
     teach,
     train,
 )
@@ -37,6 +40,9 @@ app = typer.Typer(
 )
 inspect_commands.add_to(app)
 jobs.add_to(app)
+review.add_to(app)
+export.add_to(app)
+repeat.add_to(app)
 teach.add_to(app)
 train.add_to(app)
 compare.add_to(app)

@@ -29,6 +29,7 @@ if TYPE_CHECKING:
     from napari_sem_classify.core.batch import ImageOutcome
 
 DEMO_FOLDER = Path("napari-sem-classify-demo")
+FURTHER = ("regions", "geojson", "ome-zarr", "png", "svg", "pdf")
 FINISHED_STAY = "Stopped; images that were finished stay, the same command takes up there."
 
 
@@ -94,6 +95,14 @@ def classify(
     tile: TilePx = None,
     tile_um: TileUm = None,
     stride: Stride = None,
+    dense: Annotated[
+        bool,
+        typer.Option(
+            "--dense",
+            help="A fine map at little cost: the network looks at large blocks, which is an "
+            "approximation; its agreement with single tiles is measured and written down.",
+        ),
+    ] = False,
     device: Device = "auto",
     backend: Backend = "auto",
     again: Annotated[
@@ -113,6 +122,16 @@ def classify(
             help="A Dask cluster to work on (tcp://host:8786); it must see images and --out.",
         ),
     ] = None,
+    also: Annotated[
+        str,
+        typer.Option(
+            "--also", metavar="KINDS", help=f"Write too, comma-separated: {', '.join(FURTHER)}."
+        ),
+    ] = "",
+    with_report: Annotated[
+        bool,
+        typer.Option("--report", help="Write one table and one HTML page of all images too."),
+    ] = False,
     as_json: Json = False,
 ) -> None:
     """Classify the tiles of images and write a table, a summary, a map and a picture of each.
@@ -123,16 +142,18 @@ def classify(
     kept on this computer for a while, so that another model on the same image is done in a moment.
     """
     from napari_sem_classify.core.batch import GridWish, classify_many
+    from napari_sem_classify.core.batch_outputs import USUAL
+    from napari_sem_classify.core.batch_plan import images_to_classify
     from napari_sem_classify.core.embedding_cache import EmbeddingCache
     from napari_sem_classify.core.files import ensure_folder
     from napari_sem_classify.core.model.file import load_model
-    from napari_sem_classify.core.sem_io import list_images
 
     check_tile(tile, tile_um, stride)
-    paths = list_images(images)
+    further = _further(also, scheduler)
+    paths = images_to_classify(images)
     classifier = load_model(model)
     ensure_folder(out)
-    wish = GridWish(tile, tile_um, stride)
+    wish = GridWish(tile, tile_um, stride, dense=dense)
     if scheduler is not None:
         from napari_sem_classify.core.cluster.distributed import classify_on_cluster
 
@@ -167,21 +188,45 @@ def classify(
                 wish=wish,
                 engine=engine,
                 cache=None if no_cache else EmbeddingCache(),
+                kinds=(*USUAL, *further),
                 resume=not again,
                 progress=progress,
                 cancel=cancel,
             )
     failures = [{"image": str(each.path), "problem": each.problem} for each in result.failed]
+    reports: list[Path] = []
+    if with_report:
+        from napari_sem_classify.core.batch_report import write_batch_report
+
+        reports = write_batch_report(result, out, classifier.card)
     value = {
         "images": [outcome_as_json(each) for each in result.done],
         "failures": failures,
+        "reports": [str(path) for path in reports],
         "out": str(out),
         "device": where,
         "backend": backend_used,
         "seconds": result.seconds,
     }
-    report(value, "\n".join(_outcome_text(each) for each in result.done), as_json)
+    lines = [_outcome_text(each) for each in result.done]
+    lines += [f"Written: {path}" for path in reports]
+    report(value, "\n".join(lines), as_json)
     fail_if_any(failures)
+
+
+def _further(also: str, scheduler: str | None) -> list[str]:
+    """Further kinds of files, refused as wrong usage where there is no such kind."""
+    further = [kind.strip() for kind in also.split(",") if kind.strip()]
+    unknown = [kind for kind in further if kind not in FURTHER]
+    if unknown:
+        raise typer.BadParameter(
+            f"{unknown[0]!r} is none: choose from {', '.join(FURTHER)}", param_hint="--also"
+        )
+    if further and scheduler is not None:
+        raise typer.BadParameter(
+            "a cluster writes the usual files only: use `export` on its maps", param_hint="--also"
+        )
+    return further
 
 
 def why_no_viewer() -> str | None:
@@ -242,4 +287,5 @@ def _fractions(plane: Mapping[str, Any]) -> str:
         rows.append((each["name"], share, f"{each['cells']} cells", area))
     if plane["cells_left_out"]:
         rows.append(("left out", "", f"{plane['cells_left_out']} cells", ""))
-    return table(rows, indent="  ")
+    said = plane.get("approximation")
+    return table(rows, indent="  ") + (f"\n  {said}" if said else "")

@@ -1,0 +1,90 @@
+"""``rerun``: a result repeated from its record."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from napari_sem_classify.cli.options import Json
+from napari_sem_classify.cli.shell import complain, interruptible, progress_bar, report
+
+if TYPE_CHECKING:
+    from napari_sem_classify.core.engine.base import Engine
+
+
+def add_to(app: typer.Typer) -> None:
+    """Add the command to the program."""
+    app.command("rerun")(rerun)
+
+
+def rerun(
+    record: Annotated[
+        Path,
+        typer.Argument(metavar="RECORD", help="A STEM.summary.json, or a STEM.map.tif."),
+    ],
+    image: Annotated[
+        Path | None, typer.Option("--image", metavar="I", help="Where the image is now.")
+    ] = None,
+    model: Annotated[
+        str | None, typer.Option("--model", metavar="M", help="The model, a name or a file.")
+    ] = None,
+    out: Annotated[
+        Path | None, typer.Option("--out", metavar="DIR", help="Write the new result there.")
+    ] = None,
+    device: Annotated[
+        str | None, typer.Option("--device", metavar="D", help="Another device than recorded.")
+    ] = None,
+    backend: Annotated[
+        str | None, typer.Option("--backend", help="Another backend than recorded.")
+    ] = None,
+    as_json: Json = False,
+) -> None:
+    """Classify an image again as a record says, and tell whether the map is the same.
+
+    Image and model are looked for where the record says, then beside the record and in the
+    catalogue. What is not as it was (image, model, versions, device) is told even if the map is the
+    same. Status 1 when cells have another class.
+    """
+    from napari_sem_classify.core.batch_outputs import USUAL, write_kinds
+    from napari_sem_classify.core.rerun import rerun as repeat
+
+    engine = None
+    if device is not None or backend is not None:
+        engine = _engine(record, model, device or "auto", backend or "auto")
+    with interruptible() as cancel, progress_bar() as progress:
+        again = repeat(
+            record, image=image, model=model, engine=engine, progress=progress, cancel=cancel
+        )
+    files: list[Path] = []
+    if out is not None:
+        stem = record.name.removesuffix(".summary.json").removesuffix(".map.tif")
+        files = write_kinds(again.class_map, again.image, out, stem, USUAL)
+    verdict = {
+        True: "The map is the same.",
+        False: "The map differs.",
+        None: "The map could not be compared.",
+    }[again.same]
+    value = {
+        "same": again.same,
+        "cells_changed": again.cells_changed,
+        "cells": int(again.class_map.labels().size),
+        "differences": list(again.differences),
+        "files": [str(path) for path in files],
+        "record": dict(again.class_map.record),
+    }
+    lines = [verdict, *(f"  {each}" for each in again.differences)]
+    report(value, "\n".join([*lines, *(f"Written: {path}" for path in files)]), as_json)
+    if again.same is False:
+        complain(f"{record.name}: {verdict.rstrip('.').lower()} from the recorded one.")
+        raise typer.Exit(1)
+
+
+def _engine(record: Path, model: str | None, device: str, backend: str) -> Engine:
+    from napari_sem_classify.core.engine import engine_for
+    from napari_sem_classify.core.rerun import read_record
+    from napari_sem_classify.core.rerun_inputs import find_classifier
+
+    classifier, _ = find_classifier(read_record(record), record, model)
+    return engine_for(classifier, device=device, backend=backend)

@@ -1,0 +1,331 @@
+"""``review``: a sample of cells looked at by a person, and the area fractions that it corrects."""
+
+from __future__ import annotations
+
+import math
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from napari_sem_classify.cli.options import Json
+from napari_sem_classify.cli.shell import report, table
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from napari_sem_classify.core.fractions.area_fraction import FractionEstimate, Share
+    from napari_sem_classify.core.fractions.review import Review
+    from napari_sem_classify.core.fractions.review_plan import MoreCells
+    from napari_sem_classify.core.map_set import MapOnDisk
+
+HELP = """Correct area fractions by a sample of cells that a person looks at.
+
+The steps: `review start MAP... --out R.json` draws cells at random and writes them as R.csv (with
+--pictures DIR a picture of each); fill its column "answer" with class names or "unsure";
+`review answer R.json --table R.csv` takes the answers; `review estimate R.json MAP...` tells the
+corrected fractions with their intervals; `review extend R.json MAP... --precision 1` draws the
+further cells that a half-width of 1 percentage point needs."""
+
+ReviewFile = Annotated[
+    Path, typer.Argument(metavar="REVIEW", help="The review's JSON file, from `review start`.")
+]
+Maps = Annotated[
+    list[str], typer.Argument(metavar="MAP...", help="STEM.map.tif files or folders of them.")
+]
+Pictures = Annotated[
+    Path | None,
+    typer.Option("--pictures", metavar="DIR", help="Write a picture of each cell there."),
+]
+
+
+def add_to(app: typer.Typer) -> None:
+    """Add the commands to the program."""
+    group = typer.Typer(no_args_is_help=True, help=HELP)
+    group.command("start")(start)
+    group.command("answer")(answer)
+    group.command("estimate")(estimate)
+    group.command("extend")(extend)
+    app.add_typer(group, name="review")
+
+
+def start(
+    maps: Maps,
+    out: Annotated[Path, typer.Option("--out", metavar="R.json", help="Review to write.")],
+    cells: Annotated[int, typer.Option("--cells", min=1, help="Cells to review.")] = 200,
+    seed: Annotated[int, typer.Option("--seed", help="The same seed draws the same cells.")] = 0,
+    pictures: Pictures = None,
+    as_json: Json = False,
+) -> None:
+    """Draw cells at random from class maps, and write them as a table to fill.
+
+    Rare classes get at least 50 cells where there are enough. The table does not tell what the map
+    says of a cell.
+    """
+    from napari_sem_classify.core.errors import AnnotationError
+    from napari_sem_classify.core.files import ensure_folder
+    from napari_sem_classify.core.fractions.review import start_review
+
+    if out.suffix.lower() != ".json":
+        raise typer.BadParameter("give a name that ends in .json", param_hint="--out")
+    if out.exists():
+        raise AnnotationError(
+            f"{out} is there already and may hold answers: choose another name, or delete it."
+        )
+    opened = _open(maps)
+    review = start_review([one.class_map for one in opened], cells, seed=seed)
+    ensure_folder(out.parent)
+    _write(review, opened, out, pictures, as_json)
+
+
+def answer(
+    review_file: ReviewFile,
+    maps: Annotated[
+        list[str] | None, typer.Argument(metavar="[MAP...]", help="The maps, with --truth only.")
+    ] = None,
+    filled: Annotated[
+        Path | None, typer.Option("--table", metavar="CSV", help="The table, filled.")
+    ] = None,
+    truth: Annotated[
+        list[Path] | None,
+        typer.Option("--truth", metavar="L", help="A label image for each MAP, in their order."),
+    ] = None,
+    classes: Annotated[
+        str | None,
+        typer.Option("--classes", help='With --truth: "0=matrix,1=oxide,2=crack>=2%".'),
+    ] = None,
+    as_json: Json = False,
+) -> None:
+    """Take the answers of a filled table, or of label images that know the truth."""
+    if (filled is None) == (not truth):
+        raise typer.BadParameter("give the answers as a table or as label images: one of both")
+    if truth and classes is None:
+        raise typer.BadParameter("say what the label values mean", param_hint="--classes")
+    from napari_sem_classify.core.fractions.review_file import load_review, save_review
+    from napari_sem_classify.core.fractions.review_table import (
+        answer_from_masks,
+        read_review_table,
+        write_review_table,
+    )
+    from napari_sem_classify.core.label_file import read_labels
+    from napari_sem_classify.core.teaching.class_spec import parse_classes, parse_contains
+
+    review = load_review(review_file)
+    if filled is not None:
+        review = read_review_table(review, filled)
+    else:
+        ordered = [one.class_map for one in _ordered(review, _open(maps or []))]
+        masks = [read_labels(path) for path in truth or []]
+        values, contains = dict(parse_classes(classes or "")), parse_contains(classes or "")
+        review = answer_from_masks(review, ordered, masks, values, contains)
+        write_review_table(review, ordered, review_file.with_suffix(".csv"))
+    save_review(review, review_file)
+    left = len(review.cells) - review.n_answered
+    text = f"{review.n_answered} of {len(review.cells)} cells are answered."
+    report({"review": str(review_file), "answered": review.n_answered, "open": left}, text, as_json)
+
+
+def estimate(
+    review_file: ReviewFile,
+    maps: Annotated[
+        list[str] | None,
+        typer.Argument(metavar="[MAP...]", help="The maps, for the prediction-powered estimate."),
+    ] = None,
+    precision: Annotated[
+        float | None,
+        typer.Option(
+            "--precision", metavar="PERCENT", help="Wanted half-width: cells still to review."
+        ),
+    ] = None,
+    as_json: Json = False,
+) -> None:
+    """Tell the corrected area fractions with 95 % intervals, and how good the map is.
+
+    Corrected: stratified estimator after Olofsson et al. (2014). With the maps also the
+    prediction-powered estimate, areas in µm², and it is made sure that they are those reviewed.
+    """
+    from napari_sem_classify.core.fractions.area_fraction import count_review, estimate_fractions
+    from napari_sem_classify.core.fractions.prediction_powered import estimate_prediction_powered
+    from napari_sem_classify.core.fractions.review_file import load_review
+
+    _check_precision(precision)
+    review = load_review(review_file)
+    names = [info.name for info in review.classes]
+    size, powered = None, None
+    counts = count_review(review)
+    if maps:
+        opened = [one.class_map for one in _ordered(review, _open(maps))]
+        sizes = {each.pixel_size_nm for each in opened}
+        size = sizes.pop() if len(sizes) == 1 else None
+        if all(each.confidence_known for each in opened):
+            powered = estimate_prediction_powered(review, opened)
+    found = estimate_fractions(counts, names, pixel_size_nm=size)
+    more = None if precision is None else _more(review, found, precision)
+    report(_as_json(review, found, powered, more), _text(review, found, powered, more), as_json)
+
+
+def extend(
+    review_file: ReviewFile,
+    maps: Maps,
+    precision: Annotated[
+        float, typer.Option("--precision", metavar="PERCENT", help="Wanted half-width.")
+    ],
+    pictures: Pictures = None,
+    as_json: Json = False,
+) -> None:
+    """Draw the further cells that a wanted precision needs; answers stay.
+
+    PERCENT is the half-width of the 95 % interval in percentage points, for every class.
+    """
+    from napari_sem_classify.core.fractions.area_fraction import count_review, estimate_fractions
+    from napari_sem_classify.core.fractions.review import extend_review
+    from napari_sem_classify.core.fractions.review_file import load_review
+
+    _check_precision(precision)
+    review = load_review(review_file)
+    opened = _ordered(review, _open(maps))
+    found = estimate_fractions(count_review(review), [info.name for info in review.classes])
+    more = [plan.per_class for plan in _more(review, found, precision)]
+    most = [max(each) for each in zip(*more, strict=True)]
+    review = extend_review(review, [one.class_map for one in opened], most)
+    _write(review, opened, review_file, pictures, as_json)
+
+
+def _open(maps: Sequence[str]) -> list[MapOnDisk]:
+    from napari_sem_classify.core.map_set import find_maps, open_maps
+
+    return [one for path in find_maps(maps) for one in open_maps(path)]
+
+
+def _ordered(review: Review, opened: Sequence[MapOnDisk]) -> list[MapOnDisk]:
+    """The maps in the review's order, however they were named."""
+    from napari_sem_classify.core.fractions.review import check_review, map_sha256
+    from napari_sem_classify.core.fractions.review_place import review_order
+
+    order = review_order(review, [map_sha256(one.class_map) for one in opened])
+    if order is None:
+        check_review(review, [one.class_map for one in opened])  # says which map differs
+        return list(opened)
+    return [opened[index] for index in order]
+
+
+def _write(
+    review: Review, opened: Sequence[MapOnDisk], out: Path, pictures: Path | None, as_json: bool
+) -> None:
+    from napari_sem_classify.core.fractions.review_file import save_review
+    from napari_sem_classify.core.fractions.review_table import (
+        write_cell_pictures,
+        write_review_table,
+    )
+
+    maps = [one.class_map for one in opened]
+    listed = out.with_suffix(".csv")
+    count = 0
+    if pictures is not None:
+        count = write_cell_pictures(review, maps, [one.image for one in opened], pictures)
+    save_review(review, out)
+    write_review_table(review, maps, listed)
+    text = (
+        f"{len(review.cells)} cells, {len(review.cells) - review.n_answered} without an answer: "
+        f'fill the column "answer" of {listed}, then `review answer {out} --table {listed}`.'
+    )
+    if pictures is not None:
+        text += f"\n{count} pictures are in {pictures}."
+        if count < len(review.cells):
+            text += " Images that were not found have none: put them beside their maps."
+    value = {
+        "review": str(out),
+        "table": str(listed),
+        "cells": len(review.cells),
+        "answered": review.n_answered,
+        "pictures": count,
+    }
+    report(value, text, as_json)
+
+
+def _check_precision(precision: float | None) -> None:
+    if precision is not None and not 0 < precision < 50:
+        raise typer.BadParameter("give percentage points, above 0", param_hint="--precision")
+
+
+def _more(review: Review, found: FractionEstimate, precision: float) -> list[MoreCells]:
+    from napari_sem_classify.core.fractions.review_plan import more_cells
+
+    return [more_cells(review, found, k, precision / 100.0) for k in range(len(review.classes))]
+
+
+def _as_json(
+    review: Review,
+    found: FractionEstimate,
+    powered: Sequence[Share] | None,
+    more: Sequence[MoreCells] | None,
+) -> dict[str, Any]:
+    rows = []
+    for k, name in enumerate(found.names):
+        row = {
+            "name": name,
+            "fraction": found.naive[k],
+            "corrected": _share(found.corrected[k]),
+            "prediction_powered": None if powered is None else _share(powered[k]),
+            "users_accuracy": _share(found.users[k]),
+            "producers_accuracy": _share(found.producers[k]),
+            "area_um2": _area(found, k),
+            "cells_reviewed": int(found.counts.counts[k].sum()),
+        }
+        if more is not None:
+            row["more_cells"] = more[k].total
+            row["reachable"] = more[k].reachable
+        rows.append(row)
+    return {
+        "answered": review.n_answered,
+        "unsure": int(found.counts.unsure.sum()),
+        "level": found.level,
+        "overall_accuracy": _share(found.overall),
+        "classes": rows,
+        "notes": list(found.notes),
+    }
+
+
+def _text(
+    review: Review,
+    found: FractionEstimate,
+    powered: Sequence[Share] | None,
+    more: Sequence[MoreCells] | None,
+) -> str:
+    from napari_sem_classify.core.export.figure import area_text, share_text
+
+    head = ["CLASS", "AS MAPPED", "CORRECTED, 95 %"]
+    head += ["PREDICTION-POWERED"] if powered is not None else []
+    head += ["USER'S ACCURACY", "PRODUCER'S ACCURACY"]
+    head += ["AREA"] if found.area_um2 is not None else []
+    head += ["MORE CELLS"] if more is not None else []
+    rows = [tuple(head)]
+    for k, name in enumerate(found.names):
+        row = [name, f"{100 * found.naive[k]:.1f} %", share_text(found.corrected[k])]
+        row += [share_text(powered[k])] if powered is not None else []
+        row += [share_text(found.users[k]), share_text(found.producers[k])]
+        row += [area_text(_area(found, k))] if found.area_um2 is not None else []
+        if more is not None:
+            row.append(str(more[k].total) if more[k].reachable else "not reachable")
+        rows.append(tuple(row))
+    lines = [
+        f"{review.n_answered} cells reviewed; the map is right on {share_text(found.overall)} of "
+        "the area.",
+        table(rows),
+        *found.notes,
+    ]
+    return "\n".join(lines)
+
+
+def _area(found: FractionEstimate, k: int) -> float | None:
+    return None if found.area_um2 is None else found.corrected[k].value * found.area_um2
+
+
+def _share(share: Share) -> dict[str, float | None]:
+    values = {
+        "value": share.value,
+        "standard_error": share.standard_error,
+        "low": share.low,
+        "high": share.high,
+    }
+    return {name: None if math.isnan(value) else value for name, value in values.items()}
