@@ -76,6 +76,9 @@ def teach(
             help="Size to which a tile is brought for the network, or auto.",
         ),
     ] = "128",
+    dense: Annotated[
+        bool, typer.Option("--dense", help="Teach for fine maps made with classify --dense.")
+    ] = False,
     device: Device = "auto",
     backend: Backend = "auto",
     as_json: Json = False,
@@ -95,6 +98,8 @@ def teach(
         )
     if not 0 < min_share <= 1:
         raise typer.BadParameter("give a share above 0 up to 1", param_hint="--min-share")
+    if dense and recipe is not GreyValues.IMAGE:
+        raise typer.BadParameter("dense maps need --recipe image", param_hint="--recipe")
     side = _network_px(network_px)
     from napari_sem_classify.core.engine import make_engine
     from napari_sem_classify.core.files import ensure_folder
@@ -127,6 +132,7 @@ def teach(
             engine_of=engine_of,
             groups=groups or None,
             name=name or out.stem,
+            dense=dense,
             progress=progress,
             cancel=cancel,
         )

@@ -57,12 +57,15 @@ class GridWish:
     ----------
     tile_px, tile_um, stride_px, overlap
         As in `grid_for_model`.
+    dense : bool
+        Run the network over blocks, at a fine stride unless `stride_px` is given.
     """
 
     tile_px: int | None = None
     tile_um: float | None = None
     stride_px: int | None = None
     overlap: float = 0.0
+    dense: bool = False
 
 
 def batch_digest(classifier: TileClassifier, wish: GridWish, kinds: Sequence[str] = USUAL) -> str:
@@ -183,7 +186,7 @@ def classify_one(
     if isinstance(image, Path):
         image = open_for_scale(image, classifier.card.pixel_size_nm)
     choice = grid_for_model(
-        image, classifier.card, wish.tile_px, wish.tile_um, wish.stride_px, wish.overlap
+        image, classifier.card, wish.tile_px, wish.tile_um, wish.stride_px, wish.overlap, wish.dense
     )
     files: list[Path] = []
     planes = []
@@ -195,6 +198,7 @@ def classify_one(
         cache=cache,
         progress=progress,
         cancel=cancel,
+        dense=wish.dense,
     )
     for class_map in maps:
         files += write_kinds(class_map, image, out, stem, in_order(kinds))

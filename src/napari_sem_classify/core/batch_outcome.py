@@ -106,6 +106,7 @@ def summary(class_map: ClassMap) -> dict[str, Any]:
         ],
         "features_from_cache": class_map.record.get("features_from_cache"),
         "seconds": class_map.record.get("seconds"),
+        "approximation": class_map.record.get("dense", {}).get("approximation"),
     }
 
 

@@ -160,7 +160,13 @@ def plan_batch(
             continue
         try:
             choice = grid_for_model(
-                each.image, card, wish.tile_px, wish.tile_um, wish.stride_px, wish.overlap
+                each.image,
+                card,
+                wish.tile_px,
+                wish.tile_um,
+                wish.stride_px,
+                wish.overlap,
+                wish.dense,
             )
         except SemClassifyError as error:
             problems[at] = str(error)

@@ -11,6 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from napari_sem_classify.core.class_map import ClassMap, tiles_to_cells
+from napari_sem_classify.core.dense import agreement_with_tiles
 from napari_sem_classify.core.errors import ModelError
 from napari_sem_classify.core.features import (
     embed_image,
@@ -58,6 +59,7 @@ def classify_image(
     cancel: CancelToken | None = None,
     on_update: UpdateCallback | None = None,
     cache: EmbeddingCache | None = None,
+    dense: bool = False,
 ) -> ClassMap:
     """Classify the tiles of one plane.
 
@@ -80,6 +82,9 @@ def classify_image(
         classes) with NaN for tiles not done, at most `UPDATES_PER_S` times a second and at the end.
     cache : EmbeddingCache, optional
         Where features are looked up and kept, so that another model's head needs no network run.
+    dense : bool
+        Run the network over large blocks instead of tiles: an approximation for fine strides, see
+        `core.dense`. The record tells how far it agrees with single tiles.
 
     Returns
     -------
@@ -124,17 +129,24 @@ def classify_image(
 
         network = network_of(classifier)
     from_cache = features_to(
-        image, grid, engine, intensity, sink, reporter, keep, plane, cache, network, held
+        image, grid, engine, intensity, sink, reporter, keep, plane, cache, network, held, dense
     )
     if on_update is not None and not np.isnan(flat[:, 0]).all():
         on_update(probabilities.copy())
     reporter.check()
-    seconds = time.perf_counter() - start
-    more = {
+    more: dict[str, Any] = {
         "chosen_tiles": None if keep is None else pack_mask(keep),
         "features_from_cache": from_cache,
-        "seconds": round(seconds, 3),
     }
+    if dense:
+        if np.isnan(flat[:, 0]).all():
+            raise no_tiles(image)
+        source, place = (image, plane) if held is None else (held, ())
+        more["dense"] = agreement_with_tiles(
+            source, grid, engine, intensity, classifier, probabilities, place
+        )
+        reporter.check()
+    more["seconds"] = round(time.perf_counter() - start, 3)
     return map_of_tiles(image, classifier, grid, probabilities, intensity, engine, plane, more)
 
 
@@ -202,6 +214,7 @@ def classify_planes(
     cancel: CancelToken | None = None,
     on_update: Callable[[tuple[int, ...], NDArray[np.float32]], None] | None = None,
     cache: EmbeddingCache | None = None,
+    dense: bool = False,
 ) -> Iterator[ClassMap]:
     """Classify a stack plane by plane; a single image is a stack of one.
 
@@ -237,6 +250,7 @@ def classify_planes(
             cancel=cancel,
             on_update=told,
             cache=cache,
+            dense=dense,
         )
 
 

@@ -260,6 +260,7 @@ def features_key(
     network: str,
     engine: Engine,
     held: SemImage | None = None,
+    dense: bool = False,
 ) -> str | None:
     """Name the features of a grid's tiles; None where the image's content cannot be named.
 
@@ -285,6 +286,8 @@ def features_key(
     ]
     if intensity.per_tile:
         parts.append("per tile")
+    if dense:
+        parts.append("dense")
     return hashlib.sha256(json.dumps(parts).encode()).hexdigest()
 
 

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Generator
 from contextlib import closing, nullcontext
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from napari_sem_classify.core.dense import TileFeatures, embed_densely
 from napari_sem_classify.core.errors import ImageError
 from napari_sem_classify.core.image import SemImage, hold_plane
 from napari_sem_classify.core.intensity import IntensityRange, IntensityRecipe, measure_range
@@ -35,6 +36,7 @@ def embed_image(
     cancel: CancelToken | None = None,
     cache: EmbeddingCache | None = None,
     network: str | None = None,
+    dense: bool = False,
 ) -> NDArray[np.float32]:
     """Features of the tiles that are kept, for teaching.
 
@@ -48,6 +50,8 @@ def embed_image(
     network : str, optional
         Which network the engine runs, from `embedding_cache.network_of` or `network_key`; without
         it the cache is not used.
+    dense : bool
+        See `embed_densely`.
 
     Returns
     -------
@@ -75,7 +79,9 @@ def embed_image(
         features[place[index]] = some
         done += len(index)
 
-    features_to(image, grid, engine, measured, sink, reporter, keep, plane, cache, network, held)
+    features_to(
+        image, grid, engine, measured, sink, reporter, keep, plane, cache, network, held, dense
+    )
     if not done:
         raise no_tiles(image)
     return features
@@ -100,6 +106,7 @@ def features_to(
     cache: EmbeddingCache | None,
     network: str | None,
     held: SemImage | None = None,
+    dense: bool = False,
 ) -> bool:
     """Give every kept tile's features to `sink`, batch by batch.
 
@@ -116,6 +123,8 @@ def features_to(
         From `tile_reporter`; advanced by the tiles read, empty ones included.
     held : SemImage, optional
         The plane in memory, from `hold_plane`.
+    dense : bool
+        Whether the network runs over blocks instead of tiles, see `embed_densely`.
 
     Returns
     -------
@@ -126,25 +135,42 @@ def features_to(
     if cache is not None and network is not None:
         from napari_sem_classify.core.embedding_cache import features_key
 
-        key = features_key(image, plane, grid, intensity, network, engine, held)
+        key = features_key(image, plane, grid, intensity, network, engine, held, dense)
         if key is not None:
             wanted = np.ones(grid.n_tiles, np.bool_) if keep is None else keep.ravel()
             if _from_cache(cache, key, wanted, sink, reporter):
                 return True
             writer = cache.writer(key, engine.feature_size, reporter.total)
     source, place = (image, plane) if held is None else (held, ())
-    travelled = travel_range(source, intensity)
-    batches = read_tiles(source, grid, intensity, engine.batch_size, keep=keep, plane=place)
-    with closing(batches), writer or nullcontext():
+    make = embed_densely if dense else _embed_tiles
+    done = make(source, grid, engine, intensity, keep=keep, plane=place)  # type: ignore[arg-type]
+    with closing(done), writer or nullcontext():
+        for some in done:
+            if len(some.index):
+                sink(some.index, some.features)
+            if writer is not None:
+                writer.add(some.index, some.features, some.empty)
+            reporter.advance(len(some.index) + len(some.empty))
+    return False
+
+
+def _embed_tiles(
+    image: SemImage,
+    grid: TileGrid,
+    engine: Engine,
+    intensity: IntensityRange,
+    *,
+    keep: NDArray[np.bool_] | None = None,
+    plane: tuple[int, ...] = (),
+) -> Generator[TileFeatures, None, None]:
+    travelled = travel_range(image, intensity)
+    batches = read_tiles(image, grid, intensity, engine.batch_size, keep=keep, plane=plane)
+    with closing(batches):
         for batch in batches:
             features = np.empty((0, engine.feature_size), np.float32)
             if len(batch.index):
                 features = engine.embed(batch.pixels, travelled)
-                sink(batch.index, features)
-            if writer is not None:
-                writer.add(batch.index, features, batch.empty)
-            reporter.advance(len(batch.index) + len(batch.empty))
-    return False
+            yield TileFeatures(batch.index, features, batch.empty)
 
 
 def _from_cache(

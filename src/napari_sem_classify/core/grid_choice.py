@@ -8,6 +8,7 @@ from napari_sem_classify.core.errors import GridError
 from napari_sem_classify.core.image import SemImage
 from napari_sem_classify.core.model.card import ModelCard
 from napari_sem_classify.core.tiles import MIN_TILE_PX, TileGrid, stride_for_overlap
+from napari_sem_classify.core.tiling.dense_blocks import dense_stride
 
 SAME_SCALE = 0.05
 """Pixel sizes and tile sizes that differ by less count as the same."""
@@ -38,6 +39,7 @@ def grid_for_model(
     tile_um: float | None = None,
     stride_px: int | None = None,
     overlap: float = 0.0,
+    dense: bool = False,
 ) -> GridChoice:
     """Lay a model's tiles over an image's specimen area.
 
@@ -53,6 +55,8 @@ def grid_for_model(
         Distance between tiles; goes before `overlap`.
     overlap : float
         Share of a tile's side that neighbours have in common, 0 to below 1.
+    dense : bool
+        Without `stride_px`, take the fine stride that dense evaluation gives anyway.
 
     Raises
     ------
@@ -74,7 +78,12 @@ def grid_for_model(
     if tile > min(image.area.height, image.area.width):
         note += "; that is larger than the image, which is mirrored to fill a tile"
         warning = True
-    stride = stride_for_overlap(tile, overlap) if stride_px is None else stride_px
+    if stride_px is not None:
+        stride = stride_px
+    elif dense:
+        stride = dense_stride(tile, card.network_px)
+    else:
+        stride = stride_for_overlap(tile, overlap)
     return GridChoice(TileGrid(image.area, tile, stride), note, warning)
 
 

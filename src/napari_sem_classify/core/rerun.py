@@ -126,6 +126,7 @@ def rerun(
         plane=plane,
         progress=progress,
         cancel=cancel,
+        dense="dense" in record,
     )
     differences += _result_differences(record, class_map.record)
     old = _old_labels(record_path, class_map.grid.shape)

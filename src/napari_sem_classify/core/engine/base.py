@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
-from typing import Any, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
 
 from napari_sem_classify.core.intensity import IntensityRange
+
+if TYPE_CHECKING:
+    from napari_sem_classify.core.tiling.dense_blocks import Span
 
 
 class Engine(Protocol):
@@ -49,4 +52,22 @@ class Engine(Protocol):
         -------
         float32, shape (N, feature_size)
         """
+        ...
+
+
+class DenseEngine(Engine, Protocol):
+    """An engine that can also look at a large block at once.
+
+    Attributes
+    ----------
+    network_px : int
+        Side of the network's input for a tile.
+    """
+
+    network_px: int
+
+    def embed_block(
+        self, pixels: NDArray[Any], intensity: IntensityRange, rows: Span, cols: Span
+    ) -> NDArray[np.float32]:
+        """What a block's core contributes to its tiles' features; see `PreparingEngine`."""
         ...

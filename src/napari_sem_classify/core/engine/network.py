@@ -107,13 +107,18 @@ class GreyTrunk(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         """Pool network input to features: (N, channels, H, W) to (N, D) float32."""
+        pooled = [each.mean(dim=(2, 3), dtype=torch.float32) for each in self.maps(x)]
+        return torch.cat(pooled, dim=1)
+
+    def maps(self, x: Tensor) -> list[Tensor]:
+        """Maps of the pooled stages before pooling, in the order of `stages`."""
         x = self.pool(self.stem(x).relu_())
-        pooled: dict[int, Tensor] = {}
+        found: dict[int, Tensor] = {}
         for stage, blocks in enumerate(self.blocks, start=1):
             x = blocks(x)
             if stage in self.stages:
-                pooled[stage] = x.mean(dim=(2, 3), dtype=torch.float32)
-        return torch.cat([pooled[stage] for stage in self.stages], dim=1)
+                found[stage] = x
+        return [found[stage] for stage in self.stages]
 
 
 def network_input(grey: Tensor, dtype: torch.dtype) -> Tensor:

@@ -18,7 +18,11 @@ from torch import Tensor, nn
 
 from napari_sem_classify.core.engine.devices import device_title
 from napari_sem_classify.core.engine.network import GreyTrunk
-from napari_sem_classify.core.engine.openvino_graph import ELEMENT_TYPES, build_model
+from napari_sem_classify.core.engine.openvino_graph import (
+    ELEMENT_TYPES,
+    build_map_model,
+    build_model,
+)
 from napari_sem_classify.core.engine.pipeline import (
     DTYPES,
     PreparingEngine,
@@ -66,6 +70,8 @@ class OpenVinoEngine(PreparingEngine):
             device=device_title(cpu),
             batch_size=tiles_per_batch(_TILES_AT_224_PX, network_px),
         )
+        self._trunk = trunk
+        self._map_model: tuple[tuple[int, ...], Any] | None = None
         self._request_tiles = tiles_per_batch(_REQUEST_TILES_AT_224_PX, network_px)
         model = build_model(trunk, self._request_tiles, network_px, DTYPES[dtype])
         compiled = ov.Core().compile_model(
@@ -104,6 +110,25 @@ class OpenVinoEngine(PreparingEngine):
         finally:
             self._queue.wait_all()
         return features
+
+    def run_maps(self, prepared: Tensor) -> list[Tensor]:
+        """Maps of the pooled stages of one prepared block; a new block size is compiled once."""
+        shape = tuple(prepared.shape)
+        if self._map_model is None or self._map_model[0] != shape:
+            self._map_model = None
+            model = build_map_model(self._trunk, shape[2], shape[3], DTYPES[self.dtype])
+            compiled = ov.Core().compile_model(
+                model,
+                "CPU",
+                {
+                    "PERFORMANCE_HINT": "LATENCY",
+                    "INFERENCE_PRECISION_HINT": _PRECISIONS[self.dtype],
+                },
+            )
+            self._map_model = (shape, compiled.create_infer_request())
+        request = self._map_model[1]
+        request.infer({0: _as_openvino(prepared)})
+        return [torch.from_numpy(output.data) for output in request.output_tensors]
 
     def _start(self, prepared: Tensor, out: NDArray[np.float32]) -> None:
         padded = pad_batch(prepared, self._request_tiles)

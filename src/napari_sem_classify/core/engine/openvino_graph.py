@@ -42,8 +42,26 @@ def build_model(trunk: GreyTrunk, tiles: int, network_px: int, dtype: torch.dtyp
     openvino.Model
         Takes (tiles, network_px, network_px, channels) and gives (tiles, D) float32.
     """
-    channels = trunk.stem.in_channels
-    source = ops.parameter([tiles, network_px, network_px, channels], ELEMENT_TYPES[dtype])
+    source, maps = _trunk(trunk, (tiles, network_px, network_px), dtype)
+    pooled = [ops.reduce_mean(each, np.array([2, 3]), keep_dims=False) for each in maps]
+    return ov.Model([ops.result(ops.concat(pooled, axis=1))], [source], "trunk")
+
+
+def build_map_model(trunk: GreyTrunk, rows: int, columns: int, dtype: torch.dtype) -> Any:
+    """Write down `GreyTrunk.maps` for one block of fixed size.
+
+    Takes (1, rows, columns, channels) and gives a float32 map (1, C, rows / n, columns / n) for
+    each pooled stage; see `build_model` for the parameters.
+    """
+    source, maps = _trunk(trunk, (1, rows, columns), dtype)
+    return ov.Model([ops.result(each) for each in maps], [source], "trunk maps")
+
+
+def _trunk(
+    trunk: GreyTrunk, size: tuple[int, int, int], dtype: torch.dtype
+) -> tuple[Any, list[Any]]:
+    """Input of a number of pictures of some rows and columns, and the pooled stages' maps."""
+    source = ops.parameter([*size, trunk.stem.in_channels], ELEMENT_TYPES[dtype])
     x = source if dtype == torch.float32 else ops.convert(source, "f32")
     x = ops.transpose(x, np.array([0, 3, 1, 2]))
     x = ops.relu(_convolution(x, trunk.stem))
@@ -56,14 +74,13 @@ def build_model(trunk: GreyTrunk, tiles: int, network_px: int, dtype: torch.dtyp
         pads_end=[pool.padding] * 2,
         kernel_shape=[pool.kernel_size] * 2,
     ).output(0)
-    pooled: dict[int, Any] = {}
+    found: dict[int, Any] = {}
     for stage, blocks in enumerate(trunk.blocks, start=1):
         for block in cast(nn.Sequential, blocks):
             x = _block(x, cast(FoldedBlock, block))
         if stage in trunk.stages:
-            pooled[stage] = ops.reduce_mean(x, np.array([2, 3]), keep_dims=False)
-    features = ops.concat([pooled[stage] for stage in trunk.stages], axis=1)
-    return ov.Model([ops.result(features)], [source], "trunk")
+            found[stage] = x
+    return source, [found[stage] for stage in trunk.stages]
 
 
 def _block(x: Any, block: FoldedBlock) -> Any:

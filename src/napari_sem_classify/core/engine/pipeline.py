@@ -14,10 +14,12 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from napari_sem_classify.core.engine.network import GreyTrunk, network_input
+from napari_sem_classify.core.engine.dense_pool import pool_tiles, resample
+from napari_sem_classify.core.engine.network import GREY_CENTRE, GreyTrunk, network_input
 from napari_sem_classify.core.engine.prepare import stretch_and_resize, to_device
 from napari_sem_classify.core.errors import DeviceError
 from napari_sem_classify.core.intensity import IntensityRange
+from napari_sem_classify.core.tiling.dense_blocks import Span
 
 DTYPES = {
     "float32": torch.float32,
@@ -104,6 +106,48 @@ class PreparingEngine(ABC):
     @abstractmethod
     def run_network(self, prepared: Tensor) -> NDArray[np.float32]:
         """Features of prepared tiles, at most `batch_size`: the bare network."""
+
+    def embed_block(
+        self, pixels: NDArray[Any], intensity: IntensityRange, rows: Span, cols: Span
+    ) -> NDArray[np.float32]:
+        """Features of the tiles in a block, from one run of the network over it.
+
+        Parameters
+        ----------
+        pixels : uint8 or uint16, shape (rows.last - rows.first, cols.last - cols.first)
+        intensity : IntensityRange
+            In units of `pixels`; without `per_tile`.
+        rows, cols : Span
+            Where the block lies and which tiles share pixels with its core.
+
+        Returns
+        -------
+        float32, shape (rows' tiles, columns' tiles, feature_size)
+            What the core contributes: tiles that reach over several cores are their sum.
+
+        Raises
+        ------
+        DeviceError
+            When the device has not enough memory for a block.
+        """
+        gain = 1.0 / (intensity.high - intensity.low)
+        with self._lock, torch.inference_mode():
+            try:
+                raw = to_device(pixels, self.torch_device)
+                grey = resample(raw, intensity.low, gain, rows, cols).sub_(GREY_CENTRE)
+                prepared = network_input(grey[None, None], DTYPES[self.dtype])
+                return pool_tiles(self.run_maps(prepared), rows, cols, self.network_px)
+            except (torch.OutOfMemoryError, MemoryError, RuntimeError) as error:
+                if not _is_out_of_memory(error):
+                    raise
+                raise DeviceError(
+                    f"{self.device} has not enough free memory for a dense map: "
+                    "classify tile by tile, without dense."
+                ) from error
+
+    @abstractmethod
+    def run_maps(self, prepared: Tensor) -> list[Tensor]:
+        """Maps of the pooled stages of one prepared block, each (1, C, rows, columns)."""
 
     def _use_smaller_batches(self) -> None:
         if self.torch_device.type == "cuda":

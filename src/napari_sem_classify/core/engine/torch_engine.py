@@ -59,8 +59,9 @@ class TorchEngine(PreparingEngine):
             device=device_title(device),
             batch_size=tiles_per_batch(_TILES_AT_224_PX[device.type], network_px),
         )
-        moved: nn.Module = trunk.to(device, DTYPES[dtype])
-        self._network = moved.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+        trunk.to(device, DTYPES[dtype])
+        trunk.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+        self._network = trunk
         # A new shape costs a GPU a new plan; a CPU saves more by not computing the padding.
         self._pads = device.type != "cpu"
 
@@ -72,3 +73,7 @@ class TorchEngine(PreparingEngine):
         features: Tensor = self._network(prepared)
         result: NDArray[np.float32] = features[:count].cpu().numpy()
         return result
+
+    def run_maps(self, prepared: Tensor) -> list[Tensor]:
+        """Maps of the pooled stages of one prepared block."""
+        return self._network.maps(prepared)

@@ -63,6 +63,8 @@ class ModelCard:
     record : mapping
         Where it comes from: images, annotations, versions, seeds, date.
     format_version : int
+    dense : bool
+        Whether the head learned from dense evaluation, see `core.dense`.
     """
 
     name: str
@@ -79,6 +81,7 @@ class ModelCard:
     scores: Mapping[str, Any] = field(default_factory=dict)
     record: Mapping[str, Any] = field(default_factory=dict)
     format_version: int = FORMAT_VERSION
+    dense: bool = False
 
     @property
     def class_names(self) -> tuple[str, ...]:
@@ -134,6 +137,7 @@ class ModelCard:
                 scores=dict(value.get("scores", {})),
                 record=dict(value.get("record", {})),
                 format_version=version,
+                dense=bool(value.get("dense", False)),
             )
         except (AttributeError, KeyError, TypeError, ValueError, OverflowError) as error:
             raise ModelError(

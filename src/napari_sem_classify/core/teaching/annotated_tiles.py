@@ -73,8 +73,11 @@ def embed_annotated(
     intensity: IntensityRecipe,
     progress: ProgressCallback | None = None,
     cancel: CancelToken | None = None,
+    dense: bool = False,
 ) -> tuple[NDArray[np.float32], NDArray[np.int64], TilePlaces]:
     """Let the network see annotated tiles; those without data are dropped.
+
+    With `dense` the network runs over blocks of the images, see `core.dense`.
 
     Returns
     -------
@@ -118,6 +121,7 @@ def embed_annotated(
             plane=(0,) * len(each.image.leading_shape),
             progress=tell,
             cancel=cancel,
+            dense=dense,
         )
         done += each.count
         rows, cols = np.nonzero(keep)

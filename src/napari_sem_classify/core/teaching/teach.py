@@ -57,6 +57,7 @@ def teach_from_masks(
     colours: Sequence[str] | None = None,
     max_tiles_per_class: int = MAX_TILES_PER_CLASS,
     seed: int = 0,
+    dense: bool = False,
     progress: ProgressCallback | None = None,
     cancel: CancelToken | None = None,
 ) -> TileClassifier:
@@ -91,6 +92,9 @@ def teach_from_masks(
     max_tiles_per_class : int
         Of a class with more tiles a random sample of so many is used.
     seed : int
+    dense : bool
+        Teach for dense maps: the network runs over blocks of the images, see `core.dense`. For
+        recipes with the brightness of the image alone.
     progress, cancel : optional
         Told and checked once per batch.
 
@@ -138,7 +142,7 @@ def teach_from_masks(
     recipe = choice.recipe
     engine = engine or make(recipe.network_px)
     features, labels, places = embed_annotated(
-        annotated, engine, recipe.intensity, progress, cancel
+        annotated, engine, recipe.intensity, progress, cancel, dense
     )
     check_teachable(np.bincount(labels, minlength=len(class_names)), class_names)
     of_image = (
@@ -170,6 +174,7 @@ def teach_from_masks(
         backbone_id=DEFAULT_BACKBONE,
         backbone_sha256=backbone_sha256(DEFAULT_BACKBONE),
         stages=STAGES,
+        dense=dense,
         temperature=taught.temperature,
         scores=taught.scores_for_card(),
         record=_record(
@@ -192,6 +197,7 @@ def teach_from_masks(
                 },
                 "max_tiles_per_class": max_tiles_per_class,
                 "seed": seed,
+                "dense": dense,
             },
             choice,
         ),
