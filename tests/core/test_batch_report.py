@@ -175,7 +175,7 @@ def test_further_kinds_of_files_are_written_when_they_are_asked_for(folder, tmp_
     items = images_to_classify([folder])[1:2]
     classify_many(items, CLASSIFIER, out, engine=TinyEngine(), kinds=("geojson", "regions"))
     names = {path.name for path in out.glob("field*")}
-    ends = ("summary.json", "map.tif", "regions.csv", "regions.geojson")
+    ends = ("summary.json", "map.tif", "regions.csv", "geojson")
     assert names == {f"field_0.{end}" for end in ends}
     more = classify_many(items, CLASSIFIER, out, engine=TinyEngine())
     assert not more.done[0].resumed

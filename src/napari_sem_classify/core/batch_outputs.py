@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import shutil
 import tempfile
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -12,7 +12,7 @@ from pathlib import Path
 from napari_sem_classify.core.class_map import ClassMap
 from napari_sem_classify.core.errors import ImageError, OutputError
 from napari_sem_classify.core.export.map_file import SavedMap
-from napari_sem_classify.core.files import cannot_write, ensure_folder
+from napari_sem_classify.core.files import cannot_write, ensure_folder, write_json
 from napari_sem_classify.core.image import SemImage
 
 
@@ -28,24 +28,27 @@ class Kind:
         What it is, in the user's words.
     needs_image : bool
         Whether the specimen is shown in it.
+    export : str
+        Its name in `export.kinds`, where it is written for single maps too.
     """
 
     suffix: str
     title: str
     needs_image: bool = False
+    export: str = ""
 
 
 KINDS = {
-    "csv": Kind("tiles.csv", "table of the cells"),
-    "summary": Kind("summary.json", "fractions and record", needs_image=True),
-    "tif": Kind("map.tif", "class map (label TIFF)"),
-    "overlay": Kind("overlay.png", "picture with legend", needs_image=True),
-    "regions": Kind("regions.csv", "table of the regions"),
-    "geojson": Kind("regions.geojson", "outlines for QuPath (GeoJSON)"),
-    "ome-zarr": Kind("map.ome.zarr", "map with picture (OME-Zarr)", needs_image=True),
-    "png": Kind("figure.png", "figure, PNG", needs_image=True),
-    "svg": Kind("figure.svg", "figure, SVG", needs_image=True),
-    "pdf": Kind("figure.pdf", "figure, PDF", needs_image=True),
+    "csv": Kind("tiles.csv", "table of the cells", export="tiles"),
+    "summary": Kind("summary.json", "fractions and record", True),
+    "tif": Kind("map.tif", "class map (label TIFF)", export="map"),
+    "overlay": Kind("overlay.png", "picture with legend", True),
+    "regions": Kind("regions.csv", "table of the regions", export="regions"),
+    "geojson": Kind("geojson", "outlines for QuPath (GeoJSON)", export="geojson"),
+    "ome-zarr": Kind("map.ome.zarr", "map with image (OME-Zarr)", True, "ome-zarr"),
+    "png": Kind("figure.png", "figure (PNG)", True, "figure"),
+    "svg": Kind("figure.svg", "figure (SVG)", True, "figure"),
+    "pdf": Kind("figure.pdf", "figure (PDF)", True, "figure"),
 }
 ALWAYS = ("summary", "tif")
 """A batch writes these of every image: from them a run is repeated and a map is opened again."""
@@ -108,38 +111,24 @@ def write_kinds(
                     f"The image of {class_map.image_name or stem} was not found, which "
                     f"{path.name} shows: put it beside the map, or leave {kind} out."
                 )
-            _writer(kind, class_map, image, saved)(path)
+            _write(kind, class_map, image, saved, path)
     return [out / f"{stem}.{KINDS[kind].suffix}" for kind in kinds]
 
 
-def _writer(
-    kind: str, class_map: ClassMap, image: SemImage | None, saved: SavedMap | None
-) -> Callable[[Path], None]:
-    from napari_sem_classify.core.export import (
-        figure,
-        geojson,
-        map_file,
-        ome_zarr,
-        outputs,
-        overlay,
-    )
-    from napari_sem_classify.core.files import write_json
-    from napari_sem_classify.core.fractions import regions
+def _write(
+    kind: str, class_map: ClassMap, image: SemImage | None, saved: SavedMap | None, path: Path
+) -> None:
+    from napari_sem_classify.core.export.kinds import Measured, kind_named, write_export
+    from napari_sem_classify.core.export.outputs import summarise
+    from napari_sem_classify.core.export.overlay import write_overlay
 
-    without_image: dict[str, Callable[[Path], None]] = {
-        "csv": lambda path: outputs.write_tiles_csv(class_map, path),
-        "tif": lambda path: map_file.write_map(saved or SavedMap.of(class_map, image), path),
-        "regions": lambda path: regions.write_regions(regions.find_regions(class_map), path),
-        "geojson": lambda path: geojson.write_geojson(class_map, path),
-    }
-    if image is None or kind in without_image:
-        return without_image[kind]
-    shown = image
-    return {
-        "summary": lambda path: write_json(path, outputs.summarise(class_map, shown)),
-        "overlay": lambda path: overlay.write_overlay(class_map, shown, path),
-        "ome-zarr": lambda path: ome_zarr.write_ome_zarr(class_map, shown, path),
-    }.get(kind, lambda path: figure.write_figure(class_map, shown, path))
+    if image is not None and kind == "summary":
+        write_json(path, summarise(class_map, image))
+    elif image is not None and kind == "overlay":
+        write_overlay(class_map, image, path)
+    else:
+        measured = Measured([class_map], [image], saved=() if saved is None else (saved,))
+        write_export(kind_named(KINDS[kind].export), measured, path)
 
 
 @contextmanager
