@@ -9,9 +9,10 @@ from __future__ import annotations
 
 import csv
 import re
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -28,6 +29,8 @@ from napari_sem_classify.core.tiles import Area, TileGrid
 
 NCM_ROWS = (130, 893)  # without the distorted top and the info bar, which give the class away
 NCM_STEP = 300  # rows of the strip between two frames that are used
+
+Describe = Callable[[SemImage, TileGrid], dict[str, NDArray[np.float32]]]
 
 
 @dataclass(frozen=True, slots=True)
@@ -100,15 +103,11 @@ def load_set(
     With `per_tile` the network sees each tile standardised on its own.
     """
     cache.mkdir(parents=True, exist_ok=True)
-    source = name.rstrip("23")
+    source, recipe = name.rstrip("23"), IntensityRecipe(per_tile=per_tile)
     path = cache / f"{source}-{tile}-{network_px}{'-per-tile' * per_tile}.npz"
     if not path.exists():
-        make = _make_ncm if source == "ncm" else _make_nasa
-        np.savez(path, **make(source, data, tile, network_px, IntensityRecipe(per_tile=per_tile)))
-    with np.load(path, allow_pickle=False) as file:
-        made = dict(file)
-    if source != "ncm":
-        made |= _nasa_labels(name, data, tile)
+        np.savez(path, **_make(source, data, tile, _standard(network_px, recipe)))
+    made = _read(path, name, data, tile)
     known = made["labels"] >= 0
     return TileSet(
         name=name,
@@ -121,6 +120,31 @@ def load_set(
         texture=made["texture"][known],
         n_mixed=int(np.count_nonzero(~known)),
     )
+
+
+def load_described(
+    name: str, data: Path, cache: Path, tile: int, describe: Describe, tag: str
+) -> dict[str, NDArray[np.float32]]:
+    """Other descriptions of the same tiles, in the same order, kept in `cache` under a tag."""
+    source = name.rstrip("23")
+    path = cache / f"{source}-{tile}-{tag}.npz"
+    if not path.exists():
+        np.savez(path, **_make(source, data, tile, describe))
+    made = _read(path, name, data, tile)
+    known = made["labels"] >= 0
+    places = {"labels", "class_names", "groups", "image", "y", "x"}
+    return {key: value[known] for key, value in made.items() if key not in places}
+
+
+def _make(source: str, data: Path, tile: int, describe: Describe) -> dict[str, object]:
+    make = _make_ncm if source == "ncm" else _make_nasa
+    return make(source, data, tile, describe)
+
+
+def _read(path: Path, name: str, data: Path, tile: int) -> dict[str, NDArray[Any]]:
+    with np.load(path, allow_pickle=False) as file:
+        made = dict(file)
+    return made if name == "ncm" else made | _nasa_labels(name, data, tile)
 
 
 CLASSES = {
@@ -144,22 +168,18 @@ def _whole_grid(image: SemImage, tile: int) -> TileGrid:
     return TileGrid(Area(0, image.shape[0], 0, image.shape[1]), tile, tile)
 
 
-def _make_nasa(
-    prefix: str, data: Path, tile: int, network_px: int, recipe: IntensityRecipe
-) -> dict[str, object]:
+def _make_nasa(prefix: str, data: Path, tile: int, describe: Describe) -> dict[str, object]:
     parts: dict[str, list[object]] = {}
     for number, (image, _, group) in enumerate(nasa_pairs(data, prefix)):
         grid = _whole_grid(image, tile)
         rows, cols = np.indices(grid.tile_shape).reshape(2, -1)
-        _add(parts, image.with_area(grid.area), grid, network_px, recipe)
+        _append(parts, **describe(image.with_area(grid.area), grid))
         _append(parts, groups=np.full(len(rows), group), image=np.full(len(rows), number))
         _append(parts, y=grid.row_starts()[rows], x=grid.col_starts()[cols])
     return {key: np.concatenate(values) for key, values in parts.items()}
 
 
-def _make_ncm(
-    _: str, data: Path, tile: int, network_px: int, recipe: IntensityRecipe
-) -> dict[str, object]:
+def _make_ncm(_: str, data: Path, tile: int, describe: Describe) -> dict[str, object]:
     frames = [row for path, row in load_index(data).items() if re.match(r"ncm_cathode.*jpg$", path)]
     names = sorted({row["class"] for row in frames})
     parts: dict[str, list[object]] = {}
@@ -174,7 +194,7 @@ def _make_ncm(
         image = image.with_area(Area(*NCM_ROWS, 0, image.shape[1]))
         grid = TileGrid(image.area, tile, tile)
         rows, cols = np.indices(grid.tile_shape).reshape(2, -1)
-        _add(parts, image, grid, network_px, recipe)
+        _append(parts, **describe(image, grid))
         _append(parts, labels=np.full(len(rows), number), image=np.full(len(rows), number))
         _append(parts, groups=np.full(len(rows), row["group"]))
         _append(parts, y=grid.row_starts()[rows] + top, x=grid.col_starts()[cols] + left)
@@ -182,20 +202,21 @@ def _make_ncm(
     return {**joined, "class_names": np.array(names)}
 
 
-def _add(
-    parts: dict[str, list[object]],
-    image: SemImage,
-    grid: TileGrid,
-    network_px: int,
-    recipe: IntensityRecipe,
-) -> None:
-    engine = make_engine(network_px=network_px)
-    stretched = measure_range(image, recipe)
-    pixels = image.read(image.area).astype(np.float32)
-    pixels = np.clip((pixels - stretched.low) / (stretched.high - stretched.low), 0, 1)
-    _append(parts, embeddings=embed_image(image, grid, engine, recipe))
-    _append(parts, intensity=intensity_statistics(pixels, grid))
-    _append(parts, texture=texture_features(pixels, grid))
+def _standard(network_px: int, recipe: IntensityRecipe) -> Describe:
+    """The network's features, and those of the two baselines."""
+
+    def describe(image: SemImage, grid: TileGrid) -> dict[str, NDArray[np.float32]]:
+        engine = make_engine(network_px=network_px)
+        stretched = measure_range(image, recipe)
+        pixels = image.read(image.area).astype(np.float32)
+        pixels = np.clip((pixels - stretched.low) / (stretched.high - stretched.low), 0, 1)
+        return {
+            "embeddings": embed_image(image, grid, engine, recipe),
+            "intensity": intensity_statistics(pixels, grid),
+            "texture": texture_features(pixels, grid),
+        }
+
+    return describe
 
 
 def _append(parts: dict[str, list[object]], **values: object) -> None:

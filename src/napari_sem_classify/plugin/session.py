@@ -83,7 +83,8 @@ class Session:
     plan_changed : signal
         Tells the image layer whose plan was laid, changed or taken away.
     maps_changed : signal
-        Tells the class-map layer whose maps came back from a file, or found their image again.
+        Tells the class-map layer whose maps came back from a file, found their image again, or
+        were taught or corrected.
     """
 
     images: WeakKeyDictionary[Layer, SemImage] = field(default_factory=WeakKeyDictionary)

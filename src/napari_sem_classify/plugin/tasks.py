@@ -84,6 +84,13 @@ def prepare(path: Path, wish: DeviceWish, tile: int) -> Callable[[JobContext], P
     return task
 
 
+def find_devices(_context: JobContext) -> list[Any]:
+    """Task: the devices there are."""
+    from napari_sem_classify.core.engine.devices import available_devices
+
+    return available_devices()
+
+
 def run(
     image: SemImage,
     grid: TileGrid,

@@ -22,12 +22,14 @@ from napari_sem_classify.plugin.session import session_of, unwrapped
 from napari_sem_classify.plugin.status import status_line_of
 from napari_sem_classify.plugin.teach.annotation_layer import MAX_KEYS, KeyAction
 from napari_sem_classify.plugin.teach.class_table import ClassTable
+from napari_sem_classify.plugin.teach.correction_list import CorrectionList
 from napari_sem_classify.plugin.teach.guide import Guide
 from napari_sem_classify.plugin.teach.keep_form import KeepForm
 from napari_sem_classify.plugin.teach.score_form import ScoreForm
 from napari_sem_classify.plugin.teach.source_form import PAINT_HINT, SourceForm
 from napari_sem_classify.plugin.teach.sources import tiles_of_layer
 from napari_sem_classify.plugin.teach.teacher import Teacher
+from napari_sem_classify.plugin.teach.way_form import WayForm
 from napari_sem_classify.plugin.text import count_text, duration_text
 
 if TYPE_CHECKING:
@@ -90,8 +92,10 @@ class TeachWidget(QWidget):
         explain(self.show_grid, "Show grid", "Show the tiles as a layer over the image")
         self.live = widgets.CheckBox(value=True, text="live")
         explain(self.live, "Live", "Learn and redraw the map after each change")
+        self.way_form = WayForm(self.teacher, self._session, form, self)
         form.row("Map", self.live, self.show_grid)
         self.run_form = RunForm(form, "Update map", "Learn from the annotations, redraw the map")
+        self.correction_list = CorrectionList(self.teacher, self._viewer, form)
         self.guide = Guide(self.teacher, self._viewer, form, self)
         self.score_form = ScoreForm(form)
         self.compare_form = CompareForm(self._viewer, form, self)
@@ -113,6 +117,7 @@ class TeachWidget(QWidget):
         self._viewer.layers.events.removed.connect(self._on_removed)
         self._viewer.layers.events.inserted.connect(self._on_inserted)
         self._session.plan_changed.connect(self._on_plan)
+        self._session.maps_changed.connect(self._on_maps)
 
     def _keys(self) -> dict[str, KeyAction]:
         def choose(number: int) -> KeyAction:
@@ -264,6 +269,11 @@ class TeachWidget(QWidget):
         # A map that Classify makes is named and placed only after it was added.
         QTimer.singleShot(0, self.teacher.bind)
 
+    def _on_maps(self, _layer: Any) -> None:
+        """A map came back from a file: its corrections are laid over it, and more can follow."""
+        if not self.teacher.maps.drawing:
+            QTimer.singleShot(0, self.teacher.bind)
+
     # ------------------------------------------------------------------ what the user sees
 
     def _refresh(self) -> None:
@@ -282,6 +292,8 @@ class TeachWidget(QWidget):
             self.run_form.allow(teacher.learner.teachable, "Annotate tiles of two classes first")
         self._tell_state()
         self._tell_score()
+        self.way_form.refresh()
+        self.correction_list.refresh()
         self.guide.refresh()
         self.compare_form.follow(teacher.layer)
         self.keep_form.refresh()
@@ -340,6 +352,7 @@ class TeachWidget(QWidget):
         self._settle.stop()
         self.image_form.stop()
         self.source_form.stop()
+        self.way_form.stop()
         self.guide.stop_work()
         self.keep_form.stop()
         self.teacher.changed.disconnect(self._refresh)

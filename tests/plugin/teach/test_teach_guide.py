@@ -139,3 +139,36 @@ def test_a_map_made_by_classify_is_corrected_and_stays_so_after_another_run(
     assert again is not made
     assert before != 2
     assert int(again.data[2, 2]) == 2
+
+
+def test_the_list_of_corrections_leads_to_a_tile_and_takes_one_back(qtbot, taught, real_viewer):
+    listed = taught.correction_list
+    assert not listed.list.isVisibleTo(taught)
+    own = taught.teacher.maps.own
+    for at in ((1, 1), (6, 2)):
+        own.selected_label = 2
+        own.paint(at, 2)
+        qtbot.wait(20)
+    until(qtbot, lambda: listed.list.count() == 2)
+    assert listed.list.item(0).text() == "bright · 16, 16 px"
+    camera = getattr(real_viewer, "scene", real_viewer).camera  # napari 0.9 moved it
+    camera.center = (0, 0)
+    item = listed.list.item(1)
+    rect = listed.list.visualItemRect(item)
+    qtbot.mouseClick(listed.list.viewport(), Qt.MouseButton.LeftButton, pos=rect.center())
+    assert camera.center[-2:] == pytest.approx((10 * 103.5, 10 * 39.5), abs=10)
+    listed.take_back.click()
+    learned(qtbot, taught)
+    assert corrections(taught) == [(16, 16, 16)]
+    assert own_map(taught)[6, 2] == 1
+    assert own_map(taught)[1, 1] == 2
+    assert listed.list.count() == 1
+
+
+def test_the_table_of_classify_follows_a_correction(qtbot, taught, real_viewer, open_widget):
+    classify = open_widget("Classify")
+    until(qtbot, lambda: classify.result_form.table.rowCount() == 2)
+    before = classify.result_form.table.item(1, 1).text()
+    own = taught.teacher.maps.own
+    own.paint((1, 1), 2)
+    until(qtbot, lambda: classify.result_form.table.item(1, 1).text() != before)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 from magicgui import widgets
 from psygnal import Signal
 from qtpy.QtCore import QTimer
@@ -34,6 +36,7 @@ class DeviceForm:
         self._session = session
         self._owner = owner
         self._job: Job | None = None
+        self._finding: Job | None = None
         self._wanted: tuple[ModelEntry, int] | None = None
         self._under_way: tuple[str, str] | None = None
         self._failed: tuple[str, str] | None = None
@@ -77,9 +80,29 @@ class DeviceForm:
             self._wanted = entry, tile_px
             self._settle.start()
 
+    def find(self) -> None:
+        """Offer the devices there are, looked for in the background where nobody did yet."""
+        self._offer_devices()
+        if self._session.devices or self._finding is not None:
+            return
+
+        def done(devices: list[Any]) -> None:
+            self._session.devices = devices
+            self._offer_devices()
+
+        self._finding = Job(
+            tasks.find_devices,
+            doing="looking for devices",
+            parent=self._owner,
+            on_done=done,
+            on_failed=lambda _sentence: None,  # "automatic" stays, and says why it cannot
+        )
+
     def stop(self) -> None:
         """Let go of work under way: before a run, and for a widget that goes away."""
         self._settle.stop()
+        if self._finding is not None and self._finding.running:
+            self._finding.abandon()
         self._wanted = None
         if self._job is not None:
             self._job.abandon()

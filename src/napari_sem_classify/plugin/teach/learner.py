@@ -234,6 +234,14 @@ class Learner:
             self.out_of_date = self.learned is not None
             self.update()
 
+    def use_device(self, wish: DeviceWish) -> None:
+        """Look at tiles on another processor from now on; what was seen stays."""
+        self.wish = wish
+        self._failed.clear()
+        if self._looking is not None:
+            self.stop()
+            self.later()
+
     def cancel(self) -> None:
         """Stop looking; nothing is learned until the user asks for it."""
         self._paused = True

@@ -135,6 +135,11 @@ class TaughtMaps:
         unbind(layer, list(self._keys))
 
     @property
+    def drawing(self) -> bool:
+        """Whether a map is being shown from here."""
+        return self._busy
+
+    @property
     def own(self) -> Labels | None:
         """The map taught here, None where it is not there."""
         for layer in self._watched:
@@ -182,6 +187,7 @@ class TaughtMaps:
             layer.colormap = class_colormap(shown.classes)
         update_class_map(self._viewer, layer, shown)
         self._shown[layer] = np.array(layer.data[shown.plane])
+        session_of(self._viewer).maps_changed.emit(layer)
 
     def _confidence(self, image_layer: Image, shown: ClassMap) -> None:
         there = made_from(self._viewer, image_layer, CONFIDENCE)

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from napari_sem_classify.core.teaching.annotation_set import TilePlace
+from napari_sem_classify.plugin.camera import look_at
 from napari_sem_classify.plugin.layer_image import METADATA_KEY
 from napari_sem_classify.plugin.layers import layer_name, made_from, placed_on, remove_layer
 from napari_sem_classify.plugin.session import session_of, unwrapped
@@ -19,8 +20,6 @@ if TYPE_CHECKING:
 
 HERE = "here"
 COLOUR = "#ffffff"
-# So many tiles fit across the view when the camera goes to one.
-AROUND = 9.0
 
 
 class Tour:
@@ -98,14 +97,7 @@ class Tour:
         low, high = np.array([y, x]) - 0.5, np.array([y, x]) + size - 0.5
         corners = np.array([low, [low[0], high[1]], high, [high[0], low[1]]])
         self._mark(layer, corners, size)
-        mark = self._shown
-        world = np.asarray(mark.data_to_world((low + high) / 2))
-        length = float(np.linalg.norm(np.asarray(mark.data_to_world(high)) - world)) * 2**0.5
-        # Since napari 0.9 the camera is the scene's.
-        camera: Any = getattr(self._viewer, "scene", self._viewer).camera
-        camera.center = (*camera.center[:-2], *world[-2:])
-        room = min(getattr(self._viewer, "_canvas_size", (600, 600)))
-        camera.zoom = max(camera.zoom, room / (AROUND * length))
+        look_at(self._viewer, self._shown, low, high)
 
     def _mark(self, image_layer: Image, corners: Any, size: int) -> None:
         if self._shown is not None and self._shown in self._viewer.layers:

@@ -1,0 +1,47 @@
+"""Bringing a place of the image into view."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+if TYPE_CHECKING:
+    from napari.components import ViewerModel
+    from napari.layers import Layer
+
+# So many tiles fit across the view when the camera goes to one.
+AROUND = 9.0
+
+
+def look_at(
+    viewer: ViewerModel,
+    layer: Layer,
+    low: Any,
+    high: Any,
+    around: float = AROUND,
+    least: float = 0.0,
+) -> None:
+    """Move the camera to a box, nearer where it would be small and away where it would not fit.
+
+    Parameters
+    ----------
+    layer : napari layer
+        Two-dimensional.
+    low, high : array-like, shape (2,)
+        Opposite corners of the box in the layer's data coordinates.
+    around : float
+        As many such boxes fit across the view at most.
+    least : float
+        And as many at least; 0 never moves away.
+    """
+    low, high = np.asarray(low, dtype=float), np.asarray(high, dtype=float)
+    world = np.asarray(layer.data_to_world((low + high) / 2))
+    length = float(np.linalg.norm(np.asarray(layer.data_to_world(high)) - world)) * 2**0.5
+    # Since napari 0.9 the camera is the scene's.
+    camera: Any = getattr(viewer, "scene", viewer).camera
+    camera.center = (*camera.center[:-2], *world[-2:])
+    room = min(getattr(viewer, "_canvas_size", (600, 600)))
+    camera.zoom = max(camera.zoom, room / (around * length))
+    if least:
+        camera.zoom = min(camera.zoom, room / (least * length))

@@ -1,0 +1,97 @@
+"""The corrections of the image in view, one row each: go there, or take one back."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from qtpy.QtCore import Qt
+from qtpy.QtGui import QColor, QPixmap
+from qtpy.QtWidgets import QListWidget, QListWidgetItem, QPushButton
+
+from napari_sem_classify.core.teaching.annotation_set import TilePlace
+from napari_sem_classify.plugin.camera import look_at
+from napari_sem_classify.plugin.forms.layout import Form, explain
+from napari_sem_classify.plugin.teach.teacher import Teacher
+from napari_sem_classify.plugin.text import count_text
+
+if TYPE_CHECKING:
+    from napari.components import ViewerModel
+
+ROWS = 4
+SWATCH_PX = 12
+
+
+class CorrectionList:
+    """A list of corrections, hidden while there is none.
+
+    Attributes
+    ----------
+    list : QListWidget
+    take_back : QPushButton
+    """
+
+    def __init__(self, teacher: Teacher, viewer: ViewerModel, form: Form) -> None:
+        self._teacher = teacher
+        self._viewer = viewer
+        self.list = QListWidget()
+        explain(self.list, "Corrections", "Tiles corrected on the map: click one to go there")
+        self.take_back = QPushButton("Take back")
+        explain(
+            self.take_back, "Take back the correction", "Let the model decide on this tile again"
+        )
+        self._row = form.row("Corrected", self.list, self.take_back)
+        self._row.setVisible(False)
+        self._shown: list[tuple[TilePlace, str, str]] = []
+        self.list.itemClicked.connect(self._on_clicked)
+        self.list.itemSelectionChanged.connect(self._on_selection)
+        self.take_back.clicked.connect(self._on_take_back)
+
+    def refresh(self) -> None:
+        """Bring the list up to date."""
+        here = self._teacher.here
+        colours = {info.name: info.colour for info in self._teacher.book.annotations.classes}
+        marks = {} if here is None else here.marks
+        now = [
+            (place, mark.class_name, colours.get(mark.class_name, "#808080"))
+            for place, mark in marks.items()
+            if mark.correction
+        ]
+        if now == self._shown:
+            return
+        chosen = self.chosen
+        self._shown = now
+        self.list.clear()
+        for place, name, colour in now:
+            swatch = QPixmap(SWATCH_PX, SWATCH_PX)
+            swatch.fill(QColor(colour))
+            item = QListWidgetItem(f"{name} · {count_text(place[1])}, {count_text(place[0])} px")
+            item.setData(Qt.ItemDataRole.DecorationRole, swatch)
+            item.setToolTip(f"{name}, at column {place[1]} and row {place[0]} of the image, in px")
+            self.list.addItem(item)
+            if place == chosen:
+                self.list.setCurrentItem(item)
+        rows = max(1, min(ROWS, len(now)))
+        height = self.list.sizeHintForRow(0) if now else self.list.fontMetrics().height()
+        self.list.setFixedHeight(rows * height + 2 * self.list.frameWidth() + 2)
+        self._row.setVisible(bool(now))
+        self._on_selection()
+
+    @property
+    def chosen(self) -> TilePlace | None:
+        """Place of the row that is selected."""
+        rows = [index.row() for index in self.list.selectedIndexes()]
+        return self._shown[rows[0]][0] if rows and rows[0] < len(self._shown) else None
+
+    def _on_clicked(self, _item: QListWidgetItem) -> None:
+        place, layer = self.chosen, self._teacher.layer
+        if place is not None and layer is not None:
+            y, x, size = place
+            look_at(self._viewer, layer, (y, x), (y + size, x + size))
+
+    def _on_selection(self) -> None:
+        self.take_back.setEnabled(self.chosen is not None)
+
+    def _on_take_back(self) -> None:
+        place, teacher = self.chosen, self._teacher
+        if place is not None and teacher.key is not None:
+            teacher.book.mark(teacher.key, {place: None})

@@ -1,0 +1,151 @@
+"""How and where tiles are looked at: the processor, and the way that suits the annotations."""
+
+from __future__ import annotations
+
+from magicgui import widgets
+from qtpy.QtWidgets import QWidget
+
+from napari_sem_classify.core.progress import Progress
+from napari_sem_classify.core.teaching.recipes import (
+    STANDARD,
+    Recipe,
+    RecipeChoice,
+    recipes_for,
+)
+from napari_sem_classify.plugin.forms.device_form import DeviceForm
+from napari_sem_classify.plugin.forms.layout import Form, Note, explain, narrow
+from napari_sem_classify.plugin.jobs import Job
+from napari_sem_classify.plugin.session import Session
+from napari_sem_classify.plugin.teach.looking import find_best_way
+from napari_sem_classify.plugin.teach.teacher import Teacher
+
+FIND = "Find best"
+FIND_TOOLTIP = (
+    "Look at the annotated tiles in every way and take the one that scores clearly better; "
+    "takes up to some minutes"
+)
+BY_HAND = "Chosen by hand."
+
+
+class WayForm:
+    """Rows for the processor and the way of looking.
+
+    Attributes
+    ----------
+    device_form : DeviceForm
+    combo : ComboBox
+        The way in use.
+    note : Note
+        How a search for the best way goes, or ended.
+    """
+
+    def __init__(self, teacher: Teacher, session: Session, form: Form, owner: QWidget) -> None:
+        self._teacher = teacher
+        self._owner = owner
+        self._job: Job | None = None
+        self.device_form = DeviceForm(form, session, owner)
+        self.combo = narrow(widgets.ComboBox(choices=_choices((STANDARD,))))
+        explain(
+            self.combo,
+            "Way of looking at tiles",
+            "With their own brightness, or each brought to the same brightness and contrast; "
+            "and the size to which a tile is brought before the network sees it",
+        )
+        self.button = widgets.PushButton(text=FIND)
+        explain(self.button, "Find the best way of looking", FIND_TOOLTIP)
+        self.note = Note("Best way of looking")
+        form.row("Sees", self.combo, self.button)
+        form.wide(self.note)
+        self.combo.changed.connect(self._on_combo)
+        self.button.changed.connect(self._on_button)
+        self.device_form.changed.connect(self._on_device)
+
+    @property
+    def finding(self) -> bool:
+        """Whether the best way is being looked for."""
+        return self._job is not None
+
+    def refresh(self) -> None:
+        """Bring the rows up to date."""
+        learner, recipe = self._teacher.learner, self._teacher.memory.recipe
+        if learner.annotated:
+            self.device_form.find()
+        offered = recipes_for(learner.tile_px)
+        if recipe not in offered:
+            offered = (*offered, recipe)
+        with self.combo.changed.blocked():
+            if [value for value in self.combo.choices] != list(offered):
+                self.combo.choices = _choices(offered)
+            self.combo.value = recipe
+        self.button.enabled = self.finding or learner.teachable
+
+    def find(self) -> None:
+        """Look for the best way in the background; what is taught goes on meanwhile."""
+        teacher = self._teacher
+        if self.finding or not teacher.learner.teachable:
+            return
+
+        def done(choice: RecipeChoice) -> None:
+            self._idle(choice.reason)
+            teacher.learner.use_recipe(choice)
+
+        def failed(sentence: str) -> None:
+            self._idle("")
+            self.note.fail(sentence)
+
+        self._job = Job(
+            find_best_way(
+                teacher.book.annotations,
+                dict(teacher.memory.images),
+                teacher.learner.tile_px,
+                teacher.learner.wish,
+            ),
+            doing="finding the best way of looking at tiles",
+            parent=self._owner,
+            on_done=done,
+            on_failed=failed,
+            on_cancelled=lambda: self._idle("Stopped: nothing was changed."),
+            on_progress=self._tell,
+        )
+        self.button.text = "Cancel"
+        self.note.say("Getting the network ready…")
+        self.refresh()
+
+    def _tell(self, progress: Progress) -> None:
+        if progress.total:
+            self.note.say(f"Trying ways of looking: {100 * progress.fraction:.0f} %")
+
+    def _idle(self, said: str) -> None:
+        self._job = None
+        self.button.text = FIND
+        self.note.say(said)
+        self.refresh()
+
+    def _on_button(self) -> None:
+        if self._job is None:
+            self.find()
+        else:
+            self.note.say("cancelling…")
+            self._job.cancel()
+
+    def _on_combo(self) -> None:
+        recipe = self.combo.value
+        if isinstance(recipe, Recipe) and recipe != self._teacher.memory.recipe:
+            self.note.say("")
+            self._teacher.learner.use_recipe(RecipeChoice(recipe, (), BY_HAND))
+
+    def _on_device(self) -> None:
+        learner = self._teacher.learner
+        if self.device_form.wish != learner.wish:
+            learner.use_device(self.device_form.wish)
+
+    def stop(self) -> None:
+        """Let go of work under way: for a widget that goes away."""
+        self.device_form.stop()
+        if self._job is not None:
+            self._job.abandon()
+            self._job = None
+
+
+def _choices(recipes: tuple[Recipe, ...]) -> list[tuple[str, Recipe]]:
+    return [(recipe.title.removeprefix("tiles "), recipe) for recipe in recipes]

@@ -1,0 +1,125 @@
+"""The way of looking and the processor are chosen in the form; the map follows."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from napari_sem_classify.core.model.file import load_model
+from napari_sem_classify.core.teaching.recipes import STANDARD, recipes_for
+from napari_sem_classify.plugin.tasks import DeviceWish
+
+from ..conftest import until
+from .conftest import TILE, WideEngine, add_classes, learned, paint, ready
+
+
+def uneven_textures():
+    """Columns of two textures, brightness and contrast different in each tile."""
+    generator = np.random.default_rng(3)
+    labels = np.tile([0, 1], (8, 8))
+    coarse = np.kron(generator.choice([-1.0, 1.0], (32, 64)), np.ones((4, 4)))
+    fine = generator.choice([-1.0, 1.0], (128, 256))
+    tile = np.ones((TILE, TILE))
+    level = np.kron(generator.uniform(70, 180, (8, 16)), tile)
+    contrast = np.kron(np.exp(generator.uniform(np.log(4), np.log(60), (8, 16))), tile)
+    pixels = level + contrast * np.where(np.kron(labels, tile) == 1, fine, coarse)
+    return pixels.astype(np.uint8)
+
+
+@pytest.fixture
+def textures(qtbot, engine, real_viewer, open_widget):
+    """Annotated columns of both textures, and the map made of them."""
+    real_viewer.add_image(uneven_textures(), name="sample_1", scale=(10, 10), units=("nm", "nm"))
+    widget = ready(qtbot, open_widget("Teach"))
+    add_classes(widget, "coarse", "fine")
+    places = [(row, col) for row in range(8) for col in range(16)]
+    paint(qtbot, widget, [at for at in places if at[1] % 2 == 0], 1)
+    paint(qtbot, widget, [at for at in places if at[1] % 2 == 1], 2)
+    learned(qtbot, widget)
+    return widget
+
+
+def test_the_best_way_is_found_used_and_saved_with_the_model(qtbot, engine, textures, tmp_path):
+    way = textures.way_form
+    before = textures.teacher.learner.learned.taught.score.scores.macro_f1
+    way.button.native.click()
+    assert way.finding
+    assert way.button.text == "Cancel"
+    until(qtbot, lambda: not way.finding)
+    chosen = textures.teacher.memory.recipe
+    assert chosen.intensity.per_tile
+    assert "instead of" in way.note.said
+    assert way.combo.value == chosen
+    learned(qtbot, textures)
+    assert textures.teacher.learner.learned.lesson.recipe == chosen
+    assert textures.teacher.learner.learned.taught.score.scores.macro_f1 > before
+    engine.engine = WideEngine(batch_size=8)
+    textures.teacher.memory.looked.clear()
+    textures.teacher.learner.update()
+    until(qtbot, lambda: bool(textures.teacher.memory.looked))
+    learned(qtbot, textures)
+    path = tmp_path / "evened.safetensors"
+    textures.keep_form.save_model(path)
+    until(qtbot, lambda: not textures.keep_form.saving)
+    card = load_model(path).card
+    assert card.intensity.per_tile
+    assert card.network_px == chosen.network_px
+    assert card.record["recipe"]["tried"]
+
+
+def test_a_search_is_cancelled_and_changes_nothing(qtbot, gate, widget):
+    add_classes(widget)
+    paint(qtbot, widget, [(0, 0), (1, 0)], 1)
+    paint(qtbot, widget, [(0, 9), (1, 9)], 2)
+    until(qtbot, lambda: widget.teacher.learner.looking)
+    widget.way_form.find()
+    widget.way_form.button.native.click()
+    gate.set()
+    until(qtbot, lambda: not widget.way_form.finding)
+    assert widget.teacher.memory.recipe == STANDARD
+    assert "nothing was changed" in widget.way_form.note.said
+
+
+def test_too_few_tiles_keep_the_way_and_say_why(qtbot, widget):
+    add_classes(widget)
+    paint(qtbot, widget, [(0, 0), (1, 0)], 1)
+    paint(qtbot, widget, [(0, 9), (1, 9)], 2)
+    learned(qtbot, widget)
+    widget.way_form.find()
+    until(qtbot, lambda: not widget.way_form.finding)
+    assert "No score can be given" in widget.way_form.note.said
+    assert widget.teacher.memory.recipe == STANDARD
+
+
+def test_another_way_is_chosen_by_hand_and_the_map_is_made_anew(qtbot, taught, engine):
+    calls = engine.engine.calls
+    other = recipes_for(TILE)[1]
+    taught.way_form.combo.value = other
+    assert not taught.teacher.learner.has_looked(taught.teacher.key, taught.teacher.grid)
+    learned(qtbot, taught)
+    assert engine.engine.calls > calls
+    assert taught.teacher.learner.learned.lesson.recipe == other
+    calls = engine.engine.calls
+    taught.way_form.combo.value = STANDARD
+    learned(qtbot, taught)
+    assert engine.engine.calls == calls  # the cache knew
+
+
+def test_the_chosen_processor_looks_at_the_tiles(qtbot, widget, engine, monkeypatch):
+    asked = []
+
+    def make(**settings):
+        asked.append((settings["device"], settings["backend"]))
+        return engine.engine
+
+    monkeypatch.setattr("napari_sem_classify.core.engine.make_engine", make)
+    add_classes(widget)
+    paint(qtbot, widget, [(0, 0), (1, 0)], 1)
+    form = widget.way_form.device_form
+    until(qtbot, lambda: len(form.combo.choices) > 1)
+    wish = next(value for value in form.combo.choices if value != DeviceWish())
+    form.combo.value = wish
+    paint(qtbot, widget, [(0, 9), (1, 9)], 2)
+    learned(qtbot, widget)
+    widget.grid_form.tile_px.value = 2 * TILE
+    until(qtbot, lambda: (wish.id, wish.backend) in asked)
