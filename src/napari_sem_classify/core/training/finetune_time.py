@@ -74,6 +74,16 @@ class TimeLeft:
                 break
         return done / sum(work for _, work in self._epochs)
 
+    def epochs_until(self, batch: int) -> float:
+        """Epochs that are done after so many batches, as a decimal number."""
+        done = 0.0
+        for batches, _ in self._epochs:
+            if batch <= batches:
+                return done + batch / batches
+            batch -= batches
+            done += 1.0
+        return done
+
     def seconds(self, batch: int, now: float) -> float | None:
         """Seconds left after `batch` batches at the time `now`; None while it is too early.
 

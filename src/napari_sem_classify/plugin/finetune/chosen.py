@@ -1,0 +1,229 @@
+"""What is to be learned from, and what is worth knowing of it beforehand. No Qt, no viewer."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+
+import numpy as np
+from numpy.typing import NDArray
+
+from napari_sem_classify.core.image import SemImage
+from napari_sem_classify.core.model.card import ClassInfo, default_colours
+from napari_sem_classify.core.progress import CancelToken, ProgressCallback
+from napari_sem_classify.core.teaching.annotation_set import Annotations
+from napari_sem_classify.core.training.annotated_images import open_annotated, tile_counts
+from napari_sem_classify.core.training.dataset import Listing, RowCrop
+from napari_sem_classify.core.training.dataset_split import Split
+from napari_sem_classify.core.training.training_set import TrainingSet
+from napari_sem_classify.plugin.text import count_text
+
+FEW = 20
+UNEVEN = 10.0
+
+
+@dataclass(frozen=True, slots=True)
+class AnnotatedChoice:
+    """Annotated tiles of one or more images.
+
+    Attributes
+    ----------
+    annotations : Annotations
+        Of the images to learn from, no others.
+    tile_px : int
+    images : {fingerprint: SemImage}
+        Those that are open in the viewer.
+    most : int
+        Tiles of a class at most; of more a random sample is drawn.
+    """
+
+    annotations: Annotations
+    tile_px: int
+    images: Mapping[str, SemImage] = field(default_factory=dict)
+    most: int = 2000
+    what: str = "tiles"
+
+    @property
+    def counts(self) -> dict[str, int]:
+        """Tiles of each class that has some."""
+        found = tile_counts(self.annotations, self.tile_px)
+        return {name: count for name, count in found.items() if count}
+
+    @property
+    def classes(self) -> tuple[ClassInfo, ...]:
+        """Classes with tiles."""
+        counts = self.counts
+        return tuple(info for info in self.annotations.classes if info.name in counts)
+
+    @property
+    def name(self) -> str:
+        """A name for the model."""
+        return self.annotations.images[0].name if self.annotations.images else "model"
+
+    def make(
+        self,
+        largest_px: int,
+        seed: int,
+        progress: ProgressCallback | None = None,
+        cancel: CancelToken | None = None,
+    ) -> tuple[TrainingSet, Split]:
+        """Cut the tiles and split them; whoever calls discards the set."""
+        from napari_sem_classify.core.training.annotated_split import split_annotated
+        from napari_sem_classify.core.training.from_annotations import make_annotated_set
+
+        tiles = open_annotated(self.annotations, self.tile_px, self.images, cancel)
+        data = make_annotated_set(
+            tiles,
+            largest_px=largest_px,
+            max_tiles_per_class=self.most,
+            seed=seed,
+            progress=progress,
+            cancel=cancel,
+        )
+        return _with_split(data, lambda: split_annotated(data))
+
+    def examples(self, largest_px: int, cancel: CancelToken) -> tuple[list[str], NDArray[np.uint8]]:
+        """A tile of each of the first classes."""
+        from napari_sem_classify.core.training.preview import annotated_examples
+
+        return annotated_examples(
+            open_annotated(self.annotations, self.tile_px, self.images, cancel), largest_px
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class FolderChoice:
+    """Images in class folders, or in a table of path and class.
+
+    Attributes
+    ----------
+    listing : Listing
+    tile_px : int or None
+        Side of the tiles into which images are cut; None for whole images.
+    crop : RowCrop or None
+        Rows to use; None to find the info bar.
+    """
+
+    listing: Listing
+    tile_px: int | None = None
+    crop: RowCrop | None = None
+    what: str = "images"
+
+    @property
+    def counts(self) -> dict[str, int]:
+        """Images of each class."""
+        return dict(zip(self.listing.class_names, self.listing.counts.tolist(), strict=True))
+
+    @property
+    def classes(self) -> tuple[ClassInfo, ...]:
+        """Classes in the usual colours."""
+        names = self.listing.class_names
+        return tuple(
+            ClassInfo(name, colour)
+            for name, colour in zip(names, default_colours(len(names)), strict=True)
+        )
+
+    @property
+    def name(self) -> str:
+        """A name for the model."""
+        return self.listing.source.stem
+
+    def make(
+        self,
+        largest_px: int,
+        seed: int,
+        progress: ProgressCallback | None = None,
+        cancel: CancelToken | None = None,
+    ) -> tuple[TrainingSet, Split]:
+        """Decode the images and split them; whoever calls discards the set."""
+        from napari_sem_classify.core.training.dataset_split import plan_split
+        from napari_sem_classify.core.training.training_set import make_training_set
+
+        data = make_training_set(
+            self.listing,
+            tile_px=self.tile_px,
+            crop=self.crop,
+            largest_px=largest_px,
+            progress=progress,
+            cancel=cancel,
+        )
+        return _with_split(
+            data,
+            lambda: plan_split(
+                data.labels,
+                data.class_names,
+                data.pairs,
+                groups=data.groups,
+                parts=[image.record.part for image in data.images],
+                seed=seed,
+            ),
+        )
+
+    def examples(self, largest_px: int, cancel: CancelToken) -> tuple[list[str], NDArray[np.uint8]]:
+        """A tile of each of the first classes."""
+        from napari_sem_classify.core.training.preview import listed_examples
+
+        return listed_examples(
+            self.listing, self.tile_px, self.crop, largest_px, cancel.raise_if_cancelled
+        )
+
+
+Choice = AnnotatedChoice | FolderChoice
+
+
+def summary_text(choice: Choice) -> str:
+    """How much there is to learn from: "124 tiles of 64 px · 3 classes · 2 images"."""
+    counts = choice.counts
+    total = count_text(sum(counts.values()))
+    classes = "1 class" if len(counts) == 1 else f"{len(counts)} classes"
+    if isinstance(choice, FolderChoice):
+        cut = "" if choice.tile_px is None else f", cut into tiles of {choice.tile_px} px"
+        return f"{total} images · {classes}{cut}"
+    images = [
+        image
+        for image in choice.annotations.images
+        if any(place[2] == choice.tile_px for place in image.marks)
+    ]
+    several = "1 image" if len(images) == 1 else f"{len(images)} images"
+    return f"{total} tiles of {choice.tile_px} px · {classes} · {several}"
+
+
+def too_few(choice: Choice) -> str:
+    """Why nothing can be learned, in one sentence; "" where something can."""
+    counts = choice.counts
+    if not counts:
+        return "No tile of this size is annotated: annotate tiles in Teach, or take another size."
+    if len(counts) < 2:
+        only = next(iter(counts))
+        return f'There is only the class "{only}": a second class is needed to tell it from.'
+    return ""
+
+
+def warnings(choice: Choice) -> list[str]:
+    """What the user should think of before a training, a sentence each."""
+    counts = choice.counts
+    if len(counts) < 2:
+        return []
+    said = []
+    few = [name for name, count in counts.items() if count < FEW]
+    if few:
+        some = ", ".join(few[:3]) + (" …" if len(few) > 3 else "")
+        said.append(
+            f"Fewer than {FEW} {choice.what} of {some}: Teach learns from so few at least as well."
+        )
+    least, most = min(counts.values()), max(counts.values())
+    if most > UNEVEN * least:
+        rare = min(counts, key=lambda name: counts[name])
+        said.append(
+            f"The classes are uneven ({round(most / least)} to 1): rare ones are drawn more often, "
+            f"yet more {choice.what} of {rare} would help."
+        )
+    return said
+
+
+def _with_split(data: TrainingSet, plan: Callable[[], Split]) -> tuple[TrainingSet, Split]:
+    try:
+        return data, plan()
+    except BaseException:
+        data.discard()
+        raise

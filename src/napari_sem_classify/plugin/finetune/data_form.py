@@ -1,0 +1,311 @@
+"""What to learn from: annotated images, or a folder or table of labelled ones."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from magicgui import widgets
+from psygnal import Signal
+from qtpy.QtCore import Qt
+from qtpy.QtWidgets import QAbstractItemView, QFileDialog, QListWidget, QListWidgetItem, QWidget
+
+from napari_sem_classify.core.errors import SemClassifyError
+from napari_sem_classify.core.teaching.annotation_file import SUFFIX
+from napari_sem_classify.core.teaching.annotation_set import Annotations
+from napari_sem_classify.core.training.annotated_images import tile_sizes
+from napari_sem_classify.core.training.dataset import Listing, RowCrop, read_listing
+from napari_sem_classify.plugin.finetune.chosen import AnnotatedChoice, Choice, FolderChoice
+from napari_sem_classify.plugin.finetune.finder import Finder, tiles_in
+from napari_sem_classify.plugin.forms.layout import Form, Note, explain, narrow, slim
+from napari_sem_classify.plugin.jobs import Job
+from napari_sem_classify.plugin.text import count_text
+
+if TYPE_CHECKING:
+    from napari.components import ViewerModel
+
+IMAGES, FOLDER = "annotated images", "folder or table"
+NO_IMAGES = (
+    "Open an SEM image and annotate some tiles of each class in Teach, or choose a folder of "
+    "images in class folders. Or try it on the sample."
+)
+NOT_ANNOTATED = "No tile is annotated yet: annotate tiles of two or more classes in Teach."
+NO_FOLDER = "Choose a folder with a folder of images for each class, or a CSV of path and class."
+ROWS_SHOWN = 4
+USUAL_MOST = 1000
+TILE_PX = 128
+
+
+class DataForm:
+    """Choice of the data.
+
+    Attributes
+    ----------
+    changed : signal
+    teach_wanted, sample_wanted : signal
+        The user pressed a button that leads there.
+    choice : Choice or None
+        None while there is nothing to learn from.
+    """
+
+    changed = Signal()
+    teach_wanted = Signal()
+    sample_wanted = Signal()
+
+    def __init__(self, viewer: ViewerModel, form: Form, owner: QWidget) -> None:
+        self._owner = owner
+        self._job: Job | None = None
+        self._listing: Listing | None = None
+        self._unchecked: set[str] = set()
+        self._filling = False
+        self.finder = Finder(viewer, owner)
+        self._build(form)
+        self._connect()
+        self.refresh()
+
+    def _build(self, form: Form) -> None:
+        self.source = narrow(widgets.ComboBox(choices=[IMAGES, FOLDER], value=IMAGES))
+        explain(self.source, "Learn from", "Tiles annotated in Teach, or images sorted by class")
+        self.source_row = form.row("From", self.source)
+        self.empty = Note("What to do first")
+        self.sample = widgets.PushButton(text="Open the sample")
+        explain(self.sample, "Open the sample", "Open a generated image, to try it on")
+        self.teach = widgets.PushButton(text="Open Teach")
+        explain(self.teach, "Open Teach", "Annotate tiles of the image there")
+        self.problem = Note("Problem with the data")
+        form.wide(self.empty, self.sample, self.teach, self.problem)
+        self.list = QListWidget()
+        self.list.setSelectionMode(QAbstractItemView.SelectionMode.NoSelection)
+        self.list.setHorizontalScrollBarPolicy(Qt.ScrollBarPolicy.ScrollBarAlwaysOff)
+        self.list.setTextElideMode(Qt.TextElideMode.ElideMiddle)
+        explain(self.list, "Annotated images", "Images to learn from; uncheck those to leave out")
+        form.wide(self.list)
+        self.tile = narrow(widgets.ComboBox(choices=[]), least=6)
+        explain(self.tile, "Tile size", "Annotated tiles of this size are learned from")
+        self.add = widgets.PushButton(text="Add…")
+        explain(self.add, "Add annotations", "Add annotations of other images, saved by Teach")
+        self._tile_row = form.row("Tile", self.tile, self.add)
+        self.most = slim(widgets.SpinBox(value=USUAL_MOST, min=10, max=100_000, step=100))
+        explain(self.most, "Tiles of a class at most", "Of more a random sample is drawn")
+        self._most_row = form.row("At most", self.most, widgets.Label(value="tiles a class"))
+        self.folder = widgets.PushButton(text="Folder…")
+        explain(self.folder, "Choose folder", "A folder that holds a folder for each class")
+        self.table = widgets.PushButton(text="Table…")
+        explain(self.table, "Choose table", "A CSV with the columns path, class and maybe group")
+        self._folder_row = form.row("Images", self.folder, self.table)
+        self.where = Note("Folder or table")
+        form.wide(self.where)
+        self.cut = widgets.CheckBox(value=False, text="cut into tiles of")
+        explain(self.cut, "Cut into tiles", "Learn from tiles of the images, not whole images")
+        self.cut_px = slim(widgets.SpinBox(value=TILE_PX, min=8, max=16384), longest="00000")
+        explain(self.cut_px, "Tile size in px", "Side of the tiles in pixels of the images")
+        self._cut_row = form.row("Tile", self.cut, self.cut_px, widgets.Label(value="px"))
+        self.rows = widgets.LineEdit(value="")
+        self.rows.native.setPlaceholderText("without info bar")
+        explain(
+            self.rows,
+            "Rows to use",
+            "Rows of every image to use, as 130:893 or 0:81%; left empty the info bar is found",
+        )
+        self._rows_row = form.row("Rows", self.rows)
+
+    def _connect(self) -> None:
+        self.finder.changed.connect(self.refresh)
+        self.source.changed.connect(self.refresh)
+        self.sample.changed.connect(self.sample_wanted.emit)
+        self.teach.changed.connect(self.teach_wanted.emit)
+        self.list.itemChanged.connect(self._on_checked)
+        self.add.changed.connect(self._choose_annotations)
+        self.folder.changed.connect(self._choose_folder)
+        self.table.changed.connect(self._choose_table)
+        for control in (self.tile, self.most, self.cut, self.cut_px, self.rows):
+            control.changed.connect(self._on_control)
+
+    # ------------------------------------------------------------------ what is chosen
+
+    @property
+    def choice(self) -> Choice | None:
+        """What to learn from."""
+        if self.source.value == FOLDER:
+            return self._folder_choice()
+        annotations = self._checked(self.finder.annotations())
+        if not annotations.images or self.tile.value is None:
+            return None
+        return AnnotatedChoice(
+            annotations, int(self.tile.value), self.finder.open_images(), int(self.most.value)
+        )
+
+    def _folder_choice(self) -> FolderChoice | None:
+        if self._listing is None:
+            return None
+        try:
+            crop = RowCrop.parse(self.rows.value) if self.rows.value.strip() else None
+        except SemClassifyError as error:
+            self.problem.fail(str(error))
+            return None
+        tile = int(self.cut_px.value) if self.cut.value else None
+        return FolderChoice(self._listing, tile, crop)
+
+    def _checked(self, annotations: Annotations) -> Annotations:
+        kept = tuple(
+            image for image in annotations.images if image.fingerprint not in self._unchecked
+        )
+        return replace(annotations, images=kept)
+
+    # ------------------------------------------------------------------ what the user sees
+
+    def refresh(self) -> None:
+        """Bring everything up to date with the viewer."""
+        images = self.source.value == IMAGES
+        annotations = self.finder.annotations() if images else Annotations()
+        some = bool(annotations.images)
+        self.problem.fail(self.finder.problem) if images and self.finder.problem else (
+            self.problem.say("")
+        )
+        self._tell_empty(images, some)
+        self.sample.native.setVisible(images and not some and not self.finder.has_images)
+        self.teach.native.setVisible(images and not some and self.finder.has_images)
+        self.list.setVisible(some)
+        self._tile_row.setVisible(images)
+        self.tile.native.setVisible(some)
+        self._most_row.setVisible(some)
+        for row in (self._folder_row, self._cut_row, self._rows_row):
+            row.setVisible(not images)
+        self.where.setVisible(not images and bool(self.where.said))
+        if images:
+            self._fill(annotations)
+        self.changed.emit()
+
+    def _tell_empty(self, images: bool, some: bool) -> None:
+        if not images:
+            self.empty.say(NO_FOLDER if self._listing is None and self._job is None else "")
+        elif some:
+            self.empty.say("")
+        elif self.finder.looking:
+            self.empty.say("Looking for annotations…")
+        else:
+            self.empty.say(NOT_ANNOTATED if self.finder.has_images else NO_IMAGES)
+
+    def _fill(self, annotations: Annotations) -> None:
+        sizes = tile_sizes(annotations.images)
+        before = self.tile.value
+        choices = [(f"{px} px ({count_text(count)} tiles)", px) for px, count in sizes]
+        with self.tile.changed.blocked():
+            self.tile.choices = choices
+            if before in [px for _, px in choices]:
+                self.tile.value = before
+        self._list(annotations)
+
+    def _list(self, annotations: Annotations) -> None:
+        size = self.tile.value
+        self._filling = True
+        self.list.clear()
+        open_images = self.finder.open_images()
+        for image in annotations.images:
+            count = 0 if size is None else tiles_in(image, int(size))
+            item = QListWidgetItem(f"{image.name} · {count_text(count)} tiles")
+            item.setData(Qt.ItemDataRole.UserRole, image.fingerprint)
+            item.setFlags(Qt.ItemFlag.ItemIsEnabled | Qt.ItemFlag.ItemIsUserCheckable)
+            out = image.fingerprint in self._unchecked
+            item.setCheckState(Qt.CheckState.Unchecked if out else Qt.CheckState.Checked)
+            where = "open" if image.fingerprint in open_images else str(image.path or "not open")
+            item.setToolTip(f"{image.name} ({where})")
+            self.list.addItem(item)
+        self._filling = False
+        line = max(self.list.sizeHintForRow(0), self.list.fontMetrics().height() + 4)
+        shown = min(max(1, self.list.count()), ROWS_SHOWN)
+        self.list.setFixedHeight(shown * line + 2 * self.list.frameWidth() + 2)
+
+    def set_enabled(self, enabled: bool) -> None:
+        """Let the data be chosen, or not while it is learned from."""
+        for control in (self.source, self.tile, self.add, self.most, self.folder, self.table):
+            control.enabled = enabled
+        for control in (self.cut, self.cut_px, self.rows):
+            control.enabled = enabled
+        self.list.setEnabled(enabled)
+
+    # ------------------------------------------------------------------ what the user does
+
+    def _on_control(self) -> None:
+        if self.source.value == IMAGES:
+            self._list(self.finder.annotations())
+        self.problem.say("")
+        self.changed.emit()
+
+    def _on_checked(self, item: QListWidgetItem) -> None:
+        if self._filling:
+            return
+        key = item.data(Qt.ItemDataRole.UserRole)
+        if item.checkState() == Qt.CheckState.Checked:
+            self._unchecked.discard(key)
+        else:
+            self._unchecked.add(key)
+        self.changed.emit()
+
+    def _choose_annotations(self) -> None:
+        paths, _ = QFileDialog.getOpenFileNames(
+            self._owner, "Annotations of other images", "", f"Annotations (*{SUFFIX})"
+        )
+        for path in paths:
+            self.add_annotations(Path(path))
+
+    def add_annotations(self, path: Path) -> None:
+        """Add the annotated images of a file."""
+        try:
+            self.finder.add_file(path)
+        except SemClassifyError as error:
+            self.problem.fail(str(error))
+
+    def _choose_folder(self) -> None:
+        path = QFileDialog.getExistingDirectory(self._owner, "Folder of class folders")
+        if path:
+            self.use_folder(Path(path))
+
+    def _choose_table(self) -> None:
+        path, _ = QFileDialog.getOpenFileName(
+            self._owner, "Table of images", "", "Tables (*.csv *.tsv *.txt)"
+        )
+        if path:
+            self.use_folder(Path(path))
+
+    def use_folder(self, path: Path) -> None:
+        """List the images of a folder or table."""
+        self.stop_listing()
+        self._listing = None
+        with self.source.changed.blocked():
+            self.source.value = FOLDER
+
+        def done(listing: Listing) -> None:
+            self._job, self._listing = None, listing
+            self.where.setToolTip(str(listing.source))
+            self.where.say(" ".join([listing.source.name, *listing.notes]))
+            self.refresh()
+
+        def failed(sentence: str) -> None:
+            self._job = None
+            self.where.say("")
+            self.refresh()
+            self.problem.fail(sentence)
+
+        self.where.say(f"Listing the images of {path.name}…")
+        self._job = Job(
+            lambda _context: read_listing(path),
+            doing="listing images",
+            parent=self._owner,
+            on_done=done,
+            on_failed=failed,
+        )
+        self.refresh()
+
+    def stop_listing(self) -> None:
+        """Let go of a listing under way."""
+        if self._job is not None:
+            self._job.abandon()
+            self._job = None
+
+    def stop(self) -> None:
+        """Let go of all work: for a widget that goes away."""
+        self.stop_listing()
+        self.finder.changed.disconnect(self.refresh)
+        self.finder.stop()

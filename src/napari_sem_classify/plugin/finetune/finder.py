@@ -1,0 +1,224 @@
+"""The annotated images that are there: those of Teach, saved ones of open images, and files."""
+
+from __future__ import annotations
+
+import weakref
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from psygnal import Signal
+from qtpy.QtCore import QObject
+
+from napari_sem_classify.core.errors import AnnotationError, SemClassifyError
+from napari_sem_classify.core.image import SemImage
+from napari_sem_classify.core.teaching.annotation_file import load_annotations
+from napari_sem_classify.core.teaching.annotation_set import Annotations, ImageAnnotations
+from napari_sem_classify.core.training.annotated_images import merge_annotations
+from napari_sem_classify.plugin.jobs import Job, JobContext
+from napari_sem_classify.plugin.layer_image import image_from_layer
+from napari_sem_classify.plugin.layers import kind_of
+from napari_sem_classify.plugin.session import session_of
+from napari_sem_classify.plugin.teach.book import book_of
+from napari_sem_classify.plugin.teach.keeper import Kept, find_kept
+from napari_sem_classify.plugin.teach.memory import memory_of
+
+if TYPE_CHECKING:
+    from napari.components import ViewerModel
+    from napari.layers import Image, Layer
+
+LayerRef = weakref.ref[Any]
+
+
+@dataclass(frozen=True, slots=True)
+class Looked:
+    """What was found of an image layer: its image, and its saved annotations."""
+
+    layer: LayerRef
+    image: SemImage
+    kept: Kept
+
+
+class Finder:
+    """Knows all annotations that a training can take.
+
+    Attributes
+    ----------
+    changed : signal
+        Other annotations or images than before.
+    problem : str
+        Why a layer or file could not be looked at, "" where it could.
+    """
+
+    changed = Signal()
+
+    def __init__(self, viewer: ViewerModel, owner: QObject) -> None:
+        self._viewer = viewer
+        self._owner = owner
+        self._session = session_of(viewer)
+        self._book = book_of(viewer)
+        self._memory = memory_of(viewer)
+        self._looked: dict[str, Looked] = {}
+        self._tried: weakref.WeakSet[Layer] = weakref.WeakSet()
+        self._files: dict[Path, Annotations] = {}
+        self._job: Job | None = None
+        self.problem = ""
+        self._book.changed.connect(self._on_book)
+        for event in (viewer.layers.events.inserted, viewer.layers.events.removed):
+            event.connect(self._on_layers)
+        self.look()
+
+    @property
+    def looking(self) -> bool:
+        """Whether layers are being looked at."""
+        return self._job is not None
+
+    @property
+    def has_images(self) -> bool:
+        """Whether there is an image in the viewer."""
+        return bool(self._images())
+
+    def annotations(self) -> Annotations:
+        """Everything that is annotated, images without any tile left out."""
+        found = [
+            looked.kept.annotations for looked in self._looked.values() if self._is_open(looked)
+        ]
+        merged = merge_annotations(
+            [self._book.annotations, *(each for each in found if each), *self._files.values()]
+        )
+        marked = tuple(image for image in merged.images if image.marks)
+        used = {mark.class_name for image in marked for mark in image.marks.values()}
+        classes = tuple(info for info in merged.classes if info.name in used)
+        return replace(merged, classes=classes, images=marked)
+
+    def open_images(self) -> dict[str, SemImage]:
+        """Images of the viewer by fingerprint, as the user corrected them."""
+        found = {key: looked.image for key, looked in self._looked.items() if self._is_open(looked)}
+        found |= self._memory.images
+        for key in found:
+            layer = self.layer_of(key)
+            known = None if layer is None else self._session.images.get(layer)
+            if known is not None and known.shape == found[key].shape:
+                found[key] = known
+        return found
+
+    def layer_of(self, key: str, path: Path | None = None) -> Image | None:
+        """The layer that shows an image, None where it is not open."""
+        looked = self._looked.get(key)
+        for reference in (self._memory.layers.get(key), looked and looked.layer):
+            layer = reference() if reference else None
+            if layer is not None and layer in self._viewer.layers:
+                return layer
+        if path is not None:
+            for layer in self._images():
+                known = self._session.images.get(layer)
+                here = known.path if known is not None else layer.source.path
+                if here is not None and Path(here) == path:
+                    return layer
+        return None
+
+    def add_file(self, path: Path) -> int:
+        """Take the annotations of a file in; gives its number of annotated images.
+
+        Raises
+        ------
+        AnnotationError
+            When it cannot be read or holds no annotated tile.
+        """
+        found = load_annotations(path)
+        marked = tuple(image for image in found.images if image.marks)
+        if not marked:
+            raise AnnotationError(f"{path} holds no annotated tile: choose another file.")
+        self._files[path] = replace(found, images=marked)
+        self.changed.emit()
+        return len(marked)
+
+    def look(self) -> None:
+        """Look for the saved annotations of layers that were not looked at yet."""
+        if self._job is not None:
+            return
+        fresh = [layer for layer in self._images() if layer not in self._tried]
+        if not fresh:
+            return
+        self._tried.update(fresh)
+        waiting = [(weakref.ref(layer), self._session.images.get(layer)) for layer in fresh]
+
+        def done(result: tuple[list[Looked], str]) -> None:
+            self._job = None
+            found, self.problem = result
+            self._looked |= {looked.kept.key: looked for looked in found}
+            self.changed.emit()
+            self.look()
+
+        def failed(sentence: str) -> None:
+            self._job, self.problem = None, sentence
+            self.changed.emit()
+
+        self._job = Job(
+            _look_at(waiting),
+            doing="looking for annotations",
+            parent=self._owner,
+            on_done=done,
+            on_failed=failed,
+        )
+
+    def stop(self) -> None:
+        """Listen no more, and let go of work under way."""
+        self._book.changed.disconnect(self._on_book)
+        events = self._viewer.layers.events
+        for event in (events.inserted, events.removed):
+            event.disconnect(self._on_layers)
+        if self._job is not None:
+            self._job.abandon()
+            self._job = None
+
+    def _images(self) -> list[Image]:
+        from napari.layers import Image
+
+        return [
+            layer
+            for layer in self._viewer.layers
+            if isinstance(layer, Image) and kind_of(layer) is None
+        ]
+
+    def _is_open(self, looked: Looked) -> bool:
+        layer = looked.layer()
+        return layer is not None and layer in self._viewer.layers
+
+    def _on_layers(self, _event: Any = None) -> None:
+        self.look()
+        self.changed.emit()
+
+    def _on_book(self) -> None:
+        self.changed.emit()
+
+
+def _look_at(
+    layers: list[tuple[LayerRef, SemImage | None]],
+) -> Callable[[JobContext], tuple[list[Looked], str]]:
+    """Task: read the images that are not known, and look for their annotations."""
+
+    def task(context: JobContext) -> tuple[list[Looked], str]:
+        found, problem = [], ""
+        for reference, known in layers:
+            context.cancel.raise_if_cancelled()
+            layer = reference()
+            if layer is None:
+                continue
+            try:
+                image = image_from_layer(layer) if known is None else known
+                kept = find_kept(image)
+            except SemClassifyError as error:
+                problem = str(error)
+                continue
+            problem = problem or kept.problem
+            found.append(Looked(reference, image, kept))
+        return found, problem
+
+    return task
+
+
+def tiles_in(image: ImageAnnotations, tile_px: int) -> int:
+    """Annotated tiles of one size in an image."""
+    return sum(1 for place in image.marks if place[2] == tile_px)

@@ -1,0 +1,282 @@
+"""What a training came to: score, confusion matrix, worst tiles; saving, and straight on."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+from magicgui import widgets
+from psygnal import Signal
+from qtpy.QtWidgets import QFileDialog, QHBoxLayout, QWidget
+
+from napari_sem_classify.core.model.card import ModelCard
+from napari_sem_classify.core.model.file import SUFFIX
+from napari_sem_classify.plugin.finetune.tasks import HeldTile, Outcome, save
+from napari_sem_classify.plugin.finetune.tile_pictures import TilePictures
+from napari_sem_classify.plugin.forms.fitted_table import FittedTable
+from napari_sem_classify.plugin.forms.layout import Form, Note, explain
+from napari_sem_classify.plugin.jobs import Job
+from napari_sem_classify.plugin.teach.score_form import ConfusionTable, score_text
+from napari_sem_classify.plugin.text import duration_text
+
+ACROSS, SHOWN = 4, 8
+HEADERS = ("Class", "Tiles", "Prec.", "Recall", "F1")
+
+
+class ResultForm:
+    """The result of the last training.
+
+    Attributes
+    ----------
+    picked : signal
+        The `HeldTile` that was clicked.
+    classify_wanted : signal
+        Path of the model that is to be used.
+    outcome : Outcome or None
+    saved : Path or None
+        Where the model was saved.
+    """
+
+    picked = Signal(object)
+    classify_wanted = Signal(object)
+
+    def __init__(self, form: Form, owner: QWidget) -> None:
+        self._owner = owner
+        self._job: Job | None = None
+        self._shown: list[HeldTile] = []
+        self.outcome: Outcome | None = None
+        self.saved: Path | None = None
+        self._build(form)
+        self.matrix.cellClicked.connect(self._on_cell)
+        self.pictures.picked.connect(self._on_picture)
+        self.worst.changed.connect(self._show_worst)
+        self.save.changed.connect(self._choose_file)
+        self.classify.changed.connect(self.save_and_classify)
+        self.hide()
+
+    def _build(self, form: Form) -> None:
+        self.score = Note("Score of the model")
+        self.how = Note("How the score was measured")
+        self.table = FittedTable(
+            self.score, "Score of each class", "Precision, recall and F1 on held-out tiles", 5, (1,)
+        )
+        self.matrix = ConfusionTable(self.score)
+        self.told = Note("Which tiles are shown")
+        self.pictures = TilePictures(
+            self.score, "Held-out tiles", "Click a tile to go to it in the image", ACROSS
+        )
+        self.where = Note("Where the tile lies")
+        self.worst = widgets.PushButton(text="Show the worst tiles again")
+        explain(self.worst, "Show the worst tiles", "Wrong ones, the surest of them first")
+        self.notes = Note("About the training")
+        form.wide(self.score, self.how, self.table, self.matrix, self.told, self.pictures)
+        form.wide(self.where, self.worst, self.notes)
+        self.save = widgets.PushButton(text="Save model…")
+        explain(self.save, "Save model", "Save the model; it then appears in Classify")
+        self.classify = widgets.PushButton(text="Classify with it")
+        explain(self.classify, "Classify with it", "Save the model and open Classify with it")
+        self._buttons = QWidget()
+        line = QHBoxLayout(self._buttons)
+        line.setContentsMargins(0, 0, 0, 0)
+        line.addWidget(self.save.native, 1)
+        line.addWidget(self.classify.native, 1)
+        self.message = Note("Result of saving")
+        form.wide(self._buttons, self.message)
+
+    # ------------------------------------------------------------------ what the user sees
+
+    def show(self, outcome: Outcome) -> None:
+        """Show a result."""
+        self.outcome, self.saved = outcome, None
+        found, card = outcome.evaluation, outcome.classifier.card
+        low, high = card.scores["intervals_95"]["macro_f1"]
+        value = found.scores.macro_f1
+        said = (
+            f"on {len(found.truth)} held-out {found.what}: macro-F1 {score_text(value)} "
+            f"({score_text(low)} to {score_text(high)})"
+        )
+        self.score.say_html(f"<b>Score</b> {said}", f"Score {said}")
+        self.score.setToolTip(
+            "Mean F1 of the classes with its 95 % interval, on tiles that were not learned from"
+        )
+        low, high = card.scores["intervals_95"]["accuracy"]
+        self.how.say(
+            f"accuracy {score_text(found.scores.accuracy)} "
+            f"({score_text(low)} to {score_text(high)}) · {card.scores['method']}"
+        )
+        self._fill_table(outcome)
+        self.matrix.fill(found.scores, card.classes)
+        self.notes.say(" ".join(outcome.notes))
+        self._buttons.show()
+        self.message.say("")
+        self._show_worst()
+
+    def hide(self) -> None:
+        """Show nothing."""
+        for note in (self.score, self.how, self.told, self.where, self.notes, self.message):
+            note.say("")
+        for each in (self.table, self.matrix, self.pictures, self._buttons, self.worst.native):
+            each.hide()
+
+    def _fill_table(self, outcome: Outcome) -> None:
+        card, what = outcome.classifier.card, outcome.evaluation.what
+        rows, tooltips = [], []
+        for row in outcome.evaluation.class_rows():
+            low, high = row["recall_interval_95"]
+            rows.append(
+                (
+                    row["class"],
+                    str(row[what]),
+                    score_text(row["precision"]),
+                    score_text(row["recall"]),
+                    score_text(row["f1"]),
+                )
+            )
+            tooltips.append(
+                f"{row['class']}: {row[what]} held-out {what}, of which "
+                f"{score_text(row['recall'])} were found (95 %: {score_text(low)} to "
+                f"{score_text(high)})"
+            )
+        headers = [HEADERS[0], what.capitalize(), *HEADERS[2:]]
+        colours = [info.colour for info in card.classes]
+        self.table.fill(headers, rows, colours, tooltips=tooltips)
+
+    def _show_worst(self) -> None:
+        if self.outcome is None:
+            return
+        wrong = [each for each in self.outcome.held if each.truth != each.predicted]
+        self.worst.native.hide()
+        what = self.outcome.evaluation.what
+        if wrong:
+            self._show_tiles(wrong, f"Worst {what}: wrong, the surest first. Click to go there:")
+        else:
+            unsure = list(self.outcome.held)
+            self._show_tiles(unsure, f"No held-out one is wrong; the least sure {what}:")
+
+    def _on_cell(self, row: int, column: int) -> None:
+        if self.outcome is None:
+            return
+        mine = [each for each in self.outcome.held if (each.truth, each.predicted) == (row, column)]
+        if mine:
+            names = self.outcome.classifier.card.class_names
+            took = "found as" if row == column else "taken for"
+            self._show_tiles(mine, f"{names[row]} {took} {names[column]}:")
+            self.worst.native.show()
+
+    def _show_tiles(self, held: list[HeldTile], told: str) -> None:
+        assert self.outcome is not None
+        classes = self.outcome.classifier.card.classes
+        self._shown = held[:SHOWN]
+        more = f" ({SHOWN} of {len(held)})" if len(held) > SHOWN else ""
+        self.told.say(told.removesuffix(":") + more + ":")
+        self.where.say("")
+        self.pictures.fill(
+            [each.picture for each in self._shown],
+            [f"{100 * each.confidence:.0f} %" for each in self._shown],
+            [classes[each.predicted].colour for each in self._shown],
+            [_told(each, self.outcome.classifier.card) for each in self._shown],
+            clickable=True,
+        )
+
+    def _on_picture(self, number: int) -> None:
+        if self.outcome is not None and number < len(self._shown):
+            each = self._shown[number]
+            self.where.say(_told(each, self.outcome.classifier.card))
+            self.picked.emit(each)
+
+    # ------------------------------------------------------------------ saving
+
+    @property
+    def saving(self) -> bool:
+        """Whether the model is being written."""
+        return self._job is not None
+
+    def suggested(self) -> Path:
+        """A file of the user's folder that is not there yet."""
+        from napari_sem_classify.core.model.catalogue import user_models_folder
+
+        folder, number = user_models_folder(), 1
+        name = "model" if self.outcome is None else self.outcome.classifier.card.name
+        stem = f"{name} fine-tuned"
+        path = folder / f"{stem}{SUFFIX}"
+        while path.exists():
+            number += 1
+            path = folder / f"{stem} {number}{SUFFIX}"
+        return path
+
+    def _choose_file(self) -> None:
+        start = self.suggested()
+        # An instance, since only that adds the suffix before it asks about replacing a file.
+        dialog = QFileDialog(self._owner, "Save model", str(start), f"Models (*{SUFFIX})")
+        dialog.setAcceptMode(QFileDialog.AcceptMode.AcceptSave)
+        dialog.setDefaultSuffix(SUFFIX.removeprefix("."))
+        start.parent.mkdir(parents=True, exist_ok=True)
+        dialog.setDirectory(str(start.parent))
+        dialog.selectFile(start.name)
+        if dialog.exec() and dialog.selectedFiles():
+            self.save_model(Path(dialog.selectedFiles()[0]))
+        dialog.deleteLater()
+
+    def save_and_classify(self) -> None:
+        """Go straight on to Classify; a model that was not saved yet is saved first."""
+        if self.saved is not None and self.saved.is_file():
+            self.classify_wanted.emit(self.saved)
+        else:
+            self.save_model(self.suggested(), then=self.classify_wanted.emit)
+
+    def save_model(self, path: Path, then: Any = None) -> None:
+        """Write the model; `then` is told its path."""
+        if self.saving or self.outcome is None:
+            return
+
+        def done(written: Path) -> None:
+            self._end()
+            self.saved = written
+            self.message.say(f"Saved as {written.name}: choose it in Classify.")
+            self.message.setToolTip(str(written))
+            if then is not None:
+                then(written)
+
+        def failed(sentence: str) -> None:
+            self._end()
+            self.message.fail(sentence)
+
+        self.message.say("saving…")
+        self.save.enabled = self.classify.enabled = False
+        self._job = Job(
+            save(path, self.outcome.classifier),
+            doing="saving the model",
+            parent=self._owner,
+            on_done=done,
+            on_failed=failed,
+        )
+
+    def _end(self) -> None:
+        self._job = None
+        self.save.enabled = self.classify.enabled = True
+
+    def stop(self) -> None:
+        """Let go of work under way: for a widget that goes away."""
+        if self._job is not None:
+            self._job.abandon()
+            self._job = None
+
+
+def outcome_text(outcome: Outcome) -> str:
+    """How a training ended, in a sentence or two."""
+    took = duration_text(outcome.seconds)
+    if not outcome.cancelled:
+        return f"Done in {took}: the best epoch's model is kept."
+    more = " Start it again with the same data and settings to go on." if outcome.resumable else ""
+    return f"Stopped after {took}: this is the best model so far.{more}"
+
+
+def _told(each: HeldTile, card: ModelCard) -> str:
+    names = card.class_names
+    sure = f"{100 * each.confidence:.0f} % sure"
+    if each.truth == each.predicted:
+        what = f"{names[each.truth]}, found ({sure})"
+    else:
+        what = f"{names[each.truth]}, taken for {names[each.predicted]} ({sure})"
+    top, _, left, _ = each.place
+    return f"{what} · {each.path.name}, row {top}, column {left}"

@@ -1,0 +1,245 @@
+"""How to train: preset, stages, device, seed."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+from magicgui import widgets
+from psygnal import Signal
+from qtpy.QtCore import Qt
+from qtpy.QtWidgets import (
+    QHeaderView,
+    QSizePolicy,
+    QTableWidget,
+    QTableWidgetItem,
+    QWidget,
+)
+
+from napari_sem_classify.core.errors import SemClassifyError
+from napari_sem_classify.core.training.finetune_presets import DEFAULT_PRESET, PRESETS, Preset
+from napari_sem_classify.plugin.finetune import stages
+from napari_sem_classify.plugin.finetune.tasks import Settings, devices
+from napari_sem_classify.plugin.forms.layout import Form, Note, explain, narrow, slim
+from napari_sem_classify.plugin.jobs import Job
+
+TITLES = {"sem": "SEM (this program's)", "article": "as the article of 2020"}
+AUTOMATIC = ("automatic", "auto")
+
+
+class ScheduleForm:
+    """Choice of preset and stages.
+
+    Attributes
+    ----------
+    changed : signal
+    """
+
+    changed = Signal()
+
+    def __init__(self, form: Form, owner: QWidget) -> None:
+        self._owner = owner
+        self._filling = False
+        self._job: Job | None = None
+        self._build(form)
+        self._use_preset()
+        self.preset.changed.connect(self._use_preset)
+        self.stages.itemChanged.connect(self._on_cell)
+        self.more.changed.connect(self._add_stage)
+        self.fewer.changed.connect(self._remove_stage)
+        self.options.native.toggled.connect(self._show_options)
+        for control in (self.device, self.seed, self.find_rate, self.patience, self.mixup):
+            control.changed.connect(lambda *_: self.changed.emit())
+
+    def _build(self, form: Form) -> None:
+        choices = [(TITLES.get(name, name), name) for name in PRESETS]
+        self.preset = narrow(widgets.ComboBox(choices=choices, value=DEFAULT_PRESET))
+        explain(self.preset, "Preset", "The way to train: this program's own, or the article's")
+        self.options = widgets.PushButton(text="More ▾")
+        self.options.native.setCheckable(True)
+        explain(self.options, "More settings", "Stages, seed and further settings")
+        form.row("Preset", self.preset, self.options)
+        self.said = Note("The training in short")
+        form.wide(self.said)
+        self.stages = StageTable(self.said)
+        self.more = widgets.PushButton(text="+ stage")
+        explain(self.more, "Add stage", "Add a stage like the last one")
+        self.fewer = widgets.PushButton(text="− stage")
+        explain(self.fewer, "Remove stage", "Remove the last stage")
+        self.problem = Note("Problem with the stages")
+        form.wide(self.stages)
+        self._stage_row = form.row("", self.more, self.fewer)
+        form.wide(self.problem)
+        self.seed = slim(widgets.SpinBox(value=0, min=0, max=99999), longest="00000")
+        explain(self.seed, "Seed", "The same seed and data give the same model on the same CPU")
+        self._seed_row = form.row("Seed", self.seed)
+        self.find_rate = widgets.CheckBox(value=False, text="look for the learning rate first")
+        explain(self.find_rate, "Look for the learning rate", "Try rates before each stage")
+        self.patience = slim(widgets.SpinBox(value=0, min=0, max=1000), longest="0000")
+        explain(self.patience, "Patience", "Epochs without progress that end a stage; 0: never")
+        self.mixup = slim(widgets.FloatSpinBox(value=0.0, min=0.0, max=1.0, step=0.1), "0.00")
+        explain(self.mixup, "Mixup", "Mix pairs of tiles and their classes; 0: not")
+        self._rate_row = form.row("Rate", self.find_rate)
+        self._other_row = form.row(
+            "Patience", self.patience, widgets.Label(value="Mixup"), self.mixup
+        )
+        self.device = narrow(widgets.ComboBox(choices=[AUTOMATIC]))
+        explain(self.device, "Device", "The processor that trains")
+        form.row("Device", self.device)
+        self._show_options(False)
+
+    # ------------------------------------------------------------------ what is chosen
+
+    def settings(self) -> Settings | None:
+        """How to train, None where the stages cannot be read; the form then says why."""
+        preset = self.chosen_preset()
+        if preset is None:
+            return None
+        return Settings(
+            preset, str(self.device.value), int(self.seed.value), bool(self.find_rate.value)
+        )
+
+    def chosen_preset(self) -> Preset | None:
+        """The preset with the stages of the table."""
+        try:
+            found = stages.stages_of(self.stages.texts())
+        except SemClassifyError as error:
+            self.problem.fail(str(error))
+            return None
+        self.problem.say("")
+        patience = int(self.patience.value) or None
+        preset = PRESETS[str(self.preset.value)]
+        # Zero leaves what the preset has.
+        return replace(
+            preset,
+            stages=found,
+            patience=patience or preset.patience,
+            mixup=float(self.mixup.value) or preset.mixup,
+        )
+
+    # ------------------------------------------------------------------ what the user does
+
+    def _use_preset(self) -> None:
+        self._filling = True
+        self.stages.fill([stages.texts_of(s) for s in PRESETS[str(self.preset.value)].stages])
+        self._filling = False
+        self._tell()
+
+    def _add_stage(self) -> None:
+        rows = self.stages.texts()
+        self._refill([*rows, rows[-1]])
+
+    def _remove_stage(self) -> None:
+        rows = self.stages.texts()
+        if len(rows) > 1:
+            self._refill(rows[:-1])
+
+    def set_stages(self, rows: list[tuple[str, ...]]) -> None:
+        """Train these stages."""
+        self._refill(rows)
+
+    def _refill(self, rows: list[tuple[str, ...]]) -> None:
+        self._filling = True
+        self.stages.fill(rows)
+        self._filling = False
+        self._tell()
+
+    def _on_cell(self, _item: QTableWidgetItem) -> None:
+        if not self._filling:
+            self._tell()
+
+    def _tell(self) -> None:
+        preset = self.chosen_preset()
+        if preset is not None:
+            sizes = " → ".join(f"{stage.size}" for stage in preset.stages)
+            edited = preset.stages != PRESETS[preset.name].stages
+            own = ", edited" if edited else ""
+            self.said.say(f"{sizes} px · {preset.epochs} epochs{own}")
+        self.changed.emit()
+
+    def _show_options(self, shown: bool) -> None:
+        for row in (self._stage_row, self._seed_row, self._rate_row, self._other_row, self.stages):
+            row.setVisible(shown)
+        self.options.text = "More ▴" if shown else "More ▾"
+
+    def set_enabled(self, enabled: bool) -> None:
+        """Let the training be changed, or not while it runs."""
+        for control in (self.preset, self.more, self.fewer, self.seed, self.find_rate):
+            control.enabled = enabled
+        for control in (self.patience, self.mixup, self.device):
+            control.enabled = enabled
+        self.stages.setEnabled(enabled)
+
+    # ------------------------------------------------------------------ devices
+
+    def look_for_devices(self) -> None:
+        """Offer the processors of this computer, once they are known."""
+        if self._job is not None or len(self.device.choices) > 1:
+            return
+
+        def done(found: list[tuple[str, str]]) -> None:
+            self._job = None
+            before = self.device.value
+            with self.device.changed.blocked():
+                self.device.choices = [AUTOMATIC, *found]
+                self.device.value = before
+
+        def failed(_sentence: str) -> None:
+            self._job = None  # "automatic" is left, and tells why when it fails too
+
+        self._job = Job(
+            devices,
+            doing="looking for processors",
+            parent=self._owner,
+            on_done=done,
+            on_failed=failed,
+        )
+
+    def stop(self) -> None:
+        """Let go of work under way: for a widget that goes away."""
+        if self._job is not None:
+            self._job.abandon()
+            self._job = None
+
+
+class StageTable(QTableWidget):
+    """A row a stage, every cell editable."""
+
+    def __init__(self, label: Note) -> None:
+        super().__init__(0, len(stages.COLUMNS))
+        self._label = label
+        explain(self, "Stages", "Sizes, epochs and learning rates of the training, in order")
+        self.setHorizontalHeaderLabels(list(stages.COLUMNS))
+        for column, told in enumerate(stages.TOOLTIPS):
+            self.horizontalHeaderItem(column).setToolTip(told)
+        header = self.horizontalHeader()
+        header.setSectionResizeMode(QHeaderView.ResizeMode.Stretch)
+        header.setMinimumSectionSize(24)
+        self.verticalHeader().hide()
+        self.setHorizontalScrollBarPolicy(Qt.ScrollBarPolicy.ScrollBarAlwaysOff)
+        self.setVerticalScrollBarPolicy(Qt.ScrollBarPolicy.ScrollBarAlwaysOff)
+        self.setSizePolicy(QSizePolicy.Policy.Ignored, QSizePolicy.Policy.Fixed)
+        self.setTabKeyNavigation(False)
+
+    def fill(self, rows: list[tuple[str, ...]]) -> None:
+        """Show stages."""
+        self._label.ensurePolished()
+        for each in (self, self.horizontalHeader()):
+            each.setFont(self._label.font())
+        self.setRowCount(len(rows))
+        for row, texts in enumerate(rows):
+            for column, text in enumerate(texts):
+                item = QTableWidgetItem(text)
+                item.setToolTip(stages.TOOLTIPS[column])
+                item.setTextAlignment(Qt.AlignmentFlag.AlignCenter)
+                self.setItem(row, column, item)
+        self.resizeRowsToContents()
+        height = sum(self.rowHeight(row) for row in range(len(rows)))
+        header = self.horizontalHeader().sizeHint().height()
+        self.setFixedHeight(height + header + 2 * self.frameWidth())
+
+    def texts(self) -> list[tuple[str, ...]]:
+        """The cells as they are."""
+        return [
+            tuple(self.item(row, column).text() for column in range(self.columnCount()))
+            for row in range(self.rowCount())
+        ]

@@ -1,0 +1,375 @@
+"""What the worker threads of *Fine-tune* do. Nothing here knows a widget, a layer or a viewer."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from contextlib import suppress
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+from numpy.typing import NDArray
+
+from napari_sem_classify.core.errors import Cancelled
+from napari_sem_classify.core.model.head import TileClassifier
+from napari_sem_classify.core.progress import CancelToken, Progress
+from napari_sem_classify.core.training.evaluate import Evaluation
+from napari_sem_classify.core.training.finetune_presets import Preset
+from napari_sem_classify.plugin.finetune.chosen import Choice
+from napari_sem_classify.plugin.jobs import JobContext
+
+if TYPE_CHECKING:
+    from napari_sem_classify.core.training.dataset_split import Split
+    from napari_sem_classify.core.training.finetune_learner import EpochReport
+    from napari_sem_classify.core.training.finetune_result import HeldOut
+    from napari_sem_classify.core.training.training_set import TrainingSet
+
+SHOWN_PX = 96
+MOST_SHOWN = 400
+KEEP_DAYS = 14
+COPIES = 4
+TRAINING = "Training"
+
+
+@dataclass(frozen=True, slots=True)
+class Settings:
+    """How to train.
+
+    Attributes
+    ----------
+    preset : Preset
+    device : str
+        "auto", "cpu", "cuda:0", ...
+    seed : int
+    search_rate : bool
+        Look for a learning rate before each stage.
+    """
+
+    preset: Preset
+    device: str = "auto"
+    seed: int = 0
+    search_rate: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Snapshot:
+    """A training under way.
+
+    Attributes
+    ----------
+    preset : Preset
+    batches : float64, shape (batches, 2)
+        Epochs done, as a decimal number, and training loss.
+    epochs : tuple of EpochReport
+    remaining_s : float or None
+        None while it is too early to tell.
+    fraction : float
+        Share of the batches done, 0 to 1.
+    """
+
+    preset: Preset
+    batches: NDArray[np.float64]
+    epochs: tuple[EpochReport, ...]
+    remaining_s: float | None
+    fraction: float
+
+
+@dataclass(frozen=True, slots=True)
+class HeldTile:
+    """A held-out tile or image, and what the model said of it.
+
+    Attributes
+    ----------
+    truth, predicted : int
+    confidence : float
+        Of the predicted class.
+    picture : uint8, shape (side, side)
+    path : Path
+        Of its image; only a name where the image is no file.
+    key : str
+        Fingerprint of its image, "" where it was not annotated in the viewer.
+    place : (int, int, int, int)
+        Top, bottom, left, right in pixels of the image.
+    """
+
+    truth: int
+    predicted: int
+    confidence: float
+    picture: NDArray[np.uint8]
+    path: Path
+    key: str
+    place: tuple[int, int, int, int]
+
+
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """What a training came to.
+
+    Attributes
+    ----------
+    classifier : TileClassifier
+    evaluation : Evaluation
+    held : tuple of HeldTile
+        Wrong ones first, the surest of them foremost; then right ones, the least sure foremost.
+    curves : Snapshot
+    notes : tuple of str
+    cancelled, resumable : bool
+        Whether it was stopped early, and could go on.
+    seconds : float
+    """
+
+    classifier: TileClassifier
+    evaluation: Evaluation
+    held: tuple[HeldTile, ...]
+    curves: Snapshot
+    notes: tuple[str, ...]
+    cancelled: bool
+    resumable: bool
+    seconds: float
+
+
+class Stop(CancelToken):
+    """Two wishes: to end with the best model so far, and to end at once as the window is closed."""
+
+    __slots__ = ("_at_once",)
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._at_once = CancelToken()
+
+    def also_at_once(self, token: CancelToken) -> None:
+        """End without any model when `token` is set."""
+        self._at_once = token
+
+    @property
+    def asked(self) -> bool:
+        """Whether *Cancel* was pressed."""
+        return super().cancelled
+
+    @property
+    def cancelled(self) -> bool:
+        """Whether to end with the best model so far; raises `Cancelled` to end at once."""
+        self._at_once.raise_if_cancelled()
+        return super().cancelled
+
+    def raise_if_cancelled(self) -> None:
+        """Raise `Cancelled` for either wish."""
+        if self.cancelled:
+            raise Cancelled
+
+
+def training_folder() -> Path:
+    """Give the folder where a training under way is kept, so that it can go on after a kill."""
+    from platformdirs import user_data_path
+
+    return Path(user_data_path("napari-sem-classify", appauthor=False)) / "training"
+
+
+def train(
+    choice: Choice, settings: Settings, stop: Stop, folder: Path
+) -> Callable[[JobContext], Outcome]:
+    """Task: cut tiles, train, score; publishes a `Snapshot` a few times a second.
+
+    Parameters
+    ----------
+    stop : Stop
+        Set by *Cancel*: the best model so far is then the outcome.
+    folder : Path
+        For the checkpoint.
+    """
+
+    def task(context: JobContext) -> Outcome:
+        begun = time.perf_counter()
+        stop.also_at_once(context.cancel)
+        preset = settings.preset
+        largest = max(stage.size for stage in preset.stages)
+        context.progress(Progress(0, 0, "Getting ready"))
+        data, split = choice.make(largest, settings.seed, context.progress, stop)
+        try:
+            return _train(choice, settings, data, split, context, stop, folder, begun)
+        finally:
+            data.discard()
+
+    return task
+
+
+def _train(
+    choice: Choice,
+    settings: Settings,
+    data: TrainingSet,
+    split: Split,
+    context: JobContext,
+    stop: Stop,
+    folder: Path,
+    begun: float,
+) -> Outcome:
+    context.progress(Progress(0, 0, "Getting the network ready"))
+    from napari_sem_classify.core.training.finetune import fine_tune
+    from napari_sem_classify.core.training.finetune_result import held_out_evaluation
+
+    checkpoint = _checkpoint(folder, data.fingerprint())
+    watch = Watch(settings, data, split, context)
+    result = fine_tune(
+        data,
+        split,
+        preset=settings.preset,
+        name=choice.name,
+        colours={info.name: info.colour for info in choice.classes},
+        seed=settings.seed,
+        device=settings.device,
+        search_rate=settings.search_rate,
+        checkpoint=checkpoint,
+        on_epoch=watch.epoch,
+        on_batch=watch.batch,
+        progress=watch.progress,
+        cancel=stop,
+    )
+    return Outcome(
+        classifier=result.classifier,
+        evaluation=held_out_evaluation(data, result.held_out),
+        held=_held(data, result.held_out),
+        curves=watch.snapshot(result.history),
+        notes=result.notes,
+        cancelled=result.cancelled,
+        resumable=result.cancelled and checkpoint is not None and checkpoint.is_file(),
+        seconds=time.perf_counter() - begun,
+    )
+
+
+class Watch:
+    """Follows a training in its thread and publishes how it goes."""
+
+    def __init__(
+        self, settings: Settings, data: TrainingSet, split: Split, context: JobContext
+    ) -> None:
+        from napari_sem_classify.core.engine.devices import find_device
+        from napari_sem_classify.core.training.finetune_time import TimeLeft
+
+        self._context = context
+        self._preset = settings.preset
+        device = find_device(settings.device).type
+        n_train, n_valid = (
+            len(part) if data.whole_images else int(np.isin(data.tile_image, part).sum())
+            for part in (split.train, split.valid)
+        )
+        self._clock = TimeLeft(settings.preset, n_train, n_valid, device)
+        self._batches: list[tuple[float, float]] = []
+        self._epochs: list[EpochReport] = []
+        self._progress: Progress | None = None
+        self._remaining: float | None = None
+
+    def progress(self, progress: Progress) -> None:
+        """Hear of a batch, or of work before the first one."""
+        if progress.stage.startswith(TRAINING):
+            self._progress = progress
+            self._remaining = self._clock.seconds(progress.done, time.perf_counter())
+        else:
+            self._context.progress(progress)
+
+    def batch(self, loss: float) -> None:
+        """Hear of a training loss."""
+        done = 0 if self._progress is None else self._progress.done + 1
+        self._batches.append((self._clock.epochs_until(done), loss))
+        if self._context.wants_publication:
+            self._context.publish(self.snapshot(tuple(self._epochs)))
+
+    def epoch(self, report: EpochReport) -> None:
+        """Hear of an epoch."""
+        self._epochs.append(report)
+        self._context.publish(self.snapshot(tuple(self._epochs)))
+
+    def snapshot(self, epochs: tuple[EpochReport, ...]) -> Snapshot:
+        """How it goes."""
+        told = self._progress
+        return Snapshot(
+            self._preset,
+            np.array(self._batches, dtype=np.float64).reshape(-1, 2),
+            epochs,
+            self._remaining,
+            0.0 if told is None else told.fraction,
+        )
+
+
+def preview(choice: Choice, preset: Preset) -> Callable[[JobContext], tuple[list[str], object]]:
+    """Task: tiles as the first stage of training shows them to the network.
+
+    Gives the classes and uint8 pictures of shape (classes, `COPIES`, size, size), the first of each
+    row unchanged.
+    """
+
+    def task(context: JobContext) -> tuple[list[str], object]:
+        from napari_sem_classify.core.training.preview import augmented_tiles
+
+        names, tiles = choice.examples(preset.stages[-1].size, context.cancel)
+        context.cancel.raise_if_cancelled()
+        size = preset.stages[-1].size
+        return names, augmented_tiles(tiles, size, preset.augmentation, COPIES)
+
+    return task
+
+
+def save(path: Path, classifier: TileClassifier) -> Callable[[JobContext], Path]:
+    """Task: write the model under its file's name."""
+
+    def task(_context: JobContext) -> Path:
+        from dataclasses import replace
+
+        from napari_sem_classify.core.files import ensure_folder
+        from napari_sem_classify.core.model.file import save_model
+
+        ensure_folder(path.parent)
+        card = replace(classifier.card, name=path.stem)
+        return save_model(path, replace(classifier, card=card))
+
+    return task
+
+
+def devices(_context: JobContext) -> list[tuple[str, str]]:
+    """Task: title and id of each processor that can train."""
+    from napari_sem_classify.core.engine.devices import available_devices
+
+    return [(each.title, each.id) for each in available_devices() if each.backend == "torch"]
+
+
+def _checkpoint(folder: Path, fingerprint: str) -> Path | None:
+    """Where the training is kept on its way; those of weeks ago are removed. None without room."""
+    from napari_sem_classify.core.errors import OutputError
+    from napari_sem_classify.core.files import ensure_folder
+
+    try:
+        ensure_folder(folder)
+    except OutputError:
+        return None  # the training itself needs none
+    mine = folder / f"{fingerprint[:24]}.safetensors"
+    for other in folder.glob("*.safetensors"):
+        with suppress(OSError):
+            if other != mine and time.time() - other.stat().st_mtime > KEEP_DAYS * 86400:
+                other.unlink()
+    return mine
+
+
+def _held(data: TrainingSet, held: HeldOut) -> tuple[HeldTile, ...]:
+    from napari_sem_classify.core.training.training_set import shrink
+
+    predicted = held.probabilities.argmax(axis=1)
+    confidence = held.probabilities.max(axis=1)
+    right = predicted == held.truth
+    order = np.lexsort((np.where(right, confidence, -confidence), right))[:MOST_SHOWN]
+    shown = []
+    for number in order.tolist():
+        facts = data.images[held.image[number]]
+        picture = np.array(data.tiles[held.tile[number]])
+        shown.append(
+            HeldTile(
+                int(held.truth[number]),
+                int(predicted[number]),
+                float(confidence[number]),
+                shrink(picture, min(SHOWN_PX, picture.shape[0])),
+                facts.record.path,
+                "" if data.blocks is None else facts.record.group,
+                facts.specimen,
+            )
+        )
+    return tuple(shown)
