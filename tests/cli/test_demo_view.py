@@ -37,6 +37,12 @@ def test_the_generated_sample_is_calibrated_and_its_truth_is_hidden(make_napari_
     assert list(truth.features["class"])[1:] == ["substrate", "coating", "oxide", "crack"]
 
 
+def test_the_image_of_the_sample_is_the_active_layer(make_napari_viewer, qtbot):
+    viewer = make_napari_viewer()
+    image, _truth = viewer.open_sample("napari-sem-classify", "cross_section")
+    qtbot.waitUntil(lambda: viewer.layers.selection.active is image)
+
+
 def test_the_demo_shows_its_finished_map_over_the_image(make_napari_viewer, tmp_path):
     viewer = make_napari_viewer(show=True)
     demo = run_demo()

@@ -36,7 +36,27 @@ def cross_section() -> list[LayerData]:
     from napari_sem_classify.core.sample.cross_section import generate_cross_section
     from napari_sem_classify.core.sample.demo import DEMO_SEED
 
+    _choose_image_once_added()
     return cross_section_layers(generate_cross_section(seed=DEMO_SEED))
+
+
+def _choose_image_once_added() -> None:
+    """Make the image the active layer: napari takes the last one, which is the hidden truth."""
+    from napari import current_viewer
+    from napari.layers import Image
+    from qtpy.QtCore import QTimer
+
+    viewer = current_viewer()
+    if viewer is None:
+        return
+    before = set(viewer.layers)
+
+    def choose() -> None:
+        added = [each for each in viewer.layers if each not in before]
+        for image in [each for each in added if isinstance(each, Image)][:1]:
+            viewer.layers.selection.active = image
+
+    QTimer.singleShot(0, choose)
 
 
 def cross_section_layers(sample: Sample) -> list[LayerData]:
