@@ -21,7 +21,11 @@ from tile_sets import CLASSES, load_set, nasa_pairs
 
 from napari_sem_classify.core.class_map import ClassMap
 from napari_sem_classify.core.fractions.area_fraction import Share, count_review, estimate_fractions
-from napari_sem_classify.core.fractions.field_statistics import field_shares, field_spread
+from napari_sem_classify.core.fractions.field_statistics import (
+    field_shares,
+    field_spread,
+    pooled_fractions,
+)
 from napari_sem_classify.core.fractions.prediction_powered import estimate_prediction_powered
 from napari_sem_classify.core.fractions.review import start_review
 from napari_sem_classify.core.model.card import ClassInfo, default_colours
@@ -107,9 +111,11 @@ class Tally:
 
 
 def true_shares(maps: list[ClassMap], truth: list[NDArray[np.int64]]) -> NDArray[np.float64]:
-    """Shares by area of the reviewer's classes in all cells of some maps."""
+    """Shares by area of the reviewer's classes in all cells that some maps classified."""
     k = len(maps[0].classes)
-    areas = np.concatenate([each.grid.cell_areas().ravel() for each in maps]).astype(float)
+    areas = np.concatenate([(m.grid.cell_areas() * ~m.left_out).ravel() for m in maps]).astype(
+        float
+    )
     labels = np.concatenate([each.ravel() for each in truth])
     return np.array([areas[labels == j + 1].sum() for j in range(k)]) / areas.sum()
 
@@ -150,7 +156,7 @@ def main() -> None:
     for class_map, cells, mask in zip(maps, truth, pixels, strict=True):
         true = true_shares([class_map], [cells])
         naive = np.array([row.fraction for row in class_map.fractions()])
-        right = float((class_map.labels() == cells).mean())
+        right = float((class_map.labels() == cells)[~class_map.left_out].mean())
         row = {
             "image": class_map.image_name,
             "agreement": right,
@@ -181,9 +187,9 @@ def main() -> None:
             print(f"per image, {method}, {n} cells:", {k: round(v, 2) for k, v in line.items()})
 
     true = true_shares(maps, truth)
-    total = np.concatenate([m.grid.cell_areas()[None] for m in maps]).sum(axis=(1, 2))
-    shares = np.array([[row.fraction for row in each.fractions()] for each in maps])
-    naive = total @ shares / total.sum()
+    naive = np.array([row.fraction for row in pooled_fractions(maps)])
+    left_out = sum(int(each.left_out.sum()) for each in maps)
+    print(f"\n{left_out} cells have no class: they were left out")
     result["pooled"] = {
         "true": true.tolist(),
         "naive": naive.tolist(),

@@ -55,3 +55,11 @@ def duration_text(seconds: float) -> str:
 def percent_text(fraction: float) -> str:
     """A fraction as a percentage with one decimal: "58.4 %", "–" where there is none."""
     return "–" if fraction != fraction else f"{100 * fraction:.1f} %"
+
+
+def shortened(text: str, most: int = 34) -> str:
+    """A long name with its middle left out, so that it fits in a narrow dock."""
+    if len(text) <= most:
+        return text
+    head = (most - 1) // 2
+    return f"{text[:head]}…{text[head + 1 - most :]}"

@@ -306,13 +306,16 @@ def _notes(counts: ReviewCounts, names: Sequence[str]) -> tuple[str, ...]:
                 "and nothing is known of its errors."
             )
         elif area > 0 and cells < 5:
-            notes.append(f"Only {cells} cells that the map calls {name} were reviewed.")
+            few = "1 cell" if cells == 1 else f"{cells} cells"
+            were = "was" if cells == 1 else "were"
+            notes.append(f"Only {few} that the map calls {name} {were} reviewed.")
     unsure = int(counts.unsure.sum())
     if unsure:
         share = unsure / (unsure + int(reviewed.sum()))
+        which = "1 cell is" if unsure == 1 else f"{unsure} cells are"
         notes.append(
-            f"{unsure} reviewed cells ({100 * share:.0f} %) are unsure and were left out, as if "
-            "they were like the others."
+            f"{which} unsure ({100 * share:.0f} % of those reviewed) and left out, as if like the "
+            "others."
         )
     return tuple(notes)
 

@@ -153,7 +153,7 @@ def start_review(
     AnnotationError
         When there is no map or no classified cell, or the maps have different classes.
     """
-    classes = _common_classes(maps)
+    classes = check_same_classes(maps)
     pools = _pools(maps, len(classes))
     counts = [len(pool) for pool in pools]
     if not sum(counts):
@@ -276,7 +276,14 @@ def grid_areas(class_map: ClassMap) -> NDArray[np.int64]:
     return class_map.grid.cell_areas()
 
 
-def _common_classes(maps: Sequence[ClassMap]) -> tuple[ClassInfo, ...]:
+def check_same_classes(maps: Sequence[ClassMap]) -> tuple[ClassInfo, ...]:
+    """Give the classes that all the maps have.
+
+    Raises
+    ------
+    AnnotationError
+        When there is no map, or they differ.
+    """
     if not maps:
         raise AnnotationError("There is no class map to review: classify an image first.")
     first = maps[0]

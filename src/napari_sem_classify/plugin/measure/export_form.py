@@ -1,0 +1,206 @@
+"""Writing what was measured: tables, maps, figures, a report."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from functools import partial
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from qtpy.QtGui import QAction, QActionGroup
+from qtpy.QtWidgets import QFileDialog, QMenu, QWidget
+
+from napari_sem_classify.core.export.figure import FigureLook
+from napari_sem_classify.core.export.kinds import (
+    KINDS,
+    ExportKind,
+    Measured,
+    file_stem,
+    write_export,
+)
+from napari_sem_classify.core.progress import Progress
+from napari_sem_classify.plugin.forms.layout import Form
+from napari_sem_classify.plugin.forms.run_form import RunForm
+from napari_sem_classify.plugin.jobs import Job, JobContext
+from napari_sem_classify.plugin.text import shortened
+
+if TYPE_CHECKING:
+    from napari_sem_classify.core.image import SemImage
+
+OPACITIES = (20, 40, 60, 80, 100)
+USUAL_OPACITY = 40
+ENDINGS = {".png": "PNG", ".svg": "SVG", ".pdf": "PDF"}
+
+
+class ExportForm:
+    """A button with a menu of all that can be written.
+
+    Parameters
+    ----------
+    form : Form
+    owner : QWidget
+    source : callable
+        Gives what was measured, without the images, and how to get these; None where there is
+        nothing. The latter is called off the main thread.
+    copy : callable
+        Puts the fractions on the clipboard.
+    """
+
+    def __init__(
+        self,
+        form: Form,
+        owner: QWidget,
+        source: Callable[[], tuple[Measured, list[Callable[[], SemImage | None]]] | None],
+        copy: Callable[[], None],
+    ) -> None:
+        self._owner = owner
+        self._source = source
+        self._job: Job | None = None
+        self.run_form = RunForm(
+            form, "Export ▾", "Write tables, class map, polygons, figure or report"
+        )
+        self.menu = QMenu(owner)
+        self.menu.setToolTipsVisible(True)
+        self.actions: dict[str, QAction] = {}
+        for kind in KINDS:
+            action = self.menu.addAction(f"{kind.title}…")
+            action.triggered.connect(partial(self._choose, kind))
+            self.actions[kind.key] = action
+        self.menu.addSeparator()
+        self._build_look()
+        self.menu.addAction("Copy fractions").triggered.connect(lambda _=False: copy())
+        self.run_form.started.connect(self._pop_menu)
+        self.run_form.cancelled.connect(self._cancel)
+
+    def _build_look(self) -> None:
+        look = self.menu.addMenu("Figure shows")
+        self.legend = look.addAction("Legend with area fractions")
+        self.scale_bar = look.addAction("Scale bar")
+        for action in (self.legend, self.scale_bar):
+            action.setCheckable(True)
+            action.setChecked(True)
+        opacity = look.addMenu("Opacity of the classes")
+        self.opacity = QActionGroup(opacity)
+        for percent in OPACITIES:
+            action = opacity.addAction(f"{percent} %")
+            action.setCheckable(True)
+            action.setChecked(percent == USUAL_OPACITY)
+            action.setData(percent)
+            self.opacity.addAction(action)
+
+    @property
+    def look(self) -> FigureLook:
+        """What figures show."""
+        chosen = self.opacity.checkedAction()
+        percent = USUAL_OPACITY if chosen is None else int(chosen.data())
+        return FigureLook(percent / 100, self.legend.isChecked(), self.scale_bar.isChecked())
+
+    @property
+    def busy(self) -> bool:
+        """Whether something is being written."""
+        return self._job is not None
+
+    def refresh(self) -> None:
+        """Allow writing where there is something."""
+        self.run_form.allow(self._source() is not None, "There is no class map to write")
+
+    def _pop_menu(self) -> None:
+        button = self.run_form.button.native
+        self.menu.popup(button.mapToGlobal(button.rect().bottomLeft()))
+
+    def _choose(self, kind: ExportKind, _checked: bool = False) -> None:
+        there = self._source()
+        if there is None:
+            return
+        maps = there[0].maps
+        if len(maps) > 1 and not kind.for_all:
+            folder = QFileDialog.getExistingDirectory(self._owner, f"Folder for {kind.title}")
+            target = Path(folder) if folder else None
+        else:
+            stem = file_stem(maps[0]) if len(maps) == 1 else f"{len(maps)} images"
+            target = self._ask_file(kind, stem)
+        if target is not None:
+            self.write(kind, target)
+
+    def _ask_file(self, kind: ExportKind, stem: str) -> Path | None:
+        endings = kind.suffixes
+        filters = ";;".join(
+            f"{ENDINGS.get(Path(suffix).suffix, kind.title)} (*{Path(suffix).suffix})"
+            for suffix in endings
+        )
+        name, _ = QFileDialog.getSaveFileName(
+            self._owner, kind.title, f"{stem}{endings[0]}", filters
+        )
+        if not name:
+            return None
+        known = {Path(suffix).suffix for suffix in endings}
+        path = Path(name)
+        return path if path.suffix.lower() in known else Path(f"{name}{endings[0]}")
+
+    def write(self, kind: ExportKind, target: Path) -> None:
+        """Write one kind to a file, or a folder of files, off the main thread."""
+        there = self._source()
+        if there is None or self._job is not None:
+            return
+        measured, images = there
+        look = self.look
+
+        def task(context: JobContext) -> list[Path]:
+            from dataclasses import replace
+
+            known = [image() for image in images] if kind.needs_image else [None] * len(images)
+            return write_export(
+                kind,
+                replace(measured, images=known),
+                target,
+                look=look,
+                progress=context.progress,
+                cancel=context.cancel,
+            )
+
+        self.run_form.start()
+        self._job = Job(
+            task,
+            doing=f"writing {kind.title}",
+            parent=self._owner,
+            on_done=self._done,
+            on_failed=self._failed,
+            on_cancelled=self._cancelled,
+            on_progress=self._on_progress,
+        )
+
+    def _on_progress(self, progress: Progress) -> None:
+        if self._job is not None and not self._job.cancelling:
+            self.run_form.tell(progress)
+
+    def _done(self, written: list[Path]) -> None:
+        self._end()
+        if len(written) == 1:
+            self.run_form.message.say(f"Written: {shortened(written[0].name)}")
+        else:
+            folder = shortened(written[0].parent.name)
+            self.run_form.message.say(f"{len(written)} files written to {folder}.")
+        self.run_form.message.setToolTip("\n".join(str(path) for path in written[:20]))
+
+    def _failed(self, sentence: str) -> None:
+        self._end()
+        self.run_form.message.fail(sentence)
+
+    def _cancelled(self) -> None:
+        self._end()
+        self.run_form.message.say("Cancelled: nothing more was written.")
+
+    def _cancel(self) -> None:
+        if self._job is not None:
+            self._job.cancel()
+
+    def _end(self) -> None:
+        self._job = None
+        self.run_form.idle()
+        self.refresh()
+
+    def stop(self) -> None:
+        """Let go of work under way: for a widget that goes away."""
+        if self._job is not None:
+            self._job.abandon()
+            self._job = None

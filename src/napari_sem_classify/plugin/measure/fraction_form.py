@@ -1,0 +1,303 @@
+"""Area fractions: as the map says, corrected by the review, and their spread over the specimen."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+from magicgui import widgets
+from qtpy.QtWidgets import QWidget
+
+from napari_sem_classify.core.class_map import ClassFraction, ClassMap
+from napari_sem_classify.core.errors import SemClassifyError
+from napari_sem_classify.core.export.figure import share_text
+from napari_sem_classify.core.fractions.area_fraction import Share
+from napari_sem_classify.core.fractions.field_statistics import (
+    BlockSpread,
+    FieldSpread,
+    block_bootstrap,
+    combined_half_width,
+    field_shares,
+    field_spread,
+    pooled_fractions,
+)
+from napari_sem_classify.plugin.forms.fitted_table import FittedTable
+from napari_sem_classify.plugin.forms.layout import Form, Note, explain, narrow
+from napari_sem_classify.plugin.jobs import Job, JobContext
+from napari_sem_classify.plugin.measure.fields import Field
+from napari_sem_classify.plugin.measure.reviewer import Corrected
+from napari_sem_classify.plugin.text import area_text, count_text, percent_text
+
+RAW = "Raw: a classifier's mistakes bias them. Review some cells to correct them."
+RAW_TOO = "Raw: a classifier's mistakes bias them. Corrected ones are below."
+IN_PX = "Areas in px: not calibrated."
+OLOFSSON, POWERED = "from the review alone", "review and confidence"
+METHODS_TIP = (
+    "How to correct. From the review alone: stratified estimate (Olofsson et al. 2014). Review and "
+    "confidence: also uses how sure the model is of each cell (prediction-powered, Angelopoulos "
+    "et al. 2023); mostly a little narrower"
+)
+
+
+class FractionForm:
+    """Tables of area fractions.
+
+    Attributes
+    ----------
+    raw, corrected, accuracy, spread : FittedTable
+    """
+
+    def __init__(self, form: Form, owner: QWidget) -> None:
+        self._owner = owner
+        self._job: Job | None = None
+        self._fields: Sequence[Field] = ()
+        self._corrected: Corrected | None = None
+        self._blocks: BlockSpread | None = None
+        self.spreads: list[FieldSpread] | None = None
+        self.note = Note("About the raw area fractions")
+        self.raw = FittedTable(
+            self.note,
+            "Area fractions as the map says",
+            "How much of the classified area the map gives to each class",
+            4,
+            may_hide=(1, 3),
+        )
+        self.corrected_note = Note("About the corrected area fractions")
+        self.raw.header_tips = {
+            1: "Cells of the map: squares as wide as the distance between tiles",
+            2: "Area fraction: share of the classified area",
+        }
+        self.corrected = FittedTable(
+            self.note,
+            "Corrected area fractions",
+            "Area fractions corrected by the review, with their 95 % interval",
+            3,
+            may_hide=(2,),
+        )
+        self.method = narrow(widgets.ComboBox(choices=[OLOFSSON, POWERED], value=OLOFSSON))
+        explain(self.method, "Way to correct", METHODS_TIP)
+        self.notes = Note("What to know about the corrected fractions")
+        self.accuracy = FittedTable(
+            self.note,
+            "Accuracy of the map",
+            "User's accuracy: of what the map calls the class, how much is. "
+            "Producer's accuracy: of what is the class, how much the map calls so",
+            3,
+        )
+        self.accuracy.header_tips = {
+            1: "Of what the map calls the class, how much is (95 % interval)",
+            2: "Of what is the class, how much the map calls so (95 % interval)",
+        }
+        self.overall = Note("Accuracy of the whole map")
+        self.spread_note = Note("About the spread")
+        self.spread = FittedTable(
+            self.note, "Spread of the area fractions", "How much the fractions vary", 3
+        )
+        self.spread.header_tips = {2: "Relative accuracy of ASTM E562: half-width by mean, percent"}
+        form.wide(self.raw, self.note, self.corrected_note)
+        self._method_row = form.row("Corrected", self.method)
+        form.wide(self.corrected, self.notes, self.overall, self.accuracy)
+        form.wide(self.spread_note, self.spread)
+        self.method.changed.connect(self._show)
+
+    # ------------------------------------------------------------------ what is measured
+
+    def use(self, fields: Sequence[Field]) -> None:
+        """Show the fractions of these maps; they must have the same classes."""
+        self.stop()
+        self._fields, self._corrected, self._blocks = fields, None, None
+        self._show()
+        if len(fields) == 1:
+            self._resample(fields[0].class_map)
+
+    def show_corrected(self, corrected: Corrected | None) -> None:
+        """Show what the review gave."""
+        self._corrected = corrected
+        with self.method.changed.blocked():
+            both = corrected is not None and corrected.powered is not None
+            self.method.choices = [OLOFSSON, POWERED] if both else [OLOFSSON]
+        self._show()
+
+    def _resample(self, class_map: ClassMap) -> None:
+        def task(_context: JobContext) -> BlockSpread:
+            return block_bootstrap(class_map)
+
+        def done(blocks: BlockSpread) -> None:
+            self._job, self._blocks = None, blocks
+            self._show_spread()
+
+        def failed(sentence: str) -> None:
+            self._job = None
+            self.spread_note.say(sentence)
+
+        if not class_map.left_out.all():
+            self._job = Job(
+                task,
+                doing="resampling the map",
+                parent=self._owner,
+                on_done=done,
+                on_failed=failed,
+            )
+
+    # ------------------------------------------------------------------ what is shown
+
+    @property
+    def shares(self) -> tuple[Share, ...] | None:
+        """Corrected shares by the chosen way."""
+        if self._corrected is None:
+            return None
+        if self.method.value == POWERED and self._corrected.powered is not None:
+            return self._corrected.powered
+        return self._corrected.estimate.corrected
+
+    def _show(self, _event: Any = None) -> None:
+        maps = [field.class_map for field in self._fields]
+        if not maps:
+            for part in (self.raw, self.corrected, self.accuracy, self.spread):
+                part.hide()
+            for note in (self.note, self.corrected_note, self.notes, self.overall):
+                note.say("")
+            self.spread_note.say("")
+            self._method_row.hide()
+            self.spreads = None
+            return
+        shares = pooled_fractions(maps)
+        self._show_raw(shares)
+        self._show_corrected(shares)
+        self._show_spread()
+
+    def _show_raw(self, shares: Sequence[ClassFraction]) -> None:
+        calibrated = all(share.area_um2 is not None for share in shares)
+        rows = [
+            (
+                share.name,
+                count_text(share.cells),
+                percent_text(share.fraction),
+                area_text(share.area_um2)
+                if calibrated and share.area_um2 is not None
+                else f"{count_text(share.area_px)} px",
+            )
+            for share in shares
+        ]
+        self.raw.fill(["Class", "Cells", "Fraction", "Area"], rows, [s.colour for s in shares])
+        if not sum(share.cells for share in shares):
+            self.note.warn("No cell of the map has a class: all were left out.")
+            return
+        said = RAW if self._corrected is None else RAW_TOO
+        self.note.say(said if calibrated else f"{said} {IN_PX}")
+
+    def _show_corrected(self, raw: Sequence[ClassFraction]) -> None:
+        corrected, shares = self._corrected, self.shares
+        self._method_row.setVisible(corrected is not None)
+        if corrected is None or shares is None:
+            for table in (self.corrected, self.accuracy):
+                table.hide()
+            for note in (self.corrected_note, self.notes, self.overall):
+                note.say("")
+            return
+        estimate = corrected.estimate
+        n = int(estimate.counts.counts.sum())
+        colours = [share.colour for share in raw]
+        cells = "cell" if n == 1 else "cells"
+        self.corrected_note.say(f"Corrected by {count_text(n)} reviewed {cells}, 95 % intervals:")
+        whole = estimate.area_um2
+        rows, tips = [], []
+        for name, share, before in zip(estimate.names, shares, raw, strict=True):
+            area = "" if whole is None else area_text(share.value * whole)
+            rows.append((name, _compact(share), area))
+            tips.append(
+                f"{name}: {share_text(share)} {area}, 95 % interval {100 * share.low:.2f} to "
+                f"{100 * share.high:.2f} %; the map says {percent_text(before.fraction)}"
+            )
+        self.corrected.fill(
+            ["Class", "Corrected, %", "Area"],
+            rows,
+            colours,
+            unused=(2,) if whole is None else (),
+            tooltips=tips,
+        )
+        self.notes.say(" ".join(estimate.notes))
+        self.overall.say(
+            f"Accuracy of the map: {share_text(estimate.overall)} of the area is right. "
+            "By class, in %:"
+        )
+        reviewed = estimate.counts.counts.sum(axis=1)
+        rows = [
+            (name, _whole(estimate.users[k]), _whole(estimate.producers[k]))
+            for k, name in enumerate(estimate.names)
+        ]
+        tips = [
+            f"{name}: {count_text(int(reviewed[k]))} cells reviewed that the map calls so; user's "
+            f"{share_text(estimate.users[k])}, producer's {share_text(estimate.producers[k])}"
+            for k, name in enumerate(estimate.names)
+        ]
+        self.accuracy.fill(["Class", "User's", "Producer's"], rows, colours, tooltips=tips)
+
+    def _show_spread(self) -> None:
+        maps = [field.class_map for field in self._fields]
+        self.spreads = None
+        self.spread.hide()
+        if len(maps) > 1:
+            self._show_fields(maps)
+        elif self._blocks is not None:
+            self._show_blocks(self._blocks, maps[0])
+        else:
+            self.spread_note.say("")
+
+    def _show_fields(self, maps: Sequence[ClassMap]) -> None:
+        estimate = None if self._corrected is None else self._corrected.estimate
+        try:
+            columns = field_shares(maps, estimate).T
+            self.spreads = [field_spread([float(v) for v in column]) for column in columns]
+        except SemClassifyError as error:
+            self.spread_note.say(str(error))
+            return
+        rows, tips = [], []
+        for k, (info, spread) in enumerate(zip(maps[0].classes, self.spreads, strict=True)):
+            half = spread.half_width
+            if estimate is not None:
+                half = combined_half_width(spread, estimate.corrected[k])
+            mean = f"{100 * spread.mean:.1f} ± {100 * half:.1f}"
+            relative = spread.relative_accuracy_percent
+            shown = "–" if relative != relative else f"{relative:.0f}"
+            rows.append((info.name, mean, shown))
+            fields = spread.fields_for(10.0)
+            more = "" if fields is None else f"; 10 %RA needs {count_text(fields)} fields"
+            tips.append(
+                f"{info.name}: mean of {spread.fields} fields {mean} %, standard deviation "
+                f"{100 * spread.standard_deviation:.1f} %, %RA {shown}{more}"
+            )
+        kind = "raw" if estimate is None else "corrected, review included"
+        self.spread_note.say(f"From field to field (ASTM E562, 95 %), {len(maps)} fields, {kind}:")
+        colours = [info.colour for info in maps[0].classes]
+        self.spread.fill(["Class", "Mean, %", "%RA"], rows, colours, tooltips=tips)
+
+    def _show_blocks(self, blocks: BlockSpread, class_map: ClassMap) -> None:
+        rows = [
+            (info.name, f"{100 * s.low:.1f} to {100 * s.high:.1f}", f"{50 * (s.high - s.low):.1f}")
+            for info, s in zip(class_map.classes, blocks.shares, strict=True)
+        ]
+        self.spread_note.say(
+            "Another place of this specimen might give (raw, 95 %, from "
+            f"{count_text(blocks.blocks)} blocks of this image):"
+        )
+        colours = [info.colour for info in class_map.classes]
+        self.spread.fill(["Class", "Range, %", "±"], rows, colours)
+
+    def stop(self) -> None:
+        """Let go of work under way."""
+        if self._job is not None:
+            self._job.abandon()
+            self._job = None
+
+
+def _compact(share: Share) -> str:
+    """A share in percent without the sign, for a narrow column: "61.2 ± 1.8", "0.4 (0.1–1.6)"."""
+    return share_text(share).replace(" %", "").replace(" to ", "–")
+
+
+def _whole(share: Share) -> str:
+    """A share in whole percent with its interval: "74 (37–94)"; tooltips tell the decimals."""
+    if share.value != share.value:
+        return "–"
+    return f"{100 * share.value:.0f} ({100 * share.low:.0f}–{100 * share.high:.0f})"

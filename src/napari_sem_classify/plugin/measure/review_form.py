@@ -1,0 +1,369 @@
+"""The review: how many cells, one after the other, and how many more."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from functools import partial
+from typing import TYPE_CHECKING
+
+from magicgui import widgets
+from psygnal import Signal
+from qtpy.QtCore import QSize
+from qtpy.QtWidgets import QLabel, QPushButton, QSizePolicy, QWidget
+
+from napari_sem_classify.core.errors import SemClassifyError
+from napari_sem_classify.core.fractions.review import SKIPPED, UNSURE, check_same_classes
+from napari_sem_classify.core.fractions.review_plan import (
+    MoreCells,
+    ReviewPlan,
+    more_cells_for_all,
+)
+from napari_sem_classify.core.model.card import ClassInfo
+from napari_sem_classify.plugin.forms.fitted_table import square
+from napari_sem_classify.plugin.forms.layout import Form, Note, explain, slim
+from napari_sem_classify.plugin.measure.fields import Field, image_layer_of
+from napari_sem_classify.plugin.measure.reviewer import Corrected, Reviewer, user_folder
+from napari_sem_classify.plugin.measure.spotlight import Spotlight
+from napari_sem_classify.plugin.teach.annotation_layer import MAX_KEYS, KeyAction
+from napari_sem_classify.plugin.teach.tour import focus_canvas
+from napari_sem_classify.plugin.text import count_text
+
+if TYPE_CHECKING:
+    from napari.components import ViewerModel
+
+USUAL_CELLS, MOST_CELLS = 200, 5000
+WANTED_PERCENT = 1.0
+WHY = (
+    "You look at some cells, drawn at random, and say what they are. How often the map was wrong "
+    "corrects its area fractions."
+)
+KEYS_HINT = "1 to 9 class · U unsure · Space later · Backspace back"
+
+
+class ReviewForm:
+    """Controls of the review.
+
+    Attributes
+    ----------
+    ended : signal
+        The review was paused or finished, or another one was taken up.
+    result_wanted : signal
+        The user asks for the corrected fractions.
+    """
+
+    ended = Signal()
+    result_wanted = Signal()
+
+    def __init__(self, viewer: ViewerModel, reviewer: Reviewer, form: Form, owner: QWidget) -> None:
+        self._viewer = viewer
+        self._owner = owner
+        self._plan: ReviewPlan | None = None
+        self._more: MoreCells | None = None
+        self._classes: tuple[ClassInfo, ...] = ()
+        self._was_active = False
+        self._corrected: Corrected | None = None
+        self.reviewer = reviewer
+        self.spotlight = Spotlight(viewer, reviewer.pause)
+        self._build(form)
+        reviewer.changed.connect(self._on_changed)
+
+    def _build(self, form: Form) -> None:
+        self.why = Note("What a review is for")
+        self.cells = slim(widgets.SpinBox(value=USUAL_CELLS, min=2, max=MOST_CELLS))
+        explain(self.cells, "Cells to review", "How many cells of the map you will look at")
+        self.expected = Note("What so many cells are expected to give")
+        self.blind = widgets.CheckBox(value=True, text="blind: hide what the map says")
+        explain(
+            self.blind,
+            "Blind",
+            "Hide the class map during the review; seeing its answer, one tends to agree with it",
+        )
+        self.go_on = widgets.PushButton(text="Go on")
+        explain(self.go_on, "Go on with the review", "Show the next cell that has no answer yet")
+        self.start = widgets.PushButton(text="Start review")
+        explain(self.start, "Start review", f"Draw cells and show the first. {KEYS_HINT}")
+        self.found = Note("The review so far")
+        self.show_result = widgets.PushButton(text="Show corrected fractions")
+        explain(self.show_result, "Show corrected fractions", "Show what the review gave so far")
+        form.wide(self.why, self.found, self.go_on, self.show_result)
+        self._build_more(form)
+        self._cells_row = form.row("Cells", self.cells, QLabel("of the map"))
+        form.wide(self.expected, self.blind, self.start)
+        self._build_active(form)
+        self.problem = Note("Problem with the review")
+        form.wide(self.problem)
+        self.cells.changed.connect(self._tell_expected)
+        self.start.changed.connect(self._start)
+        self.go_on.changed.connect(self._go_on)
+        self.more.changed.connect(self._extend)
+        self.wanted.changed.connect(self._tell_more)
+        self.show_result.changed.connect(lambda _=None: self.result_wanted.emit())
+
+    def _build_active(self, form: Form) -> None:
+        self.where = Note("Where you are in the review")
+        self.bar = widgets.ProgressBar(value=0, min=0, max=100)
+        self.bar.native.setTextVisible(False)
+        explain(self.bar, "Progress of the review", "How many of the cells have an answer")
+        self.answers = Form()
+        self.answers.layout().setContentsMargins(0, 0, 0, 0)
+        self.buttons: list[QPushButton] = []
+        self.unsure = self._answer_button("Unsure (U)", "It cannot be told: left out")
+        self.later = self._answer_button("Later (Space)", "Come back to this cell at the end")
+        self.back = self._answer_button("Back (⌫)", "Go back to the cell before (Backspace)")
+        self.pause = self._answer_button("Pause", "Stop for now; all answers are kept")
+        self.unsure.clicked.connect(partial(self._answer, UNSURE))
+        self.later.clicked.connect(self._later)
+        self.back.clicked.connect(self._back)
+        self.pause.clicked.connect(self.reviewer.pause)
+        form.wide(self.where, self.bar, self.answers)
+        self._unsure_row = form.row("", self.unsure, self.later)
+        self._back_row = form.row("", self.back, self.pause)
+        for row in (self._unsure_row, self._back_row):
+            row.findChild(QLabel).hide()
+
+    def _build_more(self, form: Form) -> None:
+        self.wanted = widgets.FloatSpinBox(value=WANTED_PERCENT, min=0.1, max=20.0, step=0.5)
+        slim(self.wanted)
+        explain(self.wanted, "Wanted precision", "Half the width of the 95 % intervals, in percent")
+        self._wanted_row = form.row("For ±", self.wanted, QLabel("% of the area"))
+        self.needed = Note("How many more cells that needs")
+        self.more = widgets.PushButton(text="Review more cells")
+        explain(self.more, "Review more cells", "Draw these cells too, and go on")
+        form.wide(self.needed, self.more)
+
+    def _answer_button(self, text: str, tooltip: str) -> QPushButton:
+        button = QPushButton(text)
+        explain(button, text, tooltip)
+        button.setSizePolicy(QSizePolicy.Policy.Expanding, QSizePolicy.Policy.Fixed)
+        return button
+
+    # ------------------------------------------------------------------ what the user does
+
+    def use(self, fields: Sequence[Field]) -> None:
+        """Offer the review of these maps."""
+        self._plan = None
+        self.problem.say("")
+        try:
+            if fields:
+                maps = [field.class_map for field in fields]
+                check_same_classes(maps)
+                self._plan = ReviewPlan(maps)
+        except SemClassifyError as error:
+            self.problem.fail(str(error))
+            fields = []
+        most = 0 if self._plan is None else sum(self._plan.cells)
+        with self.cells.changed.blocked():
+            self.cells.max = max(2, min(MOST_CELLS, most))
+            self.cells.value = min(USUAL_CELLS, self.cells.max)
+        self.reviewer.use(fields)
+
+    def _start(self) -> None:
+        if self._image_missing():
+            return
+        try:
+            self.reviewer.start(int(self.cells.value))
+        except SemClassifyError as error:
+            self.problem.fail(str(error))
+
+    def _go_on(self) -> None:
+        if not self._image_missing():
+            self.reviewer.go_on()
+
+    def _extend(self) -> None:
+        if self._more is None or self._image_missing():
+            return
+        try:
+            self.reviewer.extend(self._more.per_class)
+        except SemClassifyError as error:
+            self.problem.fail(str(error))
+
+    def _image_missing(self) -> bool:
+        for field in self.reviewer.fields:
+            if image_layer_of(self._viewer, field.layer) is None:
+                name = field.class_map.image_name or field.layer.name
+                self.problem.fail(f"The image {name} is not open: open it to see its cells.")
+                return True
+        self.problem.say("")
+        return False
+
+    def _answer(self, answer: int | str, _checked: bool = False) -> None:
+        self.reviewer.answer(answer)  # type: ignore[arg-type]
+        self._focus()
+
+    def _later(self) -> None:
+        self.reviewer.later()
+        self._focus()
+
+    def _back(self) -> None:
+        self.reviewer.back()
+        self._focus()
+
+    def _focus(self) -> None:
+        if self.reviewer.active:
+            self.spotlight.activate()
+            focus_canvas(self._owner)
+
+    def _keys(self) -> dict[str, KeyAction]:
+        def choose(number: int) -> KeyAction:
+            return lambda: self._answer_number(number)
+
+        keys: dict[str, KeyAction] = {str(n): choose(n) for n in range(1, MAX_KEYS + 1)}
+        keys["U"] = partial(self._answer, UNSURE)
+        keys["Space"] = self._later
+        keys["Backspace"] = self._back
+        return keys
+
+    def _answer_number(self, number: int) -> None:
+        if number <= len(self._classes):
+            self._answer(number)
+
+    # ------------------------------------------------------------------ what is shown
+
+    def _on_changed(self) -> None:
+        cell = self.reviewer.cell
+        started = cell is not None and not self._was_active
+        self._was_active = cell is not None
+        if cell is not None:
+            field = self.reviewer.fields[cell.image]
+            blind = bool(self.blind.value)
+            self.spotlight.show(field, cell.row, cell.col, self._keys(), blind=blind)
+            if started:
+                focus_canvas(self._owner)
+        else:
+            self.spotlight.off()
+        self._show_state()
+        if cell is None:
+            self.ended.emit()
+
+    def tell_result(self, corrected: Corrected | None, why_not: str = "") -> None:
+        """Show what the review gave so far, and how many more cells a precision needs."""
+        self._corrected = corrected
+        if why_not and self.reviewer.review is not None and not self.reviewer.active:
+            self.found.warn(f"{self._said()} {why_not}")
+        self._tell_more()
+
+    def _show_state(self) -> None:
+        reviewer = self.reviewer
+        review, active = reviewer.review, reviewer.active
+        ready = bool(reviewer.fields) and not active
+        self.why.say(WHY if ready and review is None else "")
+        self.found.say("" if active or not ready else self._said())
+        self.go_on.native.setVisible(ready and review is not None and not reviewer.finished)
+        for row in (self._cells_row, self.blind.native, self.start.native):
+            row.setVisible(ready)
+        self.start.text = "Start review" if review is None else "Start a new review"
+        for row in (self.answers, self._unsure_row, self._back_row, self.bar.native):
+            row.setVisible(active)
+        if reviewer.problem:
+            self.problem.fail(reviewer.problem)
+        elif active:
+            self.problem.say("")
+        self._show_cell()
+        self._tell_expected()
+        self._tell_more()
+
+    def _said(self) -> str:
+        reviewer = self.reviewer
+        review = reviewer.review
+        if review is None:
+            return reviewer.note
+        said = f"{count_text(review.n_answered)} of {count_text(len(review.cells))} cells reviewed"
+        if reviewer.n_unsure:
+            said += f", {count_text(reviewer.n_unsure)} unsure"
+        path = reviewer.path
+        if path is None or reviewer.problem:
+            return f"{said}."
+        self.found.setToolTip(str(path))
+        place = "in your data folder" if path.parent == user_folder() else "beside the image"
+        return f"{said}. Kept {place}."
+
+    def _show_cell(self) -> None:
+        review, cell = self.reviewer.review, self.reviewer.cell
+        if review is None or cell is None:
+            self.where.say("")
+            return
+        if review.classes != self._classes:
+            self._make_buttons(review.classes)
+        done, total = review.n_answered, len(review.cells)
+        self.bar.native.setRange(0, total)
+        self.bar.native.setValue(done)
+        said = f"{count_text(done + 1)} of {count_text(total)}: what is in the outlined cell?"
+        if isinstance(cell.answer, int):
+            said = f"You said {review.classes[cell.answer - 1].name}: right or answer anew?"
+        elif cell.answer == UNSURE:
+            said = "You were unsure: answer anew, or Space to go on."
+        elif cell.answer == SKIPPED:
+            left = sum(each.answer == SKIPPED for each in review.cells)
+            said = f"Left for later, {count_text(left)} to go: what is in the outlined cell?"
+        self.where.say(said)
+
+    def _make_buttons(self, classes: tuple[ClassInfo, ...]) -> None:
+        for button in self.buttons:
+            button.setParent(None)
+            button.deleteLater()
+        self._classes, self.buttons = classes, []
+        side = self.where.fontMetrics().ascent()
+        for number, info in enumerate(classes, start=1):
+            key = f"{number}  " if number <= MAX_KEYS else ""
+            button = self._answer_button(f"{key}{_short(info.name)}", f"The cell is {info.name}")
+            button.setAccessibleName(info.name)
+            button.setIcon(square(info.colour, side))
+            button.setIconSize(QSize(side, side))
+            button.setMinimumWidth(40)
+            button.clicked.connect(partial(self._answer, number))
+            self.buttons.append(button)
+            self.answers.wide(button)
+
+    def _tell_expected(self) -> None:
+        if self._plan is None or self.reviewer.active or not self.reviewer.fields:
+            self.expected.say("")
+            return
+        half = 100 * self._plan.half_width(int(self.cells.value))
+        if half != half:
+            self.expected.say("Too few cells: at least one of each class is needed.")
+            return
+        said = f"Expected: about ± {half:.1f} % of the area for the class known worst."
+        for percent in (2.0, 1.0, 0.5):
+            if percent < half * 0.8:
+                needed = count_text(self._plan.cells_for(percent / 100))
+                said += f" For ± {percent:g} %: about {needed} cells."
+                break
+        self.expected.say(said)
+
+    def _tell_more(self) -> None:
+        review, corrected = self.reviewer.review, self._corrected
+        shown = review is not None and corrected is not None and not self.reviewer.active
+        self._wanted_row.setVisible(shown)
+        self.show_result.native.setVisible(shown)
+        self.needed.say("")
+        self.more.native.setVisible(False)
+        self._more = None
+        if review is None or corrected is None or not shown:
+            return
+        wanted = float(self.wanted.value)
+        needed = more_cells_for_all(review, corrected.estimate, wanted / 100)
+        total = needed.total
+        if not total:
+            waiting = len(review.cells) - review.n_answered
+            rest = f" {count_text(waiting)} cells wait for an answer." if waiting else ""
+            self.needed.say(f"Reached: ± {100 * needed.half_width:.1f} % or better.{rest}")
+            return
+        if not needed.reachable:
+            self.needed.say(
+                f"Even all cells of the map give about ± {100 * needed.half_width:.1f} % only."
+            )
+        else:
+            self.needed.say(f"About {count_text(total)} more cells for all classes.")
+        self._more = needed
+        self.more.text = f"Review {count_text(total)} more"
+        self.more.native.setVisible(True)
+
+    def stop(self) -> None:
+        """Let go of the viewer; the answers are written already."""
+        self.reviewer.changed.disconnect(self._on_changed)
+        self.reviewer.pause()
+        self.spotlight.stop()
+
+
+def _short(name: str, most: int = 32) -> str:
+    return name if len(name) <= most else f"{name[: most - 1]}…"
