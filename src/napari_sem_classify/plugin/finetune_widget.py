@@ -203,7 +203,9 @@ class FineTuneWidget(QWidget):
         self._open("Teach")
 
     def _open(self, name: str) -> Any:
-        _dock, widget = self._viewer.window.add_plugin_dock_widget(SAMPLE_PLUGIN, name)
+        window = self._viewer.window
+        dock, widget = window.add_plugin_dock_widget(SAMPLE_PLUGIN, name, tabify=True)
+        dock.raise_()
         return widget
 
     def _go_to(self, held: tasks.HeldTile) -> None:

@@ -12,7 +12,7 @@ from napari_sem_classify.core.errors import SemClassifyError
 from napari_sem_classify.core.progress import Progress
 from napari_sem_classify.plugin.forms.compare_form import CompareForm
 from napari_sem_classify.plugin.forms.grid_form import GridForm
-from napari_sem_classify.plugin.forms.image_form import ImageForm
+from napari_sem_classify.plugin.forms.image_form import SAMPLE_PLUGIN, ImageForm
 from napari_sem_classify.plugin.forms.layout import Form, Note, explain, fill
 from napari_sem_classify.plugin.forms.run_form import RunForm
 from napari_sem_classify.plugin.grid_layers import grid_layer_of, show_grid
@@ -100,6 +100,9 @@ class TeachWidget(QWidget):
         self.score_form = ScoreForm(form)
         self.compare_form = CompareForm(self._viewer, form, self)
         self.keep_form = KeepForm(self.teacher, self.source_form, form, self)
+        self.fine_tune = widgets.PushButton(text="Fine-tune…")
+        explain(self.fine_tune, "Fine-tune", "Train the network itself on the annotated tiles")
+        form.wide(self.fine_tune)
 
     def _connect(self) -> None:
         self.image_form.changed.connect(self._on_image)
@@ -111,6 +114,7 @@ class TeachWidget(QWidget):
         self.run_form.started.connect(self.teacher.learner.update)
         self.run_form.cancelled.connect(self.teacher.learner.cancel)
         self.score_form.picked.connect(self.guide.visit_confused)
+        self.fine_tune.changed.connect(self._open_fine_tune)
         self.teacher.changed.connect(self._refresh)
         self.teacher.opened.connect(self._on_opened)
         self.teacher.learner.progressed.connect(self._on_progress)
@@ -260,6 +264,11 @@ class TeachWidget(QWidget):
             show_grid(self._viewer, layer, grid)
         else:
             remove_layer(self._viewer, grid_layer_of(self._viewer, layer))
+
+    def _open_fine_tune(self) -> None:
+        window = self._viewer.window
+        dock, _ = window.add_plugin_dock_widget(SAMPLE_PLUGIN, "Fine-tune", tabify=True)
+        dock.raise_()
 
     def _on_removed(self, event: Any) -> None:
         self.guide.tour.forget(event.value)

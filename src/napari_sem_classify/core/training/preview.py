@@ -36,6 +36,7 @@ def augmented_tiles(
     Returns
     -------
     uint8, shape (N, copies, size, size)
+        A crop keeps its size and has black around it.
     """
     import torch
 
@@ -43,10 +44,13 @@ def augmented_tiles(
 
     grey = torch.from_numpy(np.array(tiles))[:, None].to(torch.float32).div_(255.0)
     generator = np.random.default_rng(seed)
-    seen = [resize(grey, size)]
-    seen += [augment(grey.clone(), size, augmentation, generator) for _ in range(copies - 1)]
-    pictures = torch.stack(seen, dim=1)[:, :, 0].clamp(0.0, 1.0).mul(255.0).round()
-    shown: NDArray[np.uint8] = pictures.to(torch.uint8).numpy()
+    shown = np.zeros((len(tiles), copies, size, size), dtype=np.uint8)
+    for copy in range(copies):
+        seen = augment(grey.clone(), size, augmentation, generator) if copy else resize(grey, size)
+        pictures = seen[:, 0].clamp(0.0, 1.0).mul(255.0).round().to(torch.uint8).numpy()
+        side = pictures.shape[-1]
+        start = (size - side) // 2
+        shown[:, copy, start : start + side, start : start + side] = pictures
     return shown
 
 

@@ -44,7 +44,7 @@ class BalancePlot(Painted):
         most = max((count for _, _, count in self._rows), default=1)
         names = [name for name, _, _ in self._rows]
         widest = max((metrics.horizontalAdvance(name) for name in names), default=0)
-        left = min(widest, round(0.4 * self.width())) + 6
+        left = min(widest + 4, round(0.4 * self.width())) + 6
         number = metrics.horizontalAdvance(count_text(most)) + 6
         room = max(1.0, self.width() - left - number)
         right = Qt.AlignmentFlag.AlignRight | Qt.AlignmentFlag.AlignVCenter

@@ -58,11 +58,11 @@ class CurvePlot(Painted):
         losses = _smooth(snapshot.batches)
         held = [(_place(snapshot.preset, r), r.valid_loss) for r in snapshot.epochs]
         top = _nice_top([y for _, y in (*losses, *held) if math.isfinite(y)])
-        self._frame(painter, upper, total, snapshot.preset, (0.0, top), f"{top:g}")
+        self._frame(painter, upper, total, snapshot.preset, f"{top:g}", named=True)
         self._curve(painter, upper, losses, total, top, LEARNED, dots=False)
         self._curve(painter, upper, held, total, top, HELD, dots=True)
         self._key(painter, upper, (("loss, learned tiles", LEARNED), ("held-out", HELD)))
-        self._frame(painter, lower, total, snapshot.preset, (0.0, 1.0), "1")
+        self._frame(painter, lower, total, snapshot.preset, "1", named=False)
         right = [(_place(snapshot.preset, r), r.accuracy) for r in snapshot.epochs]
         f1 = [(_place(snapshot.preset, r), r.macro_f1) for r in snapshot.epochs]
         self._curve(painter, lower, right, total, 1.0, ACCURACY, dots=True, dashed=True)
@@ -81,8 +81,9 @@ class CurvePlot(Painted):
         room: QRectF,
         total: int,
         preset: Preset,
-        ends: Point,
         top: str,
+        *,
+        named: bool,
     ) -> None:
         """Axes, and a mark where the network's input grows or all layers begin to learn."""
         painter.setPen(self.faint)
@@ -102,14 +103,14 @@ class CurvePlot(Painted):
             painter.setPen(self.ink)
             wide = room.width() * stage.epochs / total - 4
             text = f"{stage.size} px"
-            if wide >= painter.fontMetrics().horizontalAdvance(text):
+            if named and wide >= painter.fontMetrics().horizontalAdvance(text):
                 painter.drawText(QRectF(x + 3, room.top() + 1, wide, line), 0, text)
             done += stage.epochs
         right = Qt.AlignmentFlag.AlignRight
         wide = room.left() - 4
         painter.setPen(self.ink)
         painter.drawText(QRectF(0, room.top() - line / 3, wide, line), right, top)
-        painter.drawText(QRectF(0, room.bottom() - 0.7 * line, wide, line), right, f"{ends[0]:g}")
+        painter.drawText(QRectF(0, room.bottom() - 0.7 * line, wide, line), right, "0")
 
     def _curve(
         self,
