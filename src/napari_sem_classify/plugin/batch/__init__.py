@@ -1,0 +1,1 @@
+"""Parts of the *Batch* widget: what comes in, what goes out, the work, and what came of it."""

@@ -1,0 +1,204 @@
+"""What came of each image: a table of those done, a table of failures, and what was written."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+from magicgui import widgets
+from psygnal import Signal
+from qtpy.QtCore import QEvent, Qt, QUrl
+from qtpy.QtGui import QDesktopServices
+from qtpy.QtWidgets import (
+    QAbstractItemView,
+    QHeaderView,
+    QLabel,
+    QSizePolicy,
+    QTableWidget,
+    QTableWidgetItem,
+)
+
+from napari_sem_classify.core.batch_outcome import ImageOutcome
+from napari_sem_classify.core.batch_report import PAGE
+from napari_sem_classify.plugin.forms.layout import Form, Note, explain
+from napari_sem_classify.plugin.text import percent_text
+
+MOST_ROWS = 8
+DONE, EARLIER = "done", "done earlier"
+
+
+class OutcomeForm:
+    """Results of a batch.
+
+    Attributes
+    ----------
+    opened : signal
+        The outcome of an image that the user wants to see in the viewer.
+    done, failed : QTableWidget
+    """
+
+    opened = Signal(object)
+
+    def __init__(self, form: Form) -> None:
+        self._outcomes: list[ImageOutcome] = []
+        self._rows: list[ImageOutcome] = []
+        self._files: tuple[Path, ...] = ()
+        self._out: Path | None = None
+        self.open_url: Callable[[QUrl], object] = QDesktopServices.openUrl
+        self.title = Note("Images done")
+        self.done = _Table(
+            self.title,
+            ("Image", "Largest class", ""),
+            "Images done",
+            "Double-click an image to open it with its map",
+        )
+        self.failed_title = Note("Files that could not be used")
+        self.failed = _Table(
+            self.failed_title,
+            ("File", "Problem"),
+            "Files that could not be used",
+            "Files that could not be used, and why",
+            wrap=True,
+        )
+        self.report = widgets.PushButton(text="Open report")
+        self.folder = widgets.PushButton(text="Open folder")
+        explain(self.report, "Open report", "Open the report of all images in the web browser")
+        explain(self.folder, "Open folder", "Show the folder with all that was written")
+        form.wide(self.title, self.done, self.failed_title, self.failed)
+        self._row = form.row("", self.report, self.folder)
+        self.report.changed.connect(self._open_report)
+        self.folder.changed.connect(self._open_folder)
+        self.done.cellDoubleClicked.connect(self._on_open)
+        self.done.activated.connect(lambda index: self._on_open(index.row()))
+        self.clear()
+
+    def clear(self) -> None:
+        """Show nothing: before a run."""
+        self._outcomes, self._rows, self._files, self._out = [], [], (), None
+        for table in (self.done, self.failed):
+            table.setRowCount(0)
+            table.hide()
+        self.title.say("")
+        self.failed_title.say("")
+        self._row.hide()
+
+    def show(self, outcomes: Sequence[ImageOutcome]) -> None:
+        """Add what is new since the last look; a batch only ever grows."""
+        for outcome in outcomes[len(self._outcomes) :]:
+            if outcome.problem:
+                self.failed.add((outcome.path.name, outcome.problem), str(outcome.path))
+            else:
+                self._rows.append(outcome)
+                state = EARLIER if outcome.resumed else DONE
+                tooltip = f"{outcome.path}\n{outcome.note}\nDouble-click opens it with its map."
+                self.done.add((outcome.path.name, largest_class(outcome), state), tooltip)
+        self._outcomes = list(outcomes)
+        bad = self.failed.rowCount()
+        if self._rows:
+            self.title.say("Double-click an image to open it with its map:")
+        if bad:
+            one = "1 file" if bad == 1 else f"{bad} files"
+            self.failed_title.warn(f"{one} could not be used:")
+
+    def finish(self, files: Sequence[Path], out: Path | None) -> None:
+        """Offer what was written."""
+        self._files, self._out = tuple(files), out
+        self._row.setVisible(out is not None)
+        self.report.enabled = any(path.name == PAGE for path in files)
+
+    def _open_report(self) -> None:
+        for path in self._files:
+            if path.name == PAGE:
+                self.open_url(QUrl.fromLocalFile(str(path.absolute())))
+
+    def _open_folder(self) -> None:
+        if self._out is not None:
+            self.open_url(QUrl.fromLocalFile(str(self._out.absolute())))
+
+    def _on_open(self, row: int, _column: int = 0) -> None:
+        if 0 <= row < len(self._rows):
+            self.opened.emit(self._rows[row])
+
+
+def largest_class(outcome: ImageOutcome) -> str:
+    """The class that covers most of an image: "coating 58.4 %"; of a stack of its first plane."""
+    if not outcome.planes:
+        return ""
+    shares = [each for each in outcome.planes[0]["classes"] if each["fraction"] is not None]
+    if not shares:
+        return ""
+    most = max(shares, key=lambda share: share["fraction"])
+    return f"{most['name']} {percent_text(most['fraction'])}"
+
+
+class _Table(QTableWidget):
+    """Rows of texts in napari's font; scrolls up and down beyond a few rows."""
+
+    def __init__(
+        self, label: QLabel, headers: Sequence[str], name: str, tooltip: str, wrap: bool = False
+    ) -> None:
+        super().__init__(0, len(headers))
+        self._label = label
+        explain(self, name, tooltip)
+        self.setHorizontalHeaderLabels(list(headers))
+        self.verticalHeader().hide()
+        self.setShowGrid(False)
+        self.setEditTriggers(QAbstractItemView.EditTrigger.NoEditTriggers)
+        self.setSelectionBehavior(QAbstractItemView.SelectionBehavior.SelectRows)
+        self.setSelectionMode(QAbstractItemView.SelectionMode.SingleSelection)
+        self.setHorizontalScrollBarPolicy(Qt.ScrollBarPolicy.ScrollBarAlwaysOff)
+        self.setTextElideMode(Qt.TextElideMode.ElideMiddle)
+        self.setSizePolicy(QSizePolicy.Policy.Ignored, QSizePolicy.Policy.Fixed)
+        self.setWordWrap(wrap)
+        header = self.horizontalHeader()
+        header.setHighlightSections(False)
+        header.setSectionResizeMode(QHeaderView.ResizeMode.ResizeToContents)
+        if wrap:
+            header.setSectionResizeMode(0, QHeaderView.ResizeMode.Interactive)
+            header.setSectionResizeMode(1, QHeaderView.ResizeMode.Stretch)
+        else:
+            header.setSectionResizeMode(0, QHeaderView.ResizeMode.Stretch)
+        self.hide()
+
+    def add(self, texts: Sequence[str], tooltip: str) -> None:
+        """Add a row at the end."""
+        row = self.rowCount()
+        self.insertRow(row)
+        for column, text in enumerate(texts):
+            item = QTableWidgetItem(text)
+            item.setToolTip(f"{text}\n{tooltip}" if self.wordWrap() else tooltip)
+            self.setItem(row, column, item)
+        self._adopt_font()
+        if self.wordWrap():
+            self.resizeRowToContents(row)
+        self._fit()
+        self.show()
+        self.scrollToBottom()
+
+    def texts(self) -> list[list[str]]:
+        """The rows as shown."""
+        return [
+            [self.item(row, column).text() for column in range(self.columnCount())]
+            for row in range(self.rowCount())
+        ]
+
+    def changeEvent(self, event: QEvent) -> None:
+        """Follow napari's font size."""
+        super().changeEvent(event)
+        if event.type() == QEvent.Type.StyleChange:
+            self._adopt_font()
+            self._fit()
+
+    def _adopt_font(self) -> None:
+        self._label.ensurePolished()
+        if self.font() != self._label.font():
+            self.setFont(self._label.font())
+            self.horizontalHeader().setFont(self._label.font())
+
+    def _fit(self) -> None:
+        if self.wordWrap():
+            self.resizeRowsToContents()
+        shown = min(self.rowCount(), MOST_ROWS)
+        rows = sum(self.rowHeight(row) for row in range(shown))
+        header = self.horizontalHeader().sizeHint().height()
+        self.setFixedHeight(rows + header + 2 * self.frameWidth())

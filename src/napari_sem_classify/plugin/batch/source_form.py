@@ -1,0 +1,226 @@
+"""What a batch works on: folders, files, and images that are open in the viewer."""
+
+from __future__ import annotations
+
+import weakref
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from magicgui import widgets
+from psygnal import Signal
+from qtpy.QtCore import QSize, Qt
+from qtpy.QtGui import QKeySequence, QShortcut
+from qtpy.QtWidgets import (
+    QAbstractItemView,
+    QFileDialog,
+    QListWidget,
+    QListWidgetItem,
+    QSizePolicy,
+    QWidget,
+)
+
+from napari_sem_classify.core.image import SemImage
+from napari_sem_classify.plugin.forms.layout import Form, Note, explain
+from napari_sem_classify.plugin.layer_image import image_from_layer
+from napari_sem_classify.plugin.saved_maps import is_picture
+from napari_sem_classify.plugin.session import Session
+from napari_sem_classify.plugin.text import count_text
+
+if TYPE_CHECKING:
+    from napari.components import ViewerModel
+    from napari.layers import Image
+
+EMPTY = (
+    "Add a folder of images, some files, or the images that are open in the viewer. All are "
+    "classified with one model; bad files do not stop the others."
+)
+PATTERN = "Images (*.tif *.tiff *.btf *.png *.jpg *.jpeg *.bmp *.dm3 *.dm4);;All files (*)"
+MOST_ROWS = 5
+
+
+@dataclass(frozen=True, slots=True)
+class Source:
+    """One line of the list: a path, or a layer that may be gone by now."""
+
+    path: Path | None = None
+    layer: weakref.ref[Image] | None = None
+
+
+class SourceForm:
+    """List of folders, files and layers.
+
+    Attributes
+    ----------
+    changed : signal
+    """
+
+    changed = Signal()
+
+    def __init__(self, viewer: ViewerModel, session: Session, form: Form, owner: QWidget) -> None:
+        self._viewer = viewer
+        self._session = session
+        self._owner = owner
+        self._sources: list[Source] = []
+        self.empty = Note("What to do first")
+        self.folder = widgets.PushButton(text="Folder…")
+        self.files = widgets.PushButton(text="Files…")
+        self.open_images = widgets.PushButton(text="Open images")
+        explain(self.folder, "Add a folder", "Add all images that lie directly in a folder")
+        explain(self.files, "Add files", "Add image files")
+        explain(
+            self.open_images,
+            "Add open images",
+            "Add the images that are open in the viewer, with the scale and area set there",
+        )
+        self.list = QListWidget()
+        explain(
+            self.list, "Images of the batch", "Folders, files and open images; Delete takes one out"
+        )
+        self.list.setSelectionMode(QAbstractItemView.SelectionMode.ExtendedSelection)
+        self.list.setHorizontalScrollBarPolicy(Qt.ScrollBarPolicy.ScrollBarAlwaysOff)
+        self.list.setTextElideMode(Qt.TextElideMode.ElideMiddle)
+        self.list.setSizePolicy(QSizePolicy.Policy.Ignored, QSizePolicy.Policy.Fixed)
+        self.remove = widgets.PushButton(text="Take out")
+        explain(self.remove, "Take out", "Take the selected lines out of the list [Delete]")
+        self.count = Note("Images found")
+        self.problem = Note("Problem with the images")
+        form.row("Add", self.folder, self.files, self.open_images)
+        form.wide(self.empty, self.list)
+        self._remove_row = form.row("", self.count, self.remove)
+        form.wide(self.problem)
+        self.folder.changed.connect(self._choose_folder)
+        self.files.changed.connect(self._choose_files)
+        self.open_images.changed.connect(self.add_open_images)
+        self.remove.changed.connect(self.take_out)
+        shortcut = QShortcut(QKeySequence(QKeySequence.StandardKey.Delete), self.list)
+        shortcut.setContext(Qt.ShortcutContext.WidgetShortcut)
+        shortcut.activated.connect(self.take_out)
+        events = viewer.layers.events
+        for event in (events.inserted, events.removed):
+            event.connect(self._on_layers)
+        self._on_layers()
+        self._show()
+
+    @property
+    def paths(self) -> list[str]:
+        """Files and folders."""
+        return [str(each.path) for each in self._sources if each.path is not None]
+
+    @property
+    def first_folder(self) -> Path | None:
+        """The folder of the first file or folder, for a place to write to."""
+        for each in self._sources:
+            if each.path is not None:
+                zarr = each.path.name.endswith(".zarr")
+                return each.path if each.path.is_dir() and not zarr else each.path.parent
+        return None
+
+    def __len__(self) -> int:
+        """Lines in the list."""
+        return len(self._sources)
+
+    def open_now(self) -> list[SemImage]:
+        """The layers of the list as images, with the user's corrections.
+
+        Raises
+        ------
+        ImageError
+            When one cannot be read.
+        """
+        found = []
+        for each in self._sources:
+            layer = None if each.layer is None else each.layer()
+            if layer is not None:
+                known = self._session.images.get(layer)
+                found.append(image_from_layer(layer) if known is None else known)
+        return found
+
+    def add(self, paths: Sequence[Path | str]) -> None:
+        """Add files and folders."""
+        known = set(self.paths)
+        new = [path for path in (Path(each) for each in paths) if str(path) not in known]
+        self._sources += [Source(path=path) for path in dict.fromkeys(new)]
+        self._show()
+        self.changed.emit()
+
+    def add_open_images(self) -> None:
+        """Add every image layer that is not a result of this plugin."""
+        known = {id(each.layer()) for each in self._sources if each.layer is not None}
+        new = [each for each in self._pictures() if id(each) not in known]
+        self._sources += [Source(layer=weakref.ref(layer)) for layer in new]
+        self._show()
+        self.changed.emit()
+
+    def take_out(self) -> None:
+        """Take the selected lines out; all of them where none is selected."""
+        chosen = {index.row() for index in self.list.selectedIndexes()} or set(
+            range(len(self._sources))
+        )
+        self._sources = [each for at, each in enumerate(self._sources) if at not in chosen]
+        self._show()
+        self.changed.emit()
+
+    def allow(self, free: bool) -> None:
+        """Let the user change the list, or not while a batch runs."""
+        for button in (self.folder, self.files, self.remove):
+            button.enabled = free
+        self.open_images.enabled = free and bool(self._pictures())
+        self.list.setEnabled(free)
+
+    def tell_count(self, images: int | None) -> None:
+        """Show how many images were found, None while nobody knows."""
+        plural = "" if images == 1 else "s"
+        self.count.say("" if images is None else f"{count_text(images)} image{plural}")
+
+    def _pictures(self) -> list[Any]:
+        return [layer for layer in self._viewer.layers if is_picture(layer)]
+
+    def _on_layers(self, event: Any = None) -> None:
+        self.open_images.enabled = bool(self._pictures())
+        gone = None if event is None else getattr(event, "value", None)
+        left = [
+            each
+            for each in self._sources
+            if each.layer is None or each.layer() in list(self._viewer.layers)
+        ]
+        if gone is not None and len(left) < len(self._sources):
+            self._sources = left
+            self._show()
+            self.changed.emit()
+
+    def _show(self) -> None:
+        self.empty.say("" if self._sources else EMPTY)
+        self.problem.say("")
+        self.list.clear()
+        for each in self._sources:
+            layer = None if each.layer is None else each.layer()
+            if each.path is not None:
+                folder = each.path.is_dir() and not each.path.name.endswith(".zarr")
+                text = f"{each.path.name}/" if folder else each.path.name
+                tooltip = str(each.path)
+            else:
+                text = "" if layer is None else f"{layer.name} (open image)"
+                tooltip = "An image that is open in the viewer"
+            item = QListWidgetItem(text)
+            item.setToolTip(tooltip)
+            self.list.addItem(item)
+        there = bool(self._sources)
+        self.list.setVisible(there)
+        self._remove_row.setVisible(there)
+        if there:
+            rows = min(len(self._sources), MOST_ROWS)
+            height = rows * max(self.list.sizeHintForRow(0), 1) + 2 * self.list.frameWidth() + 2
+            self.list.setFixedHeight(height)
+            self.list.setMinimumSize(QSize(0, height))
+
+    def _choose_folder(self) -> None:
+        folder = QFileDialog.getExistingDirectory(self._owner, "Folder with images")
+        if folder:
+            self.add([folder])
+
+    def _choose_files(self) -> None:
+        paths, _ = QFileDialog.getOpenFileNames(self._owner, "Images", "", PATTERN)
+        if paths:
+            self.add(paths)

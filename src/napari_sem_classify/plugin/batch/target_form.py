@@ -1,0 +1,109 @@
+"""What a batch writes, and where."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from magicgui import widgets
+from psygnal import Signal
+from qtpy.QtWidgets import QFileDialog, QGridLayout, QLineEdit, QWidget
+
+from napari_sem_classify.core.batch_outputs import ALWAYS, KINDS, in_order
+from napari_sem_classify.plugin.forms.layout import Form, Note, explain
+
+FOLDER_NAME = "classified"
+ON = ("csv", "overlay")
+TITLES = {
+    "csv": "tables of cells",
+    "overlay": "pictures",
+    "regions": "regions",
+    "geojson": "GeoJSON",
+    "ome-zarr": "OME-Zarr",
+    "pdf": "figures (PDF)",
+}
+
+
+class TargetForm:
+    """Kinds of files and the output folder.
+
+    Attributes
+    ----------
+    changed : signal
+    """
+
+    changed = Signal()
+
+    def __init__(self, form: Form, owner: QWidget) -> None:
+        self._owner = owner
+        self._suggested = ""
+        self.kinds = {
+            kind: widgets.CheckBox(value=kind in ON, text=title) for kind, title in TITLES.items()
+        }
+        boxes = QWidget(owner)
+        grid = QGridLayout(boxes)
+        grid.setContentsMargins(0, 0, 0, 0)
+        grid.setVerticalSpacing(2)
+        for number, (kind, box) in enumerate(self.kinds.items()):
+            explain(box, f"Write {box.text}", f"Of each image: {KINDS[kind].title}")
+            grid.addWidget(box.native, number // 2, number % 2)
+            box.changed.connect(self.changed.emit)
+        self.folder = QLineEdit()
+        self.folder.setPlaceholderText("choose a folder")
+        explain(
+            self.folder,
+            "Output folder",
+            "Everything is written here: maps, summaries, one table and one report",
+        )
+        self.choose = widgets.PushButton(text="Choose…")
+        explain(self.choose, "Choose the output folder", "Choose the folder to write into")
+        self.note = Note("About the output folder")
+        self.again = widgets.CheckBox(value=False, text="do finished images again")
+        explain(
+            self.again,
+            "Do finished images again",
+            "Classify images again that an earlier run with this model and these settings finished",
+        )
+        form.row("Write", boxes)
+        form.row("Into", self.folder, self.choose)
+        form.wide(self.note, self.again)
+        self.folder.editingFinished.connect(self.changed.emit)
+        self.choose.changed.connect(self._choose)
+        self.again.changed.connect(self.changed.emit)
+
+    @property
+    def chosen(self) -> tuple[str, ...]:
+        """Kinds of files to write, those included that are always written."""
+        return in_order([*ALWAYS, *(kind for kind, box in self.kinds.items() if box.value)])
+
+    @property
+    def out(self) -> Path | None:
+        """The output folder, None where there is none yet."""
+        text = self.folder.text().strip()
+        return Path(text).expanduser() if text else None
+
+    def suggest(self, folder: Path | None) -> None:
+        """Offer a folder beside the images, unless the user chose one."""
+        if self.folder.text().strip() not in ("", self._suggested):
+            return
+        self._suggested = "" if folder is None else str(folder / FOLDER_NAME)
+        self.folder.setText(self._suggested)
+        self.folder.setToolTip(self._suggested or "Choose the folder to write into")
+
+    def use(self, folder: Path) -> None:
+        """Write into a folder."""
+        self.folder.setText(str(folder))
+        self.folder.setToolTip(str(folder))
+        self.changed.emit()
+
+    def allow(self, free: bool) -> None:
+        """Let the user change the choices, or not while a batch runs."""
+        for control in (*self.kinds.values(), self.choose, self.again):
+            control.enabled = free
+        self.folder.setEnabled(free)
+
+    def _choose(self) -> None:
+        folder = QFileDialog.getExistingDirectory(
+            self._owner, "Folder for the results", self.folder.text()
+        )
+        if folder:
+            self.use(Path(folder))

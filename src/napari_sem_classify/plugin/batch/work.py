@@ -1,0 +1,224 @@
+"""What the worker threads of a batch do. Nothing here knows a widget, a layer or a viewer."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from napari_sem_classify.core.batch import GridWish
+from napari_sem_classify.core.batch_outcome import BatchReport, ImageOutcome
+from napari_sem_classify.core.batch_plan import BatchPlan, Looked
+from napari_sem_classify.core.batch_state import Item
+from napari_sem_classify.core.model.card import ModelCard
+from napari_sem_classify.core.progress import Progress
+from napari_sem_classify.plugin.jobs import JobContext
+from napari_sem_classify.plugin.session import ReadyModel
+from napari_sem_classify.plugin.tasks import DeviceWish, prepare
+
+
+@dataclass(frozen=True, slots=True)
+class BatchWish:
+    """What the user wants done.
+
+    Attributes
+    ----------
+    model : Path
+    card : ModelCard
+    grid : GridWish
+    kinds : tuple of str
+        Files to write of each image, see `batch_outputs.KINDS`.
+    out : Path or None
+    """
+
+    model: Path
+    card: ModelCard
+    grid: GridWish
+    kinds: tuple[str, ...]
+    out: Path | None
+
+
+@dataclass(frozen=True, slots=True)
+class Look:
+    """What a look at the images found.
+
+    Attributes
+    ----------
+    looked : tuple of Looked
+    plan : BatchPlan
+    pixel_size_nm : float or None
+        Of the first image that has one.
+    """
+
+    looked: tuple[Looked, ...]
+    plan: BatchPlan
+    pixel_size_nm: float | None
+
+    @property
+    def items(self) -> tuple[Item, ...]:
+        """The images in the order of the batch."""
+        return tuple(each.item for each in self.looked)
+
+
+@dataclass(frozen=True, slots=True)
+class Under:
+    """A batch under way: how far it is in all, which image it is at, and what is done by now.
+
+    Attributes
+    ----------
+    whole : Progress
+        In tiles of all images that this run has to do.
+    current : str
+        "field_17.tif (17 of 200)".
+    outcomes : tuple of ImageOutcome
+    """
+
+    whole: Progress
+    current: str
+    outcomes: tuple[ImageOutcome, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Done:
+    """A finished batch."""
+
+    report: BatchReport
+    files: tuple[Path, ...]
+    ready: ReadyModel
+
+
+Known = dict[tuple[str, str, float | None], Looked]
+
+
+def look(
+    inputs: Sequence[str],
+    layers: Sequence[Item],
+    wish: BatchWish,
+    known: Known,
+) -> Callable[[JobContext], Look]:
+    """Task: list the images, open each for its size and scale, and count the tiles.
+
+    Parameters
+    ----------
+    inputs : sequence of str
+        Files and folders.
+    layers : sequence of SemImage
+        Images that are open in the viewer.
+    wish : BatchWish
+    known : dict
+        What earlier looks found; filled by this one.
+    """
+
+    def task(context: JobContext) -> Look:
+        from napari_sem_classify.core.batch_plan import (
+            finished_before,
+            images_to_classify,
+            look_at,
+            plan_batch,
+        )
+        from napari_sem_classify.core.model.file import load_model
+
+        context.progress(Progress(0, 0, "Listing the images"))
+        items: list[Item] = [*(images_to_classify(inputs) if inputs else []), *layers]
+        looked = look_at(items, wish.card.pixel_size_nm, known, context.progress, context.cancel)
+        finished: frozenset[int] = frozenset()
+        if wish.out is not None and wish.out.is_dir():
+            classifier = load_model(wish.model)
+            finished = finished_before(items, classifier, wish.out, wish.grid, wish.kinds)
+        sizes = [each.image.pixel_size_nm for each in looked if each.image is not None]
+        calibrated = next((size for size in sizes if size is not None), None)
+        plan = plan_batch(looked, wish.card, wish.grid, finished)
+        return Look(tuple(looked), plan, calibrated)
+
+    return task
+
+
+def run(
+    look_found: Look,
+    wish: BatchWish,
+    device: DeviceWish,
+    ready: ReadyModel | None,
+    *,
+    again: bool,
+    use_cache: bool = True,
+) -> Callable[[JobContext], Done]:
+    """Task: classify the images as the command line does, then write table and page."""
+    out = wish.out
+    if out is None:
+        raise ValueError("a batch needs a folder to write into")
+
+    def task(context: JobContext) -> Done:
+        from napari_sem_classify.core.batch import classify_many
+        from napari_sem_classify.core.batch_report import write_batch_report
+        from napari_sem_classify.core.embedding_cache import EmbeddingCache
+
+        model = ready or prepare(wish.model, device, wish.card.tile_px)(context).ready
+        plan = look_found.plan
+        finished = frozenset() if again else plan.finished
+        clock = _Clock(plan.tiles, finished, len(look_found.items))
+        outcomes: list[ImageOutcome] = []
+
+        def tell(current: Progress | None, name: str) -> None:
+            if context.wants_publication:
+                context.publish(Under(clock.at(current), name, tuple(outcomes)))
+
+        def progress(reading: Progress) -> None:
+            tell(reading, reading.stage)
+
+        def on_image(outcome: ImageOutcome) -> None:
+            outcomes.append(outcome)
+            clock.next(outcome.resumed)
+            tell(None, "")
+
+        report = classify_many(
+            look_found.items,
+            model.classifier,
+            out,
+            wish=wish.grid,
+            engine=model.engine,
+            cache=EmbeddingCache() if use_cache else None,
+            kinds=wish.kinds,
+            resume=not again,
+            progress=progress,
+            cancel=context.cancel,
+            on_image=on_image,
+        )
+        context.publish(Under(clock.at(None), "writing table and page", report.images))
+        files = write_batch_report(report, out, wish.card)
+        return Done(report, tuple(files), clock.timed(model))
+
+    return task
+
+
+@dataclass(slots=True)
+class _Clock:
+    """Tiles done and to do over all images of a run; images that were finished take no time."""
+
+    tiles: Mapping[int, int]
+    finished: frozenset[int]
+    images: int
+    place: int = 0
+    done: int = 0
+    start: float = field(default_factory=time.perf_counter)
+
+    def next(self, resumed: bool) -> None:
+        """An image is finished: failed ones count as done too."""
+        self.done += 0 if resumed else self.tiles.get(self.place, 0)
+        self.place += 1
+
+    def at(self, current: Progress | None) -> Progress:
+        """The reading over all images."""
+        total = sum(n for at, n in self.tiles.items() if at not in self.finished)
+        within = 0
+        if current is not None and self.place not in self.finished:
+            within = round(current.fraction * self.tiles.get(self.place, 0))
+        elapsed = time.perf_counter() - self.start
+        return Progress(min(self.done + within, total), total, "Classifying", elapsed)
+
+    def timed(self, model: ReadyModel) -> ReadyModel:
+        """The model with its speed in this run, where that tells something."""
+        seconds = time.perf_counter() - self.start
+        if self.done < 2 * model.engine.batch_size:
+            return model
+        return ReadyModel(model.classifier, model.engine, self.done / max(seconds, 1e-6))

@@ -1,0 +1,393 @@
+"""The *Batch* widget: many images and one model in, a map of each, one table and one report out."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import numpy as np
+from magicgui import widgets
+from qtpy.QtCore import QEvent, QTimer
+from qtpy.QtWidgets import QWidget
+
+from napari_sem_classify.core.batch import GridWish
+from napari_sem_classify.core.batch_outcome import ImageOutcome
+from napari_sem_classify.core.batch_plan import plan_batch
+from napari_sem_classify.core.errors import SemClassifyError
+from napari_sem_classify.plugin.batch import work
+from napari_sem_classify.plugin.batch.opening import open_outcome
+from napari_sem_classify.plugin.batch.outcome_form import OutcomeForm
+from napari_sem_classify.plugin.batch.source_form import SourceForm
+from napari_sem_classify.plugin.batch.target_form import TargetForm
+from napari_sem_classify.plugin.forms.device_form import DeviceForm
+from napari_sem_classify.plugin.forms.grid_form import GridForm
+from napari_sem_classify.plugin.forms.layout import Form, Note, explain, fill
+from napari_sem_classify.plugin.forms.model_form import ModelForm
+from napari_sem_classify.plugin.forms.run_form import RunForm
+from napari_sem_classify.plugin.jobs import Job
+from napari_sem_classify.plugin.session import session_of, unwrapped
+from napari_sem_classify.plugin.text import count_text, duration_text
+
+if TYPE_CHECKING:
+    from napari.viewer import Viewer
+
+    from napari_sem_classify.core.image import SemImage
+    from napari_sem_classify.core.progress import Progress
+
+SETTLE_MS = 250
+
+
+class BatchWidget(QWidget):
+    """Dock widget that classifies many images.
+
+    Parameters
+    ----------
+    napari_viewer : napari.viewer.Viewer
+    """
+
+    def __init__(self, napari_viewer: Viewer) -> None:
+        super().__init__()
+        self._viewer = unwrapped(napari_viewer)
+        self._session = session_of(self._viewer)
+        self._known: work.Known = {}
+        self._found: work.Look | None = None
+        self._looking: Job | None = None
+        self._running: Job | None = None
+        self._outcomes: tuple[ImageOutcome, ...] = ()
+        self._build()
+        self._settle = QTimer(self)
+        self._settle.setSingleShot(True)
+        self._settle.setInterval(SETTLE_MS)
+        self._settle.timeout.connect(self._look)
+        self._connect()
+        self._on_model()
+
+    def _build(self) -> None:
+        self.setAccessibleName("Batch")
+        form = Form(self)
+        self.source_form = SourceForm(self._viewer, self._session, form, self)
+        self.model_form = ModelForm(form, self)
+        self.as_learned = widgets.CheckBox(value=True, text="tile size as the model learned")
+        explain(
+            self.as_learned,
+            "Tile size as the model learned",
+            "In each image, tiles that show as many µm as those the model learned from; where "
+            "either has no scale, as many pixels",
+        )
+        form.wide(self.as_learned)
+        self.grid_form = GridForm(form)
+        self.grid_form.show.native.hide()
+        self.scale_note = Note("Scale of model and images")
+        form.wide(self.scale_note)
+        self.device_form = DeviceForm(form, self._session, self)
+        self.target_form = TargetForm(form, self)
+        self.estimate = Note("Number of images and tiles, and expected time")
+        self.earlier = Note("Images finished by an earlier run")
+        self.unusable = Note("Files that cannot be opened")
+        form.wide(self.estimate, self.earlier, self.unusable)
+        self.run_form = RunForm(form, "Run batch", "Classify all images and write the results")
+        self.current = Note("Image at work")
+        form.wide(self.current)
+        self.outcome_form = OutcomeForm(form)
+        self.open_problem = Note("Problem with opening an image")
+        form.wide(self.open_problem)
+        form.stretch()
+        fill(self, form)
+
+    def _connect(self) -> None:
+        self.source_form.changed.connect(self._on_sources)
+        self.model_form.changed.connect(self._on_model)
+        self.as_learned.changed.connect(self._on_grid)
+        self.grid_form.changed.connect(self._on_grid)
+        self.device_form.changed.connect(self._tell)
+        self.target_form.changed.connect(self._on_target)
+        self.run_form.started.connect(self.run)
+        self.run_form.cancelled.connect(self.cancel)
+        self.outcome_form.opened.connect(self._open)
+
+    # ------------------------------------------------------------------ what will be done
+
+    @property
+    def busy(self) -> bool:
+        """Whether a batch is under way."""
+        return self._running is not None
+
+    @property
+    def looking(self) -> bool:
+        """Whether the images are being looked at."""
+        return self._looking is not None or self._settle.isActive()
+
+    @property
+    def wish(self) -> work.BatchWish | None:
+        """What the user wants, None while there is no model."""
+        entry, card = self.model_form.entry, self.model_form.card
+        if entry is None or card is None:
+            return None
+        overlap = self.grid_form.overlap_share
+        if self.as_learned.value:
+            grid = GridWish(overlap=overlap)
+        elif self.grid_form.in_um:
+            grid = GridWish(tile_um=float(self.grid_form.tile_um.value), overlap=overlap)
+        else:
+            grid = GridWish(tile_px=int(self.grid_form.tile_px.value), overlap=overlap)
+        return work.BatchWish(entry.path, card, grid, self.target_form.chosen, self.target_form.out)
+
+    def _on_sources(self) -> None:
+        self.target_form.suggest(self.source_form.first_folder)
+        self._later()
+
+    def _on_model(self) -> None:
+        card = self.model_form.card
+        if card is not None:
+            self.grid_form.suggest(card.tile_px)
+        self._later()
+
+    def _on_target(self) -> None:
+        self._later()
+
+    def _on_grid(self) -> None:
+        self._later()
+
+    def _later(self) -> None:
+        """Look again once the user has stopped changing things for a moment."""
+        if self.busy:
+            return
+        if self._looking is not None:
+            self._looking.abandon()
+            self._looking = None
+        for control in (self.grid_form.tile_px, self.grid_form.tile_um, self.grid_form.unit):
+            control.enabled = not self.as_learned.value
+        self._replan()
+        self._settle.start()
+        self._tell()
+
+    def _replan(self) -> None:
+        """Count the tiles again of images that are known, until the new look is done."""
+        wish = self.wish
+        if self._found is None or wish is None or not len(self.source_form):
+            self._found = None
+            return
+        plan = plan_batch(self._found.looked, wish.card, wish.grid)
+        self._found = work.Look(self._found.looked, plan, self._found.pixel_size_nm)
+
+    def _look(self) -> None:
+        wish = self.wish
+        if wish is None or not len(self.source_form) or self.busy:
+            self._tell()
+            return
+        try:
+            layers = self.source_form.open_now()
+        except SemClassifyError as error:
+            self._looked_in_vain(str(error))
+            return
+        self._looking = Job(
+            work.look(self.source_form.paths, layers, wish, self._known),
+            doing="looking at the images",
+            parent=self,
+            on_done=self._looked,
+            on_failed=self._looked_in_vain,
+            on_progress=self._on_look_progress,
+        )
+        self._tell()
+
+    def _on_look_progress(self, progress: Progress) -> None:
+        if self._looking is not None and progress.total:
+            self.estimate.say(f"looking at the images… {progress.done} of {progress.total}")
+
+    def _looked(self, found: work.Look) -> None:
+        self._looking, self._found = None, found
+        self.source_form.problem.say("")
+        self.grid_form.use_scale(_calibrated(found))
+        self._tell()
+
+    def _looked_in_vain(self, sentence: str) -> None:
+        self._looking = self._found = None
+        self.source_form.problem.fail(sentence)
+        self._tell()
+
+    def _tell(self) -> None:
+        """Bring everything above the button up to date."""
+        if self.busy:
+            return
+        if self.device_form.problem:
+            self.model_form.problem.fail(self.device_form.problem)
+        found, entry, wish = self._found, self.model_form.entry, self.wish
+        for note in (self.scale_note, self.earlier, self.unusable):
+            note.say("")
+        self.source_form.tell_count(None if found is None else found.plan.images)
+        if found is None or wish is None or entry is None:
+            self.estimate.say("looking at the images…" if self._looking is not None else "")
+            why = "Add images first" if not len(self.source_form) else "Wait: looking at the images"
+            self.run_form.allow(False, why if wish is not None else "Choose a model first")
+            return
+        self._tell_plan(found, wish)
+        tile = wish.grid.tile_px or wish.card.tile_px
+        self.device_form.want(entry, tile)
+
+    def _tell_plan(self, found: work.Look, wish: work.BatchWish) -> None:
+        plan, again = found.plan, bool(self.target_form.again.value)
+        finished = 0 if again else len(plan.finished)
+        tiles = sum(plan.tiles.values()) if again else plan.tiles_to_do
+        usable = len(plan.tiles)
+        words = [_images(plan.images - finished), f"{count_text(tiles)} tiles"]
+        ready = self.device_form.ready(self.model_form.entry)
+        if ready is not None and np.isfinite(ready.tiles_per_s):
+            words += [f"about {duration_text(tiles / ready.tiles_per_s)}", ready.engine.device]
+        elif self.device_form.preparing:
+            words.append("timing a few tiles…")
+        if self.looking:
+            words.append("looking again…")
+        self.estimate.say(" · ".join(words))
+        if finished:
+            self.earlier.say(f"{finished} of {plan.images} done earlier: they are not done again.")
+        if plan.problems:
+            first = plan.problems[min(plan.problems)]
+            more = f" {len(plan.problems) - 1} more like it." if len(plan.problems) > 1 else ""
+            self.unusable.warn(f"{first}{more} The others are classified all the same.")
+        if plan.scale_notes:
+            first, more = plan.scale_notes[0], len(plan.scale_notes) - 1
+            self.scale_note.warn(first + (f"; and {more} more images." if more else "."))
+        if self.looking:
+            self.run_form.allow(False, "Wait: looking at the images")
+        elif wish.out is None:
+            self.run_form.allow(False, "Choose the folder to write into first")
+        else:
+            self.run_form.allow(usable > 0, "None of the images can be opened")
+
+    # ------------------------------------------------------------------ running
+
+    def run(self) -> None:
+        """Classify the images; what is finished stays, whatever happens."""
+        wish, found, entry = self.wish, self._found, self.model_form.entry
+        if self.busy or self.looking or wish is None or found is None or entry is None:
+            return
+        if wish.out is None:
+            self.run_form.message.fail("Choose the folder to write into.")
+            return
+        self.device_form.stop()
+        self.outcome_form.clear()
+        self.open_problem.say("")
+        self._outcomes = ()
+        self._allow(False)
+        self.run_form.start()
+        task = work.run(
+            found,
+            wish,
+            self.device_form.wish,
+            self.device_form.ready(entry),
+            again=bool(self.target_form.again.value),
+        )
+
+        def done(result: work.Done) -> None:
+            self.device_form.remember(entry, result.ready)
+            self._done(result)
+
+        self._running = Job(
+            task,
+            doing="classifying the batch",
+            parent=self,
+            on_done=done,
+            on_failed=self._failed,
+            on_cancelled=self._cancelled,
+            on_progress=self._on_progress,
+            on_published=self._published,
+        )
+
+    def cancel(self) -> None:
+        """Stop after this step; images that are finished stay."""
+        if self._running is not None:
+            self.run_form.cancelling()
+            self._running.cancel()
+
+    def _allow(self, free: bool) -> None:
+        self.source_form.allow(free)
+        self.target_form.allow(free)
+        for control in (
+            *(self.model_form.combo, self.device_form.combo, self.as_learned),
+            *(self.grid_form.tile_px, self.grid_form.tile_um, self.grid_form.unit),
+            self.grid_form.overlap,
+        ):
+            control.enabled = free
+
+    def _on_progress(self, progress: Progress) -> None:
+        if self._running is not None and not self._running.cancelling:
+            self.run_form.tell(progress)
+
+    def _published(self, under: work.Under) -> None:
+        self._outcomes = under.outcomes
+        self.outcome_form.show(under.outcomes)
+        if self._running is not None and not self._running.cancelling:
+            self.run_form.tell(under.whole)
+        if under.current:
+            self.current.say(under.current)
+
+    def _done(self, result: work.Done) -> None:
+        report = result.report
+        self.outcome_form.show(report.images)
+        self.outcome_form.finish(result.files, result.files[0].parent)
+        self._end()
+        earlier = sum(each.resumed for each in report.done)
+        words = [f"Done: {_images(len(report.done))} in {duration_text(report.seconds)}"]
+        if earlier:
+            words.append(f"{earlier} of them done earlier")
+        if report.failed:
+            words.append(f"{len(report.failed)} could not be used, see below")
+        text = ", ".join(words) + "."
+        if report.done:
+            self.run_form.message.say(text)
+        else:
+            self.run_form.message.fail(text)
+
+    def _cancelled(self) -> None:
+        self._end()
+        self.run_form.message.say(f"Cancelled: {self._kept()}")
+
+    def _failed(self, sentence: str) -> None:
+        self._end()
+        self.run_form.message.fail(f"{sentence} {self._kept()[:1].upper()}{self._kept()[1:]}")
+
+    def _kept(self) -> str:
+        done = sum(not each.problem for each in self._outcomes)
+        if not done:
+            return "no image was finished."
+        return f"{_images(done)} finished; they stay, run again to go on."
+
+    def _end(self) -> None:
+        self._running = None
+        self.run_form.idle()
+        self.current.say("")
+        self._allow(True)
+        self._later()
+
+    def _open(self, outcome: ImageOutcome) -> None:
+        self.open_problem.say("")
+        try:
+            open_outcome(self._viewer, outcome)
+        except SemClassifyError as error:
+            self.open_problem.fail(str(error))
+
+    # ------------------------------------------------------------------ end
+
+    def event(self, event: QEvent) -> bool:
+        """Stop work when napari takes the widget out of its dock."""
+        if event.type() == QEvent.Type.ParentChange and self.parent() is None:
+            self.stop()
+        return super().event(event)
+
+    def stop(self) -> None:
+        """Let go of all work under way, without touching the viewer."""
+        self._settle.stop()
+        self.device_form.stop()
+        for job in (self._looking, self._running):
+            if job is not None:
+                job.abandon()
+        self._looking = self._running = None
+
+
+def _images(count: int) -> str:
+    return f"{count_text(count)} image" if count == 1 else f"{count_text(count)} images"
+
+
+def _calibrated(found: work.Look) -> SemImage | None:
+    """The first image that has a scale, by which a tile size is shown in both units."""
+    images = [each.image for each in found.looked if each.image is not None]
+    return next((image for image in images if image.pixel_size_nm is not None), None)
