@@ -1,4 +1,4 @@
-"""The review: how many cells, one after the other, and how many more."""
+"""The review: how many cells, going through them, and how many more."""
 
 from __future__ import annotations
 
@@ -8,19 +8,17 @@ from typing import TYPE_CHECKING
 
 from magicgui import widgets
 from psygnal import Signal
-from qtpy.QtCore import QSize
-from qtpy.QtWidgets import QLabel, QPushButton, QSizePolicy, QWidget
+from qtpy.QtWidgets import QLabel, QWidget
 
 from napari_sem_classify.core.errors import SemClassifyError
-from napari_sem_classify.core.fractions.review import SKIPPED, UNSURE, check_same_classes
+from napari_sem_classify.core.fractions.review import UNSURE, Answer, check_same_classes
 from napari_sem_classify.core.fractions.review_plan import (
     MoreCells,
     ReviewPlan,
     more_cells_for_all,
 )
-from napari_sem_classify.core.model.card import ClassInfo
-from napari_sem_classify.plugin.forms.fitted_table import square
 from napari_sem_classify.plugin.forms.layout import Form, Note, explain, slim
+from napari_sem_classify.plugin.measure.cell_form import CellForm
 from napari_sem_classify.plugin.measure.fields import Field, image_layer_of
 from napari_sem_classify.plugin.measure.reviewer import Corrected, Reviewer, user_folder
 from napari_sem_classify.plugin.measure.spotlight import Spotlight
@@ -59,7 +57,6 @@ class ReviewForm:
         self._owner = owner
         self._plan: ReviewPlan | None = None
         self._more: MoreCells | None = None
-        self._classes: tuple[ClassInfo, ...] = ()
         self._was_active = False
         self._corrected: Corrected | None = None
         self.reviewer = reviewer
@@ -89,7 +86,11 @@ class ReviewForm:
         self._build_more(form)
         self._cells_row = form.row("Cells", self.cells, QLabel("of the map"))
         form.wide(self.expected, self.blind, self.start)
-        self._build_active(form)
+        self.cell_form = CellForm(form)
+        self.cell_form.answered.connect(self._answer)
+        self.cell_form.later_wanted.connect(self._later)
+        self.cell_form.back_wanted.connect(self._back)
+        self.cell_form.pause_wanted.connect(self.reviewer.pause)
         self.problem = Note("Problem with the review")
         form.wide(self.problem)
         self.cells.changed.connect(self._tell_expected)
@@ -98,28 +99,6 @@ class ReviewForm:
         self.more.changed.connect(self._extend)
         self.wanted.changed.connect(self._tell_more)
         self.show_result.changed.connect(lambda _=None: self.result_wanted.emit())
-
-    def _build_active(self, form: Form) -> None:
-        self.where = Note("Where you are in the review")
-        self.bar = widgets.ProgressBar(value=0, min=0, max=100)
-        self.bar.native.setTextVisible(False)
-        explain(self.bar, "Progress of the review", "How many of the cells have an answer")
-        self.answers = Form()
-        self.answers.layout().setContentsMargins(0, 0, 0, 0)
-        self.buttons: list[QPushButton] = []
-        self.unsure = self._answer_button("Unsure (U)", "It cannot be told: left out")
-        self.later = self._answer_button("Later (Space)", "Come back to this cell at the end")
-        self.back = self._answer_button("Back (⌫)", "Go back to the cell before (Backspace)")
-        self.pause = self._answer_button("Pause", "Stop for now; all answers are kept")
-        self.unsure.clicked.connect(partial(self._answer, UNSURE))
-        self.later.clicked.connect(self._later)
-        self.back.clicked.connect(self._back)
-        self.pause.clicked.connect(self.reviewer.pause)
-        form.wide(self.where, self.bar, self.answers)
-        self._unsure_row = form.row("", self.unsure, self.later)
-        self._back_row = form.row("", self.back, self.pause)
-        for row in (self._unsure_row, self._back_row):
-            row.findChild(QLabel).hide()
 
     def _build_more(self, form: Form) -> None:
         self.wanted = widgets.FloatSpinBox(value=WANTED_PERCENT, min=0.1, max=20.0, step=0.5)
@@ -130,12 +109,6 @@ class ReviewForm:
         self.more = widgets.PushButton(text="Review more cells")
         explain(self.more, "Review more cells", "Draw these cells too, and go on")
         form.wide(self.needed, self.more)
-
-    def _answer_button(self, text: str, tooltip: str) -> QPushButton:
-        button = QPushButton(text)
-        explain(button, text, tooltip)
-        button.setSizePolicy(QSizePolicy.Policy.Expanding, QSizePolicy.Policy.Fixed)
-        return button
 
     # ------------------------------------------------------------------ what the user does
 
@@ -186,8 +159,8 @@ class ReviewForm:
         self.problem.say("")
         return False
 
-    def _answer(self, answer: int | str, _checked: bool = False) -> None:
-        self.reviewer.answer(answer)  # type: ignore[arg-type]
+    def _answer(self, answer: Answer) -> None:
+        self.reviewer.answer(answer)
         self._focus()
 
     def _later(self) -> None:
@@ -214,7 +187,7 @@ class ReviewForm:
         return keys
 
     def _answer_number(self, number: int) -> None:
-        if number <= len(self._classes):
+        if number <= len(self.cell_form.classes):
             self._answer(number)
 
     # ------------------------------------------------------------------ what is shown
@@ -252,13 +225,11 @@ class ReviewForm:
         for row in (self._cells_row, self.blind.native, self.start.native):
             row.setVisible(ready)
         self.start.text = "Start review" if review is None else "Start a new review"
-        for row in (self.answers, self._unsure_row, self._back_row, self.bar.native):
-            row.setVisible(active)
         if reviewer.problem:
             self.problem.fail(reviewer.problem)
         elif active:
             self.problem.say("")
-        self._show_cell()
+        self.cell_form.show(review, reviewer.cell)
         self._tell_expected()
         self._tell_more()
 
@@ -276,43 +247,6 @@ class ReviewForm:
         self.found.setToolTip(str(path))
         place = "in your data folder" if path.parent == user_folder() else "beside the image"
         return f"{said}. Kept {place}."
-
-    def _show_cell(self) -> None:
-        review, cell = self.reviewer.review, self.reviewer.cell
-        if review is None or cell is None:
-            self.where.say("")
-            return
-        if review.classes != self._classes:
-            self._make_buttons(review.classes)
-        done, total = review.n_answered, len(review.cells)
-        self.bar.native.setRange(0, total)
-        self.bar.native.setValue(done)
-        said = f"{count_text(done + 1)} of {count_text(total)}: what is in the outlined cell?"
-        if isinstance(cell.answer, int):
-            said = f"You said {review.classes[cell.answer - 1].name}: right or answer anew?"
-        elif cell.answer == UNSURE:
-            said = "You were unsure: answer anew, or Space to go on."
-        elif cell.answer == SKIPPED:
-            left = sum(each.answer == SKIPPED for each in review.cells)
-            said = f"Left for later, {count_text(left)} to go: what is in the outlined cell?"
-        self.where.say(said)
-
-    def _make_buttons(self, classes: tuple[ClassInfo, ...]) -> None:
-        for button in self.buttons:
-            button.setParent(None)
-            button.deleteLater()
-        self._classes, self.buttons = classes, []
-        side = self.where.fontMetrics().ascent()
-        for number, info in enumerate(classes, start=1):
-            key = f"{number}  " if number <= MAX_KEYS else ""
-            button = self._answer_button(f"{key}{_short(info.name)}", f"The cell is {info.name}")
-            button.setAccessibleName(info.name)
-            button.setIcon(square(info.colour, side))
-            button.setIconSize(QSize(side, side))
-            button.setMinimumWidth(40)
-            button.clicked.connect(partial(self._answer, number))
-            self.buttons.append(button)
-            self.answers.wide(button)
 
     def _tell_expected(self) -> None:
         if self._plan is None or self.reviewer.active or not self.reviewer.fields:
@@ -363,7 +297,3 @@ class ReviewForm:
         self.reviewer.changed.disconnect(self._on_changed)
         self.reviewer.pause()
         self.spotlight.stop()
-
-
-def _short(name: str, most: int = 32) -> str:
-    return name if len(name) <= most else f"{name[: most - 1]}…"
