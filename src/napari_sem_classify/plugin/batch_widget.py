@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-import numpy as np
 from magicgui import widgets
 from qtpy.QtCore import QEvent, QTimer
 from qtpy.QtWidgets import QWidget
@@ -16,6 +15,7 @@ from napari_sem_classify.core.errors import SemClassifyError
 from napari_sem_classify.plugin.batch import work
 from napari_sem_classify.plugin.batch.opening import open_outcome
 from napari_sem_classify.plugin.batch.outcome_form import OutcomeForm
+from napari_sem_classify.plugin.batch.plan_form import PlanForm, images_text
 from napari_sem_classify.plugin.batch.source_form import SourceForm
 from napari_sem_classify.plugin.batch.target_form import TargetForm
 from napari_sem_classify.plugin.forms.device_form import DeviceForm
@@ -25,7 +25,7 @@ from napari_sem_classify.plugin.forms.model_form import ModelForm
 from napari_sem_classify.plugin.forms.run_form import RunForm
 from napari_sem_classify.plugin.jobs import Job
 from napari_sem_classify.plugin.session import session_of, unwrapped
-from napari_sem_classify.plugin.text import count_text, duration_text
+from napari_sem_classify.plugin.text import duration_text
 
 if TYPE_CHECKING:
     from napari.viewer import Viewer
@@ -76,14 +76,9 @@ class BatchWidget(QWidget):
         form.wide(self.as_learned)
         self.grid_form = GridForm(form)
         self.grid_form.show.native.hide()
-        self.scale_note = Note("Scale of model and images")
-        form.wide(self.scale_note)
         self.device_form = DeviceForm(form, self._session, self)
         self.target_form = TargetForm(form, self)
-        self.estimate = Note("Number of images and tiles, and expected time")
-        self.earlier = Note("Images finished by an earlier run")
-        self.unusable = Note("Files that cannot be opened")
-        form.wide(self.estimate, self.earlier, self.unusable)
+        self.plan_form = PlanForm(form)
         self.run_form = RunForm(form, "Run batch", "Classify all images and write the results")
         self.current = Note("Image at work")
         form.wide(self.current)
@@ -96,10 +91,9 @@ class BatchWidget(QWidget):
     def _connect(self) -> None:
         self.source_form.changed.connect(self._on_sources)
         self.model_form.changed.connect(self._on_model)
-        self.as_learned.changed.connect(self._on_grid)
-        self.grid_form.changed.connect(self._on_grid)
+        for signal in (self.as_learned, self.grid_form, self.target_form):
+            signal.changed.connect(self._later)
         self.device_form.changed.connect(self._tell)
-        self.target_form.changed.connect(self._on_target)
         self.run_form.started.connect(self.run)
         self.run_form.cancelled.connect(self.cancel)
         self.outcome_form.opened.connect(self._open)
@@ -139,12 +133,6 @@ class BatchWidget(QWidget):
         card = self.model_form.card
         if card is not None:
             self.grid_form.suggest(card.tile_px)
-        self._later()
-
-    def _on_target(self) -> None:
-        self._later()
-
-    def _on_grid(self) -> None:
         self._later()
 
     def _later(self) -> None:
@@ -191,7 +179,9 @@ class BatchWidget(QWidget):
 
     def _on_look_progress(self, progress: Progress) -> None:
         if self._looking is not None and progress.total:
-            self.estimate.say(f"looking at the images… {progress.done} of {progress.total}")
+            self.plan_form.estimate.say(
+                f"looking at the images… {progress.done} of {progress.total}"
+            )
 
     def _looked(self, found: work.Look) -> None:
         self._looking, self._found = None, found
@@ -211,11 +201,9 @@ class BatchWidget(QWidget):
         if self.device_form.problem:
             self.model_form.problem.fail(self.device_form.problem)
         found, entry, wish = self._found, self.model_form.entry, self.wish
-        for note in (self.scale_note, self.earlier, self.unusable):
-            note.say("")
         self.source_form.tell_count(None if found is None else found.plan.images)
         if found is None or wish is None or entry is None:
-            self.estimate.say("looking at the images…" if self._looking is not None else "")
+            self.plan_form.clear("looking at the images…" if self._looking is not None else "")
             why = "Add images first" if not len(self.source_form) else "Wait: looking at the images"
             self.run_form.allow(False, why if wish is not None else "Choose a model first")
             return
@@ -224,34 +212,19 @@ class BatchWidget(QWidget):
         self.device_form.want(entry, tile)
 
     def _tell_plan(self, found: work.Look, wish: work.BatchWish) -> None:
-        plan, again = found.plan, bool(self.target_form.again.value)
-        finished = 0 if again else len(plan.finished)
-        tiles = sum(plan.tiles.values()) if again else plan.tiles_to_do
-        usable = len(plan.tiles)
-        words = [_images(plan.images - finished), f"{count_text(tiles)} tiles"]
-        ready = self.device_form.ready(self.model_form.entry)
-        if ready is not None and np.isfinite(ready.tiles_per_s):
-            words += [f"about {duration_text(tiles / ready.tiles_per_s)}", ready.engine.device]
-        elif self.device_form.preparing:
-            words.append("timing a few tiles…")
-        if self.looking:
-            words.append("looking again…")
-        self.estimate.say(" · ".join(words))
-        if finished:
-            self.earlier.say(f"{finished} of {plan.images} done earlier: they are not done again.")
-        if plan.problems:
-            first = plan.problems[min(plan.problems)]
-            more = f" {len(plan.problems) - 1} more like it." if len(plan.problems) > 1 else ""
-            self.unusable.warn(f"{first}{more} The others are classified all the same.")
-        if plan.scale_notes:
-            first, more = plan.scale_notes[0], len(plan.scale_notes) - 1
-            self.scale_note.warn(first + (f"; and {more} more images." if more else "."))
+        self.plan_form.show(
+            found.plan,
+            self.device_form.ready(self.model_form.entry),
+            again=bool(self.target_form.again.value),
+            preparing=self.device_form.preparing,
+            looking=self.looking,
+        )
         if self.looking:
             self.run_form.allow(False, "Wait: looking at the images")
         elif wish.out is None:
             self.run_form.allow(False, "Choose the folder to write into first")
         else:
-            self.run_form.allow(usable > 0, "None of the images can be opened")
+            self.run_form.allow(bool(found.plan.tiles), "None of the images can be opened")
 
     # ------------------------------------------------------------------ running
 
@@ -326,7 +299,7 @@ class BatchWidget(QWidget):
         self.outcome_form.finish(result.files, result.files[0].parent)
         self._end()
         earlier = sum(each.resumed for each in report.done)
-        words = [f"Done: {_images(len(report.done))} in {duration_text(report.seconds)}"]
+        words = [f"Done: {images_text(len(report.done))} in {duration_text(report.seconds)}"]
         if earlier:
             words.append(f"{earlier} of them done earlier")
         if report.failed:
@@ -349,7 +322,7 @@ class BatchWidget(QWidget):
         done = sum(not each.problem for each in self._outcomes)
         if not done:
             return "no image was finished."
-        return f"{_images(done)} finished; they stay, run again to go on."
+        return f"{images_text(done)} finished; they stay, run again to go on."
 
     def _end(self) -> None:
         self._running = None
@@ -381,10 +354,6 @@ class BatchWidget(QWidget):
             if job is not None:
                 job.abandon()
         self._looking = self._running = None
-
-
-def _images(count: int) -> str:
-    return f"{count_text(count)} image" if count == 1 else f"{count_text(count)} images"
 
 
 def _calibrated(found: work.Look) -> SemImage | None:

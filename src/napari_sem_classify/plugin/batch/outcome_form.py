@@ -11,11 +11,13 @@ from qtpy.QtCore import QEvent, Qt, QUrl
 from qtpy.QtGui import QDesktopServices
 from qtpy.QtWidgets import (
     QAbstractItemView,
+    QHBoxLayout,
     QHeaderView,
     QLabel,
     QSizePolicy,
     QTableWidget,
     QTableWidgetItem,
+    QWidget,
 )
 
 from napari_sem_classify.core.batch_outcome import ImageOutcome
@@ -23,8 +25,8 @@ from napari_sem_classify.core.batch_report import PAGE
 from napari_sem_classify.plugin.forms.layout import Form, Note, explain
 from napari_sem_classify.plugin.text import percent_text
 
-MOST_ROWS = 8
-DONE, EARLIER = "done", "done earlier"
+MOST_ROWS = 6
+DONE, EARLIER = "✓", "earlier"
 
 
 class OutcomeForm:
@@ -64,8 +66,12 @@ class OutcomeForm:
         self.folder = widgets.PushButton(text="Open folder")
         explain(self.report, "Open report", "Open the report of all images in the web browser")
         explain(self.folder, "Open folder", "Show the folder with all that was written")
-        form.wide(self.title, self.done, self.failed_title, self.failed)
-        self._row = form.row("", self.report, self.folder)
+        self._row = QWidget()
+        line = QHBoxLayout(self._row)
+        line.setContentsMargins(0, 0, 0, 0)
+        line.addWidget(self.report.native)
+        line.addWidget(self.folder.native)
+        form.wide(self._row, self.title, self.done, self.failed_title, self.failed)
         self.report.changed.connect(self._open_report)
         self.folder.changed.connect(self._open_folder)
         self.done.cellDoubleClicked.connect(self._on_open)
@@ -90,7 +96,8 @@ class OutcomeForm:
             else:
                 self._rows.append(outcome)
                 state = EARLIER if outcome.resumed else DONE
-                tooltip = f"{outcome.path}\n{outcome.note}\nDouble-click opens it with its map."
+                when = "Finished by an earlier run" if outcome.resumed else "Done"
+                tooltip = f"{outcome.path}\n{when}: {outcome.note}\nDouble-click opens it."
                 self.done.add((outcome.path.name, largest_class(outcome), state), tooltip)
         self._outcomes = list(outcomes)
         bad = self.failed.rowCount()

@@ -88,7 +88,7 @@ class SourceForm:
         self.problem = Note("Problem with the images")
         form.row("Add", self.folder, self.files, self.open_images)
         form.wide(self.empty, self.list)
-        self._remove_row = form.row("", self.count, self.remove)
+        self._remove_row = form.row("Found", self.count, self.remove)
         form.wide(self.problem)
         self.folder.changed.connect(self._choose_folder)
         self.files.changed.connect(self._choose_files)
