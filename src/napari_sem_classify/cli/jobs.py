@@ -103,8 +103,23 @@ def classify(
             "approximation; its agreement with single tiles is measured and written down.",
         ),
     ] = False,
+    skip_flat: Annotated[
+        bool,
+        typer.Option(
+            "--skip-flat", help="Leave out tiles of hardly any contrast; a void may be a class."
+        ),
+    ] = False,
     device: Device = "auto",
     backend: Backend = "auto",
+    dtype: Annotated[
+        str,
+        typer.Option(
+            "--dtype",
+            metavar="KIND",
+            help="Arithmetic: auto, float32, bfloat16, float16 or int8, which is checked on some "
+            "of your tiles first and refused where too many change class.",
+        ),
+    ] = "auto",
     again: Annotated[
         bool, typer.Option("--again", help="Do images again that an earlier run finished.")
     ] = False,
@@ -153,8 +168,10 @@ def classify(
     paths = images_to_classify(images)
     classifier = load_model(model)
     ensure_folder(out)
-    wish = GridWish(tile, tile_um, stride, dense=dense)
+    wish = GridWish(tile, tile_um, stride, dense=dense, skip_flat=skip_flat)
     if scheduler is not None:
+        if dtype != "auto":
+            raise typer.BadParameter("workers choose the arithmetic", param_hint="--dtype")
         from napari_sem_classify.core.cluster.distributed import classify_on_cluster
 
         where, backend_used = f"Dask cluster {scheduler}", backend
@@ -174,12 +191,22 @@ def classify(
                 cancel=cancel,
             )
     else:
-        from napari_sem_classify.core.engine import engine_for
+        from napari_sem_classify.core.batch_engine import engine_for_batch
 
-        engine = engine_for(classifier, device=device, backend=backend)
+        with interruptible() as cancel, progress_bar() as progress:
+            engine = engine_for_batch(
+                classifier,
+                paths,
+                wish,
+                device=device,
+                backend=backend,
+                dtype=dtype,
+                progress=progress,
+                cancel=cancel,
+            )
         where, backend_used = engine.device, engine.backend
         if not as_json:
-            typer.echo(f"Model {classifier.card.name}, on {where} ({backend_used})")
+            typer.echo(f"Model {classifier.card.name}, on {where} ({backend_used}, {engine.dtype})")
         with interruptible(FINISHED_STAY) as cancel, progress_bar() as progress:
             result = classify_many(
                 paths,

@@ -59,6 +59,8 @@ class GridWish:
         As in `grid_for_model`.
     dense : bool
         Run the network over blocks, at a fine stride unless `stride_px` is given.
+    skip_flat : bool
+        Leave out tiles of hardly any contrast.
     """
 
     tile_px: int | None = None
@@ -66,6 +68,7 @@ class GridWish:
     stride_px: int | None = None
     overlap: float = 0.0
     dense: bool = False
+    skip_flat: bool = False
 
 
 def batch_digest(classifier: TileClassifier, wish: GridWish, kinds: Sequence[str] = USUAL) -> str:
@@ -199,6 +202,7 @@ def classify_one(
         progress=progress,
         cancel=cancel,
         dense=wish.dense,
+        skip_flat=wish.skip_flat,
     )
     for class_map in maps:
         files += write_kinds(class_map, image, out, stem, in_order(kinds))

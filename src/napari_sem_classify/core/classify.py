@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -35,6 +35,7 @@ from napari_sem_classify.core.record import (
     run_record,
 )
 from napari_sem_classify.core.tiles import TileGrid
+from napari_sem_classify.core.tiling.tile_rules import FLAT_BELOW, check_tiles
 
 if TYPE_CHECKING:
     from napari_sem_classify.core.embedding_cache import EmbeddingCache
@@ -215,11 +216,13 @@ def classify_planes(
     on_update: Callable[[tuple[int, ...], NDArray[np.float32]], None] | None = None,
     cache: EmbeddingCache | None = None,
     dense: bool = False,
+    skip_flat: bool = False,
 ) -> Iterator[ClassMap]:
     """Classify a stack plane by plane; a single image is a stack of one.
 
     Parameters are those of `classify_image`; progress counts the tiles of all planes, and
-    `on_update` is told the plane first.
+    `on_update` is told the plane first. With `skip_flat` tiles of hardly any contrast are left out
+    too, see `TileChecks.flat`; the pixels are read once more for it.
 
     Yields
     ------
@@ -239,12 +242,16 @@ def classify_planes(
             def told(so_far: NDArray[np.float32], plane: tuple[int, ...] = plane) -> None:
                 on_update(plane, so_far)
 
-        yield classify_image(
+        wanted = keep
+        if skip_flat:
+            flat = check_tiles(image, grid, plane=plane, cancel=cancel).flat()
+            wanted = ~flat if keep is None else keep & ~flat
+        class_map = classify_image(
             image,
             classifier,
             grid,
             engine=engine,
-            keep=keep,
+            keep=wanted,
             plane=plane,
             progress=_of_several(progress, number, len(planes), start),
             cancel=cancel,
@@ -252,6 +259,10 @@ def classify_planes(
             cache=cache,
             dense=dense,
         )
+        if skip_flat:
+            told_flat = {"contrast_below": FLAT_BELOW, "tiles": int(flat.sum())}
+            class_map = replace(class_map, record={**class_map.record, "skipped_flat": told_flat})
+        yield class_map
 
 
 def _of_several(
@@ -305,4 +316,7 @@ def _record(
         "stride_px": grid.stride,
     }
     record["intensity"] = asdict(intensity)
+    checked = getattr(engine, "checked", None)
+    if checked is not None:
+        record["engine"]["checked"] = dict(checked)
     return record

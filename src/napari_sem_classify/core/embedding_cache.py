@@ -288,6 +288,9 @@ def features_key(
         parts.append("per tile")
     if dense:
         parts.append("dense")
+    checked = getattr(engine, "checked", None)
+    if checked is not None:
+        parts.append(dict(checked))
     return hashlib.sha256(json.dumps(parts).encode()).hexdigest()
 
 

@@ -87,8 +87,8 @@ def plan_huge(
 
     if path.is_file() and path.stat().st_size <= HUGE_BYTES:
         return None
-    if wish.dense:
-        return None  # its own blocks and halos are laid over the whole image
+    if wish.dense or wish.skip_flat:
+        return None  # what these look at is laid over the whole image
     card = classifier.card
     image = open_for_scale(path, card.pixel_size_nm)
     choice = grid_for_model(image, card, wish.tile_px, wish.tile_um, wish.stride_px, wish.overlap)

@@ -81,7 +81,7 @@ def make_engine(
         if key in _engines:
             _engines.move_to_end(key)
             return _engines[key][0]
-        network = _load_network(backbone_id, trunk)
+        network = load_network(backbone_id, trunk)
         engine = _make(network, network_px, stages, place, backend, dtype)
         # The mapping is kept alive with the engine: its identity is part of the key.
         _engines[key] = (engine, trunk)
@@ -90,8 +90,12 @@ def make_engine(
         return engine
 
 
-def engine_for(classifier: TileClassifier, device: str = "auto", backend: str = "auto") -> Engine:
+def engine_for(
+    classifier: TileClassifier, device: str = "auto", backend: str = "auto", dtype: str = "auto"
+) -> Engine:
     """Give the engine that a model needs: its backbone or own trunk, its stages and input size.
+
+    8-bit arithmetic has to be checked on the user's tiles: see `batch_engine.engine_for_batch`.
 
     Raises
     ------
@@ -108,6 +112,7 @@ def engine_for(classifier: TileClassifier, device: str = "auto", backend: str = 
         trunk=classifier.trunk,
         device=device,
         backend=backend,
+        dtype=dtype,
     )
 
 
@@ -117,7 +122,8 @@ def forget_engines() -> None:
         _engines.clear()
 
 
-def _load_network(backbone_id: str, trunk: Mapping[str, NDArray[Any]] | None) -> nn.Module:
+def load_network(backbone_id: str, trunk: Mapping[str, NDArray[Any]] | None) -> nn.Module:
+    """Load a backbone in float32, or with it a fine-tuned model's own weights."""
     import numpy as np
     import torch
 

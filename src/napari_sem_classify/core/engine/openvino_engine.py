@@ -7,7 +7,7 @@ Imports torch and openvino: import this module inside functions only.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -16,7 +16,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from napari_sem_classify.core.engine.devices import device_title
+from napari_sem_classify.core.engine.devices import cpu_has_bfloat16, device_title
 from napari_sem_classify.core.engine.network import GreyTrunk
 from napari_sem_classify.core.engine.openvino_graph import (
     ELEMENT_TYPES,
@@ -33,7 +33,7 @@ from napari_sem_classify.core.intensity import IntensityRange
 
 _TILES_AT_224_PX = 32
 _REQUEST_TILES_AT_224_PX = 4
-_PRECISIONS = {"float32": "f32", "bfloat16": "bf16", "float16": "f16"}
+_PRECISIONS = {torch.float32: "f32", torch.bfloat16: "bf16", torch.float16: "f16"}
 
 
 class OpenVinoEngine(PreparingEngine):
@@ -47,8 +47,10 @@ class OpenVinoEngine(PreparingEngine):
         Side of the network's input.
     stages : sequence of int
         Stages to pool.
-    dtype : {"float32", "bfloat16", "float16"}
+    dtype : {"float32", "bfloat16", "float16", "int8"}
         Of the arithmetic. Features come out in float32.
+    ranges : mapping of str to float, optional
+        For "int8", from `quantise.activation_ranges`.
     """
 
     def __init__(
@@ -58,9 +60,13 @@ class OpenVinoEngine(PreparingEngine):
         network_px: int,
         stages: Sequence[int] = (2, 3, 4),
         dtype: str = "float32",
+        ranges: Mapping[str, float] | None = None,
     ) -> None:
+        if (dtype == "int8") != (ranges is not None):
+            raise ValueError("8-bit arithmetic, and it alone, needs ranges")
         cpu = torch.device("cpu")
-        trunk = GreyTrunk(network, stages, DTYPES[dtype])
+        arithmetic = int8_companion() if dtype == "int8" else DTYPES[dtype]
+        trunk = GreyTrunk(network, stages, arithmetic)
         super().__init__(
             trunk,
             network_px=network_px,
@@ -69,18 +75,20 @@ class OpenVinoEngine(PreparingEngine):
             backend="openvino",
             device=device_title(cpu),
             batch_size=tiles_per_batch(_TILES_AT_224_PX, network_px),
+            arithmetic=arithmetic,
         )
+        self._ranges = ranges
         self._trunk = trunk
         self._map_model: tuple[tuple[int, ...], Any] | None = None
         self._request_tiles = tiles_per_batch(_REQUEST_TILES_AT_224_PX, network_px)
-        model = build_model(trunk, self._request_tiles, network_px, DTYPES[dtype])
+        model = build_model(trunk, self._request_tiles, network_px, arithmetic, ranges)
         compiled = ov.Core().compile_model(
             model,
             "CPU",
             # Some cores a request are faster than all cores on one request after the other.
             {
                 "PERFORMANCE_HINT": "THROUGHPUT",
-                "INFERENCE_PRECISION_HINT": _PRECISIONS[dtype],
+                "INFERENCE_PRECISION_HINT": _PRECISIONS[arithmetic],
             },
         )
         self._queue = ov.AsyncInferQueue(compiled)
@@ -116,13 +124,13 @@ class OpenVinoEngine(PreparingEngine):
         shape = tuple(prepared.shape)
         if self._map_model is None or self._map_model[0] != shape:
             self._map_model = None
-            model = build_map_model(self._trunk, shape[2], shape[3], DTYPES[self.dtype])
+            model = build_map_model(self._trunk, shape[2], shape[3], self.arithmetic, self._ranges)
             compiled = ov.Core().compile_model(
                 model,
                 "CPU",
                 {
                     "PERFORMANCE_HINT": "LATENCY",
-                    "INFERENCE_PRECISION_HINT": _PRECISIONS[self.dtype],
+                    "INFERENCE_PRECISION_HINT": _PRECISIONS[self.arithmetic],
                 },
             )
             self._map_model = (shape, compiled.create_infer_request())
@@ -135,6 +143,11 @@ class OpenVinoEngine(PreparingEngine):
         tensor = _as_openvino(padded)
         # The torch tensor owns the memory: it must live until the request is done.
         self._queue.start_async({0: tensor}, userdata=(out, padded))
+
+
+def int8_companion() -> torch.dtype:
+    """Arithmetic of the layers that 8-bit integers are too coarse for."""
+    return torch.bfloat16 if cpu_has_bfloat16() else torch.float32
 
 
 def _store(request: Any, userdata: tuple[NDArray[np.float32], Tensor]) -> None:

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import threading
 from abc import ABC, abstractmethod
+from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
@@ -31,7 +32,8 @@ DTYPES = {
 class PreparingEngine(ABC):
     """An engine whose tiles are stretched and resized by torch; see `Engine` for the attributes.
 
-    One call at a time: a second thread waits.
+    One call at a time: a second thread waits. `checked` says for a record how an arithmetic that is
+    not always good enough was checked; None where there is no need.
 
     Parameters
     ----------
@@ -39,9 +41,11 @@ class PreparingEngine(ABC):
         Made for `dtype`.
     network_px : int
         Side of the network's input.
-    dtype : {"float32", "bfloat16", "float16"}
+    dtype : {"float32", "bfloat16", "float16", "int8"}
     torch_device : torch.device
         Where the tiles are prepared.
+    arithmetic : torch.dtype, optional
+        For which the tiles are prepared, where `dtype` does not tell.
     backend, device : str
         As shown to the user.
     batch_size : int
@@ -57,6 +61,7 @@ class PreparingEngine(ABC):
         backend: str,
         device: str,
         batch_size: int,
+        arithmetic: torch.dtype | None = None,
     ) -> None:
         self.backend = backend
         self.device = device
@@ -65,6 +70,8 @@ class PreparingEngine(ABC):
         self.feature_size = trunk.feature_size
         self.network_px = network_px
         self.torch_device = torch_device
+        self.arithmetic = arithmetic or DTYPES[dtype]
+        self.checked: Mapping[str, Any] | None = None
         self._lock = threading.Lock()
 
     def embed(self, batch: NDArray[Any], intensity: IntensityRange) -> NDArray[np.float32]:
@@ -97,7 +104,7 @@ class PreparingEngine(ABC):
         """Network input on the device, as `network_input` makes it."""
         raw = to_device(batch, self.torch_device)
         grey = stretch_and_resize(raw, intensity, self.network_px)
-        return network_input(grey, DTYPES[self.dtype])
+        return network_input(grey, self.arithmetic)
 
     def embed_part(self, batch: NDArray[Any], intensity: IntensityRange) -> NDArray[np.float32]:
         """Features of at most `batch_size` tiles."""
@@ -135,7 +142,7 @@ class PreparingEngine(ABC):
             try:
                 raw = to_device(pixels, self.torch_device)
                 grey = resample(raw, intensity.low, gain, rows, cols).sub_(GREY_CENTRE)
-                prepared = network_input(grey[None, None], DTYPES[self.dtype])
+                prepared = network_input(grey[None, None], self.arithmetic)
                 return pool_tiles(self.run_maps(prepared), rows, cols, self.network_px)
             except (torch.OutOfMemoryError, MemoryError, RuntimeError) as error:
                 if not _is_out_of_memory(error):
