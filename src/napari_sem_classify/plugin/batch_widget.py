@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from magicgui import widgets
-from qtpy.QtCore import QEvent, QTimer
+from qtpy.QtCore import QEvent
 from qtpy.QtWidgets import QWidget
 
 from napari_sem_classify.core.batch import GridWish
@@ -23,7 +23,7 @@ from napari_sem_classify.plugin.forms.grid_form import GridForm
 from napari_sem_classify.plugin.forms.layout import Form, Note, explain, fill
 from napari_sem_classify.plugin.forms.model_form import ModelForm
 from napari_sem_classify.plugin.forms.run_form import RunForm
-from napari_sem_classify.plugin.jobs import Job
+from napari_sem_classify.plugin.jobs import Job, settle_timer
 from napari_sem_classify.plugin.session import session_of, unwrapped
 from napari_sem_classify.plugin.text import duration_text
 
@@ -54,10 +54,7 @@ class BatchWidget(QWidget):
         self._running: Job | None = None
         self._outcomes: tuple[ImageOutcome, ...] = ()
         self._build()
-        self._settle = QTimer(self)
-        self._settle.setSingleShot(True)
-        self._settle.setInterval(SETTLE_MS)
-        self._settle.timeout.connect(self._look)
+        self._settle = settle_timer(self, SETTLE_MS, self._look)
         self._connect()
         self._on_model()
 
@@ -221,7 +218,7 @@ class BatchWidget(QWidget):
         )
         if self.looking:
             self.run_form.allow(False, "Wait: looking at the images")
-        elif wish.out is None:
+        elif wish.out is None or self.target_form.check():
             self.run_form.allow(False, "Choose the folder to write into first")
         else:
             self.run_form.allow(bool(found.plan.tiles), "None of the images can be opened")

@@ -220,5 +220,14 @@ class Job(QObject):
         self.deleteLater()
 
 
+def settle_timer(owner: QObject, milliseconds: int, call: Callable[[], Any]) -> QTimer:
+    """Give a timer that calls once no more changes came for a while: `start` it at each."""
+    timer = QTimer(owner)
+    timer.setSingleShot(True)
+    timer.setInterval(milliseconds)
+    timer.timeout.connect(call)
+    return timer
+
+
 def _nothing(_value: Any) -> None:
     return None

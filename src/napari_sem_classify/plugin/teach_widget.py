@@ -16,6 +16,7 @@ from napari_sem_classify.plugin.forms.image_form import SAMPLE_PLUGIN, ImageForm
 from napari_sem_classify.plugin.forms.layout import Form, Note, explain, fill
 from napari_sem_classify.plugin.forms.run_form import RunForm
 from napari_sem_classify.plugin.grid_layers import grid_layer_of, show_grid
+from napari_sem_classify.plugin.jobs import settle_timer
 from napari_sem_classify.plugin.layers import METADATA_KEY, remove_layer
 from napari_sem_classify.plugin.legend import legend_of
 from napari_sem_classify.plugin.session import session_of, unwrapped
@@ -60,10 +61,7 @@ class TeachWidget(QWidget):
         legend_of(self._viewer)
         status_line_of(self._viewer)
         self._build()
-        self._settle = QTimer(self)
-        self._settle.setSingleShot(True)
-        self._settle.setInterval(SETTLE_MS)
-        self._settle.timeout.connect(self._take_drawn)
+        self._settle = settle_timer(self, SETTLE_MS, self._take_drawn)
         self.teacher.keys = self._keys()
         self._connect()
         self._on_image()

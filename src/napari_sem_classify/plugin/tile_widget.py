@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from magicgui import widgets
-from qtpy.QtCore import QEvent, QTimer
+from qtpy.QtCore import QEvent
 from qtpy.QtWidgets import QWidget
 
 from napari_sem_classify.core.errors import SemClassifyError
@@ -27,7 +27,7 @@ from napari_sem_classify.plugin.grid_layers import (
     show_area,
     show_grid,
 )
-from napari_sem_classify.plugin.jobs import Job, JobContext
+from napari_sem_classify.plugin.jobs import Job, JobContext, settle_timer
 from napari_sem_classify.plugin.layers import remove_layer
 from napari_sem_classify.plugin.session import GridPlan, session_of, unwrapped
 from napari_sem_classify.plugin.text import area_text, count_text, percent_text
@@ -65,10 +65,7 @@ class TileWidget(QWidget):
         self._region: Shapes | None = None
         self._clickable: Labels | None = None
         self._build()
-        self._settle = QTimer(self)
-        self._settle.setSingleShot(True)
-        self._settle.setInterval(SETTLE_MS)
-        self._settle.timeout.connect(self._update)
+        self._settle = settle_timer(self, SETTLE_MS, self._update)
         self._connect()
         self._on_image()
 

@@ -6,13 +6,12 @@ from typing import Any
 
 from magicgui import widgets
 from psygnal import Signal
-from qtpy.QtCore import QTimer
 from qtpy.QtWidgets import QWidget
 
 from napari_sem_classify.core.model.catalogue import ModelEntry
 from napari_sem_classify.plugin import tasks
 from napari_sem_classify.plugin.forms.layout import Form, explain, narrow
-from napari_sem_classify.plugin.jobs import Job
+from napari_sem_classify.plugin.jobs import Job, settle_timer
 from napari_sem_classify.plugin.session import ReadyModel, Session
 
 AUTOMATIC = tasks.DeviceWish()
@@ -44,10 +43,7 @@ class DeviceForm:
         self.combo = narrow(widgets.ComboBox(choices=[("automatic", AUTOMATIC)]))
         explain(self.combo, "Device", "The processor that does the work")
         form.row("Device", self.combo)
-        self._settle = QTimer(owner)
-        self._settle.setSingleShot(True)
-        self._settle.setInterval(SETTLE_MS)
-        self._settle.timeout.connect(self._prepare)
+        self._settle = settle_timer(owner, SETTLE_MS, self._prepare)
         self.combo.changed.connect(self._on_combo)
 
     @property

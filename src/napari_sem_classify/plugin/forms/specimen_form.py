@@ -5,12 +5,13 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from magicgui import widgets
-from qtpy.QtCore import QObject, QTimer
+from qtpy.QtCore import QObject
 
 from napari_sem_classify.core.errors import SemClassifyError
 from napari_sem_classify.core.tiles import Area
 from napari_sem_classify.plugin.corrections import Corrections
 from napari_sem_classify.plugin.forms.layout import Form, Note, explain, slim
+from napari_sem_classify.plugin.jobs import settle_timer
 from napari_sem_classify.plugin.layer_image import spatial_shape
 from napari_sem_classify.plugin.layers import remove_layer
 from napari_sem_classify.plugin.specimen_layer import (
@@ -48,10 +49,7 @@ class SpecimenForm:
         self._drawing = False
         self._build(form)
         # A rectangle is let go of inside napari's own mouse handling: answer after it.
-        self._settle = QTimer(owner)
-        self._settle.setSingleShot(True)
-        self._settle.setInterval(0)
-        self._settle.timeout.connect(self._take_drawn)
+        self._settle = settle_timer(owner, 0, self._take_drawn)
         viewer.layers.events.inserted.connect(self._follow)
         viewer.layers.events.removed.connect(self._follow)
 

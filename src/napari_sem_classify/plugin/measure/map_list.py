@@ -7,12 +7,13 @@ from typing import TYPE_CHECKING, Any
 
 from magicgui import widgets
 from psygnal import Signal
-from qtpy.QtCore import QSignalBlocker, QSize, Qt, QTimer
+from qtpy.QtCore import QSignalBlocker, QSize, Qt
 from qtpy.QtWidgets import QListWidget, QListWidgetItem, QSizePolicy, QWidget
 
 from napari_sem_classify.core.errors import SemClassifyError
 from napari_sem_classify.plugin.forms.image_form import SAMPLE_KEY, SAMPLE_PLUGIN
 from napari_sem_classify.plugin.forms.layout import Form, Note, explain
+from napari_sem_classify.plugin.jobs import settle_timer
 from napari_sem_classify.plugin.measure.fields import (
     Field,
     fields_of,
@@ -84,10 +85,7 @@ class MapList:
         self.list.itemChanged.connect(self._on_item)
         self.sample_button.changed.connect(self._open_sample)
         self.classify_button.changed.connect(self._open_classify)
-        self._timer = QTimer(owner)
-        self._timer.setSingleShot(True)
-        self._timer.setInterval(SETTLE_MS)
-        self._timer.timeout.connect(self.refresh)
+        self._timer = settle_timer(owner, SETTLE_MS, self.refresh)
         events = viewer.layers.events
         for event in (events.inserted, events.removed, events.reordered, events.renamed):
             event.connect(self._on_layers)

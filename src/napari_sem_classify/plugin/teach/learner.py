@@ -9,7 +9,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 from psygnal import Signal
-from qtpy.QtCore import QObject, QTimer
+from qtpy.QtCore import QObject
 
 from napari_sem_classify.core.class_map import ClassMap
 from napari_sem_classify.core.errors import AnnotationError
@@ -19,7 +19,7 @@ from napari_sem_classify.core.teaching.annotation import check_teachable
 from napari_sem_classify.core.teaching.logistic import DEFAULT_STRENGTH
 from napari_sem_classify.core.teaching.recipes import RecipeChoice
 from napari_sem_classify.core.tiles import TileGrid
-from napari_sem_classify.plugin.jobs import Job, JobContext
+from napari_sem_classify.plugin.jobs import Job, JobContext, settle_timer
 from napari_sem_classify.plugin.tasks import DeviceWish
 from napari_sem_classify.plugin.teach import learning
 from napari_sem_classify.plugin.teach.book import Book
@@ -76,10 +76,7 @@ class Learner:
         self._paused = False
         self.wish = DeviceWish()
         self._strength, self._temperature = DEFAULT_STRENGTH, 1.0
-        self._settle = QTimer(owner)
-        self._settle.setSingleShot(True)
-        self._settle.setInterval(SETTLE_MS)
-        self._settle.timeout.connect(self.learn)
+        self._settle = settle_timer(owner, SETTLE_MS, self.learn)
 
     def follow(self, key: str | None, image: SemImage | None, grid: TileGrid | None) -> None:
         """Draw the map of another image, or with other tiles."""
