@@ -142,25 +142,29 @@ def study(tiles: TileSet, ways: Ways, seeds: int) -> None:
         print(f"{tiles.name} | {name} | " + " | ".join(cells), flush=True)
 
 
-def combined(tiles: TileSet, found: Ways, sizes: Ways) -> Ways:
+def combined(tiles: TileSet, found: Ways | None, sizes: Ways) -> Ways:
     """The ways that are compared, the program's own first."""
     own = tiles.embeddings
 
     def join(*parts: NDArray[np.float32]) -> NDArray[np.float32]:
         return np.concatenate(parts, axis=1)
 
-    mean = found["mean"]
-    return {
+    ways = {
         "mean of stages 2 to 4": own,
         "stage 4 alone": own[:, -2048:],
         "stages 3 and 4": own[:, -3072:],
-        "mean and maximum": join(mean, found["max"]),
-        "mean and spread": join(mean, found["spread"]),
-        "second order alone": found["second order"],
-        "mean and second order": join(mean, found["second order"]),
-        "tile and its surroundings": join(mean, found["around"]),
         **{f"128 px and {name}": join(own, features) for name, features in sizes.items()},
     }
+    if found is not None:
+        mean = found["mean"]
+        ways |= {
+            "mean and maximum": join(mean, found["max"]),
+            "mean and spread": join(mean, found["spread"]),
+            "second order alone": found["second order"],
+            "mean and second order": join(mean, found["second order"]),
+            "tile and its surroundings": join(mean, found["around"]),
+        }
+    return ways
 
 
 def main() -> None:
@@ -172,11 +176,12 @@ def main() -> None:
     parser.add_argument("--seeds", type=int, default=5)
     parser.add_argument("--sets", nargs="+", default=list(SETS), choices=list(SETS))
     parser.add_argument("--sizes", nargs="*", type=int, default=[64], help="Further inputs, in px.")
+    parser.add_argument("--means-only", action="store_true", help="Without other pooling.")
     wish = parser.parse_args()
     for name in wish.sets:
         place = (name, wish.data, wish.cache, SETS[name])
         tiles = load_set(*place)
-        found = load_described(*place, pooled(), "pooled")
+        found = None if wish.means_only else load_described(*place, pooled(), "pooled")
         sizes = {f"{px} px": load_set(*place, px).embeddings for px in wish.sizes}
         study(tiles, combined(tiles, found, sizes), wish.seeds)
 

@@ -62,7 +62,7 @@ def main() -> None:
     parser.add_argument("--cache", type=Path, default=Path(tempfile.gettempdir()) / "teach_cache")
     parser.add_argument("--seeds", type=int, default=5)
     parser.add_argument("--sets", nargs="+", default=list(SETS), choices=list(SETS))
-    parser.add_argument("--sizes", nargs="+", type=int, default=[128, 64, 224])
+    parser.add_argument("--sizes", nargs="+", type=int, default=[128, 224])
     wish = parser.parse_args()
     for name in wish.sets:
         tile = SETS[name]

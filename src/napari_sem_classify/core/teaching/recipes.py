@@ -31,11 +31,11 @@ if TYPE_CHECKING:
 
 NETWORK_PX = 128
 LARGE_NETWORK_PX = 224
-SMALLEST_NETWORK_PX = 48
+SMALLEST_NETWORK_PX = 96
 TILES_PER_CLASS = 150
 """Of each class that are looked at in every way; a comparison takes seconds to a minute."""
 
-MARGIN_SPREADS = 3.0
+MARGIN_SPREADS = 2.0
 MARGIN = 0.02
 """A gain has to be larger than both: with less, new specimens did not confirm it."""
 
@@ -132,7 +132,8 @@ def recipes_for(
     per_tile : bool, optional
         Only this way with grey values; both where None.
     network_px : int, optional
-        Only this size; the standard one, a large one and the tile's own where None.
+        Only this size; where None the standard one, a large one and the tile's own, unless that is
+        so small that it loses detail.
     """
     sizes = [NETWORK_PX, LARGE_NETWORK_PX]
     if SMALLEST_NETWORK_PX <= tile_px <= LARGE_NETWORK_PX and tile_px not in sizes:

@@ -10,7 +10,7 @@ from qtpy.QtWidgets import QListWidget, QListWidgetItem, QPushButton
 
 from napari_sem_classify.core.teaching.annotation_set import TilePlace
 from napari_sem_classify.plugin.camera import look_at
-from napari_sem_classify.plugin.forms.layout import Form, explain
+from napari_sem_classify.plugin.forms.layout import Form, Note, explain
 from napari_sem_classify.plugin.teach.teacher import Teacher
 from napari_sem_classify.plugin.text import count_text
 
@@ -39,8 +39,11 @@ class CorrectionList:
         explain(
             self.take_back, "Take back the correction", "Let the model decide on this tile again"
         )
-        self._row = form.row("Corrected", self.list, self.take_back)
-        self._row.setVisible(False)
+        self.list.setHorizontalScrollBarPolicy(Qt.ScrollBarPolicy.ScrollBarAlwaysOff)
+        self.note = Note("Number of corrections")
+        self._row = form.row("Corrected", self.note, self.take_back)
+        form.wide(self.list)
+        self._hide(True)
         self._shown: list[tuple[TilePlace, str, str]] = []
         self.list.itemClicked.connect(self._on_clicked)
         self.list.itemSelectionChanged.connect(self._on_selection)
@@ -73,8 +76,13 @@ class CorrectionList:
         rows = max(1, min(ROWS, len(now)))
         height = self.list.sizeHintForRow(0) if now else self.list.fontMetrics().height()
         self.list.setFixedHeight(rows * height + 2 * self.list.frameWidth() + 2)
-        self._row.setVisible(bool(now))
+        self.note.say("1 tile" if len(now) == 1 else f"{count_text(len(now))} tiles")
+        self._hide(not now)
         self._on_selection()
+
+    def _hide(self, hidden: bool) -> None:
+        self._row.setHidden(hidden)
+        self.list.setHidden(hidden)
 
     @property
     def chosen(self) -> TilePlace | None:

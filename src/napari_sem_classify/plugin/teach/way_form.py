@@ -54,7 +54,7 @@ class WayForm:
         self.button = widgets.PushButton(text=FIND)
         explain(self.button, "Find the best way of looking", FIND_TOOLTIP)
         self.note = Note("Best way of looking")
-        form.row("Sees", self.combo, self.button)
+        form.row("Seen", self.combo, self.button)
         form.wide(self.note)
         self.combo.changed.connect(self._on_combo)
         self.button.changed.connect(self._on_button)
