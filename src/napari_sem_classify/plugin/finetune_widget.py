@@ -5,8 +5,8 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from qtpy.QtCore import QEvent
-from qtpy.QtWidgets import QWidget
+from qtpy.QtCore import QEvent, QPoint, QTimer
+from qtpy.QtWidgets import QScrollArea, QWidget
 
 from napari_sem_classify.core.errors import SemClassifyError
 from napari_sem_classify.core.progress import Progress
@@ -29,6 +29,7 @@ if TYPE_CHECKING:
     from napari.layers import Image
     from napari.viewer import Viewer
 
+SETTLE_MS, SPARE_PX = 100, 40
 EARLIER = "Earlier models are untouched."
 NOTHING = "Choose data of two classes or more first"
 
@@ -50,6 +51,10 @@ class FineTuneWidget(QWidget):
         self._snapshot: tasks.Snapshot | None = None
         self._tour = Tour(self._viewer)
         self._build()
+        self._scroll = QTimer(self)
+        self._scroll.setSingleShot(True)
+        self._scroll.setInterval(SETTLE_MS)
+        self._part: QWidget = self.run_form.button.native
         self._connect()
         self._refresh()
 
@@ -75,6 +80,7 @@ class FineTuneWidget(QWidget):
         self.data_form.sample_wanted.connect(self._open_sample)
         self.data_form.teach_wanted.connect(self._open_teach)
         self.schedule_form.changed.connect(self._refresh)
+        self._scroll.timeout.connect(self._on_scroll)
         self.run_form.started.connect(self.train)
         self.run_form.cancelled.connect(self.cancel)
         self.result_form.picked.connect(self._go_to)
@@ -107,7 +113,7 @@ class FineTuneWidget(QWidget):
         choice, settings = self.data_form.choice, self.schedule_form.settings()
         if self.busy or choice is None or settings is None:
             return
-        self.summary_form.pause()
+        self.summary_form.put_away(choice, settings.preset)
         self._set_enabled(False)
         self.result_form.hide()
         self._tour.stop()
@@ -125,6 +131,7 @@ class FineTuneWidget(QWidget):
             on_progress=self._progress,
             on_published=self._published,
         )
+        self._scroll_to(self.run_form.button.native)
 
     def cancel(self) -> None:
         """End the training within a batch; the best model so far is kept."""
@@ -159,6 +166,7 @@ class FineTuneWidget(QWidget):
         self.curves.fill(outcome.curves)
         self.run_form.message.say(outcome_text(outcome))
         self.result_form.show(outcome)
+        self._scroll_to(self.result_form.score)
 
     def _cancelled(self) -> None:
         self._end()
@@ -192,6 +200,16 @@ class FineTuneWidget(QWidget):
         self.schedule_form.set_enabled(enabled)
 
     # ------------------------------------------------------------------ the viewer
+
+    def _scroll_to(self, part: QWidget) -> None:
+        """Bring a part of the form to the top, once it has its place."""
+        self._part = part
+        self._scroll.start()
+
+    def _on_scroll(self) -> None:
+        area = self.findChild(QScrollArea)
+        top = self._part.mapTo(area.widget(), QPoint(0, 0)).y()
+        area.verticalScrollBar().setValue(top - SPARE_PX)
 
     def _open_sample(self) -> None:
         try:
@@ -256,6 +274,7 @@ class FineTuneWidget(QWidget):
         if self._job is not None:
             self._job.abandon()
             self._job = None
+        self._scroll.stop()
         self.data_form.changed.disconnect(self._refresh)
         self.data_form.stop()
         self.summary_form.stop()

@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from napari_sem_classify.plugin.finetune.tasks import Snapshot
 
 LEARNED, HELD, ACCURACY = QColor("#0072b2"), QColor("#d55e00"), QColor("#009e73")
+FITTED, AVERAGED = "fitted head", "averaged"
 PLOT_LINES = 5.5
 SMOOTHED = 0.05
 """The training loss is drawn as its mean over this share of what was seen."""
@@ -56,15 +57,17 @@ class CurvePlot(Painted):
         lower = QRectF(left, upper.bottom() + 1.5 * line, width, PLOT_LINES * line)
         total = max(1, snapshot.preset.epochs)
         losses = _smooth(snapshot.batches)
-        held = [(_place(snapshot.preset, r), r.valid_loss) for r in snapshot.epochs]
+        # Weights averaged at the end are no epoch: only the ring tells where they won.
+        epochs = [report for report in snapshot.epochs if report.phase != AVERAGED]
+        held = [(_place(snapshot.preset, r), r.valid_loss) for r in epochs]
         top = _nice_top([y for _, y in (*losses, *held) if math.isfinite(y)])
         self._frame(painter, upper, total, snapshot.preset, f"{top:g}", named=True)
         self._curve(painter, upper, losses, total, top, LEARNED, dots=False)
         self._curve(painter, upper, held, total, top, HELD, dots=True)
         self._key(painter, upper, (("loss, learned tiles", LEARNED), ("held-out", HELD)))
         self._frame(painter, lower, total, snapshot.preset, "1", named=False)
-        right = [(_place(snapshot.preset, r), r.accuracy) for r in snapshot.epochs]
-        f1 = [(_place(snapshot.preset, r), r.macro_f1) for r in snapshot.epochs]
+        right = [(_place(snapshot.preset, r), r.accuracy) for r in epochs]
+        f1 = [(_place(snapshot.preset, r), r.macro_f1) for r in epochs]
         self._curve(painter, lower, right, total, 1.0, ACCURACY, dots=True, dashed=True)
         self._curve(painter, lower, f1, total, 1.0, HELD, dots=True)
         self._best(painter, lower, snapshot, total)
@@ -166,9 +169,11 @@ class CurvePlot(Painted):
 def _place(preset: Preset, report: EpochReport) -> float:
     """Epochs done when a report was made."""
     before = sum(stage.epochs for stage in preset.stages[: report.stage])
-    if report.phase == "fitted head":
+    if report.phase == FITTED:
         return 0.0
     stage = preset.stages[report.stage]
+    if report.phase == AVERAGED:
+        return before + stage.epochs
     return before + report.epoch + 1 + stage.epochs_frozen * (report.phase == "all layers")
 
 

@@ -89,20 +89,22 @@ class ResultForm:
         """Show a result."""
         self.outcome, self.saved = outcome, None
         found, card = outcome.evaluation, outcome.classifier.card
-        low, high = card.scores["intervals_95"]["macro_f1"]
         value = found.scores.macro_f1
         said = (
             f"on {len(found.truth)} held-out {found.what}: macro-F1 {score_text(value)} "
-            f"({score_text(low)} to {score_text(high)})"
+            f"{_interval(*card.scores['intervals_95']['macro_f1'])}"
         )
         self.score.say_html(f"<b>Score</b> {said}", f"Score {said}")
         self.score.setToolTip(
             "Mean F1 of the classes with its 95 % interval, on tiles that were not learned from"
         )
-        low, high = card.scores["intervals_95"]["accuracy"]
+        # Drawing places again tells nothing where all are right, counting tiles tells too little
+        # where they are alike: the wider interval is the honest one.
+        drawn, counted = card.scores["intervals_95"]["accuracy"], found.scores.accuracy_interval()
+        low, high = min(drawn[0], counted[0]), max(drawn[1], counted[1])
         self.how.say(
-            f"accuracy {score_text(found.scores.accuracy)} "
-            f"({score_text(low)} to {score_text(high)}) · {card.scores['method']}"
+            f"accuracy {score_text(found.scores.accuracy)} {_interval(low, high)} · "
+            f"{card.scores['method']}"
         )
         self._fill_table(outcome)
         self.matrix.fill(found.scores, card.classes)
@@ -269,6 +271,13 @@ def outcome_text(outcome: Outcome) -> str:
         return f"Done in {took}: the best epoch's model is kept."
     more = " Start it again with the same data and settings to go on." if outcome.resumable else ""
     return f"Stopped after {took}: this is the best model so far.{more}"
+
+
+def _interval(low: float, high: float) -> str:
+    """A 95 % interval, or why there is none."""
+    if low == high or low != low:
+        return "(too few places for an interval)"
+    return f"({score_text(low)} to {score_text(high)})"
 
 
 def _told(each: HeldTile, card: ModelCard) -> str:

@@ -64,7 +64,14 @@ class SummaryForm:
         self._settle.stop()
         if self._job is not None:
             self._job.abandon()
-            self._job, self._shown_for = None, None
+            self._job = None
+
+    def put_away(self, choice: Choice, preset: Preset) -> None:
+        """Leave the room of the preview to the training; the next change of data brings it back."""
+        self.pause()
+        self._shown_for = self._key(choice, preset)
+        self.pictures.hide()
+        self.told.say("")
 
     def _no_preview(self) -> None:
         self.pause()

@@ -151,7 +151,9 @@ class Stop(CancelToken):
     @property
     def cancelled(self) -> bool:
         """Whether to end with the best model so far; raises `Cancelled` to end at once."""
-        self._at_once.raise_if_cancelled()
+        if self._at_once.cancelled:
+            # fastai adds to the words of an exception, so there have to be some.
+            raise Cancelled("the window was closed")
         return super().cancelled
 
     def raise_if_cancelled(self) -> None:
