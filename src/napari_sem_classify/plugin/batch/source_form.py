@@ -66,12 +66,12 @@ class SourceForm:
         self.empty = Note("What to do first")
         self.folder = widgets.PushButton(text="Folder…")
         self.files = widgets.PushButton(text="Files…")
-        self.open_images = widgets.PushButton(text="Open images")
+        self.open_images = widgets.PushButton(text="Images in the viewer")
         explain(self.folder, "Add a folder", "Add all images that lie directly in a folder")
         explain(self.files, "Add files", "Add image files")
         explain(
             self.open_images,
-            "Add open images",
+            "Add the images in the viewer",
             "Add the images that are open in the viewer, with the scale and area set there",
         )
         self.list = QListWidget()
@@ -86,7 +86,8 @@ class SourceForm:
         explain(self.remove, "Take out", "Take the selected lines out of the list [Delete]")
         self.count = Note("Images found")
         self.problem = Note("Problem with the images")
-        form.row("Add", self.folder, self.files, self.open_images)
+        form.row("Add", self.folder, self.files)
+        form.row("", self.open_images)
         form.wide(self.empty, self.list)
         self._remove_row = form.row("Found", self.count, self.remove)
         form.wide(self.problem)

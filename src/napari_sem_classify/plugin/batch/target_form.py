@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 
 from magicgui import widgets
 from psygnal import Signal
-from qtpy.QtWidgets import QFileDialog, QGridLayout, QLineEdit, QWidget
+from qtpy.QtCore import QEvent, QTimer
+from qtpy.QtGui import QShowEvent
+from qtpy.QtWidgets import QFileDialog, QGridLayout, QLabel, QLineEdit, QWidget
 
 from napari_sem_classify.core.batch_outputs import ALWAYS, KINDS, in_order
 from napari_sem_classify.plugin.forms.layout import Form, Note, explain
@@ -14,12 +17,12 @@ from napari_sem_classify.plugin.forms.layout import Form, Note, explain
 FOLDER_NAME = "classified"
 ON = ("csv", "overlay")
 TITLES = {
-    "csv": "tables of cells",
+    "csv": "tables",
     "overlay": "pictures",
     "regions": "regions",
     "geojson": "GeoJSON",
     "ome-zarr": "OME-Zarr",
-    "pdf": "figures (PDF)",
+    "pdf": "figures",
 }
 
 
@@ -47,7 +50,8 @@ class TargetForm:
             explain(box, f"Write {box.text}", f"Of each image: {KINDS[kind].title}")
             grid.addWidget(box.native, number // 2, number % 2)
             box.changed.connect(self.changed.emit)
-        self.folder = QLineEdit()
+        self.note = Note("About the output folder")
+        self.folder = _FolderLine(self.note)
         self.folder.setPlaceholderText("choose a folder")
         explain(
             self.folder,
@@ -56,7 +60,6 @@ class TargetForm:
         )
         self.choose = widgets.PushButton(text="Choose…")
         explain(self.choose, "Choose the output folder", "Choose the folder to write into")
-        self.note = Note("About the output folder")
         self.again = widgets.CheckBox(value=False, text="do finished images again")
         explain(
             self.again,
@@ -95,6 +98,17 @@ class TargetForm:
         self.folder.setToolTip(str(folder))
         self.changed.emit()
 
+    def check(self) -> str:
+        """Tell beside the folder why nothing can be written there; "" where something can."""
+        out = self.out
+        problem = ""
+        if out is not None and out.exists() and not out.is_dir():
+            problem = f"{out} is a file, not a folder: choose another output folder."
+        elif out is not None and out.is_dir() and not os.access(out, os.W_OK):
+            problem = f"You may not write into {out}: choose another output folder."
+        self.note.fail(problem)
+        return problem
+
     def allow(self, free: bool) -> None:
         """Let the user change the choices, or not while a batch runs."""
         for control in (*self.kinds.values(), self.choose, self.again):
@@ -107,3 +121,28 @@ class TargetForm:
         )
         if folder:
             self.use(Path(folder))
+
+
+class _FolderLine(QLineEdit):
+    """A line for a path in napari's font, which its theme sets for labels only."""
+
+    def __init__(self, label: QLabel) -> None:
+        super().__init__()
+        self._label = label
+
+    def adopt_font(self) -> None:
+        """Take the font of the label."""
+        self._label.ensurePolished()
+        if self.font() != self._label.font():
+            self.setFont(self._label.font())
+
+    def showEvent(self, event: QShowEvent) -> None:
+        """Take napari's font size when it is known."""
+        super().showEvent(event)
+        self.adopt_font()
+
+    def changeEvent(self, event: QEvent) -> None:
+        """Follow napari's font size, once the label has it."""
+        super().changeEvent(event)
+        if event.type() == QEvent.Type.StyleChange:
+            QTimer.singleShot(0, self, self.adopt_font)

@@ -15,7 +15,7 @@ from napari_sem_classify.core.model.card import ModelCard
 from napari_sem_classify.core.progress import Progress
 from napari_sem_classify.plugin.jobs import JobContext
 from napari_sem_classify.plugin.session import ReadyModel
-from napari_sem_classify.plugin.tasks import DeviceWish, prepare
+from napari_sem_classify.plugin.tasks import DeviceWish
 
 
 @dataclass(frozen=True, slots=True)
@@ -153,7 +153,7 @@ def run(
         from napari_sem_classify.core.batch_report import write_batch_report
         from napari_sem_classify.core.embedding_cache import EmbeddingCache
 
-        model = ready or prepare(wish.model, device, wish.card.tile_px)(context).ready
+        model = ready or _loaded(wish.model, device, context)
         plan = look_found.plan
         finished = frozenset() if again else plan.finished
         clock = _Clock(plan.tiles, finished, len(look_found.items))
@@ -189,6 +189,18 @@ def run(
         return Done(report, tuple(files), clock.timed(model))
 
     return task
+
+
+def _loaded(path: Path, device: DeviceWish, context: JobContext) -> ReadyModel:
+    """A model on a device; its speed is not known yet."""
+    from napari_sem_classify.core.engine import engine_for
+    from napari_sem_classify.core.model.file import load_model
+
+    context.progress(Progress(0, 0, "Getting the model ready"))
+    classifier = load_model(path)
+    context.cancel.raise_if_cancelled()
+    engine = engine_for(classifier, device=device.id, backend=device.backend)
+    return ReadyModel(classifier, engine, float("nan"))
 
 
 @dataclass(slots=True)
