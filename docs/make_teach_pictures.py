@@ -16,10 +16,13 @@ from typing import Any
 import numpy as np
 from PIL import Image
 
+from napari_sem_classify.plugin.legend import legend_of
+
 WIDTH_PX, HEIGHT_PX = 1200, 960
 COLOURS = 256
 MAX_KB = 300
 PATIENCE_S = 300.0
+SETTLE_S = 3.0
 CLASSES = ("coating", "oxide", "substrate")
 SAMPLE = "cross_section"
 PLUGIN = "napari-sem-classify"
@@ -132,8 +135,10 @@ def wait(condition: Callable[[], bool], seconds: float = PATIENCE_S) -> None:
 
 
 def shoot(viewer: Any, step: str) -> None:
-    """Save the window as a small PNG."""
-    wait(lambda: False, 1.0)
+    """Save the window as a small PNG, once the legend has all classes."""
+    legend = legend_of(viewer)
+    wait(lambda: legend.complete)
+    wait(lambda: False, SETTLE_S)
     shot = Image.fromarray(viewer.screenshot(canvas_only=False, flash=False)[..., :3])
     path = Path(__file__).with_name(f"teach-{step}.png")
     for colours in (COLOURS, COLOURS // 2, COLOURS // 4):

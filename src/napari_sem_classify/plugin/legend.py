@@ -44,6 +44,15 @@ class Legend:
                 layer.events.visible.connect(self.update)
         self.update()
 
+    @property
+    def complete(self) -> bool:
+        """Whether all classes are on the canvas by now."""
+        viewer = self._viewer_ref()
+        canvas = getattr(viewer, "canvas", None)
+        if canvas is None:
+            return True
+        return sum(key.startswith(_PREFIX) for key in canvas.overlays) == len(self._shown)
+
     def update(self, _event: Any = None) -> None:
         """Show what the topmost visible class map needs, or nothing."""
         viewer = self._viewer_ref()

@@ -227,6 +227,24 @@ def test_the_widget_fits_a_narrow_dock(taught):
     assert taught.minimumSizeHint().width() <= 340
 
 
+def test_text_of_one_and_a_half_times_the_size_is_not_cut(qtbot, taught, real_viewer):
+    from napari.settings import get_settings
+    from qtpy.QtWidgets import QScrollArea
+
+    appearance = get_settings().appearance
+    before = appearance.font_size
+    section = taught.findChild(QScrollArea)
+    real_viewer.window._qt_window.resize(1500, 1000)
+    try:
+        appearance.font_size = round(1.5 * before)
+        until(
+            qtbot,
+            lambda: section.viewport().width() >= section.widget().minimumSizeHint().width() > 340,
+        )
+    finally:
+        appearance.font_size = before
+
+
 # ---------------------------------------------------------------------- the real thing
 
 

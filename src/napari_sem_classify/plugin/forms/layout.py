@@ -9,7 +9,7 @@ from __future__ import annotations
 import html
 
 from magicgui import widgets
-from qtpy.QtCore import QSize, Qt
+from qtpy.QtCore import QEvent, QObject, QSize, Qt
 from qtpy.QtWidgets import (
     QAbstractButton,
     QComboBox,
@@ -118,6 +118,12 @@ class Section(QScrollArea):
         self.setHorizontalScrollBarPolicy(Qt.ScrollBarPolicy.ScrollBarAlwaysOff)
         self._form = form
         self.setWidget(form)
+
+    def eventFilter(self, watched: QObject | None, event: QEvent | None) -> bool:
+        """Tell the dock when the controls need another width, as with a larger font."""
+        if event is not None and event.type() == QEvent.Type.LayoutRequest:
+            self.updateGeometry()
+        return bool(super().eventFilter(watched, event))
 
     def minimumSizeHint(self) -> QSize:
         """As wide as the controls need, since nothing scrolls sideways."""

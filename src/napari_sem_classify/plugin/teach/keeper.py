@@ -183,11 +183,11 @@ class Keeper:
 
 
 def file_text(places: Mapping[str, Path], key: str) -> str:
-    """Where annotations are kept, for the user: the file's name beside the image, else its path."""
+    """Where annotations are kept, for the user: the file beside the image, else the folder."""
     path = places.get(key)
     if path is None:
         return ""
-    return str(path) if path.parent == user_folder() else path.name
+    return f"the folder {path.parent}" if path.parent == user_folder() else path.name
 
 
 def _writable(path: Path) -> bool:

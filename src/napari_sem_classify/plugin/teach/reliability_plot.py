@@ -87,28 +87,29 @@ class ReliabilityPlot(QWidget):
         painter.drawText(QRectF(room.right() - 80, below, 80, line), right, "100 %")
         middle = Qt.AlignmentFlag.AlignHCenter
         painter.drawText(QRectF(room.left(), below, room.width(), line), middle, "confidence")
-        self._key(painter, QRectF(left, below + 1.2 * line, room.width(), line), ink)
+        self._key(painter, QRectF(MOST_DOT, below + 1.2 * line, self.width(), line), ink)
         self._dots(painter, room, self._before, QPen(ink, 1.2), QColor("transparent"))
         self._dots(painter, room, self._after, QPen(AFTER), AFTER)
         painter.end()
 
     def _key(self, painter: QPainter, room: QRectF, ink: QColor) -> None:
         middle = room.center().y()
-        step = room.width() / 2
-        for place, pen, fill, text in (
-            (0, QPen(AFTER), AFTER, "as shown"),
-            (1, QPen(ink, 1.2), QColor("transparent"), "before adjusting"),
+        x = room.left()
+        for pen, fill, text in (
+            (QPen(AFTER), AFTER, "as shown"),
+            (QPen(ink, 1.2), QColor("transparent"), "before adjusting"),
         ):
-            x = room.left() + place * step
             painter.setPen(pen)
             painter.setBrush(fill)
             painter.drawEllipse(QPointF(x + 5, middle), 4, 4)
             painter.setPen(ink)
+            width = painter.fontMetrics().horizontalAdvance(text) + 2
             painter.drawText(
-                QRectF(x + 14, room.top(), step - 14, room.height()),
+                QRectF(x + 14, room.top(), width, room.height()),
                 Qt.AlignmentFlag.AlignVCenter,
                 text,
             )
+            x += width + 34
 
     def _dots(
         self, painter: QPainter, room: QRectF, found: Reliability, pen: QPen, fill: QColor
