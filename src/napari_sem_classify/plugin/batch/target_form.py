@@ -129,6 +129,10 @@ class _FolderLine(QLineEdit):
     def __init__(self, label: QLabel) -> None:
         super().__init__()
         self._label = label
+        self._settle = QTimer(self)
+        self._settle.setSingleShot(True)
+        self._settle.setInterval(0)
+        self._settle.timeout.connect(self.adopt_font)
 
     def adopt_font(self) -> None:
         """Take the font of the label."""
@@ -145,4 +149,4 @@ class _FolderLine(QLineEdit):
         """Follow napari's font size, once the label has it."""
         super().changeEvent(event)
         if event.type() == QEvent.Type.StyleChange:
-            QTimer.singleShot(0, self, self.adopt_font)
+            self._settle.start()
