@@ -7,9 +7,19 @@ from typing import Annotated, Any
 
 import typer
 
+from napari_sem_classify.cli.labelled import (
+    BatchSize,
+    CropRows,
+    CutTile,
+    Epochs,
+    Sizes,
+    Source,
+    row_crop,
+    split_set,
+    whole_numbers,
+)
 from napari_sem_classify.cli.options import Device, Json
 from napari_sem_classify.cli.shell import complain, interruptible, progress_bar, report
-from napari_sem_classify.cli.train import CropRows, Source, row_crop, whole_numbers
 
 
 def add_to(app: typer.Typer) -> None:
@@ -23,22 +33,12 @@ def compare(
     seeds: Annotated[
         str, typer.Option("--seeds", metavar="N,N", help="Each preset is trained with each seed.")
     ] = "0",
-    sizes: Annotated[
-        str | None,
-        typer.Option("--sizes", metavar="PX,PX", help="Network input sizes of both presets."),
-    ] = None,
-    epochs: Annotated[
-        int | None, typer.Option("--epochs", metavar="N", help="Epochs at every size.")
-    ] = None,
-    tile: Annotated[
-        int | None,
-        typer.Option("--tile", metavar="PX", help="Cut images into tiles; else whole images."),
-    ] = None,
+    sizes: Sizes = None,
+    epochs: Epochs = None,
+    tile: CutTile = None,
     crop_rows: CropRows = None,
     seed: Annotated[int, typer.Option("--seed", help="Of the split.")] = 0,
-    batch: Annotated[
-        int | None, typer.Option("--batch", metavar="N", help="Tiles of a batch.")
-    ] = None,
+    batch: BatchSize = None,
     inception: Annotated[
         Path | None,
         typer.Option("--inception", metavar="FILE", help="Weights of Inception-v3, where at hand."),
@@ -60,10 +60,8 @@ def compare(
     from napari_sem_classify.core.training.compare import compare as compare_ways
     from napari_sem_classify.core.training.compare_report import comparison, write_comparison
     from napari_sem_classify.core.training.dataset import read_listing
-    from napari_sem_classify.core.training.dataset_split import plan_split
     from napari_sem_classify.core.training.finetune_presets import ARTICLE, SEM, make_preset
     from napari_sem_classify.core.training.inception import INPUT_PX
-    from napari_sem_classify.core.training.training_set import make_training_set
 
     presets = [
         make_preset(one.name, sizes=whole_numbers(sizes, "--sizes"), epochs=epochs)
@@ -79,41 +77,34 @@ def compare(
         if not as_json:
             complain(_row_text(row.to_dict()))
 
-    with interruptible() as cancel, progress_bar() as progress:
-        data = make_training_set(
+    with (
+        interruptible() as cancel,
+        progress_bar() as progress,
+        split_set(
             listing,
             tile_px=tile,
             crop=crop,
             largest_px=INPUT_PX,
+            seed=seed,
+            progress=progress,
+            cancel=cancel,
+        ) as (data, split),
+    ):
+        rows = compare_ways(
+            data,
+            split,
+            presets=presets,
+            seeds=numbers,
+            inception=inception,
+            download=not no_download,
+            device=device,
+            batch_size=batch,
+            on_row=tell,
             progress=progress,
             cancel=cancel,
         )
-        try:
-            split = plan_split(
-                data.labels,
-                data.class_names,
-                data.pairs,
-                groups=data.groups,
-                parts=[image.record.part for image in data.images],
-                seed=seed,
-            )
-            rows = compare_ways(
-                data,
-                split,
-                presets=presets,
-                seeds=numbers,
-                inception=inception,
-                download=not no_download,
-                device=device,
-                batch_size=batch,
-                on_row=tell,
-                progress=progress,
-                cancel=cancel,
-            )
-            files = write_comparison(data, split, rows, title, out)
-            value = comparison(data, split, rows, title)
-        finally:
-            data.discard()
+        files = write_comparison(data, split, rows, title, out)
+        value = comparison(data, split, rows, title)
     lines = [_row_text(row) for row in (*value["rows"], *value["published"])]
     value["files"] = [str(path) for path in files]
     report(value, "\n".join([*lines, *(f"Written: {path}" for path in files)]), as_json)

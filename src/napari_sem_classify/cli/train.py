@@ -7,29 +7,24 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from napari_sem_classify.cli.labelled import (
+    BatchSize,
+    CropRows,
+    CutTile,
+    Epochs,
+    Sizes,
+    Source,
+    row_crop,
+    split_set,
+    whole_numbers,
+)
 from napari_sem_classify.cli.options import Backend, Device, Json
 from napari_sem_classify.cli.shell import complain, interruptible, progress_bar, report, table
 
 if TYPE_CHECKING:
-    from napari_sem_classify.core.training.dataset import RowCrop
     from napari_sem_classify.core.training.evaluate import Evaluation
     from napari_sem_classify.core.training.finetune_learner import EpochReport
 
-Source = Annotated[
-    Path,
-    typer.Argument(
-        metavar="DIR",
-        help="A folder of class folders, or a CSV with the columns path, class, group.",
-    ),
-]
-CropRows = Annotated[
-    str | None,
-    typer.Option(
-        "--crop-rows",
-        metavar="TOP:BOTTOM",
-        help="Rows of every image to use, as 130:893 or 0:81%; else the info bar is found.",
-    ),
-]
 STOPPED = "Stopped; no model was written."
 
 
@@ -45,22 +40,12 @@ def train(
     preset: Annotated[
         str, typer.Option("--preset", metavar="NAME", help="sem (this program's) or article.")
     ] = "sem",
-    sizes: Annotated[
-        str | None,
-        typer.Option("--sizes", metavar="PX,PX", help="Network input sizes, as 64,128,224."),
-    ] = None,
-    epochs: Annotated[
-        int | None, typer.Option("--epochs", metavar="N", help="Epochs at every size.")
-    ] = None,
-    tile: Annotated[
-        int | None,
-        typer.Option("--tile", metavar="PX", help="Cut images into tiles; else whole images."),
-    ] = None,
+    sizes: Sizes = None,
+    epochs: Epochs = None,
+    tile: CutTile = None,
     crop_rows: CropRows = None,
     seed: Annotated[int, typer.Option("--seed", help="Of the split and all that is random.")] = 0,
-    batch: Annotated[
-        int | None, typer.Option("--batch", metavar="N", help="Tiles of a batch.")
-    ] = None,
+    batch: BatchSize = None,
     mixup: Annotated[
         float, typer.Option("--mixup", metavar="A", help="Mix tiles and their classes; 0: not.")
     ] = 0.0,
@@ -85,11 +70,9 @@ def train(
     from napari_sem_classify.core.files import ensure_folder
     from napari_sem_classify.core.model.file import save_model
     from napari_sem_classify.core.training.dataset import read_listing
-    from napari_sem_classify.core.training.dataset_split import plan_split
     from napari_sem_classify.core.training.finetune import fine_tune
     from napari_sem_classify.core.training.finetune_checkpoint import checkpoint_path
     from napari_sem_classify.core.training.finetune_presets import make_preset
-    from napari_sem_classify.core.training.training_set import make_training_set
 
     how = make_preset(
         preset,
@@ -107,23 +90,16 @@ def train(
             complain(_epoch_text(epoch))
 
     with interruptible(STOPPED) as cancel, progress_bar() as progress:
-        data = make_training_set(
+        largest = max(stage.size for stage in how.stages)
+        with split_set(
             listing,
             tile_px=tile,
             crop=crop,
-            largest_px=max(stage.size for stage in how.stages),
+            largest_px=largest,
+            seed=seed,
             progress=progress,
             cancel=cancel,
-        )
-        try:
-            split = plan_split(
-                data.labels,
-                data.class_names,
-                data.pairs,
-                groups=data.groups,
-                parts=[image.record.part for image in data.images],
-                seed=seed,
-            )
+        ) as (data, split):
             result = fine_tune(
                 data,
                 split,
@@ -138,8 +114,6 @@ def train(
                 progress=progress,
                 cancel=cancel,
             )
-        finally:
-            data.discard()
     path = save_model(out, result.classifier)
     card = result.classifier.card
     value: dict[str, Any] = {
@@ -224,7 +198,7 @@ def evaluate(
 
 def _evaluation_text(found: Evaluation, files: list[Path]) -> str:
     value = found.to_dict()
-    rows = [("Class", found.what, "precision", "recall", "F1")]
+    rows: list[tuple[str, ...]] = [("Class", found.what, "precision", "recall", "F1")]
     rows += [
         (
             row["class"],
@@ -249,29 +223,10 @@ def _evaluation_text(found: Evaluation, files: list[Path]) -> str:
 
 
 def _epoch_text(epoch: EpochReport) -> str:
-    trained = epoch.train_loss == epoch.train_loss  # the fitted head has no epoch and no loss
+    trained = epoch.train_loss == epoch.train_loss  # fitted heads and averages have no loss
     where = f", epoch {epoch.epoch + 1}: loss {epoch.train_loss:.3f}," if trained else ":"
     return (
         f"{epoch.size} px, {epoch.phase}{where} "
         f"held-out accuracy {epoch.accuracy:.3f}, macro-F1 {epoch.macro_f1:.3f}"
         f"{' (best)' if epoch.best else ''}, {epoch.seconds:.0f} s"
     )
-
-
-def whole_numbers(text: str | None, option: str) -> list[int] | None:
-    """Numbers of an option such as "64,128,224"; anything else is wrong usage."""
-    if text is None:
-        return None
-    try:
-        return [int(part) for part in text.split(",")]
-    except ValueError:
-        raise typer.BadParameter(
-            f"{text!r} are no whole numbers with commas between", param_hint=option
-        ) from None
-
-
-def row_crop(text: str | None) -> RowCrop | None:
-    """The rows of ``--crop-rows``, None where it was not given."""
-    from napari_sem_classify.core.training.dataset import RowCrop
-
-    return None if text is None else RowCrop.parse(text)

@@ -61,7 +61,7 @@ def ways(data, split, **settings):
 
 def test_every_way_is_scored_on_the_same_images(data, split, tmp_path):
     rows = ways(data, split, seeds=(0, 1))
-    assert [row.seed for row in rows] == [None, None, 0, 1, 0, 1]
+    assert [row.seed for row in rows] == [None, None, None, 0, 1, 0, 1]
     assert rows[0].evaluation is None
     assert FILENAME in rows[0].problem
     for row in rows[1:]:
@@ -75,7 +75,7 @@ def test_every_way_is_scored_on_the_same_images(data, split, tmp_path):
     assert [row["images"] for row in value["classes"]] == [5, 5]
     with (out / "comparison.csv").open(newline="") as file:
         table = list(csv.DictReader(file))
-    assert len(table) == 6
+    assert len(table) == 7
     assert table[0]["accuracy"] == ""
     page = (out / "comparison.html").read_text(encoding="utf-8")
     assert page.count("preset sem") == 2

@@ -149,9 +149,11 @@ def compare(
     except ModelError as error:
         add(ComparedRow(method, None, None, 0.0, str(error)))
     started = time.perf_counter()
-    found = _frozen_resnet(data, split, place, frozen_px, progress, cancel)
+    last, several = _frozen_resnet(data, split, place, frozen_px, progress, cancel)
+    seconds = time.perf_counter() - started
     method = f"ResNet50, frozen, no augmentation, {frozen_px} px"
-    add(ComparedRow(method, None, found, time.perf_counter() - started))
+    add(ComparedRow(method, None, last, seconds))
+    add(ComparedRow(f"{method}, stages 2 to 4 as in Teach", None, several, seconds))
     for preset in presets:
         sizes = " to ".join(dict.fromkeys(str(stage.size) for stage in preset.stages))
         for seed in seeds:
@@ -214,7 +216,7 @@ def _frozen_inception(
         pooled: Tensor = network((2 * grey - 1).expand(-1, 3, -1, -1))
         return pooled
 
-    return _frozen(data, split, device, features, INPUT_PX, progress, cancel)
+    return _Frozen(data, split, device, features, INPUT_PX, progress, cancel).evaluation()
 
 
 def _frozen_resnet(
@@ -224,47 +226,64 @@ def _frozen_resnet(
     size: int,
     progress: ProgressCallback | None,
     cancel: CancelToken | None,
-) -> Evaluation:
-    from napari_sem_classify.core.model.backbone import load_backbone
+) -> tuple[Evaluation, Evaluation]:
+    """Heads on the last stage alone, and on stages 2 to 4."""
+    from napari_sem_classify.core.model.backbone import FEATURE_SIZES, load_backbone
     from napari_sem_classify.core.training.finetune_network import TrainedNetwork
 
-    network = TrainedNetwork(load_backbone(), 2, stages=(4,), dropout=0.0, fixed_norms=True)
+    network = TrainedNetwork(load_backbone(), 2, stages=(2, 3, 4), dropout=0.0, fixed_norms=True)
     network = network.to(device).eval()
-    return _frozen(data, split, device, network.features, size, progress, cancel)
+    frozen = _Frozen(data, split, device, network.features, size, progress, cancel)
+    return frozen.evaluation(FEATURE_SIZES[4]), frozen.evaluation()
 
 
-def _frozen(
-    data: TrainingSet,
-    split: Split,
-    device: torch.device,
-    features: Callable[[Tensor], Tensor],
-    size: int,
-    progress: ProgressCallback | None,
-    cancel: CancelToken | None,
-) -> Evaluation:
-    """A head on frozen features of whole tiles, scored on the images held out."""
-    from napari_sem_classify.core.teaching.head_fit import fit_head
-    from napari_sem_classify.core.teaching.logistic import fit_temperature
-    from napari_sem_classify.core.training.finetune_data import PlainBatches, TileStore, units_of
+class _Frozen:
+    """Frozen features of whole tiles, on which heads are fitted and scored."""
 
-    store: TileStore = TileStore(data.tiles, device)
-    sides = [units_of(data, images) for images in (split.train, split.valid, split.scored)]
-    batches = [PlainBatches(store, units, size, 32) for units in sides]
-    total = sum(len(some.tile) for some in batches)
-    reporter = Reporter(total, "Looking at tiles", progress, cancel)
-    train, valid, scored = (_embedded(some, features, reporter) for some in batches)
-    head = fit_head(train, batches[0].label, len(data.class_names))
-    temperature = fit_temperature(head.logits(valid), batches[1].label)
-    units: Units = sides[2]
-    last: PlainBatches = batches[2]
-    return Evaluation(
-        class_names=data.class_names,
-        truth=units.label,
-        probabilities=last.unit_means(head.probabilities(scored, temperature)),
-        uncalibrated=last.unit_means(head.probabilities(scored)),
-        groups=units.image,
-        what="images" if data.whole_images else "tiles",
-    )
+    def __init__(
+        self,
+        data: TrainingSet,
+        split: Split,
+        device: torch.device,
+        features: Callable[[Tensor], Tensor],
+        size: int,
+        progress: ProgressCallback | None,
+        cancel: CancelToken | None,
+    ) -> None:
+        from napari_sem_classify.core.training.finetune_data import (
+            PlainBatches,
+            TileStore,
+            units_of,
+        )
+
+        store: TileStore = TileStore(data.tiles, device)
+        self.data = data
+        self.batches: list[PlainBatches] = [
+            PlainBatches(store, units_of(data, images), size, 32)
+            for images in (split.train, split.valid, split.scored)
+        ]
+        total = sum(len(some.tile) for some in self.batches)
+        reporter = Reporter(total, "Looking at tiles", progress, cancel)
+        self.features = [_embedded(some, features, reporter) for some in self.batches]
+
+    def evaluation(self, last: int = 0) -> Evaluation:
+        """Score a head on the `last` features, all where 0, on the images held out."""
+        from napari_sem_classify.core.teaching.head_fit import fit_head
+        from napari_sem_classify.core.teaching.logistic import fit_temperature
+
+        train, valid, scored = (each[:, -last:] for each in self.features)
+        known, choosing, held = self.batches
+        head = fit_head(train, known.label, len(self.data.class_names))
+        temperature = fit_temperature(head.logits(valid), choosing.label)
+        units: Units = held.units
+        return Evaluation(
+            class_names=self.data.class_names,
+            truth=units.label,
+            probabilities=held.unit_means(head.probabilities(scored, temperature)),
+            uncalibrated=held.unit_means(head.probabilities(scored)),
+            groups=units.image,
+            what="images" if self.data.whole_images else "tiles",
+        )
 
 
 def _embedded(

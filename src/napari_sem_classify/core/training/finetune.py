@@ -9,15 +9,12 @@ from dataclasses import asdict, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-import numpy as np
-
 from napari_sem_classify.core.engine.devices import device_title, find_device
 from napari_sem_classify.core.errors import Cancelled, DatasetError
-from napari_sem_classify.core.metrics import score
 from napari_sem_classify.core.model.backbone import DEFAULT_BACKBONE
 from napari_sem_classify.core.model.head import TileClassifier
 from napari_sem_classify.core.progress import CancelToken, ProgressCallback, Reporter
-from napari_sem_classify.core.teaching.logistic import fit_temperature, log_loss
+from napari_sem_classify.core.teaching.logistic import fit_temperature
 from napari_sem_classify.core.training.dataset_split import Split
 from napari_sem_classify.core.training.finetune_presets import Preset, Stage, make_preset
 from napari_sem_classify.core.training.finetune_result import FineTuned, HeldOut, make_card
@@ -37,8 +34,6 @@ if TYPE_CHECKING:
     from napari_sem_classify.core.training.finetune_learner import EpochReport, Run
     from napari_sem_classify.core.training.finetune_network import TrainedNetwork
 
-HEAD_FIT_PER_CLASS = 300
-HEAD_FIT_MOST = 4000
 LOWEST_TEMPERATURE = 0.5
 """A handful of held-out images that are all right would fit any confidence, however high."""
 
@@ -176,6 +171,7 @@ class _Job:
             checkpoint=checkpoint,
         )
         self._train(run, search_rate, progress, cancel)
+        self._average(run)
         if not run.best_state:
             if run.cancelled:
                 raise Cancelled
@@ -248,49 +244,28 @@ class _Job:
     def _fit_head(
         self, run: Run, progress: ProgressCallback | None, cancel: CancelToken | None
     ) -> None:
-        """Start from the exact head on the network's own features, and score it."""
-        import torch
-
-        from napari_sem_classify.core.teaching.head_fit import fit_head
         from napari_sem_classify.core.training.finetune_data import PlainBatches
-        from napari_sem_classify.core.training.finetune_learner import (
-            FITTED,
-            EpochReport,
-            mean_probabilities,
-            predict,
+        from napari_sem_classify.core.training.finetune_start import (
+            sample_for_head,
+            start_from_exact_head,
         )
 
-        size = self.preset.stages[0].size
-        chosen = _sample(self.train, len(self.data.class_names), self.seed)
+        size, n_classes = self.preset.stages[0].size, len(self.data.class_names)
+        chosen = sample_for_head(self.train, n_classes, self.seed)
         batches = PlainBatches(self.store, chosen, size, self._batch_size(size))
-        reporter = Reporter(len(batches.tile), "Looking at tiles", progress, cancel)
-        self.model.eval()
-        features = []
-        with torch.inference_mode():
-            for grey, _ in batches:
-                features.append(self.model.features(grey).cpu().numpy())
-                reporter.advance(len(grey))
-        head = fit_head(np.concatenate(features), batches.label, len(self.data.class_names))
-        self.model.head.start_from(head)
-        begun = time.perf_counter()
         valid = self._loaders(0)[1]
-        logits = predict(self.model, valid)
-        probabilities = mean_probabilities(logits, valid)
-        found = score(valid.units.label, probabilities.argmax(axis=1), probabilities.shape[1])
-        report = EpochReport(
-            stage=0,
-            epoch=0,
-            size=size,
-            phase=FITTED,
-            train_loss=float("nan"),
-            valid_loss=log_loss(logits.numpy(), valid.label),
-            accuracy=found.accuracy,
-            macro_f1=found.macro_f1,
-            seconds=time.perf_counter() - begun,
-            best=run.offer(self.model, size, found.macro_f1),
-        )
-        run.history.append(report)
-        run.tell(report)
+        start_from_exact_head(self.model, batches, valid, n_classes, run, progress, cancel)
+
+    def _average(self, run: Run) -> None:
+        """Try weights between the start and the end, where the training came to its end."""
+        from napari_sem_classify.core.training.finetune_start import average_with_start
+
+        if run.cancelled or not (self.preset.average and run.start):
+            return
+        last = len(self.preset.stages) - 1
+        epoch = self.preset.stages[last].epochs_unfrozen - 1
+        valid = self._loaders(last)[1]
+        average_with_start(self.model, self.backbone_id, valid, run, stage=last, epoch=epoch)
 
     def _finish(self, run: Run, name: str, colours: Mapping[str, str] | None) -> FineTuned:
         """Temperature, scores, card and record of the best weights."""
@@ -335,6 +310,7 @@ class _Job:
                 "seed": self.seed,
                 "device": device_title(self.device),
                 "stopped_early": run.cancelled,
+                "share_of_trained_weights": run.best_share,
                 "notes": list(notes),
                 "history": history,
             },
@@ -379,27 +355,6 @@ class _Job:
             self.backbone_id,
         )
         return hashlib.sha256(repr(parts).encode()).hexdigest()
-
-
-def _sample(units: Units, n_classes: int, seed: int) -> Units:
-    """At most some hundred units of each class, for the exact head."""
-    most = max(20, min(HEAD_FIT_PER_CLASS, HEAD_FIT_MOST // n_classes))
-    generator = np.random.default_rng(seed)
-    chosen = np.sort(
-        np.concatenate(
-            [
-                generator.permutation(np.flatnonzero(units.label == k))[:most]
-                for k in np.unique(units.label)
-            ]
-        )
-    )
-    return replace(
-        units,
-        label=units.label[chosen],
-        image=units.image[chosen],
-        first=units.first[chosen],
-        count=units.count[chosen],
-    )
 
 
 def _arithmetic(device: torch.device) -> torch.dtype:

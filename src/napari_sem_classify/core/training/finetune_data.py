@@ -16,9 +16,10 @@ from torch import Tensor
 from torch.nn import functional
 
 from napari_sem_classify.core.training.finetune_presets import Augmentation
-from napari_sem_classify.core.training.training_set import SPARE, TrainingSet
+from napari_sem_classify.core.training.training_set import TrainingSet
 
 SHARE_OF_MEMORY = 0.4
+LEAST_CROP_PX = 32
 
 
 class TileStore:
@@ -189,45 +190,74 @@ def resize(grey: Tensor, size: int) -> Tensor:
 def augment(
     grey: Tensor, size: int, recipe: Augmentation, generator: np.random.Generator
 ) -> Tensor:
-    """Crop, turn, flip and light tiles at random, each its own way, at the training size.
+    """Turn, flip, crop and light tiles at random, each its own way, at the training size.
+
+    Tiles are first resized as they are in use, and flips, quarter turns and crops only move
+    pixels: the network learns from the very textures that it will see. Only a rotation by another
+    angle interpolates.
 
     Parameters
     ----------
     grey : float32 Tensor, shape (N, 1, side, side)
         0 to 1.
     size : int
-        Side of the result.
+        Side of a whole tile in the result.
     recipe : Augmentation
     generator : numpy Generator
         Draws on the CPU, so that the device does not change what is drawn.
 
     Returns
     -------
-    float32 Tensor, shape (N, 1, size, size)
-        0 to 1.
+    float32 Tensor, shape (N, 1, crop, crop)
+        0 to 1; `crop` is `size` or, where the recipe crops, anything down to the smallest crop.
     """
     count = len(grey)
-    enough = round(SPARE * size / recipe.smallest_crop)
-    if grey.shape[-1] > 1.25 * enough:
-        grey = resize(grey, enough)  # bilinear sampling alone would alias
-    angle = np.radians(generator.uniform(-1, 1, count) * recipe.rotation_deg)
-    if recipe.quarter_turns:
-        angle += generator.integers(4, size=count) * (np.pi / 2)
-    flip = generator.choice([-1.0, 1.0], (2, count)) if recipe.flips else np.ones((2, count))
-    crop = generator.uniform(recipe.smallest_crop, 1.0, count)
-    shift = generator.uniform(-1, 1, (2, count)) * (1.0 - crop)
-    theta = np.zeros((count, 2, 3), dtype=np.float32)
-    theta[:, 0, 0], theta[:, 0, 1] = crop * np.cos(angle) * flip[0], -crop * np.sin(angle) * flip[1]
-    theta[:, 1, 0], theta[:, 1, 1] = crop * np.sin(angle) * flip[0], crop * np.cos(angle) * flip[1]
-    theta[:, :, 2] = shift.T
-    places = functional.affine_grid(
-        torch.from_numpy(theta).to(grey.device), [count, 1, size, size], align_corners=False
-    )
-    grey = functional.grid_sample(
-        grey, places, mode="bilinear", padding_mode="reflection", align_corners=False
-    )
+    grey = resize(grey, size)
+    if recipe.rotation_deg:
+        grey = _rotated(grey, np.radians(generator.uniform(-1, 1, count) * recipe.rotation_deg))
+    grey = _moved(grey, _crop_side(size, recipe, generator), recipe, generator)
     contrast = np.exp(generator.uniform(-1, 1, count) * np.log1p(recipe.lighting))
     brightness = generator.uniform(-0.5, 0.5, count) * recipe.lighting
     light = torch.from_numpy(np.stack([contrast, brightness]).astype(np.float32)).to(grey.device)
     lit = (grey - 0.5) * light[0, :, None, None, None] + 0.5 + light[1, :, None, None, None]
     return lit.clamp_(0.0, 1.0)
+
+
+def _crop_side(size: int, recipe: Augmentation, generator: np.random.Generator) -> int:
+    """Side of the crops of one batch: they share it, to lie in one tensor."""
+    least = min(size, max(LEAST_CROP_PX, round(recipe.smallest_crop * size)))
+    return int(generator.integers(least, size + 1))
+
+
+def _moved(grey: Tensor, side: int, recipe: Augmentation, generator: np.random.Generator) -> Tensor:
+    """A window of each tile, flipped and turned by quarters: pixels move, none is changed."""
+    count, size = len(grey), grey.shape[-1]
+    flip = generator.integers(2, size=(2, count)) * recipe.flips
+    turn = generator.integers(4, size=count) * recipe.quarter_turns
+    # A turn to the left is a flip and a transposition; to the right with the other flip.
+    down, right = flip[0] ^ np.isin(turn, (2, 3)), flip[1] ^ np.isin(turn, (1, 2))
+    places = np.arange(side)
+    top, left = generator.integers(size - side + 1, size=(2, count, 1))
+    rows = np.where(down[:, None], top + side - 1 - places, top + places)
+    columns = np.where(right[:, None], left + side - 1 - places, left + places)
+    turned = (turn % 2 == 1)[:, None, None]
+    at = np.where(
+        turned,
+        rows[:, None, :] * size + columns[:, :, None],
+        rows[:, :, None] * size + columns[:, None, :],
+    )
+    index = torch.from_numpy(at.reshape(count, -1)).to(grey.device)
+    return grey.reshape(count, -1).gather(1, index).reshape(count, 1, side, side)
+
+
+def _rotated(grey: Tensor, angle: NDArray[np.float64]) -> Tensor:
+    """Tiles turned about their middle by angles in radians, reflected at the border."""
+    theta = np.zeros((len(grey), 2, 3), dtype=np.float32)
+    theta[:, 0, 0] = theta[:, 1, 1] = np.cos(angle)
+    theta[:, 1, 0] = np.sin(angle)
+    theta[:, 0, 1] = -theta[:, 1, 0]
+    matrices = torch.from_numpy(theta).to(grey.device)
+    places = functional.affine_grid(matrices, list(grey.shape), align_corners=False)
+    return functional.grid_sample(
+        grey, places, mode="bilinear", padding_mode="reflection", align_corners=False
+    )

@@ -39,7 +39,7 @@ from napari_sem_classify.core.training.finetune_network import TrainedNetwork, l
 from napari_sem_classify.core.training.finetune_presets import Preset
 
 CHECKPOINT_EVERY_S = 60.0
-FITTED, HEAD, ALL = "fitted head", "head", "all layers"
+FITTED, HEAD, ALL, AVERAGED = "fitted head", "head", "all layers", "averaged"
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,9 +53,10 @@ class EpochReport:
     size : int
         Of the network's input.
     phase : str
-        "head" or "all layers"; "fitted head" for the score of the exact head at the start.
+        "head" or "all layers"; "fitted head" for the score of the exact head at the start, and
+        "averaged" for that of weights between start and end.
     train_loss, valid_loss : float
-        The training loss of the fitted head is NaN.
+        The training loss is NaN where nothing was trained: fitted head and averaged.
     accuracy, macro_f1 : float
         On the images that choose the best weights.
     seconds : float
@@ -90,6 +91,8 @@ class Run:
     best_f1: float = -1.0
     best_size: int = 0
     best_state: dict[str, Tensor] = field(default_factory=dict)
+    best_share: float | None = None
+    start: dict[str, Tensor] = field(default_factory=dict)
     cancelled: bool = False
     checkpoint_problem: str = ""
     saved_at: float = field(default_factory=time.perf_counter)
@@ -194,6 +197,7 @@ class Watch(Callback):  # type: ignore[misc]
             return
         model = {f"model.{k}": v for k, v in self.learn.model.state_dict().items()}
         best = {f"best.{k}": v for k, v in run.best_state.items()}
+        start = {f"start.{k}": v for k, v in run.start.items()}
         position = {
             "stage": self.stage,
             "phase": self.phase,
@@ -202,7 +206,7 @@ class Watch(Callback):  # type: ignore[misc]
             "best_size": run.best_size,
             "history": [as_dict(report) for report in run.history],
         }
-        tensors = model | best | pack_optimiser(self.opt.opt.state_dict())
+        tensors = model | best | start | pack_optimiser(self.opt.opt.state_dict())
         try:
             write_checkpoint(run.checkpoint, Checkpoint(run.run_id, position, tensors))
         except OutputError as error:
@@ -291,6 +295,7 @@ def restore(learner: Learner, run: Run, checkpoint: Checkpoint) -> tuple[int, st
     position = checkpoint.position
     learner.model.load_state_dict(_named(checkpoint, "model."))
     run.best_state = _named(checkpoint, "best.")
+    run.start = _named(checkpoint, "start.")
     run.best_f1, run.best_size = float(position["best_f1"]), int(position["best_size"])
     run.history[:] = [_report(values) for values in position["history"]]
     learner.create_opt()

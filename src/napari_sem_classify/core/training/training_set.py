@@ -30,8 +30,9 @@ from napari_sem_classify.core.tiles import MIN_TILE_PX, TileGrid
 from napari_sem_classify.core.training.dataset import ImageRecord, Listing, RowCrop
 from napari_sem_classify.core.training.duplicates import THUMBNAIL_PX, near_duplicates
 
-SPARE = 1.15
-"""Stored tiles are so much larger than the largest training size, for crops and rotations."""
+SPARE = 1.0
+"""Stored tiles are so much larger than the largest training size: not at all, since a texture that
+is resized twice looks different from one that is resized once, as it is in use."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,0 +1,100 @@
+"""What ``train``, ``evaluate`` and ``compare`` share: options of labelled images, and their set."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+if TYPE_CHECKING:
+    from napari_sem_classify.core.progress import CancelToken, ProgressCallback
+    from napari_sem_classify.core.training.dataset import Listing, RowCrop
+    from napari_sem_classify.core.training.dataset_split import Split
+    from napari_sem_classify.core.training.training_set import TrainingSet
+
+Source = Annotated[
+    Path,
+    typer.Argument(
+        metavar="DIR",
+        help="A folder of class folders, or a CSV with the columns path, class, group.",
+    ),
+]
+CropRows = Annotated[
+    str | None,
+    typer.Option(
+        "--crop-rows",
+        metavar="TOP:BOTTOM",
+        help="Rows of every image to use, as 130:893 or 0:81%; else the info bar is found.",
+    ),
+]
+CutTile = Annotated[
+    int | None,
+    typer.Option("--tile", metavar="PX", help="Cut images into tiles; else whole images."),
+]
+Epochs = Annotated[int | None, typer.Option("--epochs", metavar="N", help="Epochs at every size.")]
+Sizes = Annotated[
+    str | None,
+    typer.Option("--sizes", metavar="PX,PX", help="Network input sizes, as 64,128,224."),
+]
+BatchSize = Annotated[int | None, typer.Option("--batch", metavar="N", help="Tiles of a batch.")]
+
+
+@contextmanager
+def split_set(
+    listing: Listing,
+    *,
+    tile_px: int | None,
+    crop: RowCrop | None,
+    largest_px: int,
+    seed: int,
+    progress: ProgressCallback | None,
+    cancel: CancelToken,
+) -> Iterator[tuple[TrainingSet, Split]]:
+    """Give the tiles of a listing and their split; the stored tiles are removed afterwards."""
+    from napari_sem_classify.core.training.dataset_split import plan_split
+    from napari_sem_classify.core.training.training_set import make_training_set
+
+    data = make_training_set(
+        listing,
+        tile_px=tile_px,
+        crop=crop,
+        largest_px=largest_px,
+        progress=progress,
+        cancel=cancel,
+    )
+    try:
+        yield (
+            data,
+            plan_split(
+                data.labels,
+                data.class_names,
+                data.pairs,
+                groups=data.groups,
+                parts=[image.record.part for image in data.images],
+                seed=seed,
+            ),
+        )
+    finally:
+        data.discard()
+
+
+def whole_numbers(text: str | None, option: str) -> list[int] | None:
+    """Numbers of an option such as "64,128,224"; anything else is wrong usage."""
+    if text is None:
+        return None
+    try:
+        return [int(part) for part in text.split(",")]
+    except ValueError:
+        raise typer.BadParameter(
+            f"{text!r} are no whole numbers with commas between", param_hint=option
+        ) from None
+
+
+def row_crop(text: str | None) -> RowCrop | None:
+    """The rows of ``--crop-rows``, None where it was not given."""
+    from napari_sem_classify.core.training.dataset import RowCrop
+
+    return None if text is None else RowCrop.parse(text)
