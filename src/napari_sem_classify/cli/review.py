@@ -152,9 +152,9 @@ def estimate(
     review = load_review(review_file)
     names = [info.name for info in review.classes]
     size, powered = None, None
+    opened = [one.class_map for one in _ordered(review, _open(maps))] if maps else []
     counts = count_review(review)
-    if maps:
-        opened = [one.class_map for one in _ordered(review, _open(maps))]
+    if opened:
         sizes = {each.pixel_size_nm for each in opened}
         size = sizes.pop() if len(sizes) == 1 else None
         if all(each.confidence_known for each in opened):
