@@ -291,3 +291,17 @@ def test_two_hundred_runs_cancelled_at_random_moments_leave_nothing_behind(tmp_p
     grown_mb = (psutil.Process().memory_info().rss - held_early) / 1e6
     assert cancelled > 10
     assert grown_mb < 20
+
+
+def test_flat_tiles_are_left_out_only_when_asked():
+    pixels = np.random.default_rng(2).integers(0, 256, (64, 64), dtype=np.uint8)
+    pixels[:16, :32] = 120  # two flat tiles
+    image = image_of(pixels)
+    classifier = brightness_classifier(tile_px=16)
+    grid = TileGrid(image.area, 16, 16)
+    (everything,) = classify_planes(image, classifier, grid, engine=TinyEngine())
+    (rest,) = classify_planes(image, classifier, grid, engine=TinyEngine(), skip_flat=True)
+    assert not everything.left_out.any()
+    assert np.argwhere(rest.left_out).tolist() == [[0, 0], [0, 1]]
+    assert rest.record["skipped_flat"]["tiles"] == 2
+    assert "skipped_flat" not in everything.record

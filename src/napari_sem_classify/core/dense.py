@@ -80,8 +80,8 @@ def embed_densely(
     """
     if intensity.per_tile:
         raise GridError(
-            "This model gives each tile the same mean and spread, which a dense map cannot do: "
-            "classify tile by tile, without dense."
+            "This model gives each tile the same mean and spread, which a fine (dense) map "
+            "cannot do: classify tile by tile instead."
         )
     image.with_area(grid.area)  # refuses a grid that leaves the image
     wanted = np.ones(grid.tile_shape, dtype=np.bool_) if keep is None else keep

@@ -40,6 +40,11 @@ if TYPE_CHECKING:
     from napari_sem_classify.core.image import SemImage
 
 THIS_PLANE, ALL_PLANES = "plane in view", "all planes"
+FINE_MAP = (
+    "As fine as the network allows, for little more time: it looks at large pieces of the image "
+    "instead of single tiles. How far that agrees with single tiles is measured and told"
+)
+DENSE_COST = 1.5
 
 
 class ClassifyWidget(QWidget):
@@ -76,6 +81,9 @@ class ClassifyWidget(QWidget):
         explain(self.use_plan, "Use the tiles of Tile image", "Classify the tiles laid there")
         form.wide(self.use_plan)
         self.grid_form = GridForm(form)
+        self.dense = widgets.CheckBox(value=False, text="fine map, approximate")
+        explain(self.dense, "Fine map", FINE_MAP)
+        form.wide(self.dense)
         self.planes = narrow(widgets.ComboBox(choices=[THIS_PLANE, ALL_PLANES], value=ALL_PLANES))
         explain(self.planes, "Planes", "Which planes of the stack to classify")
         self._planes_row = form.row("Planes", self.planes)
@@ -92,8 +100,8 @@ class ClassifyWidget(QWidget):
         self.image_form.changed.connect(self._on_image)
         self.model_form.changed.connect(self._refresh)
         self.device_form.changed.connect(self._on_device)
-        for signal in (self.grid_form.changed, self.use_plan.changed, self.planes.changed):
-            signal.connect(self._refresh_tiles)
+        for each in (self.grid_form, self.use_plan, self.planes, self.dense):
+            each.changed.connect(self._refresh_tiles)
         self.grid_form.show_changed.connect(self._show_grid)
         self.run_form.started.connect(self.classify)
         self.run_form.cancelled.connect(self.cancel)
@@ -182,6 +190,7 @@ class ClassifyWidget(QWidget):
             card,
             tile_px=int(self.grid_form.tile_px.value),
             overlap=self.grid_form.overlap_share,
+            dense=self.dense.value,
         )
 
     def _keep(self) -> NDArray[np.bool_] | None:
@@ -214,6 +223,8 @@ class ClassifyWidget(QWidget):
         words = [f"{count_text(tiles)} tiles"]
         ready = self.device_form.ready(self.model_form.entry)
         if ready is not None and np.isfinite(ready.tiles_per_s):
+            if self.dense.value:
+                tiles *= DENSE_COST * (choice.grid.stride / choice.grid.tile) ** 2
             words.append(f"about {duration_text(tiles / ready.tiles_per_s)}")
             words.append(ready.engine.device)
         elif self.device_form.preparing:
@@ -268,6 +279,7 @@ class ClassifyWidget(QWidget):
             entry.path,
             self.device_form.wish,
             ready,
+            dense=self.dense.value,
         )
 
         def done(result: tasks.RunResult) -> None:
@@ -311,7 +323,7 @@ class ClassifyWidget(QWidget):
         tiles = sum(int(each.record["tiles"]["classified"]) for each in maps)
         self.run_form.message.say(
             f"Done: {count_text(tiles)} tiles in {duration_text(result.seconds)} on "
-            f"{result.ready.engine.device}."
+            f"{result.ready.engine.device}.{tasks.approximation(maps)}"
         )
 
     def _cancelled(self) -> None:

@@ -99,6 +99,8 @@ def run(
     path: Path,
     wish: DeviceWish,
     ready: ReadyModel | None,
+    *,
+    dense: bool = False,
 ) -> Callable[[JobContext], RunResult]:
     """Task: classify the planes, publishing the map as it fills."""
 
@@ -134,18 +136,31 @@ def run(
                 progress=tell,
                 cancel=context.cancel,
                 on_update=publish,
+                dense=dense,
             )
             done[plane] = Snapshot.of(class_map)
             context.publish(done[plane])
         seconds = time.perf_counter() - start
         tiles = (grid.n_tiles if keep is None else int(keep.sum())) * len(planes)
         # A few tiles tell little: the last batch is filled up, and starting takes its time.
-        if tiles >= 2 * model.engine.batch_size or np.isnan(model.tiles_per_s):
+        # Tiles of a dense map cost far less than single ones and say nothing of these.
+        tells = tiles >= 2 * model.engine.batch_size or np.isnan(model.tiles_per_s)
+        if tells and not dense:
             speed = tiles / max(seconds, 1e-6)
             model = ReadyModel(model.classifier, model.engine, speed)
         return RunResult(done, seconds, model)
 
     return task
+
+
+def approximation(maps: list[ClassMap]) -> str:
+    """What to tell of dense maps: their agreement with single tiles, the lowest of all planes."""
+    agreed = [each.record["dense"]["same_class"] for each in maps if "dense" in each.record]
+    if not agreed:
+        return ""
+    return (
+        f" The fine map is an approximation: {min(agreed):.0%} of tiles checked one by one agree."
+    )
 
 
 def _ready(

@@ -148,8 +148,8 @@ class PreparingEngine(ABC):
                 if not _is_out_of_memory(error):
                     raise
                 raise DeviceError(
-                    f"{self.device} has not enough free memory for a dense map: "
-                    "classify tile by tile, without dense."
+                    f"{self.device} has not enough free memory for a fine (dense) map: "
+                    "classify tile by tile instead."
                 ) from error
 
     @abstractmethod
