@@ -362,6 +362,7 @@ class TeachWidget(QWidget):
         self.way_form.stop()
         self.guide.stop_work()
         self.keep_form.stop()
+        self._session.maps_changed.disconnect(self._on_maps)
         self.teacher.changed.disconnect(self._refresh)
         self.teacher.opened.disconnect(self._on_opened)
         self.teacher.stop()

@@ -172,3 +172,18 @@ def test_the_table_of_classify_follows_a_correction(qtbot, taught, real_viewer, 
     own = taught.teacher.maps.own
     own.paint((1, 1), 2)
     until(qtbot, lambda: classify.result_form.table.item(1, 1).text() != before)
+
+
+def test_a_map_that_is_opened_again_shows_its_corrections(qtbot, taught, real_viewer, tmp_path):
+    own = taught.teacher.maps.own
+    saved = str(tmp_path / "sample.map.tif")
+    own.save(saved, plugin="napari-sem-classify")
+    correct(qtbot, own, (1, 1), 2)
+    learned(qtbot, taught)
+    taught.live.value = False
+    real_viewer.layers.remove(own)
+    real_viewer.open(saved, plugin="napari-sem-classify")
+    again = made_from(real_viewer, taught.teacher.layer, CLASSES)[-1]
+    until(qtbot, lambda: int(again.data[1, 1]) == 2)
+    correct(qtbot, again, (2, 2), 2)
+    assert corrections(taught) == [(16, 16, 16), (32, 32, 16)]
