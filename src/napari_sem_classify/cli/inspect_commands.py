@@ -11,6 +11,7 @@ from napari_sem_classify.cli.options import (
     DEFAULT_TILE_PX,
     Images,
     Json,
+    Level,
     Out,
     Stride,
     TilePx,
@@ -21,6 +22,7 @@ from napari_sem_classify.cli.shell import complain, interruptible, progress_bar,
 
 if TYPE_CHECKING:
     from napari_sem_classify.core.image import SemImage
+    from napari_sem_classify.core.sem_io import Level as LevelInfo
     from napari_sem_classify.core.tiles import TileGrid
 
 
@@ -32,13 +34,22 @@ def add_to(app: typer.Typer) -> None:
 
 def info(
     image: Annotated[Path, typer.Argument(metavar="IMAGE", help="Image file.")],
+    level: Level = 0,
     as_json: Json = False,
 ) -> None:
-    """Show an image's size, type, microscope, pixel size and specimen area."""
-    from napari_sem_classify.core.sem_io import open_image
+    """Show an image's size, type, microscope, pixel size and specimen area.
 
-    opened = open_image(image)
+    Of a pyramid, the resolutions that it has are told too.
+    """
+    from napari_sem_classify.core.sem_io import image_levels, open_image
+
+    opened = open_image(image, level)
     facts = describe(opened)
+    levels = image_levels(image)
+    facts["level"] = level
+    facts["levels"] = [
+        {"shape": list(each.shape), "pixel_size_nm": each.pixel_size_nm} for each in levels
+    ]
     rows, cols = opened.shape
     size = opened.pixel_size_nm
     bar = opened.specimen
@@ -55,6 +66,8 @@ def info(
             f"columns {bar.area.left} to {bar.area.right} ({bar.reason})",
         ),
     ]
+    if len(levels) > 1:
+        lines.insert(2, ("Levels", ", ".join(_level_text(*each) for each in enumerate(levels))))
     report(facts, table(lines), as_json)
 
 
@@ -64,6 +77,7 @@ def tile(
     tile: TilePx = None,
     tile_um: TileUm = None,
     stride: Stride = None,
+    level: Level = 0,
     format: Annotated[
         Literal["tif", "png"], typer.Option("--format", help="File format of the tiles.")
     ] = "tif",
@@ -96,7 +110,7 @@ def tile(
 
         for path in paths:
             try:
-                image = open_image(path)
+                image = open_image(path, level)
                 grid = _grid(image, tile, tile_um, stride)
                 written = []
                 for plane in image.planes():
@@ -187,6 +201,12 @@ def _grid(image: SemImage, tile: int | None, tile_um: float | None, stride: int 
         tile = TileGrid.from_um(image.area, tile_um, image.pixel_size_nm).tile
     side = DEFAULT_TILE_PX if tile is None else tile
     return TileGrid(image.area, side, side if stride is None else stride)
+
+
+def _level_text(number: int, level: LevelInfo) -> str:
+    size = level.pixel_size_nm
+    scale = "" if size is None else f" at {size:.4g} nm/px"
+    return f"{number}: {level.shape[0]} × {level.shape[1]} px{scale}"
 
 
 def _physical(image: SemImage) -> str:

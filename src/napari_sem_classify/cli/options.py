@@ -26,6 +26,12 @@ Stride = Annotated[
         "--stride", metavar="PX", help="Distance between neighbouring tiles; below --tile: overlap."
     ),
 ]
+Level = Annotated[
+    int,
+    typer.Option(
+        "--level", min=0, help="Resolution of a pyramid, 0 the finest; `info` lists them."
+    ),
+]
 Device = Annotated[
     str, typer.Option("--device", metavar="D", help="auto, cpu, cuda, cuda:1 or mps.")
 ]
