@@ -96,7 +96,7 @@ def test_a_preset_survives_the_table_of_stages():
     [
         (("16", "1", "1", "1e-3", "1e-3"), "Stage 1 has a size of 16 px"),
         (("64", "0", "0", "1e-3", "1e-3"), "Stage 1 has 0 epochs"),
-        (("64", "one", "1", "1e-3", "1e-3"), "Stage 1 has 'one' under Head"),
+        (("64", "one", "1", "1e-3", "1e-3"), "Stage 1 has 'one' under Epochs head"),
         (("64", "1", "1", "2", "1e-3"), "Stage 1 has the learning rate '2'"),
         (("64", "1", "1", "1e-3", ""), "Stage 1 has the learning rate ''"),
     ],
@@ -145,7 +145,9 @@ def test_a_stopped_training_goes_on_from_where_it_was(folder, tmp_path, monkeypa
     assert first.cancelled
     assert first.resumable
     assert len(first.curves.epochs) == 2
+    assert "goes on from there" in tasks.interrupted(tmp_path)
     second = train(folder, how, tmp_path)
+    assert tasks.interrupted(tmp_path) == ""
     assert not second.cancelled
     assert second.curves.epochs[:2] == first.curves.epochs
     assert second.curves.batches[0, 0] > 2.0

@@ -57,6 +57,7 @@ class FineTuneWidget(QWidget):
         self._part: QWidget = self.run_form.button.native
         self._connect()
         self._refresh()
+        self.run_form.message.say(tasks.interrupted(tasks.training_folder()))
 
     def _build(self) -> None:
         self.setAccessibleName("Fine-tune")

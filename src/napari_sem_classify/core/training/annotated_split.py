@@ -147,8 +147,8 @@ def _with_notes(split: Split, places: TilePlaces) -> Split:
         notes.append(ONE_IMAGE)
     if len(split.buffer):
         notes.append(
-            f"{len(split.buffer)} tiles beside held-out ones are used nowhere, so that none of "
-            "those was half seen."
+            f"{len(split.buffer)} tiles beside held-out ones are left out, so that the score is "
+            "of places that were not seen."
         )
     return replace(split, notes=tuple(notes), random_leak=_random_leak(places))
 

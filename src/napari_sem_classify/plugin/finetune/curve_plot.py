@@ -64,14 +64,14 @@ class CurvePlot(Painted):
         self._frame(painter, upper, total, snapshot.preset, f"{top:g}", named=True)
         self._curve(painter, upper, losses, total, top, LEARNED, dots=False)
         self._curve(painter, upper, held, total, top, HELD, dots=True)
-        self._key(painter, upper, (("loss, learned tiles", LEARNED), ("held-out", HELD)))
+        self._key(painter, upper, (("loss: learned", LEARNED), ("held-out", HELD)))
         self._frame(painter, lower, total, snapshot.preset, "1", named=False)
         right = [(_place(snapshot.preset, r), r.accuracy) for r in epochs]
         f1 = [(_place(snapshot.preset, r), r.macro_f1) for r in epochs]
         self._curve(painter, lower, right, total, 1.0, ACCURACY, dots=True, dashed=True)
         self._curve(painter, lower, f1, total, 1.0, HELD, dots=True)
         self._best(painter, lower, snapshot, total)
-        self._key(painter, lower, (("macro-F1, held-out", HELD), ("accuracy", ACCURACY)))
+        self._key(painter, lower, (("macro-F1", HELD), ("accuracy", ACCURACY)))
         painter.setPen(self.ink)
         under = QRectF(left, lower.bottom() + 2, width, line)
         painter.drawText(under, Qt.AlignmentFlag.AlignHCenter, "epochs")

@@ -146,14 +146,12 @@ class ResultForm:
     def _show_worst(self) -> None:
         if self.outcome is None:
             return
-        wrong = [each for each in self.outcome.held if each.truth != each.predicted]
         self.worst.native.hide()
-        what = self.outcome.evaluation.what
-        if wrong:
-            self._show_tiles(wrong, f"Worst {what}: wrong, the surest first. Click to go there:")
+        what, held = self.outcome.evaluation.what, list(self.outcome.held)
+        if held and held[0].truth != held[0].predicted:
+            self._show_tiles(held, f"Worst {what}: wrong ones (✕), then the least sure:")
         else:
-            unsure = list(self.outcome.held)
-            self._show_tiles(unsure, f"No held-out one is wrong; the least sure {what}:")
+            self._show_tiles(held, f"No held-out one is wrong; the least sure {what}:")
 
     def _on_cell(self, row: int, column: int) -> None:
         if self.outcome is None:
@@ -162,19 +160,19 @@ class ResultForm:
         if mine:
             names = self.outcome.classifier.card.class_names
             took = "found as" if row == column else "taken for"
-            self._show_tiles(mine, f"{names[row]} {took} {names[column]}:")
+            more = f" ({SHOWN} of {len(mine)})" if len(mine) > SHOWN else ""
+            self._show_tiles(mine, f"{names[row]} {took} {names[column]}{more}:")
             self.worst.native.show()
 
     def _show_tiles(self, held: list[HeldTile], told: str) -> None:
         assert self.outcome is not None
         classes = self.outcome.classifier.card.classes
         self._shown = held[:SHOWN]
-        more = f" ({SHOWN} of {len(held)})" if len(held) > SHOWN else ""
-        self.told.say(told.removesuffix(":") + more + ":")
+        self.told.say(told)
         self.where.say("")
         self.pictures.fill(
             [each.picture for each in self._shown],
-            [f"{100 * each.confidence:.0f} %" for each in self._shown],
+            [_caption(each) for each in self._shown],
             [classes[each.predicted].colour for each in self._shown],
             [_told(each, self.outcome.classifier.card) for each in self._shown],
             clickable=True,
@@ -271,6 +269,12 @@ def outcome_text(outcome: Outcome) -> str:
         return f"Done in {took}: the best epoch's model is kept."
     more = " Start it again with the same data and settings to go on." if outcome.resumable else ""
     return f"Stopped after {took}: this is the best model so far.{more}"
+
+
+def _caption(each: HeldTile) -> str:
+    """How sure the model is, with a cross where it is wrong."""
+    cross = "" if each.truth == each.predicted else "✕ "
+    return f"{cross}{100 * each.confidence:.0f} %"
 
 
 def _interval(low: float, high: float) -> str:

@@ -52,7 +52,7 @@ class ScheduleForm:
 
     def _build(self, form: Form) -> None:
         choices = [(TITLES.get(name, name), name) for name in PRESETS]
-        self.preset = narrow(widgets.ComboBox(choices=choices, value=DEFAULT_PRESET))
+        self.preset = narrow(widgets.ComboBox(choices=choices, value=DEFAULT_PRESET), least=5)
         explain(self.preset, "Preset", "The way to train: this program's own, or the article's")
         self.options = widgets.PushButton(text="More ▾")
         self.options.native.setCheckable(True)

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from napari_sem_classify.core.errors import DatasetError
 from napari_sem_classify.core.training.finetune_presets import Stage
 
-COLUMNS = ("Size", "Head", "All", "Rate head", "Rate all")
+COLUMNS = ("Size", "Epochs\nhead", "Epochs\nall", "Rate\nhead", "Rate\nall")
 TOOLTIPS = (
     "Side to which tiles are resized, in px (32 to 1024)",
     "Epochs in which only the last layer learns",
@@ -58,8 +58,9 @@ def _whole(number: int, column: int, text: str) -> int:
     try:
         return int(text.strip())
     except ValueError:
+        name = COLUMNS[column].replace("\n", " ")
         raise DatasetError(
-            f"Stage {number} has {text!r} under {COLUMNS[column]}: write a whole number."
+            f"Stage {number} has {text!r} under {name}: write a whole number."
         ) from None
 
 

@@ -169,6 +169,21 @@ def training_folder() -> Path:
     return Path(user_data_path("napari-sem-classify", appauthor=False)) / "training"
 
 
+def interrupted(folder: Path) -> str:
+    """Tell of a training that was killed or stopped on its way; "" where there is none."""
+    try:
+        times = [path.stat().st_mtime for path in folder.glob("*.safetensors")]
+    except OSError:
+        return ""
+    if not times:
+        return ""
+    when = time.strftime("%Y-%m-%d %H:%M", time.localtime(max(times)))
+    return (
+        f"A training was interrupted at {when}: choose the same data, settings and seed, and it "
+        "goes on from there."
+    )
+
+
 def train(
     choice: Choice, settings: Settings, stop: Stop, folder: Path
 ) -> Callable[[JobContext], Outcome]:

@@ -71,9 +71,10 @@ class TilePictures(Painted):
                 painter.setBrush(Qt.BrushStyle.NoBrush)
                 painter.drawRect(box)
             painter.setPen(self.ink)
-            short = metrics.elidedText(caption, Qt.TextElideMode.ElideRight, int(box.width()))
-            below = QRectF(box.left(), box.bottom() + 5, box.width(), metrics.height())
-            painter.drawText(below, Qt.AlignmentFlag.AlignHCenter, short)
+            wide = self._room_for(number)
+            short = metrics.elidedText(caption, Qt.TextElideMode.ElideRight, int(wide))
+            below = QRectF(box.left(), box.bottom() + 5, wide, metrics.height())
+            painter.drawText(below, Qt.AlignmentFlag.AlignLeft, short)
 
     def resizeEvent(self, event: object) -> None:
         """Squares stay squares: the height follows the width."""
@@ -115,6 +116,15 @@ class TilePictures(Painted):
 
     def _side(self) -> float:
         return max(16.0, (self.width() - GAP * (self.across - 1)) / self.across)
+
+    def _room_for(self, number: int) -> float:
+        """Width of a caption: it may reach below the next pictures that have none."""
+        count = 1
+        while (number + count) % self.across and number + count < len(self.shown):
+            if self.shown[number + count][1]:
+                break
+            count += 1
+        return count * (self._side() + GAP) - GAP
 
     def _row_height(self) -> float:
         return self._side() + self.metrics.height() + 6 + GAP
