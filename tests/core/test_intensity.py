@@ -134,3 +134,8 @@ def test_no_data_is_undefined_or_exactly_zero():
     mask = no_data_mask(np.array([[0.0, np.nan, np.inf, 1.0]]))
     np.testing.assert_array_equal(mask, [[True, True, True, False]])
     np.testing.assert_array_equal(no_data_mask(np.array([[0, 3]], np.uint8)), [[True, False]])
+
+
+def test_tiles_evened_out_one_by_one_are_not_stretched_as_one_picture():
+    with pytest.raises(ValueError, match="one by one"):
+        stretch_to_uint8(np.zeros((4, 4), np.uint8), IntensityRange(0.0, 255.0, per_tile=True))

@@ -112,7 +112,15 @@ def to_batch_dtype(
 
 
 def stretch_to_uint8(pixels: NDArray[Any], intensity: IntensityRange) -> NDArray[np.uint8]:
-    """Pixels as 8-bit grey over the range, for pictures and saved tiles; NaN becomes 0."""
+    """Pixels as 8-bit grey over the range, for pictures and saved tiles; NaN becomes 0.
+
+    Raises
+    ------
+    ValueError
+        Where each tile is to be evened out on its own, which only the engine does.
+    """
+    if intensity.per_tile:
+        raise ValueError("tiles that are evened out one by one cannot be stretched together")
     # Wide types may hold a small range on a large offset, which float32 would round away.
     exact: Any = np.float32 if pixels.dtype.itemsize <= 2 else np.float64
     scaled = (pixels.astype(exact) - intensity.low) / (intensity.high - intensity.low)
