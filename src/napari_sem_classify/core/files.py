@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import os
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
@@ -90,6 +90,27 @@ def write_json(path: Path, value: Any) -> None:
         When the file cannot be written.
     """
     write_text(path, to_json(value) + "\n")
+
+
+def write_tensors(
+    path: Path, save_file: Callable[..., None], tensors: Mapping[str, Any], metadata: dict[str, str]
+) -> None:
+    """Write a ``.safetensors`` file with the library's `save_file`, all of it or nothing.
+
+    The library has an error of its own for a full disk, which is no `OSError`.
+
+    Raises
+    ------
+    OutputError
+        When the file cannot be written.
+    """
+    from safetensors import SafetensorError
+
+    with atomic_path(path) as temporary:
+        try:
+            save_file(tensors, temporary, metadata=metadata)
+        except SafetensorError as error:
+            raise OSError(str(error).rpartition(": ")[2]) from error
 
 
 def to_json(value: Any) -> str:

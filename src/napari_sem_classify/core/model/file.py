@@ -16,7 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from napari_sem_classify.core.errors import ModelError
-from napari_sem_classify.core.files import atomic_path, to_json
+from napari_sem_classify.core.files import to_json, write_tensors
 from napari_sem_classify.core.model.backbone import (
     BACKBONES,
     FEATURE_SIZES,
@@ -67,8 +67,7 @@ def save_model(path: Path | str, classifier: TileClassifier) -> Path:
     }
     for name, value in (classifier.trunk or {}).items():
         tensors[_TRUNK + name] = np.asarray(value, order="C")  # keeps a scalar a scalar
-    with atomic_path(path) as temporary:
-        save_file(tensors, temporary, metadata={"card": to_json(classifier.card.to_dict())})
+    write_tensors(path, save_file, tensors, {"card": to_json(classifier.card.to_dict())})
     return path
 
 

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from napari_sem_classify.core.files import atomic_path, to_json
+from napari_sem_classify.core.files import to_json, write_tensors
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -54,8 +54,7 @@ def write_checkpoint(path: Path, checkpoint: Checkpoint) -> None:
     tensors = {
         name: value.detach().cpu().contiguous() for name, value in checkpoint.tensors.items()
     }
-    with atomic_path(path) as temporary:
-        save_file(tensors, temporary, metadata=metadata)
+    write_tensors(path, save_file, tensors, metadata)
 
 
 def read_checkpoint(path: Path, run: str) -> Checkpoint | None:

@@ -142,7 +142,8 @@ def _adapt_norms(model: TrainedNetwork, batches: PlainBatches, reporter: Reporte
         norm.train()
     with torch.no_grad():
         for grey, _ in batches:
-            model.features(grey)
+            # At a small size one tile alone has no spread in the last layers.
+            model.features(torch.cat([grey, grey]) if len(grey) == 1 else grey)
             reporter.advance(len(grey))
     for norm, momentum in zip(norms, usual, strict=True):
         norm.momentum = momentum
