@@ -102,12 +102,12 @@ def test_images_tiles_time_and_bad_files_are_told_before_running(qtbot, widget, 
 def test_another_tile_size_and_overlap_change_the_number_of_tiles(qtbot, widget, folder):
     look_at(qtbot, widget, folder / "field_0.png")
     assert "24 tiles" in widget.plan_form.estimate.said
-    assert not widget.grid_form.tile_px.enabled
-    widget.as_learned.value = False
-    widget.grid_form.tile_px.value = 32
+    assert not widget.tile_form.grid.tile_px.enabled
+    widget.tile_form.as_learned.value = False
+    widget.tile_form.grid.tile_px.value = 32
     until(qtbot, lambda: not widget.looking)
     assert "6 tiles" in widget.plan_form.estimate.said
-    widget.grid_form.overlap.value = 50
+    widget.tile_form.grid.overlap.value = 50
     until(qtbot, lambda: not widget.looking)
     assert "15 tiles" in widget.plan_form.estimate.said
 

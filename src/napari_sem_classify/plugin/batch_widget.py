@@ -4,11 +4,9 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from magicgui import widgets
 from qtpy.QtCore import QEvent
 from qtpy.QtWidgets import QWidget
 
-from napari_sem_classify.core.batch import GridWish
 from napari_sem_classify.core.batch_outcome import ImageOutcome
 from napari_sem_classify.core.batch_plan import plan_batch
 from napari_sem_classify.core.errors import SemClassifyError
@@ -18,9 +16,9 @@ from napari_sem_classify.plugin.batch.outcome_form import OutcomeForm
 from napari_sem_classify.plugin.batch.plan_form import PlanForm, images_text
 from napari_sem_classify.plugin.batch.source_form import SourceForm
 from napari_sem_classify.plugin.batch.target_form import TargetForm
+from napari_sem_classify.plugin.batch.tile_form import TileForm
 from napari_sem_classify.plugin.forms.device_form import DeviceForm
-from napari_sem_classify.plugin.forms.grid_form import GridForm
-from napari_sem_classify.plugin.forms.layout import Form, Note, explain, fill
+from napari_sem_classify.plugin.forms.layout import Form, Note, fill
 from napari_sem_classify.plugin.forms.model_form import ModelForm
 from napari_sem_classify.plugin.forms.run_form import RunForm
 from napari_sem_classify.plugin.jobs import Job, settle_timer
@@ -63,16 +61,7 @@ class BatchWidget(QWidget):
         form = Form(self)
         self.source_form = SourceForm(self._viewer, self._session, form, self)
         self.model_form = ModelForm(form, self)
-        self.as_learned = widgets.CheckBox(value=True, text="tile size as the model learned")
-        explain(
-            self.as_learned,
-            "Tile size as the model learned",
-            "In each image, tiles that show as many µm as those the model learned from; where "
-            "either has no scale, as many pixels",
-        )
-        form.wide(self.as_learned)
-        self.grid_form = GridForm(form)
-        self.grid_form.show.native.hide()
+        self.tile_form = TileForm(form)
         self.device_form = DeviceForm(form, self._session, self)
         self.target_form = TargetForm(form, self)
         self.plan_form = PlanForm(form)
@@ -88,8 +77,8 @@ class BatchWidget(QWidget):
     def _connect(self) -> None:
         self.source_form.changed.connect(self._on_sources)
         self.model_form.changed.connect(self._on_model)
-        for signal in (self.as_learned, self.grid_form, self.target_form):
-            signal.changed.connect(self._later)
+        for part in (self.tile_form, self.target_form):
+            part.changed.connect(self._later)
         self.device_form.changed.connect(self._tell)
         self.run_form.started.connect(self.run)
         self.run_form.cancelled.connect(self.cancel)
@@ -113,14 +102,8 @@ class BatchWidget(QWidget):
         entry, card = self.model_form.entry, self.model_form.card
         if entry is None or card is None:
             return None
-        overlap = self.grid_form.overlap_share
-        if self.as_learned.value:
-            grid = GridWish(overlap=overlap)
-        elif self.grid_form.in_um:
-            grid = GridWish(tile_um=float(self.grid_form.tile_um.value), overlap=overlap)
-        else:
-            grid = GridWish(tile_px=int(self.grid_form.tile_px.value), overlap=overlap)
-        return work.BatchWish(entry.path, card, grid, self.target_form.chosen, self.target_form.out)
+        target = self.target_form
+        return work.BatchWish(entry.path, card, self.tile_form.wish, target.chosen, target.out)
 
     def _on_sources(self) -> None:
         self.target_form.suggest(self.source_form.first_folder)
@@ -129,7 +112,7 @@ class BatchWidget(QWidget):
     def _on_model(self) -> None:
         card = self.model_form.card
         if card is not None:
-            self.grid_form.suggest(card.tile_px)
+            self.tile_form.suggest(card.tile_px)
         self._later()
 
     def _later(self) -> None:
@@ -139,8 +122,6 @@ class BatchWidget(QWidget):
         if self._looking is not None:
             self._looking.abandon()
             self._looking = None
-        for control in (self.grid_form.tile_px, self.grid_form.tile_um, self.grid_form.unit):
-            control.enabled = not self.as_learned.value
         self._replan()
         self._settle.start()
         self._tell()
@@ -183,7 +164,7 @@ class BatchWidget(QWidget):
     def _looked(self, found: work.Look) -> None:
         self._looking, self._found = None, found
         self.source_form.problem.say("")
-        self.grid_form.use_scale(_calibrated(found))
+        self.tile_form.use_scale(_calibrated(found))
         self._tell()
 
     def _looked_in_vain(self, sentence: str) -> None:
@@ -271,12 +252,8 @@ class BatchWidget(QWidget):
     def _allow(self, free: bool) -> None:
         self.source_form.allow(free)
         self.target_form.allow(free)
-        for control in (
-            *(self.model_form.combo, self.device_form.combo, self.as_learned),
-            *(self.grid_form.tile_px, self.grid_form.tile_um, self.grid_form.unit),
-            self.grid_form.overlap,
-        ):
-            control.enabled = free
+        self.tile_form.allow(free)
+        self.model_form.combo.enabled = self.device_form.combo.enabled = free
 
     def _on_progress(self, progress: Progress) -> None:
         if self._running is not None and not self._running.cancelling:

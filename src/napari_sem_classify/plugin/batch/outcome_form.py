@@ -149,7 +149,7 @@ class _Table(QTableWidget):
         explain(self, name, tooltip)
         self.setHorizontalHeaderLabels(list(headers))
         self.verticalHeader().hide()
-        self.setShowGrid(False)
+        self.setShowGrid(wrap)
         self.setEditTriggers(QAbstractItemView.EditTrigger.NoEditTriggers)
         self.setSelectionBehavior(QAbstractItemView.SelectionBehavior.SelectRows)
         self.setSelectionMode(QAbstractItemView.SelectionMode.SingleSelection)

@@ -10,7 +10,7 @@ from pathlib import Path
 from napari_sem_classify.core.batch import GridWish
 from napari_sem_classify.core.batch_outcome import BatchReport, ImageOutcome
 from napari_sem_classify.core.batch_plan import BatchPlan, Looked
-from napari_sem_classify.core.batch_state import Item
+from napari_sem_classify.core.batch_state import Item, item_path
 from napari_sem_classify.core.model.card import ModelCard
 from napari_sem_classify.core.progress import Progress
 from napari_sem_classify.plugin.jobs import JobContext
@@ -159,17 +159,17 @@ def run(
         clock = _Clock(plan.tiles, finished, len(look_found.items))
         outcomes: list[ImageOutcome] = []
 
-        def tell(current: Progress | None, name: str) -> None:
-            if context.wants_publication:
-                context.publish(Under(clock.at(current), name, tuple(outcomes)))
-
         def progress(reading: Progress) -> None:
-            tell(reading, reading.stage)
+            if context.wants_publication:
+                context.publish(Under(clock.at(reading), reading.stage, tuple(outcomes)))
 
         def on_image(outcome: ImageOutcome) -> None:
             outcomes.append(outcome)
             clock.next(outcome.resumed)
-            tell(None, "")
+            following = look_found.items[len(outcomes) : len(outcomes) + 1]
+            count = f"({len(outcomes) + 1} of {len(look_found.items)})"
+            name = "".join(f"{item_path(item).name} {count}" for item in following)
+            context.publish(Under(clock.at(None), name, tuple(outcomes)))
 
         report = classify_many(
             look_found.items,
