@@ -14,7 +14,7 @@ from torch import Tensor
 
 from napari_sem_classify.core.tiling.dense_blocks import Span
 
-_ROWS_AT_ONCE = 64
+_ROWS_AT_ONCE = 256
 
 
 def resample(pixels: Tensor, low: float, gain: float, rows: Span, cols: Span) -> Tensor:

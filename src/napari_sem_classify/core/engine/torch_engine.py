@@ -69,7 +69,8 @@ class TorchEngine(PreparingEngine):
         """Features of prepared tiles, at most `batch_size`: the bare network."""
         count = len(prepared)
         if self._pads:
-            prepared = pad_batch(prepared, self.batch_size)
+            # Few shapes, without computing a whole batch for a few large tiles.
+            prepared = pad_batch(prepared, min(self.batch_size, 1 << (count - 1).bit_length()))
         features: Tensor = self._network(prepared)
         result: NDArray[np.float32] = features[:count].cpu().numpy()
         return result

@@ -16,7 +16,7 @@ from napari_sem_classify.core.tiles import TileGrid
 from napari_sem_classify.core.tiling.prefetch import prefetch
 from napari_sem_classify.core.tiling.sweep import Sweep, read_dtype
 
-MAX_BATCH_BYTES = 128 << 20
+MAX_BATCH_BYTES = 48 << 20
 
 
 @dataclass(frozen=True, slots=True)
