@@ -1,0 +1,123 @@
+"""How a training goes, told from its thread a few times a second. No Qt."""
+
+from __future__ import annotations
+
+import time
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import numpy as np
+from numpy.typing import NDArray
+
+from napari_sem_classify.core.progress import Progress
+from napari_sem_classify.core.training.finetune_presets import Preset
+from napari_sem_classify.plugin.jobs import JobContext
+
+if TYPE_CHECKING:
+    from napari_sem_classify.core.training.dataset_split import Split
+    from napari_sem_classify.core.training.finetune_learner import EpochReport
+    from napari_sem_classify.core.training.training_set import TrainingSet
+
+TRAINING = "Training"
+
+
+@dataclass(frozen=True, slots=True)
+class Settings:
+    """How to train.
+
+    Attributes
+    ----------
+    preset : Preset
+    device : str
+        "auto", "cpu", "cuda:0", ...
+    seed : int
+    search_rate : bool
+        Look for a learning rate before each stage.
+    """
+
+    preset: Preset
+    device: str = "auto"
+    seed: int = 0
+    search_rate: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Snapshot:
+    """A training under way.
+
+    Attributes
+    ----------
+    preset : Preset
+    batches : float64, shape (batches, 2)
+        Epochs done, as a decimal number, and training loss.
+    epochs : tuple of EpochReport
+    remaining_s : float or None
+        None while it is too early to tell.
+    fraction : float
+        Share of the batches done, 0 to 1.
+    """
+
+    preset: Preset
+    batches: NDArray[np.float64]
+    epochs: tuple[EpochReport, ...]
+    remaining_s: float | None
+    fraction: float
+
+
+class Watch:
+    """Follows a training in its thread and publishes how it goes."""
+
+    def __init__(
+        self, settings: Settings, data: TrainingSet, split: Split, context: JobContext
+    ) -> None:
+        from napari_sem_classify.core.engine.devices import find_device
+        from napari_sem_classify.core.training.finetune_time import TimeLeft
+
+        self._context = context
+        self._preset = settings.preset
+        device = find_device(settings.device).type
+        n_train, n_valid = (
+            len(part) if data.whole_images else int(np.isin(data.tile_image, part).sum())
+            for part in (split.train, split.valid)
+        )
+        self._clock = TimeLeft(settings.preset, n_train, n_valid, device)
+        self._batches: list[tuple[float, float]] = []
+        self._epochs: list[EpochReport] = []
+        self._progress: Progress | None = None
+        self._loss: float | None = None
+        self._remaining: float | None = None
+
+    def progress(self, progress: Progress) -> None:
+        """Hear that a batch is done, or of work before the first one."""
+        if not progress.stage.startswith(TRAINING):
+            self._context.progress(progress)
+            return
+        self._progress = progress
+        if self._loss is None:
+            return
+        # Only here is the place known: a training that goes on does not begin at its first batch.
+        self._batches.append((self._clock.epochs_until(progress.done), self._loss))
+        self._loss = None
+        self._remaining = self._clock.seconds(progress.done, time.perf_counter())
+        if self._context.wants_publication:
+            self._context.publish(self.snapshot(tuple(self._epochs)))
+
+    def batch(self, loss: float) -> None:
+        """Hear of the training loss of the batch that is just being done."""
+        self._loss = loss
+
+    def epoch(self, report: EpochReport) -> None:
+        """Hear of an epoch."""
+        self._epochs.append(report)
+        self._context.publish(self.snapshot(tuple(self._epochs)))
+
+    def snapshot(self, epochs: tuple[EpochReport, ...]) -> Snapshot:
+        """How it goes."""
+        told = self._progress
+        return Snapshot(
+            self._preset,
+            np.array(self._batches, dtype=np.float64).reshape(-1, 2),
+            epochs,
+            self._remaining,
+            0.0 if told is None else told.fraction,
+        )
