@@ -9,7 +9,7 @@ from dataclasses import asdict, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from napari_sem_classify.core.engine.devices import device_title, find_device
+from napari_sem_classify.core.engine.devices import cpu_has_bfloat16, device_title, find_device
 from napari_sem_classify.core.errors import Cancelled, DatasetError
 from napari_sem_classify.core.model.backbone import DEFAULT_BACKBONE
 from napari_sem_classify.core.model.head import TileClassifier
@@ -269,6 +269,8 @@ class _Job:
 
     def _finish(self, run: Run, name: str, colours: Mapping[str, str] | None) -> FineTuned:
         """Temperature, scores, card and record of the best weights."""
+        import torch
+
         from napari_sem_classify.core.training.finetune_data import PlainBatches, units_of
         from napari_sem_classify.core.training.finetune_learner import (
             as_dict,
@@ -276,6 +278,7 @@ class _Job:
             predict,
         )
 
+        self.model.dtype = torch.float32  # a score that every engine comes to
         data, size = self.data, run.best_size
         batch = self._batch_size(size)
         valid = PlainBatches(self.store, self.valid, size, batch)
@@ -358,9 +361,11 @@ class _Job:
 
 
 def _arithmetic(device: torch.device) -> torch.dtype:
-    """bfloat16 on a GPU that has it, else float32; on CPUs training gains nothing by it."""
+    """bfloat16 where the processor has it, else float32."""
     import torch
 
-    if device.type == "cuda" and torch.cuda.is_bf16_supported(including_emulation=False):
-        return torch.bfloat16
-    return torch.float32
+    if device.type == "cuda":
+        native = torch.cuda.is_bf16_supported(including_emulation=False)
+    else:
+        native = device.type == "cpu" and cpu_has_bfloat16()
+    return torch.bfloat16 if native else torch.float32
