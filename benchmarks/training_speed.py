@@ -30,7 +30,6 @@ from napari_sem_classify.core.training.dataset_split import Split
 from napari_sem_classify.core.training.finetune import _arithmetic, fine_tune
 from napari_sem_classify.core.training.finetune_presets import ARTICLE, Preset, Stage, make_preset
 from napari_sem_classify.core.training.training_set import (
-    SPARE,
     ImageFacts,
     TrainingSet,
     make_training_set,
@@ -107,7 +106,7 @@ def taking_turns(size: int, batch: int, batches: int, device: Any) -> dict[str, 
     preset = replace(preset, augmentation=replace(preset.augmentation, smallest_crop=1.0))
     bare = BareStep(preset, size, batch, device)
     bare()
-    data, split = random_set(batch * batches + 4 * CLASSES, int(np.ceil(SPARE * size)))
+    data, split = random_set(batch * batches + 4 * CLASSES, size)
     real: list[tuple[float, float]] = []
     alone: list[tuple[float, float]] = []
     last = [(0.0, 0.0)]
@@ -143,7 +142,7 @@ def by_epochs(size: int, batch: int, batches: int, device: Any) -> dict[str, Any
 
     preset = replace(make_preset("sem", sizes=[size], epochs=3), head_first=False, average=False)
     preset = replace(preset, augmentation=replace(preset.augmentation, smallest_crop=1.0))
-    data, split = random_set(batch * batches + 4 * CLASSES, int(np.ceil(SPARE * size)))
+    data, split = random_set(batch * batches + 4 * CLASSES, size)
     bare = BareStep(preset, size, batch, device)
     for _ in range(5):
         bare()
@@ -169,7 +168,7 @@ def by_epochs(size: int, batch: int, batches: int, device: Any) -> dict[str, Any
 def article_schedule(images: int, device: Any, jpegs: int) -> dict[str, Any]:
     """Minutes of the article's schedule on its number of images, from measured epochs."""
     stages = tuple(Stage(s.size, 1, 1, s.lr_frozen, s.lr_unfrozen) for s in ARTICLE.stages)
-    data, split = random_set(images, int(np.ceil(SPARE * 224)))
+    data, split = random_set(images, 224)
     told: list[Any] = []
     preset = replace(ARTICLE, stages=stages)
     fine_tune(data, split, preset=preset, device=str(device), on_epoch=told.append)

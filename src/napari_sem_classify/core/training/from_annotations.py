@@ -25,7 +25,6 @@ from napari_sem_classify.core.tiles import Area
 from napari_sem_classify.core.training.annotated_images import AnnotatedImage, AnnotatedTiles
 from napari_sem_classify.core.training.dataset import ImageRecord
 from napari_sem_classify.core.training.training_set import (
-    SPARE,
     ImageFacts,
     TrainingSet,
     shrink,
@@ -89,7 +88,7 @@ def make_annotated_set(
     """
     check_teachable(list(tiles.counts().values()), tiles.class_names)
     recipe = recipe or IntensityRecipe()
-    side = min(tiles.tile_px, int(np.ceil(SPARE * largest_px)))
+    side = min(tiles.tile_px, largest_px)
     place = Path(cache_folder or tempfile.gettempdir())
     folder: Path | None = None
     try:

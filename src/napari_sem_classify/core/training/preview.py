@@ -15,7 +15,7 @@ from napari_sem_classify.core.training.annotated_images import AnnotatedTiles
 from napari_sem_classify.core.training.dataset import Listing, RowCrop
 from napari_sem_classify.core.training.finetune_presets import Augmentation
 from napari_sem_classify.core.training.from_annotations import cut_tiles
-from napari_sem_classify.core.training.training_set import SPARE, shrink, tile_grid
+from napari_sem_classify.core.training.training_set import shrink, tile_grid
 
 SHOWN_CLASSES = 4
 
@@ -65,7 +65,7 @@ def annotated_examples(
         The classes.
     uint8, shape (classes, side, side)
     """
-    side = min(tiles.tile_px, int(np.ceil(SPARE * largest_px)))
+    side = min(tiles.tile_px, largest_px)
     generator = np.random.default_rng(seed)
     names, found = [], []
     for name in tiles.class_names[:SHOWN_CLASSES]:
@@ -99,8 +99,7 @@ def listed_examples(
     check : callable, optional
         Called before each image, to stop.
     """
-    wanted = int(np.ceil(SPARE * largest_px))
-    side = wanted if tile_px is None else min(tile_px, wanted)
+    side = largest_px if tile_px is None else min(tile_px, largest_px)
     names, found = [], []
     for label, name in enumerate(listing.class_names[:SHOWN_CLASSES]):
         for record in listing.records:

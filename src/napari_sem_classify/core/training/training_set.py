@@ -1,7 +1,8 @@
 """The images of a listing as tiles in a memory-mapped file, decoded once.
 
 Every image is cropped to its specimen, stretched once over its own range, cut into square tiles and
-kept as uint8 at a size from which every training size can be made. Without a tile size a tile is as
+kept as uint8 at the largest training size: a texture that is resized twice looks different from
+one that is resized once, as it is in use. Without a tile size a tile is as
 large as the image's short side: a wide image is then the mean over the few tiles that cover it.
 """
 
@@ -29,10 +30,6 @@ from napari_sem_classify.core.record import file_sha256
 from napari_sem_classify.core.tiles import MIN_TILE_PX, TileGrid
 from napari_sem_classify.core.training.dataset import ImageRecord, Listing, RowCrop
 from napari_sem_classify.core.training.duplicates import THUMBNAIL_PX, near_duplicates
-
-SPARE = 1.0
-"""Stored tiles are so much larger than the largest training size: not at all, since a texture that
-is resized twice looks different from one that is resized once, as it is in use."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -179,8 +176,7 @@ def make_training_set(
     """
     if tile_px is not None and tile_px < MIN_TILE_PX:
         raise DatasetError(f"A tile of {tile_px} px is too small: use {MIN_TILE_PX} px or more.")
-    wanted = int(np.ceil(SPARE * largest_px))
-    side = wanted if tile_px is None else min(tile_px, wanted)
+    side = largest_px if tile_px is None else min(tile_px, largest_px)
     recipe = recipe or IntensityRecipe()
     place = Path(cache_folder or tempfile.gettempdir())
     try:
