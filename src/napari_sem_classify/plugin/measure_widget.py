@@ -49,6 +49,7 @@ class MeasureWidget(QWidget):
         self._viewer = unwrapped(napari_viewer)
         self._session = session_of(self._viewer)
         self._corrected: Corrected | None = None
+        self._stopped = False
         legend_of(self._viewer)
         status_line_of(self._viewer)
         saved_maps_of(self._viewer)
@@ -179,6 +180,9 @@ class MeasureWidget(QWidget):
 
     def stop(self) -> None:
         """Let go of the viewer and of all work under way; answers are written already."""
+        if self._stopped:
+            return
+        self._stopped = True
         self.map_list.changed.disconnect(self._on_maps)
         self.review_form.ended.disconnect(self._on_review)
         self.reviewer.changed.disconnect(self._on_review_step)

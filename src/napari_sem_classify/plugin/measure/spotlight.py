@@ -45,7 +45,7 @@ class Spotlight:
     ----------
     viewer : napari viewer
     on_gone : callable
-        Told when somebody else removed the outline.
+        Told when somebody else removed the outline, or the image under it.
     """
 
     def __init__(self, viewer: ViewerModel, on_gone: Callable[[], None]) -> None:
@@ -56,6 +56,7 @@ class Spotlight:
         self._active_before: weakref.ref[Layer] | None = None
         self._on_map: Layer | None = None
         self._shown: tuple[Field, bool] | None = None
+        self._image: Layer | None = None
         self.outline: Shapes | None = None
         viewer.layers.events.removed.connect(self._on_removed)
         viewer.layers.events.inserted.connect(self._on_inserted)
@@ -75,6 +76,7 @@ class Spotlight:
             active = self._viewer.layers.selection.active
             self._active_before = None if active is None else weakref.ref(active)
         self._shown = (field, blind)
+        self._image = image_layer_of(self._viewer, field.layer)
         self._cover()
         box = cell_box(field, row, col)
         self._mark(field, box, keys)
@@ -86,7 +88,7 @@ class Spotlight:
         """Show again what was shown before."""
         if self._shown is None:
             return
-        self._shown = None
+        self._shown = self._image = None
         outline, self.outline, self._on_map = self.outline, None, None
         remove_layer(self._viewer, outline)
         show_again(self._viewer, self._before)
@@ -148,6 +150,8 @@ class Spotlight:
     def _on_removed(self, event: Any) -> None:
         if self.outline is not None and event.value is self.outline:
             self.outline = self._on_map = None
+            self._on_gone()
+        elif self._shown is not None and event.value is self._image:
             self._on_gone()
 
     def _on_inserted(self, event: Any) -> None:
