@@ -15,7 +15,7 @@ import json
 import sys
 import time
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
@@ -207,12 +207,17 @@ def main() -> None:
     parser.add_argument("--sizes", type=int, nargs="+", default=[64])
     parser.add_argument("--epochs", type=int, default=8)
     parser.add_argument("--batch", type=int, default=16)
+    parser.add_argument("--presets", nargs="*", default=["article", "sem"])
     parser.add_argument("--device", default="cpu")
     parser.add_argument("--out", type=Path)
     chosen = parser.parse_args()
+    settings = {
+        "article": (chosen.article_sizes, chosen.article_epochs),
+        "sem": (chosen.sizes, chosen.epochs),
+    }
     presets = [
-        make_preset("article", sizes=chosen.article_sizes, epochs=chosen.article_epochs),
-        make_preset("sem", sizes=chosen.sizes, epochs=chosen.epochs),
+        make_preset(name, sizes=settings[name][0], epochs=settings[name][1])
+        for name in chosen.presets
     ]
     rows = []
 
@@ -252,7 +257,7 @@ def main() -> None:
             compare(
                 data,
                 split,
-                presets=[replace(preset) for preset in presets],
+                presets=presets,
                 seeds=(seed,),
                 frozen_px=chosen.sizes[-1],
                 download=False,

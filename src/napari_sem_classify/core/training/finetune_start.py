@@ -69,14 +69,29 @@ def start_from_exact_head(
 ) -> None:
     """Fit the head on the network's features of some tiles, and score it.
 
-    Where the batch-norms are not fixed they first take the statistics of the tiles: those of
+    Where the batch-norms are not fixed they then take the statistics of the tiles: those of
     photographs do not fit SEM images (AdaBN, Li et al. 2016, arXiv 1603.04779), and would change
-    under the head as soon as the training begins.
+    under the head as soon as the training begins. The training starts from there; the plain head
+    is kept where nothing that follows scores better, as happens on other specimens.
     """
-    passes = 1 if model.fixed_norms else 2
+    passes = 1 if model.fixed_norms else 3
     reporter = Reporter(passes * len(batches.tile), "Looking at tiles", progress, cancel)
+    _fit(model, batches, n_classes, reporter)
+    report = _score(model, valid, run, stage=0, epoch=0, phase=FITTED)
     if not model.fixed_norms:
         _adapt_norms(model, batches, reporter)
+        _fit(model, batches, n_classes, reporter)
+        adapted = _score(model, valid, run, stage=0, epoch=0, phase=FITTED)
+        report = adapted if adapted.best else report
+    run.start = {
+        name: value.detach().cpu().clone()
+        for name, value in model.state_dict().items()
+        if name.startswith("head.") or "running_" in name
+    }
+    _keep(run, report)
+
+
+def _fit(model: TrainedNetwork, batches: PlainBatches, n_classes: int, reporter: Reporter) -> None:
     model.eval()
     features = []
     with torch.inference_mode():
@@ -84,12 +99,6 @@ def start_from_exact_head(
             features.append(model.features(grey).cpu().numpy())
             reporter.advance(len(grey))
     model.head.start_from(fit_head(np.concatenate(features), batches.label, n_classes))
-    run.start = {
-        name: value.detach().cpu().clone()
-        for name, value in model.state_dict().items()
-        if name.startswith("head.") or "running_" in name
-    }
-    _keep(run, _score(model, valid, run, stage=0, epoch=0, phase=FITTED))
 
 
 def average_with_start(
