@@ -28,6 +28,7 @@ from napari_sem_classify.plugin.saved_maps import path_of
 from napari_sem_classify.plugin.session import map_layer_with
 
 ZARR_SUFFIX = ".map.ome.zarr"
+GEOJSON_SUFFIX = ".map.geojson"
 _SHOWN = ("name", "scale", "translate", "rotate", "shear", "affine", "opacity")
 
 
@@ -69,6 +70,26 @@ def write_ome_zarr_maps(
             target = Path(f"{stem}{which}{ZARR_SUFFIX}")
             write_ome_zarr(class_map, image, target, saved.shown)
             written.append(str(target))
+    return written
+
+
+def write_geojson_map(path: str, data: Any, attributes: Mapping[str, Any]) -> list[str]:
+    """Write the regions of one class-map layer as polygons, each plane of a stack into its own.
+
+    Raises
+    ------
+    OutputError
+        When the layer is no class map, or a file cannot be written.
+    """
+    from napari_sem_classify.core.export.geojson import write_geojson
+    from napari_sem_classify.core.export.outputs import plane_suffix
+
+    stem = path.removesuffix(GEOJSON_SUFFIX)
+    written = []
+    for plane, class_map in saved_map(data, attributes).maps.items():
+        target = f"{stem}{plane_suffix(plane)}{GEOJSON_SUFFIX}"
+        write_geojson(class_map, Path(target))
+        written.append(target)
     return written
 
 
