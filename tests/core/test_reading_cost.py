@@ -11,7 +11,10 @@ from tiny_engine import TinyEngine, brightness_classifier
 from zarr.storage import MemoryStore
 
 from napari_sem_classify.core import image as image_module
+from napari_sem_classify.core import intensity as intensity_module
 from napari_sem_classify.core.classify import classify_image
+from napari_sem_classify.core.export import overlay
+from napari_sem_classify.core.export.outputs import write_outputs
 from napari_sem_classify.core.image import SemImage, Specimen
 from napari_sem_classify.core.intensity import IntensityRange
 from napari_sem_classify.core.sem_io import image_from_array
@@ -100,3 +103,35 @@ def test_a_plane_too_large_to_hold_gives_the_same_map(stored, monkeypatch):
     by_region = run(image, 32)
     assert max(store.fetched.values()) <= 2
     np.testing.assert_array_equal(held.probabilities, by_region.probabilities)
+
+
+@pytest.mark.parametrize(("area", "longest"), [(None, 300), (Area(37, 1901, 11, 1999), 97)])
+def test_the_picture_of_a_huge_image_reads_each_chunk_once(stored, monkeypatch, area, longest):
+    # Regions of a few chunks, and blocks of pixels that no chunk's border falls on.
+    monkeypatch.setattr(overlay, "BAND_PX", 256 * 256)
+    image, store = stored
+    area = area or image.area
+    intensity = intensity_module.measure_range(image, intensity_module.IntensityRecipe())
+    store.fetched.clear()
+    monkeypatch.setattr(overlay, "measure_range", lambda *_: intensity)
+    grey, step = overlay.overview(image, area, longest=longest)
+    assert max(store.fetched.values()) == 1
+    pixels = intensity_module.stretch_to_uint8(image.read(area), intensity)
+    for row, col in [(0, 0), (grey.shape[0] // 2, 3), (grey.shape[0] - 1, grey.shape[1] - 1)]:
+        block = pixels[row * step : (row + 1) * step, col * step : (col + 1) * step]
+        assert grey[row, col] == np.rint(block.mean())
+
+
+def test_a_huge_image_with_its_files_reads_no_chunk_more_than_twice(stored, monkeypatch, tmp_path):
+    # As with an image too large to hold: a few small samples tell its range of intensities.
+    monkeypatch.setattr(image_module, "HELD_BYTES", 0)
+    monkeypatch.setattr(intensity_module, "SAMPLE_BLOCKS", 9)
+    monkeypatch.setattr(intensity_module, "SAMPLE_BLOCK_PX", 16)
+    monkeypatch.setattr(overlay, "BAND_PX", 256 * 256)
+    image, store = stored
+    class_map = run(image, 64)
+    files = write_outputs(class_map, image, tmp_path, "huge")
+    assert all(file.is_file() for file in files)
+    assert decoded_share(image, store) <= 2.3
+    twice = sum(count > 2 for count in store.fetched.values())
+    assert twice <= 2 * 9 * 4  # where a sample lies

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Iterator
+from itertools import pairwise
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -90,9 +92,10 @@ def draw_overlay(class_map: ClassMap, image: SemImage) -> Figure:
 def overview(
     image: SemImage, area: Area, plane: tuple[int, ...] = (), longest: int = PICTURE_PX
 ) -> tuple[NDArray[np.uint8], int]:
-    """A small 8-bit picture of an area, read in bands so that a huge image never is in memory.
+    """A small 8-bit picture of an area, read region by region: a huge image never is in memory.
 
-    Pixels are averaged over blocks of `step` × `step`; in images above `SPARSE_ABOVE_PX` px that
+    Pixels are averaged over blocks of `step` × `step`. An image stored in chunks is read in whole
+    chunks, each of them once, whatever the blocks are; in images above `SPARSE_ABOVE_PX` px that
     are stored row by row only the first rows of each block are read.
 
     Returns
@@ -104,19 +107,47 @@ def overview(
     """
     intensity = measure_range(image, IntensityRecipe(), plane)
     step = max(1, math.ceil(max(area.height, area.width) / longest))
-    sparse = image.chunks is None and area.height * area.width > SPARSE_ABOVE_PX
-    used_rows = min(step, SPARSE_ROWS) if sparse else step
-    rows = math.ceil(area.height / step)
-    grey = np.zeros((rows, math.ceil(area.width / step)), dtype=np.uint8)
-    per_band = 1 if sparse else max(1, BAND_PX // (area.width * step))
-    for first in range(0, rows, per_band):
-        top = area.top + first * step
-        height = used_rows if sparse else per_band * step
-        band = Area(top, min(top + height, area.bottom), area.left, area.right)
-        pixels = stretch_to_uint8(image.read(band, plane), intensity)
-        block = _block_means(pixels, used_rows if sparse else step, step)
-        grey[first : first + block.shape[0]] = block
-    return grey, step
+    shape = (math.ceil(area.height / step), math.ceil(area.width / step))
+    sums = np.zeros(shape, dtype=np.uint64)
+    counts = np.zeros(shape, dtype=np.uint32)
+    for window in _windows(image, area, step):
+        pixels = image.read(window, plane)
+        # Rows of blocks one after another, since stretching takes several float copies.
+        edges = _edges(window.top, window.bottom, area.top, step)
+        across = _edges(window.left, window.right, area.left, step)
+        columns = (across[:-1] - area.left) // step
+        for top, bottom in pairwise(edges):
+            grey = stretch_to_uint8(pixels[top - window.top : bottom - window.top], intensity)
+            place = ((top - area.top) // step, slice(int(columns[0]), int(columns[-1]) + 1))
+            total = grey.sum(axis=0, dtype=np.uint32)
+            sums[place] += np.add.reduceat(total, across[:-1] - window.left, dtype=np.uint64)
+            counts[place] += ((bottom - top) * np.diff(across)).astype(np.uint32)
+    return np.rint(sums / counts).astype(np.uint8), step
+
+
+def _windows(image: SemImage, area: Area, step: int) -> Iterator[Area]:
+    """What is read for the picture: whole chunks of an image that has them, else rows."""
+    if image.chunks is None:
+        sparse = area.height * area.width > SPARSE_ABOVE_PX
+        per_band = 1 if sparse else max(1, BAND_PX // (area.width * step))
+        for top in range(area.top, area.bottom, per_band * step):
+            bottom = top + (min(step, SPARSE_ROWS) if sparse else per_band * step)
+            yield Area(top, min(bottom, area.bottom), area.left, area.right)
+        return
+    chunk_y, chunk_x = image.chunks
+    width = max(1, min(BAND_PX // chunk_y, area.width) // chunk_x) * chunk_x
+    height = max(1, BAND_PX // min(width, area.width) // chunk_y) * chunk_y
+    rows = _edges(area.top, area.bottom, 0, height)
+    cols = _edges(area.left, area.right, 0, width)
+    for top, bottom in pairwise(rows):
+        for left, right in pairwise(cols):
+            yield Area(int(top), int(bottom), int(left), int(right))
+
+
+def _edges(first: int, last: int, origin: int, step: int) -> NDArray[np.int64]:
+    """Cut first…last where ``origin + n · step`` lies inside; both ends included."""
+    inner = np.arange(first + step - (first - origin) % step, last, step)
+    return np.concatenate([[first], inner, [last]]).astype(np.int64)
 
 
 def nice_length(limit: float) -> float:
@@ -232,18 +263,6 @@ def _legend(axes: Axes, class_map: ClassMap) -> None:
         y += 4
         axes.text(0, y + 10, note, fontsize=13, va="center", color="#444444")
         y += 26
-
-
-def _block_means(pixels: NDArray[np.uint8], row_step: int, col_step: int) -> NDArray[np.uint8]:
-    """Means over blocks; the last blocks may be smaller."""
-    rows = np.arange(0, pixels.shape[0], row_step)
-    cols = np.arange(0, pixels.shape[1], col_step)
-    sums = np.add.reduceat(pixels.astype(np.uint32), rows, axis=0)
-    sums = np.add.reduceat(sums, cols, axis=1)
-    heights = np.diff(np.append(rows, pixels.shape[0]))
-    widths = np.diff(np.append(cols, pixels.shape[1]))
-    means: NDArray[np.uint8] = np.rint(sums / np.outer(heights, widths)).astype(np.uint8)
-    return means
 
 
 def _plain(text: str) -> str:
