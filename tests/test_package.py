@@ -24,6 +24,7 @@ NEEDS_TORCH = (
     "napari_sem_classify.core.training.finetune_learner",
     "napari_sem_classify.core.training.finetune_network",
     "napari_sem_classify.core.training.finetune_rate",
+    "napari_sem_classify.core.training.finetune_scoring",
     "napari_sem_classify.core.training.finetune_start",
 )
 

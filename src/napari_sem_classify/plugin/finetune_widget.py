@@ -288,6 +288,8 @@ def _now_text(snapshot: tasks.Snapshot) -> str:
     epochs = [report for report in snapshot.epochs if report.train_loss == report.train_loss]
     done = min(len(epochs) + 1, snapshot.preset.epochs)
     words = [f"Epoch {done} of {snapshot.preset.epochs}"]
+    if snapshot.scoring:
+        words = ["Scoring the model on held-out tiles"]
     if snapshot.epochs:
         best = max(report.macro_f1 for report in snapshot.epochs)
         words.append(f"best macro-F1 so far {best:.2f}")

@@ -28,6 +28,7 @@ from napari_sem_classify.core.training.finetune_presets import (
     Augmentation,
     make_preset,
 )
+from napari_sem_classify.core.training.finetune_time import SCORING, times_scored
 from napari_sem_classify.core.training.training_set import make_training_set
 
 
@@ -68,7 +69,8 @@ def small(name="sem", epochs=1, sizes=(32,), **settings):
 
 def train(data, split, **settings):
     settings.setdefault("preset", small())
-    return fine_tune(data, split, device="cpu", batch_size=4, **settings)
+    settings.setdefault("batch_size", 4)
+    return fine_tune(data, split, device="cpu", **settings)
 
 
 @pytest.fixture(scope="module")
@@ -388,6 +390,51 @@ def test_cancel_stops_within_a_batch_and_keeps_the_best_so_far(data, split):
     assert result.classifier.card.record["stopped_early"]
 
 
+@pytest.mark.parametrize("test_part", [False, True])
+@pytest.mark.parametrize("after_tiles", [1, 7])
+def test_cancel_in_the_scoring_at_the_end_keeps_the_best_model_with_the_score_of_its_epoch(
+    data, test_part, after_tiles, tmp_path
+):
+    split = plan_split(data.labels, data.class_names, data.pairs, test=test_part)
+    cancel, scored = CancelToken(), []
+
+    def stop(progress):
+        if progress.stage == SCORING and progress.done >= after_tiles:
+            scored.append(progress.done)
+            cancel.cancel()
+
+    result = train(data, split, batch_size=2, cancel=cancel, progress=stop)
+    assert len(scored) == 1
+    assert result.cancelled
+    assert sorted(result.held_out.image) == sorted(split.valid)
+    best = max(report.macro_f1 for report in result.history)
+    assert result.classifier.card.scores["macro_f1"] == pytest.approx(best, abs=1e-6)
+    assert "also chose" in result.classifier.card.scores["method"]
+    told = any("before the images kept for the last test" in note for note in result.notes)
+    assert told == test_part
+
+
+def test_a_window_closed_in_the_scoring_at_the_end_gives_no_model(data, split):
+    class Closed(CancelToken):
+        @property
+        def cancelled(self):
+            if super().cancelled:
+                raise Cancelled("closed")
+            return False
+
+        def raise_if_cancelled(self):
+            assert not self.cancelled
+
+    cancel = Closed()
+
+    def close(progress):
+        if progress.stage == SCORING:
+            cancel.cancel()
+
+    with pytest.raises(Cancelled):
+        train(data, split, cancel=cancel, progress=close)
+
+
 def test_cancel_before_there_is_any_model_gives_none(data, split):
     cancel = CancelToken()
     cancel.cancel()
@@ -399,8 +446,19 @@ def test_cancel_before_there_is_any_model_gives_none(data, split):
 def test_progress_counts_every_batch_once(data, split):
     readings = []
     train(data, split, preset=small("article", epochs=2), progress=readings.append)
+    last = [each for each in readings if each.stage == "Training at 32 px"][-1]
+    assert last.done == last.total
+
+
+def test_progress_counts_every_tile_that_is_scored_at_the_end_once(data):
+    split = plan_split(data.labels, data.class_names, data.pairs, test=True)
+    readings = []
+    train(data, split, progress=readings.append)
     last = readings[-1]
-    assert (last.done, last.stage) == (last.total, "Training at 32 px")
+    assert last.stage == SCORING
+    passes = [split.valid] * times_scored(averaged=True) + [split.test]
+    tiles = sum(int(np.isin(data.tile_image, part).sum()) for part in passes)
+    assert (last.done, last.total) == (tiles, tiles)
 
 
 def test_patience_ends_a_phase_that_gets_no_better(data, split):

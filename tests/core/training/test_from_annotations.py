@@ -301,12 +301,24 @@ def test_the_time_left_knows_that_larger_tiles_take_longer():
     preset = make_preset("sem", sizes=[64, 128], epochs=2)
     clock = TimeLeft(preset, n_train=800, n_valid=200, device="cpu")
     half = clock.batches // 2
-    assert clock.work_until(clock.batches) == pytest.approx(1.0)
+    assert clock.work_until(clock.batches, 1.0) == pytest.approx(1.0)
     assert clock.work_until(half) < 0.4
     told = [clock.seconds(batch, float(batch)) for batch in range(1, FIRST_BATCHES + 3)]
     assert told[:FIRST_BATCHES] == [None] * FIRST_BATCHES
     assert told[-1] > clock.batches - FIRST_BATCHES - 2
-    assert clock.seconds(clock.batches, 1e3) == pytest.approx(0.0)
+    assert clock.seconds(clock.batches, 1e3) > 0.0
+    assert clock.seconds(clock.batches, 1e3, 1.0) == pytest.approx(0.0)
+
+
+def test_the_time_left_knows_of_the_scoring_after_the_last_epoch():
+    preset = make_preset("sem", sizes=[64], epochs=2)
+    plain, averaged = (
+        TimeLeft(replace(preset, average=average), 800, 200, "cpu", 100)
+        for average in (False, True)
+    )
+    assert 1.0 - plain.work_until(plain.batches) == pytest.approx(300 / (2 * 2600 + 300))
+    assert 1.0 - averaged.work_until(averaged.batches) == pytest.approx(900 / (2 * 2600 + 900))
+    assert plain.work_until(plain.batches, 0.5) == pytest.approx(1 - 150 / (2 * 2600 + 300))
 
 
 def test_the_batches_foretold_are_those_of_the_training(data, split):

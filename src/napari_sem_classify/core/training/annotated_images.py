@@ -15,6 +15,7 @@ from napari_sem_classify.core.teaching.annotation_set import (
     ImageAnnotations,
     TilePlace,
     fingerprint,
+    plane_image,
 )
 
 
@@ -135,7 +136,8 @@ def open_annotated(
         except SemClassifyError as error:
             left_out[each.name] = str(error)
             continue
-        images.append(AnnotatedImage(image, each.fingerprint, marks))
+        # Planes of a stack share the key: they are never on both sides of a split.
+        images.append(AnnotatedImage(plane_image(image, each.plane), each.fingerprint, marks))
     if not images:
         why = next(iter(left_out.values()), "")
         raise AnnotationError(

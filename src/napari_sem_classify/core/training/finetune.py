@@ -34,6 +34,10 @@ if TYPE_CHECKING:
     from napari_sem_classify.core.training.finetune_learner import EpochReport, Run
     from napari_sem_classify.core.training.finetune_network import TrainedNetwork
 
+NOT_TESTED = (
+    "It was stopped before the images kept for the last test were scored: the score is that of "
+    "the images that chose the best epoch."
+)
 LOWEST_TEMPERATURE = 0.5
 """A handful of held-out images that are all right would fit any confidence, however high."""
 
@@ -87,7 +91,8 @@ def fine_tune(
     on_batch : callable, optional
         Told the training loss of every batch.
     progress, cancel : optional
-        Told and checked at every batch. A cancelled training gives the best model so far.
+        Told and checked at every batch. A cancelled training gives the best model so far, with
+        the score that its best epoch had.
 
     Raises
     ------
@@ -159,6 +164,7 @@ class _Job:
         cancel: CancelToken | None,
     ) -> FineTuned:
         from napari_sem_classify.core.training.finetune_learner import Run
+        from napari_sem_classify.core.training.finetune_scoring import begin_scoring
 
         total = sum(stage.epochs * self._batches(stage) for stage in self.preset.stages)
         run = Run(
@@ -171,7 +177,10 @@ class _Job:
             checkpoint=checkpoint,
         )
         self._train(run, search_rate, progress, cancel)
-        self._average(run)
+        averaged = bool(self.preset.average and run.start)
+        begin_scoring(run, self.data, self.split, progress, cancel, averaged=averaged)
+        if averaged and not run.cancelled:
+            self._average(run)
         if not run.best_state:
             if run.cancelled:
                 raise Cancelled
@@ -257,37 +266,38 @@ class _Job:
         start_from_exact_head(self.model, batches, valid, n_classes, run, progress, cancel)
 
     def _average(self, run: Run) -> None:
-        """Try weights between the start and the end, where the training came to its end."""
+        """Try weights between the start and the end of the training."""
         from napari_sem_classify.core.training.finetune_start import average_with_start
 
-        if run.cancelled or not (self.preset.average and run.start):
-            return
         last = len(self.preset.stages) - 1
         epoch = self.preset.stages[last].epochs_unfrozen - 1
         valid = self._loaders(last)[1]
-        average_with_start(self.model, self.backbone_id, valid, run, stage=last, epoch=epoch)
+        average_with_start(
+            self.model,
+            self.backbone_id,
+            valid,
+            run,
+            stage=last,
+            epoch=epoch,
+            reporter=run.reporter,
+        )
 
     def _finish(self, run: Run, name: str, colours: Mapping[str, str] | None) -> FineTuned:
         """Temperature, scores, card and record of the best weights."""
         import torch
 
         from napari_sem_classify.core.training.finetune_data import PlainBatches, units_of
-        from napari_sem_classify.core.training.finetune_learner import (
-            as_dict,
-            mean_probabilities,
-            predict,
-        )
+        from napari_sem_classify.core.training.finetune_learner import as_dict, mean_probabilities
+        from napari_sem_classify.core.training.finetune_scoring import last_scores
 
         self.model.dtype = torch.float32  # a score that every engine comes to
         data, size = self.data, run.best_size
-        batch = self._batch_size(size)
-        valid = PlainBatches(self.store, self.valid, size, batch)
-        logits = predict(self.model, valid)
-        temperature = max(LOWEST_TEMPERATURE, fit_temperature(logits.numpy(), valid.label))
-        scored = valid
-        if len(self.split.test):
-            scored = PlainBatches(self.store, units_of(data, self.split.test), size, batch)
-            logits = predict(self.model, scored)
+        valid, test = (
+            PlainBatches(self.store, units, size, self._batch_size(size))
+            for units in (self.valid, units_of(data, self.split.test))
+        )
+        chose, scored, logits = last_scores(self.model, run, valid, test)
+        temperature = max(LOWEST_TEMPERATURE, fit_temperature(chose.numpy(), valid.label))
         held_out = HeldOut(
             image=scored.units.image,
             tile=scored.units.first,
@@ -296,6 +306,8 @@ class _Job:
             uncalibrated=mean_probabilities(logits, scored),
         )
         notes = (*data.notes, *self.split.notes)
+        if run.cancelled and len(self.split.test):
+            notes += (NOT_TESTED,)
         if run.checkpoint_problem:
             notes += (f"The training could not be kept on the way: {run.checkpoint_problem}",)
         history = [as_dict(report) for report in run.history]

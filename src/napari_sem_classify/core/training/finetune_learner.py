@@ -91,17 +91,19 @@ class Run:
     best_f1: float = -1.0
     best_size: int = 0
     best_state: dict[str, Tensor] = field(default_factory=dict)
+    best_logits: Tensor | None = None
     best_share: float | None = None
     start: dict[str, Tensor] = field(default_factory=dict)
     cancelled: bool = False
     checkpoint_problem: str = ""
     saved_at: float = field(default_factory=time.perf_counter)
 
-    def offer(self, model: TrainedNetwork, size: int, macro_f1: float) -> bool:
-        """Keep these weights if they are the best so far."""
+    def offer(self, model: TrainedNetwork, size: int, macro_f1: float, logits: Tensor) -> bool:
+        """Keep these weights, and what they say of the tiles that choose, if they are the best."""
         if not macro_f1 > self.best_f1:
             return False
         self.best_f1, self.best_size = macro_f1, size
+        self.best_logits = logits.detach().float().cpu()
         self.best_state = {k: v.detach().cpu().clone() for k, v in model.state_dict().items()}
         return True
 
@@ -171,9 +173,10 @@ class Watch(Callback):  # type: ignore[misc]
         if self.epoch < self.start_epoch or not self.outputs:
             return
         batches: PlainBatches = self.dls.valid
-        probabilities = mean_probabilities(torch.cat(self.outputs), batches)
+        logits = torch.cat(self.outputs)
+        probabilities = mean_probabilities(logits, batches)
         found = score(batches.units.label, probabilities.argmax(axis=1), probabilities.shape[1])
-        better = self.job.offer(self.learn.model, self.size, found.macro_f1)
+        better = self.job.offer(self.learn.model, self.size, found.macro_f1, logits)
         self.since_best = 0 if better else self.since_best + 1
         report = EpochReport(
             stage=self.stage,
@@ -198,6 +201,8 @@ class Watch(Callback):  # type: ignore[misc]
         model = {f"model.{k}": v for k, v in self.learn.model.state_dict().items()}
         best = {f"best.{k}": v for k, v in run.best_state.items()}
         start = {f"start.{k}": v for k, v in run.start.items()}
+        if run.best_logits is not None:
+            start["logits.best"] = run.best_logits
         position = {
             "stage": self.stage,
             "phase": self.phase,
@@ -295,6 +300,7 @@ def restore(learner: Learner, run: Run, checkpoint: Checkpoint) -> tuple[int, st
     position = checkpoint.position
     learner.model.load_state_dict(_named(checkpoint, "model."))
     run.best_state = _named(checkpoint, "best.")
+    run.best_logits = checkpoint.tensors.get("logits.best")
     run.start = _named(checkpoint, "start.")
     run.best_f1, run.best_size = float(position["best_f1"]), int(position["best_size"])
     run.history[:] = [_report(values) for values in position["history"]]
@@ -307,7 +313,13 @@ def restore(learner: Learner, run: Run, checkpoint: Checkpoint) -> tuple[int, st
 def predict(
     model: TrainedNetwork, batches: PlainBatches, reporter: Reporter | None = None
 ) -> Tensor:
-    """Logits of every tile of some batches, on the CPU, shape (tiles, classes)."""
+    """Logits of every tile of some batches, on the CPU, shape (tiles, classes).
+
+    Raises
+    ------
+    Cancelled
+        Within a batch of the wish, where there is a reporter that knows of it.
+    """
     model.eval()
     found = []
     with torch.inference_mode():

@@ -95,7 +95,7 @@ def make_card(
     }
     what = "images" if data.whole_images else "tiles"
     method = f"{len(held_out.truth)} held-out {what}, split {split.how}"
-    if not len(split.test):
+    if np.isin(held_out.image, split.valid).any():
         method += "; they also chose the best epoch and the temperature"
     counts = zip(data.class_names, data.counts.tolist(), strict=True)
     return ModelCard(

@@ -16,6 +16,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
+from napari_sem_classify.core.errors import Cancelled
 from napari_sem_classify.core.metrics import score
 from napari_sem_classify.core.model.backbone import load_backbone
 from napari_sem_classify.core.progress import CancelToken, ProgressCallback, Reporter
@@ -31,11 +32,10 @@ from napari_sem_classify.core.training.finetune_learner import (
     predict,
 )
 from napari_sem_classify.core.training.finetune_network import TrainedNetwork
+from napari_sem_classify.core.training.finetune_time import SHARES
 
 PER_CLASS = 300
 MOST = 4000
-SHARES = (0.25, 0.5, 0.75)
-"""Shares of the trained weights that are tried."""
 
 
 def sample_for_head(units: Units, n_classes: int, seed: int) -> Units:
@@ -75,13 +75,14 @@ def start_from_exact_head(
     is kept where nothing that follows scores better, as happens on other specimens.
     """
     passes = 1 if model.fixed_norms else 3
-    reporter = Reporter(passes * len(batches.tile), "Looking at tiles", progress, cancel)
+    looks = passes * len(batches.tile) + (1 if model.fixed_norms else 2) * len(valid.tile)
+    reporter = Reporter(looks, "Looking at tiles", progress, cancel)
     _fit(model, batches, n_classes, reporter)
-    report = _score(model, valid, run, stage=0, epoch=0, phase=FITTED)
+    report = _score(model, valid, run, 0, 0, FITTED, reporter)
     if not model.fixed_norms:
         _adapt_norms(model, batches, reporter)
         _fit(model, batches, n_classes, reporter)
-        adapted = _score(model, valid, run, stage=0, epoch=0, phase=FITTED)
+        adapted = _score(model, valid, run, 0, 0, FITTED, reporter)
         report = adapted if adapted.best else report
     run.start = {
         name: value.detach().cpu().clone()
@@ -109,6 +110,7 @@ def average_with_start(
     *,
     stage: int,
     epoch: int,
+    reporter: Reporter | None = None,
 ) -> None:
     """Score weights between the start and the model's own; the best of them is offered.
 
@@ -124,17 +126,21 @@ def average_with_start(
         Knows head and batch-norm statistics of the start.
     stage, epoch : int
         The last ones, for the report.
+    reporter : Reporter, optional
+        Told of every tile, `len(SHARES)` times; a wish to stop ends the trying, not the training.
     """
     end = {k: v.detach().clone() for k, v in model.state_dict().items()}
     start = _start_state(backbone_id, run)
     found = []
     for share in SHARES:
-        if run.asked_to_stop:
-            run.cancelled = True
-            break
         model.load_state_dict({k: _between(start.get(k), end[k], share) for k in end})
-        found.append((_score(model, valid, run, stage, epoch, AVERAGED), share))
-        if found[-1][0].best:
+        try:
+            report = _score(model, valid, run, stage, epoch, AVERAGED, reporter)
+        except Cancelled:
+            run.cancelled = run.asked_to_stop  # raises again where the window was closed
+            break
+        found.append((report, share))
+        if report.best:
             run.best_share = share
     if found:
         _keep(run, max(found, key=lambda each: (each[0].macro_f1, -each[0].valid_loss))[0])
@@ -170,10 +176,16 @@ def _between(start: Tensor | None, end: Tensor, share: float) -> Tensor:
 
 
 def _score(
-    model: TrainedNetwork, valid: PlainBatches, run: Run, stage: int, epoch: int, phase: str
+    model: TrainedNetwork,
+    valid: PlainBatches,
+    run: Run,
+    stage: int,
+    epoch: int,
+    phase: str,
+    reporter: Reporter | None,
 ) -> EpochReport:
     begun = time.perf_counter()
-    logits = predict(model, valid)
+    logits = predict(model, valid, reporter)
     probabilities = mean_probabilities(logits, valid)
     found = score(valid.units.label, probabilities.argmax(axis=1), probabilities.shape[1])
     return EpochReport(
@@ -186,7 +198,7 @@ def _score(
         accuracy=found.accuracy,
         macro_f1=found.macro_f1,
         seconds=time.perf_counter() - begun,
-        best=run.offer(model, valid.size, found.macro_f1),
+        best=run.offer(model, valid.size, found.macro_f1, logits),
     )
 
 

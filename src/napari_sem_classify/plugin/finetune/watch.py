@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 
 from napari_sem_classify.core.progress import Progress
 from napari_sem_classify.core.training.finetune_presets import Preset
+from napari_sem_classify.core.training.finetune_time import SCORING, TimeLeft
 from napari_sem_classify.plugin.jobs import JobContext
 
 if TYPE_CHECKING:
@@ -54,7 +55,9 @@ class Snapshot:
     remaining_s : float or None
         None while it is too early to tell.
     fraction : float
-        Share of the batches done, 0 to 1.
+        Share of the work done, 0 to 1.
+    scoring : bool
+        Whether all epochs are done and the model is being scored.
     """
 
     preset: Preset
@@ -62,6 +65,7 @@ class Snapshot:
     epochs: tuple[EpochReport, ...]
     remaining_s: float | None
     fraction: float
+    scoring: bool = False
 
 
 class Watch:
@@ -71,34 +75,38 @@ class Watch:
         self, settings: Settings, data: TrainingSet, split: Split, context: JobContext
     ) -> None:
         from napari_sem_classify.core.engine.devices import find_device
-        from napari_sem_classify.core.training.finetune_time import TimeLeft
 
         self._context = context
         self._preset = settings.preset
         device = find_device(settings.device).type
-        n_train, n_valid = (
-            len(part) if data.whole_images else int(np.isin(data.tile_image, part).sum())
-            for part in (split.train, split.valid)
-        )
-        self._clock = TimeLeft(settings.preset, n_train, n_valid, device)
+        parts = (split.train, split.valid, split.test)
+        tiles = [int(np.isin(data.tile_image, part).sum()) for part in parts]
+        n_train = len(split.train) if data.whole_images else tiles[0]
+        self._clock = TimeLeft(settings.preset, n_train, tiles[1], device, tiles[2])
         self._batches: list[tuple[float, float]] = []
         self._epochs: list[EpochReport] = []
-        self._progress: Progress | None = None
+        self._batch, self._scored = 0, 0.0
+        self._scoring = False
         self._loss: float | None = None
         self._remaining: float | None = None
 
     def progress(self, progress: Progress) -> None:
-        """Hear that a batch is done, or of work before the first one."""
-        if not progress.stage.startswith(TRAINING):
+        """Hear that a batch is done, of work before the first one, or of the scoring at the end."""
+        if progress.stage == SCORING:
+            # A training that had enough of some phase did not come to its last batch.
+            self._batch, self._scored = self._clock.batches, progress.fraction
+            self._scoring = True
+        elif progress.stage.startswith(TRAINING):
+            self._batch = progress.done
+            if self._loss is None:
+                return
+            # Only here is the place known: one that goes on does not begin at its first batch.
+            self._batches.append((self._clock.epochs_until(progress.done), self._loss))
+            self._loss = None
+        else:
             self._context.progress(progress)
             return
-        self._progress = progress
-        if self._loss is None:
-            return
-        # Only here is the place known: a training that goes on does not begin at its first batch.
-        self._batches.append((self._clock.epochs_until(progress.done), self._loss))
-        self._loss = None
-        self._remaining = self._clock.seconds(progress.done, time.perf_counter())
+        self._remaining = self._clock.seconds(self._batch, time.perf_counter(), self._scored)
         if self._context.wants_publication:
             self._context.publish(self.snapshot(tuple(self._epochs)))
 
@@ -113,11 +121,11 @@ class Watch:
 
     def snapshot(self, epochs: tuple[EpochReport, ...]) -> Snapshot:
         """How it goes."""
-        told = self._progress
         return Snapshot(
             self._preset,
             np.array(self._batches, dtype=np.float64).reshape(-1, 2),
             epochs,
             self._remaining,
-            0.0 if told is None else told.fraction,
+            self._clock.work_until(self._batch, self._scored),
+            self._scoring,
         )
