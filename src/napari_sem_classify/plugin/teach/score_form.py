@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from psygnal import Signal
-from qtpy.QtCore import Qt
-from qtpy.QtGui import QColor
+from qtpy.QtCore import QEvent, Qt
+from qtpy.QtGui import QColor, QResizeEvent
 from qtpy.QtWidgets import (
     QAbstractItemView,
     QHeaderView,
@@ -21,7 +21,9 @@ from napari_sem_classify.plugin.forms.layout import Form, Note, explain
 from napari_sem_classify.plugin.teach.class_table import square
 from napari_sem_classify.plugin.teach.reliability_plot import ReliabilityPlot
 
-SHADE = QColor("#0072b2")
+SHADE, SIGN = QColor("#0072b2"), " %"
+NARROWER = ((9, True), (6, True), (6, False), (4, False), (0, False))
+"""Letters of a class's name, and whether shares have their sign, as the room gets less."""
 
 
 class ScoreForm:
@@ -86,6 +88,7 @@ class ConfusionTable(QTableWidget):
     def __init__(self, label: QLabel) -> None:
         super().__init__(0, 0)
         self._label = label
+        self._classes: tuple[ClassInfo, ...] = ()
         explain(
             self,
             "Confusion matrix",
@@ -105,21 +108,12 @@ class ConfusionTable(QTableWidget):
 
     def fill(self, scores: Scores, classes: tuple[ClassInfo, ...]) -> None:
         """Show the shares of each row."""
-        self._label.ensurePolished()
-        for each in (self, self.horizontalHeader(), self.verticalHeader()):
-            each.setFont(self._label.font())
+        self._classes = classes
         n = len(classes)
         self.setRowCount(n)
         self.setColumnCount(n)
-        side = self.fontMetrics().ascent()
-        room = self.fontMetrics().horizontalAdvance("m") * 9
         for number, info in enumerate(classes):
-            short = self.fontMetrics().elidedText(info.name, Qt.TextElideMode.ElideRight, room)
-            row = QTableWidgetItem(square(info.colour, side), short)
-            above = self.fontMetrics().elidedText(
-                info.name, Qt.TextElideMode.ElideRight, (room * 4) // (3 * n)
-            )
-            column = QTableWidgetItem(square(info.colour, side), above if n < 4 else "")
+            row, column = QTableWidgetItem(), QTableWidgetItem()
             row.setToolTip(f"Your class: {info.name}")
             column.setToolTip(f"The model's class: {info.name}")
             self.setVerticalHeaderItem(number, row)
@@ -128,24 +122,87 @@ class ConfusionTable(QTableWidget):
         for row in range(n):
             for column in range(n):
                 self.setItem(row, column, self._cell(scores, shares, row, column, classes))
+        self._fit()
+        self.show()
+
+    def changeEvent(self, event: QEvent) -> None:
+        """Follow napari's font size."""
+        super().changeEvent(event)
+        if event.type() == QEvent.Type.StyleChange:
+            self._fit()
+
+    def resizeEvent(self, event: QResizeEvent) -> None:
+        """Give the shares the room they need: they go before the names."""
+        super().resizeEvent(event)
+        self._fit_width()
+
+    def _fit(self) -> None:
+        self._label.ensurePolished()
+        for each in (self, self.horizontalHeader(), self.verticalHeader()):
+            if each.font() != self._label.font():
+                each.setFont(self._label.font())
+        side = self.fontMetrics().ascent()
+        for number, info in enumerate(self._classes):
+            self.verticalHeaderItem(number).setIcon(square(info.colour, side))
+            self.horizontalHeaderItem(number).setIcon(square(info.colour, side))
+        self._fit_width()
         self.resizeRowsToContents()
-        height = sum(self.rowHeight(row) for row in range(n))
+        height = sum(self.rowHeight(row) for row in range(self.rowCount()))
         header = self.horizontalHeader().sizeHint().height()
         self.setFixedHeight(height + header + 2 * self.frameWidth())
-        self.show()
+
+    def _fit_width(self) -> None:
+        """Shorten names, then leave the % sign to the tooltips, until no share is cut."""
+        if not self._classes:
+            return
+        names, n = self.verticalHeader(), len(self._classes)
+        for letters, sign in NARROWER:
+            self._name_rows(letters)
+            self._show_signs(sign)
+            wide = (self.width() - 2 * self.frameWidth() - names.sizeHint().width()) // n
+            if wide >= max(self.sizeHintForColumn(column) for column in range(n)):
+                break
+        self._name_columns(wide)
+
+    def _name_rows(self, letters: int) -> None:
+        room = self.fontMetrics().horizontalAdvance("m") * letters
+        for number, info in enumerate(self._classes):
+            self.verticalHeaderItem(number).setText(self._short(info.name, room))
+
+    def _name_columns(self, wide: int) -> None:
+        header = self.horizontalHeader()
+        for number, info in enumerate(self._classes):
+            item = self.horizontalHeaderItem(number)
+            item.setText("")
+            item.setText(self._short(info.name, wide - header.sectionSizeHint(number)))
+
+    def _short(self, name: str, room: int) -> str:
+        """A name in so many pixels; a letter or two of it tell nothing."""
+        short = self.fontMetrics().elidedText(name, Qt.TextElideMode.ElideRight, max(0, room))
+        return short if short == name or len(short) > 3 else ""
+
+    def _show_signs(self, shown: bool) -> None:
+        for row in range(self.rowCount()):
+            for column in range(self.columnCount()):
+                item = self.item(row, column)
+                share = item.text().removesuffix(SIGN)
+                item.setText(share + SIGN if share and shown else share)
 
     def _cell(
         self, scores: Scores, shares: object, row: int, column: int, classes: tuple[ClassInfo, ...]
     ) -> QTableWidgetItem:
         share, count = float(shares[row, column]), int(scores.confusion[row, column])  # type: ignore[index]
-        item = QTableWidgetItem(f"{100 * share:.0f} %" if count else "")
+        item = QTableWidgetItem(f"{100 * share:.0f}{SIGN}" if count else "")
         item.setTextAlignment(Qt.AlignmentFlag.AlignCenter)
         if count:
             shade = QColor(SHADE)
             shade.setAlphaF(0.15 + 0.6 * share)
             item.setBackground(shade)
         took = "found as" if row == column else "taken for"
-        item.setToolTip(f"{count} tiles: {classes[row].name} {took} {classes[column].name}")
+        item.setToolTip(
+            f"{count} tiles ({100 * share:.0f} %): {classes[row].name} {took} "
+            f"{classes[column].name}"
+        )
         return item
 
 
