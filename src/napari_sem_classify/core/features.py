@@ -15,7 +15,7 @@ from napari_sem_classify.core.image import SemImage, hold_plane
 from napari_sem_classify.core.intensity import IntensityRange, IntensityRecipe, measure_range
 from napari_sem_classify.core.progress import CancelToken, ProgressCallback, Reporter
 from napari_sem_classify.core.tiles import TileGrid
-from napari_sem_classify.core.tiling.tile_source import read_tiles, travel_range
+from napari_sem_classify.core.tiling.tile_source import read_cuts, read_tiles, travel_range
 
 if TYPE_CHECKING:
     from napari_sem_classify.core.embedding_cache import EmbeddingCache
@@ -164,12 +164,14 @@ def _embed_tiles(
     plane: tuple[int, ...] = (),
 ) -> Generator[TileFeatures, None, None]:
     travelled = travel_range(image, intensity)
-    batches = read_tiles(image, grid, intensity, engine.batch_size, keep=keep, plane=plane)
+    # Where the device has memory of its own, it cuts the tiles itself.
+    read: Any = read_cuts if getattr(engine, "cuts", False) else read_tiles
+    batches = read(image, grid, intensity, engine.batch_size, keep=keep, plane=plane)
     with closing(batches):
         for batch in batches:
             features = np.empty((0, engine.feature_size), np.float32)
             if len(batch.index):
-                features = engine.embed(batch.pixels, travelled)
+                features = batch.features(engine, travelled)
             yield TileFeatures(batch.index, features, batch.empty)
 
 

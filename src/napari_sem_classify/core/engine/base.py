@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any, Protocol
 
 import numpy as np
@@ -11,6 +12,7 @@ from napari_sem_classify.core.intensity import IntensityRange
 
 if TYPE_CHECKING:
     from napari_sem_classify.core.tiling.dense_blocks import Span
+    from napari_sem_classify.core.tiling.tile_source import Cut
 
 
 class Engine(Protocol):
@@ -52,6 +54,24 @@ class Engine(Protocol):
         -------
         float32, shape (N, feature_size)
         """
+        ...
+
+
+class CuttingEngine(Engine, Protocol):
+    """An engine that can also cut the tiles out of the image's regions.
+
+    Attributes
+    ----------
+    cuts : bool
+        Whether that is faster than tiles that were cut before.
+    """
+
+    cuts: bool
+
+    def embed_cuts(
+        self, cuts: Sequence[Cut], tile: int, intensity: IntensityRange
+    ) -> NDArray[np.float32]:
+        """Features of tiles in regions; see `PreparingEngine`."""
         ...
 
 

@@ -7,8 +7,9 @@ from __future__ import annotations
 
 import threading
 from abc import ABC, abstractmethod
-from collections.abc import Mapping
-from typing import Any
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import torch
@@ -17,10 +18,13 @@ from torch import Tensor
 
 from napari_sem_classify.core.engine.dense_pool import pool_tiles, resample
 from napari_sem_classify.core.engine.network import GREY_CENTRE, GreyTrunk, network_input
-from napari_sem_classify.core.engine.prepare import stretch_and_resize, to_device
+from napari_sem_classify.core.engine.prepare import Regions, stretch_and_resize, to_device
 from napari_sem_classify.core.errors import DeviceError
 from napari_sem_classify.core.intensity import IntensityRange
 from napari_sem_classify.core.tiling.dense_blocks import Span
+
+if TYPE_CHECKING:
+    from napari_sem_classify.core.tiling.tile_source import Cut
 
 DTYPES = {
     "float32": torch.float32,
@@ -33,7 +37,8 @@ class PreparingEngine(ABC):
     """An engine whose tiles are stretched and resized by torch; see `Engine` for the attributes.
 
     One call at a time: a second thread waits. `checked` says for a record how an arithmetic that is
-    not always good enough was checked; None where there is no need.
+    not always good enough was checked; None where there is no need. `cuts` tells whether it should
+    be given regions of an image rather than tiles.
 
     Parameters
     ----------
@@ -72,6 +77,8 @@ class PreparingEngine(ABC):
         self.torch_device = torch_device
         self.arithmetic = arithmetic or DTYPES[dtype]
         self.checked: Mapping[str, Any] | None = None
+        self.cuts = False
+        self._regions = Regions(torch_device)
         self._lock = threading.Lock()
 
     def embed(self, batch: NDArray[Any], intensity: IntensityRange) -> NDArray[np.float32]:
@@ -86,14 +93,60 @@ class PreparingEngine(ABC):
         """
         if batch.ndim != 3:
             raise ValueError(f"a batch has shape (N, H, W), not {batch.shape}")
-        features = np.empty((len(batch), self.feature_size), dtype=np.float32)
+        return self._in_parts(len(batch), lambda part: self.embed_part(batch[part], intensity))
+
+    def embed_cuts(
+        self, cuts: Sequence[Cut], tile: int, intensity: IntensityRange
+    ) -> NDArray[np.float32]:
+        """Pooled features of tiles that the device cuts out of regions of an image.
+
+        Parameters
+        ----------
+        cuts : sequence of Cut
+            At least one; a region that the last call had too is not copied again.
+        tile : int
+            Side of a tile in px.
+        intensity : IntensityRange
+            In units of the regions.
+
+        Returns
+        -------
+        float32, shape (N, feature_size)
+            In the order of the cuts.
+
+        Raises
+        ------
+        DeviceError
+            When the device has not even enough memory for one tile.
+        """
+        rows, cols = (np.concatenate([getattr(cut, at) for cut in cuts]) for at in ("rows", "cols"))
+        ends = np.cumsum([len(cut.rows) for cut in cuts])
+
+        def some(part: slice) -> NDArray[np.float32]:
+            wanted = []
+            for cut, end in zip(cuts, ends.tolist(), strict=True):
+                begin = end - len(cut.rows)
+                mine = slice(max(part.start, begin), min(part.stop, end))
+                if mine.start < mine.stop:
+                    wanted.append(replace(cut, rows=rows[mine], cols=cols[mine]))
+            raw = self._regions.tiles(wanted, tile)
+            grey = stretch_and_resize(raw, intensity, self.network_px)
+            return self.run_network(network_input(grey, self.arithmetic))
+
+        return self._in_parts(len(rows), some)
+
+    def _in_parts(
+        self, count: int, embed: Callable[[slice], NDArray[np.float32]]
+    ) -> NDArray[np.float32]:
+        """Features of `count` tiles, at most `batch_size` at once, less where memory lacks."""
+        features = np.empty((count, self.feature_size), dtype=np.float32)
         with self._lock, torch.inference_mode():
             done = 0
-            while done < len(batch):
-                part = batch[done : done + self.batch_size]
+            while done < count:
+                part = slice(done, min(count, done + self.batch_size))
                 try:
-                    features[done : done + len(part)] = self.embed_part(part, intensity)
-                    done += len(part)
+                    features[part] = embed(part)
+                    done = part.stop
                 except (torch.OutOfMemoryError, MemoryError, RuntimeError) as error:
                     if not _is_out_of_memory(error):
                         raise

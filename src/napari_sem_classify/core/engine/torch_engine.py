@@ -12,6 +12,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
+from napari_sem_classify.core.engine.compiled import CompiledInBackground, compiles_on
 from napari_sem_classify.core.engine.devices import device_title
 from napari_sem_classify.core.engine.network import GreyTrunk
 from napari_sem_classify.core.engine.pipeline import (
@@ -38,6 +39,9 @@ class TorchEngine(PreparingEngine):
     device : torch.device
     dtype : {"float32", "bfloat16", "float16"}
         Of the arithmetic. Features come out in float32.
+    compiles : bool, optional
+        Whether the network is compiled in the background, see `compiled`; by default on NVIDIA
+        GPUs.
     """
 
     def __init__(
@@ -48,6 +52,7 @@ class TorchEngine(PreparingEngine):
         stages: Sequence[int] = (2, 3, 4),
         device: torch.device,
         dtype: str = "float32",
+        compiles: bool | None = None,
     ) -> None:
         trunk = GreyTrunk(network, stages, DTYPES[dtype])
         super().__init__(
@@ -62,8 +67,13 @@ class TorchEngine(PreparingEngine):
         trunk.to(device, DTYPES[dtype])
         trunk.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
         self._network = trunk
-        # A new shape costs a GPU a new plan; a CPU saves more by not computing the padding.
-        self._pads = device.type != "cpu"
+        # Apple GPUs share the processor's memory: nothing is saved by copying regions there.
+        self.cuts = device.type == "cuda"
+        compiles = compiles_on(device) if compiles is None else compiles
+        self.compiled = CompiledInBackground(trunk, self._lock) if compiles else None
+        # A new shape costs a GPU a new plan and a compiled network a new compilation; a CPU saves
+        # more by not computing the padding.
+        self._pads = device.type != "cpu" or compiles
 
     def run_network(self, prepared: Tensor) -> NDArray[np.float32]:
         """Features of prepared tiles, at most `batch_size`: the bare network."""
@@ -71,7 +81,7 @@ class TorchEngine(PreparingEngine):
         if self._pads:
             # Few shapes, without computing a whole batch for a few large tiles.
             prepared = pad_batch(prepared, min(self.batch_size, 1 << (count - 1).bit_length()))
-        features: Tensor = self._network(prepared)
+        features: Tensor = (self.compiled or self._network)(prepared)
         result: NDArray[np.float32] = features[:count].cpu().numpy()
         return result
 

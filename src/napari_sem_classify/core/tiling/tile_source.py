@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Generator, Iterator
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.lib.stride_tricks import sliding_window_view
@@ -15,6 +15,9 @@ from napari_sem_classify.core.intensity import IntensityRange, to_batch_dtype
 from napari_sem_classify.core.tiles import TileGrid
 from napari_sem_classify.core.tiling.prefetch import prefetch
 from napari_sem_classify.core.tiling.sweep import Sweep, read_dtype
+
+if TYPE_CHECKING:
+    from napari_sem_classify.core.engine.base import CuttingEngine, Engine
 
 MAX_BATCH_BYTES = 48 << 20
 
@@ -35,6 +38,41 @@ class TileBatch:
     index: NDArray[np.int64]
     pixels: NDArray[Any]
     empty: NDArray[np.int64]
+
+    def features(self, engine: Engine, intensity: IntensityRange) -> NDArray[np.float32]:
+        """What an engine sees in them, the range in units of the batch."""
+        return engine.embed(self.pixels, intensity)
+
+
+@dataclass(frozen=True, slots=True)
+class Cut:
+    """Tiles that lie in one region.
+
+    Attributes
+    ----------
+    pixels : uint8 or uint16, shape (rows, columns)
+        The region; cuts of the same region share the same array, which nobody changes.
+    rows, cols : int64, shape (N,)
+        First row and column of each tile in it.
+    """
+
+    pixels: NDArray[Any]
+    rows: NDArray[np.int64]
+    cols: NDArray[np.int64]
+
+
+@dataclass(frozen=True, slots=True)
+class CutBatch:
+    """Some tiles of a grid that are still to be cut, `tile` px a side; see `TileBatch`."""
+
+    index: NDArray[np.int64]
+    tile: int
+    cuts: tuple[Cut, ...]
+    empty: NDArray[np.int64]
+
+    def features(self, engine: CuttingEngine, intensity: IntensityRange) -> NDArray[np.float32]:
+        """What an engine sees in them, the range in units of the batch."""
+        return engine.embed_cuts(self.cuts, self.tile, intensity)
 
 
 def travel_range(image: SemImage, intensity: IntensityRange) -> IntensityRange:
@@ -85,6 +123,60 @@ def read_tiles(
     sweep = Sweep(image, grid, intensity, keep, plane)
     size = min(batch_size, MAX_BATCH_BYTES // (grid.tile**2 * sweep.pixel_type.itemsize))
     yield from prefetch(lambda stop: _batches(sweep, max(1, size), stop))
+
+
+def read_cuts(
+    image: SemImage,
+    grid: TileGrid,
+    intensity: IntensityRange,
+    batch_size: int,
+    *,
+    keep: NDArray[np.bool_] | None = None,
+    plane: tuple[int, ...] = (),
+) -> Generator[CutBatch, None, None]:
+    """Read the tiles of a grid as `read_tiles` does, and leave it to a device to cut them.
+
+    The pixels come as they were read, each region once, so that what overlapping tiles share is
+    copied to the device once.
+
+    Parameters, errors
+        As for `read_tiles`.
+
+    Yields
+    ------
+    CutBatch
+    """
+    image.with_area(grid.area)
+    sweep = Sweep(image, grid, intensity, keep, plane)
+    size = min(batch_size, MAX_BATCH_BYTES // (grid.tile**2 * sweep.pixel_type.itemsize))
+    yield from prefetch(lambda stop: _cut_batches(sweep, max(1, size), stop))
+
+
+def _cut_batches(sweep: Sweep, size: int, stop: Callable[[], bool]) -> Iterator[CutBatch]:
+    tile = sweep.grid.tile
+    cuts: list[Cut] = []
+    index: list[NDArray[np.int64]] = []
+    empty: list[NDArray[np.int64]] = []
+    filled = 0
+    for region in sweep.regions(stop):
+        has_data = region.has_data(tile, size)
+        empty.append(region.tiles[~has_data])
+        tiles, rows, cols = (part[has_data] for part in (region.tiles, region.rows, region.cols))
+        start = 0
+        while start < len(tiles):
+            if stop():
+                return
+            some = slice(start, start + size - filled)
+            cuts.append(Cut(region.pixels, rows[some], cols[some]))
+            index.append(tiles[some])
+            filled, start = filled + len(index[-1]), start + len(index[-1])
+            if filled == size:
+                yield CutBatch(np.concatenate(index), tile, tuple(cuts), np.concatenate(empty))
+                cuts, index, empty, filled = [], [], [region.tiles[:0]], 0
+    blank = np.concatenate([*empty, np.zeros(0, dtype=np.int64)])
+    if filled or len(blank):
+        numbers = np.concatenate([*index, np.zeros(0, dtype=np.int64)])
+        yield CutBatch(numbers, tile, tuple(cuts), blank)
 
 
 def _batches(sweep: Sweep, size: int, stop: Callable[[], bool]) -> Iterator[TileBatch]:
