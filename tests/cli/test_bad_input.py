@@ -42,7 +42,7 @@ def out(tmp_path) -> Path:
 
 
 def assert_nothing_written(out: Path) -> None:
-    assert not out.exists() or not [name for name in files_in(out) if name != "classified.json"], (
+    assert not out.exists() or not [name for name in files_in(out) if name != "classified.jsonl"], (
         files_in(out)
     )
 

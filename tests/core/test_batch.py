@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from itertools import pairwise
 
 import numpy as np
 import pytest
@@ -10,6 +11,7 @@ from PIL import Image
 from tiny_engine import TinyEngine, brightness_classifier
 
 from napari_sem_classify.core.batch import GridWish, classify_many
+from napari_sem_classify.core.batch_state import BatchState
 from napari_sem_classify.core.errors import Cancelled, OutputError
 from napari_sem_classify.core.progress import CancelToken
 
@@ -130,14 +132,56 @@ def test_images_of_one_name_in_two_folders_do_not_overwrite_each_other(tmp_path)
     assert all(image.resumed for image in again.images)
 
 
-@pytest.mark.parametrize("note", ["", "{", "[]", '{"images": {"x": 5}}', '{"images": {"x": {}}}'])
-def test_a_damaged_note_of_what_is_finished_is_an_empty_one(pictures, tmp_path, note):
+@pytest.mark.parametrize("name", ["classified.json", "classified.jsonl"])
+@pytest.mark.parametrize(
+    "note", ["", "{", "[]", '{"images": {"x": 5}}', '{"images": {"x": {}}}', '{"image": 5}']
+)
+def test_a_damaged_note_of_what_is_finished_is_an_empty_one(pictures, tmp_path, name, note):
     out = tmp_path / "out"
     out.mkdir()
-    (out / "classified.json").write_text(note)
+    (out / name).write_text(note)
     report, _ = run(pictures[:1], out)
     assert [image.resumed for image in report.images] == [False]
-    assert len(json.loads((out / "classified.json").read_text())["images"]) == 1
+    assert len(BatchState.open(out, "").images) == 1
+
+
+def test_a_kill_in_mid_line_of_the_note_costs_that_image_alone(pictures, tmp_path):
+    out = tmp_path / "out"
+    run(pictures, out)
+    note = out / "classified.jsonl"
+    note.write_bytes(note.read_bytes()[:-40])
+    report, _ = run(pictures, out)
+    assert [image.resumed for image in report.images] == [True, True, False]
+    again, calls = run(pictures, out)
+    assert calls == 0
+    assert all(image.resumed for image in again.images)
+
+
+def test_the_note_grows_by_a_line_an_image_and_is_never_rewritten(pictures, tmp_path):
+    out = tmp_path / "out"
+    notes = []
+    for _ in range(2):
+        run(pictures, out, resume=False, on_image=lambda _: notes.append(note_of(out)))
+    assert [len(note.splitlines()) for note in notes] == [1, 2, 3, 4, 5, 6]
+    assert all(later.startswith(earlier) for earlier, later in pairwise(notes))
+
+
+def test_the_note_of_an_earlier_version_is_taken_up(pictures, tmp_path):
+    out = tmp_path / "out"
+    run(pictures[:2], out)
+    lines = [json.loads(line) for line in note_of(out).splitlines()]
+    (out / "classified.jsonl").unlink()
+    earlier = {"images": {line["image"]: line["written"] for line in lines}}
+    (out / "classified.json").write_text(json.dumps(earlier))
+    report, _ = run(pictures, out)
+    assert [image.resumed for image in report.images] == [True, True, False]
+    picture(pictures[0], seed=9)
+    run(pictures, out)
+    assert all(image.resumed for image in run(pictures, out)[0].images)
+
+
+def note_of(out):
+    return (out / "classified.jsonl").read_text(encoding="utf-8")
 
 
 def test_a_folder_that_cannot_be_made_is_told_before_any_work(pictures, tmp_path):

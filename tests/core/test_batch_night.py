@@ -19,6 +19,7 @@ from tiny_engine import TinyEngine, brightness_classifier
 from napari_sem_classify.core.batch import classify_many
 from napari_sem_classify.core.batch_plan import images_to_classify
 from napari_sem_classify.core.batch_report import write_batch_report
+from napari_sem_classify.core.batch_state import BatchState
 from napari_sem_classify.core.errors import OutputError
 
 TESTS = Path(__file__).resolve().parents[1]
@@ -70,7 +71,7 @@ def test_200_images_with_5_damaged_ones_killed_once_and_resumed(night, tmp_path)
     complete, parts = whole_files(out)
     assert parts == set()
     assert 67 <= len(complete) < 195  # 70 images, 3 of them damaged
-    noted = json.loads((out / "classified.json").read_text(encoding="utf-8"))["images"]
+    noted = BatchState.open(out, "").images
     first = {Path(path).name for path in noted}
     written = {path: path.stat().st_mtime_ns for path in out.glob("field_*")}
 
@@ -128,7 +129,7 @@ def test_a_disk_that_fills_up_stops_the_batch_in_a_sentence_and_keeps_what_is_wh
         assert [path.name for path in out.iterdir() if path.name.startswith(".")] == []
 
         filler.unlink()
-        noted = set(json.loads((out / "classified.json").read_text(encoding="utf-8"))["images"])
+        noted = set(BatchState.open(out, "").images)
         report = classify_many(paths, CLASSIFIER, out, engine=TinyEngine(), kinds=())
         assert len(report.done) == 12
         assert {str(each.path) for each in report.done if each.resumed} == noted

@@ -19,7 +19,7 @@ from napari_sem_classify.core.batch_outcome import (
 )
 from napari_sem_classify.core.batch_outputs import USUAL, in_order, sweep_notes, write_kinds
 from napari_sem_classify.core.batch_state import (
-    STATE_NAME,
+    EARLIER_NAME,
     BatchState,
     Item,
     item_path,
@@ -135,7 +135,7 @@ def classify_many(
     start = time.perf_counter()
     wish = wish or GridWish()
     ensure_folder(out)
-    sweep_notes(out, STATE_NAME)
+    sweep_notes(out, EARLIER_NAME)
     state = BatchState.open(out, batch_digest(classifier, wish, kinds))
     outcomes = []
     for number, (item, stem) in enumerate(state.with_stems(paths), start=1):

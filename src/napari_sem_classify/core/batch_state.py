@@ -11,13 +11,18 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 from napari_sem_classify.core.errors import ImageError
-from napari_sem_classify.core.files import write_json
+from napari_sem_classify.core.files import append_line, read_lines
 from napari_sem_classify.core.image import SemImage
 from napari_sem_classify.core.image_key import file_state, image_key
 from napari_sem_classify.core.model.file import head_sha256
 from napari_sem_classify.core.model.head import TileClassifier
 
-STATE_NAME = "classified.json"
+STATE_NAME = "classified.jsonl"
+"""A line for each finished image; of several lines of an image the last one counts."""
+
+EARLIER_NAME = "classified.json"
+"""One object with all images, as earlier versions wrote it: read, never written."""
+
 Item = Path | SemImage
 """An image of a batch: a file, or one that is open already, with the user's corrections."""
 
@@ -65,16 +70,12 @@ class BatchState:
 
     @classmethod
     def open(cls, folder: Path, settings: str) -> BatchState:
-        """Read the folder's note; a missing or unreadable one is an empty one."""
-        try:
-            content = json.loads((folder / STATE_NAME).read_text(encoding="utf-8"))
-            images = {
-                path: entry
-                for path, entry in content["images"].items()
-                if all(key in entry for key in _KEYS)
-            }
-        except (OSError, ValueError, KeyError, TypeError, AttributeError, RecursionError):
-            images = {}
+        """Read the folder's note; what is missing or unreadable in it counts as not there."""
+        noted = [*_noted_earlier(folder / EARLIER_NAME)]
+        for line in read_lines(folder / STATE_NAME):
+            if isinstance(line, dict):
+                noted.append((line.get("image"), line.get("written")))
+        images = {path: entry for path, entry in noted if _is_whole(path, entry)}
         return cls(folder, settings, images)
 
     def with_stems(self, items: Sequence[ItemT]) -> Iterator[tuple[ItemT, str]]:
@@ -115,8 +116,21 @@ class BatchState:
             When the folder cannot be written.
         """
         entry = {**written, "settings": self.settings, "state": _state(item)}
-        self.images[_name(item)] = entry
-        write_json(self.folder / STATE_NAME, {"images": self.images})
+        name = _name(item)
+        append_line(self.folder / STATE_NAME, {"image": name, "written": entry})
+        self.images[name] = entry
+
+
+def _noted_earlier(path: Path) -> list[tuple[Any, Any]]:
+    try:
+        return list(json.loads(path.read_text(encoding="utf-8"))["images"].items())
+    except (OSError, ValueError, KeyError, TypeError, AttributeError, RecursionError):
+        return []
+
+
+def _is_whole(path: Any, entry: Any) -> bool:
+    known = isinstance(path, str) and isinstance(entry, dict)
+    return known and all(key in entry for key in _KEYS)
 
 
 def item_path(item: Item) -> Path:
