@@ -4,13 +4,16 @@ from __future__ import annotations
 
 import csv
 import threading
+from dataclasses import replace
 
 import numpy as np
 import pytest
 from PIL import Image
 
-from napari_sem_classify.core.batch import classify_many
-from napari_sem_classify.core.batch_plan import images_to_classify
+from napari_sem_classify.core.batch import GridWish, classify_many
+from napari_sem_classify.core.batch_plan import images_to_classify, plan_batch
+from napari_sem_classify.core.errors import DeviceError
+from napari_sem_classify.plugin.batch import work
 from napari_sem_classify.plugin.layers import CLASSES, kind_of
 from napari_sem_classify.plugin.session import session_of
 
@@ -110,6 +113,59 @@ def test_another_tile_size_and_overlap_change_the_number_of_tiles(qtbot, widget,
     widget.tile_form.grid.overlap.value = 50
     until(qtbot, lambda: not widget.looking)
     assert "15 tiles" in widget.plan_form.estimate.said
+
+
+def test_fine_maps_and_flat_tiles_are_settings_under_more(widget):
+    form = widget.tile_form
+    assert not form.dense.native.isVisibleTo(widget)
+    form.more.native.click()
+    assert form.dense.native.isVisibleTo(widget)
+    form.skip_flat.value = form.int8.value = True
+    assert widget.wish.int8
+    form.dense.value = True
+    assert widget.wish.grid == GridWish(dense=True, skip_flat=True)
+    assert not widget.wish.int8
+    assert not form.int8.enabled
+
+
+def test_the_time_of_a_fine_map_is_that_of_its_area_not_of_its_tiles(
+    qtbot, widget, folder, small_model
+):
+    look_at(qtbot, widget, folder / "field_0.png")
+    widget.tile_form.dense.value = True
+    card = replace(small_model.classifier.card, network_px=128)
+    wish, looked = replace(widget.wish, card=card), widget._found.looked
+    found = work.Look(looked, plan_batch(looked, card, wish.grid), None)
+    tiles = sum(found.plan.tiles.values())
+    assert tiles == 13 * 21  # every 4 px
+    assert work.cost_of_tile(found, wish) * tiles == pytest.approx(1.5 * 24)
+
+
+def test_flat_tiles_are_left_out_as_on_the_command_line(qtbot, widget, tmp_path):
+    pixels = half_dark(64, 96)
+    pixels[:32, :32] = 128
+    Image.fromarray(pixels).save(tmp_path / "part_flat.png")
+    widget.tile_form.skip_flat.value = True
+    look_at(qtbot, widget, tmp_path / "part_flat.png")
+    run(qtbot, widget)
+    from tifffile import imread
+
+    labels = imread(tmp_path / "classified" / "part_flat.map.tif")
+    assert not labels[:2, :2].any()
+    assert labels[2:, 2:].all()
+
+
+def test_8_bit_arithmetic_that_cannot_be_is_one_sentence(qtbot, widget, folder, monkeypatch):
+    def refuse(*_args, **wishes):
+        assert wishes["dtype"] == "int8"
+        raise DeviceError("8-bit arithmetic is there with OpenVINO on the CPU alone.")
+
+    monkeypatch.setattr("napari_sem_classify.core.batch_engine.engine_for_batch", refuse)
+    widget.tile_form.int8.value = True
+    look_at(qtbot, widget, folder)
+    run(qtbot, widget)
+    assert widget.run_form.message.said.startswith("8-bit arithmetic is there with OpenVINO")
+    assert not (folder / "classified" / "batch.csv").exists()
 
 
 def test_a_folder_without_images_is_told_beside_the_list(qtbot, widget, tmp_path):

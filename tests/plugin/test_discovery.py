@@ -5,8 +5,10 @@ from __future__ import annotations
 import subprocess
 import sys
 
+import pytest
 from npe2 import PluginManifest
 
+WIDGETS = ("Classify", "Tile image", "Teach", "Measure", "Fine-tune", "Batch")
 HEAVY = ("torch", "torchvision", "fastai", "openvino", "sklearn", "matplotlib", "zarr")
 
 
@@ -15,7 +17,7 @@ def test_the_manifest_is_valid_and_each_command_can_be_imported():
     manifest.validate_imports()
     assert manifest.display_name == "SEM classify"
     widgets = {widget.display_name for widget in manifest.contributions.widgets}
-    assert {"Classify", "Tile image"} <= widgets
+    assert set(WIDGETS) <= widgets
     in_menu = {item.command for item in manifest.contributions.menus["napari/layers/classify"]}
     assert {"napari-sem-classify.classify", "napari-sem-classify.tile"} <= in_menu
 
@@ -26,7 +28,7 @@ import sys
 import napari
 viewer = napari.Viewer(show=False)
 before = set(sys.modules)
-for name in ("Classify", "Tile image"):
+for name in {WIDGETS!r}:
     viewer.window.add_plugin_dock_widget("napari-sem-classify", name)
 loaded = [name for name in {HEAVY!r} if name in set(sys.modules) - before]
 viewer.close()
@@ -41,26 +43,52 @@ print("nothing heavy")
     assert "nothing heavy" in done.stdout
 
 
-def test_every_control_has_a_name_and_a_tooltip(open_widget, real_viewer):
-    from qtpy.QtWidgets import QAbstractButton, QAbstractSpinBox, QComboBox, QTableWidget
-
-    for name in ("Classify", "Tile image"):
-        widget = open_widget(name)
-        kinds = (QAbstractButton, QAbstractSpinBox, QComboBox, QTableWidget)
-        for kind in kinds:
-            for control in widget.findChildren(kind):
-                if control.objectName().startswith("qt_") or _is_inner(control, kinds):
-                    continue
-                assert control.accessibleName(), (name, control)
-                assert control.toolTip(), (name, control.accessibleName())
+@pytest.mark.parametrize("name", WIDGETS)
+def test_every_control_has_a_name_and_a_tooltip(open_widget, name):
+    widget = open_widget(name)
+    for control in controls_of(widget):
+        assert control.accessibleName(), control
+        assert control.toolTip(), control.accessibleName()
 
 
-def _is_inner(control, kinds):
-    """A part of a control, such as the corner button of a table."""
+def controls_of(widget):
+    from qtpy.QtWidgets import (
+        QAbstractButton,
+        QAbstractItemView,
+        QAbstractSlider,
+        QAbstractSpinBox,
+        QComboBox,
+        QLineEdit,
+        QScrollBar,
+        QTabBar,
+    )
+
+    kinds = (
+        QAbstractButton,
+        QAbstractItemView,
+        QAbstractSlider,
+        QAbstractSpinBox,
+        QComboBox,
+        QLineEdit,
+    )
+    for kind in kinds:
+        for control in widget.findChildren(kind):
+            if isinstance(control, QScrollBar) or control.objectName().startswith("qt_"):
+                continue
+            if not _is_inner(control, widget, (*kinds, QTabBar)):
+                yield control
+
+
+def _is_inner(control, widget, kinds):
+    """A part of a control: the arrows of tabs, the list of a combo box, the corner of a table."""
     parent = control.parent()
-    return isinstance(parent, kinds) or "Table" in type(parent).__name__
+    while parent is not None and parent is not widget:
+        if isinstance(parent, kinds):
+            return True
+        parent = parent.parent()
+    return False
 
 
-def test_the_widgets_fit_340_pixels(open_widget):
-    for name in ("Classify", "Tile image"):
-        assert open_widget(name).minimumSizeHint().width() <= 340
+@pytest.mark.parametrize("name", WIDGETS)
+def test_the_widgets_fit_340_pixels(open_widget, name):
+    assert open_widget(name).minimumSizeHint().width() <= 340

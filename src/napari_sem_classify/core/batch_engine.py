@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Sequence
-from pathlib import Path
 from typing import TYPE_CHECKING, cast
 
 from napari_sem_classify.core.batch import GridWish
+from napari_sem_classify.core.batch_state import Item
 from napari_sem_classify.core.errors import DeviceError, SemClassifyError
 from napari_sem_classify.core.grid_choice import grid_for_model
 from napari_sem_classify.core.image import SemImage
@@ -30,7 +30,7 @@ _log = logging.getLogger(__name__)
 
 def engine_for_batch(
     classifier: TileClassifier,
-    paths: Sequence[Path],
+    paths: Sequence[Item],
     wish: GridWish,
     *,
     device: str = "auto",
@@ -44,7 +44,7 @@ def engine_for_batch(
     Parameters
     ----------
     classifier : TileClassifier
-    paths : sequence of Path
+    paths : sequence of Path or SemImage
     wish : GridWish
     device, backend
         As for `engine_for`.
@@ -114,7 +114,7 @@ def _checked(
 
 
 def _look(
-    classifier: TileClassifier, paths: Sequence[Path], wish: GridWish
+    classifier: TileClassifier, paths: Sequence[Item], wish: GridWish
 ) -> list[tuple[SemImage, TileGrid]]:
     """Open a few images, spread over the batch; a bad one is passed over."""
     from napari_sem_classify.core.sem_io import open_for_scale
@@ -124,7 +124,9 @@ def _look(
     problem: SemClassifyError | None = None
     for path in paths[::step][:LOOKED_AT]:
         try:
-            image = open_for_scale(path, classifier.card.pixel_size_nm)
+            image = path
+            if not isinstance(image, SemImage):
+                image = open_for_scale(image, classifier.card.pixel_size_nm)
             choice = grid_for_model(
                 image, classifier.card, wish.tile_px, wish.tile_um, wish.stride_px, wish.overlap
             )

@@ -103,7 +103,10 @@ class BatchWidget(QWidget):
         if entry is None or card is None:
             return None
         target = self.target_form
-        return work.BatchWish(entry.path, card, self.tile_form.wish, target.chosen, target.out)
+        tiles = self.tile_form
+        return work.BatchWish(
+            entry.path, card, tiles.wish, target.chosen, target.out, tiles.wants_int8
+        )
 
     def _on_sources(self) -> None:
         self.target_form.suggest(self.source_form.first_folder)
@@ -196,6 +199,7 @@ class BatchWidget(QWidget):
             again=bool(self.target_form.again.value),
             preparing=self.device_form.preparing,
             looking=self.looking,
+            cost=work.cost_of_tile(found, wish),
         )
         if self.looking:
             self.run_form.allow(False, "Wait: looking at the images")
@@ -229,7 +233,8 @@ class BatchWidget(QWidget):
         )
 
         def done(result: work.Done) -> None:
-            self.device_form.remember(entry, result.ready)
+            if result.ready is not None:
+                self.device_form.remember(entry, result.ready)
             self._done(result)
 
         self._running = Job(

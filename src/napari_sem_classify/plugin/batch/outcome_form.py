@@ -22,6 +22,7 @@ from qtpy.QtWidgets import (
 
 from napari_sem_classify.core.batch_outcome import ImageOutcome
 from napari_sem_classify.core.batch_report import PAGE
+from napari_sem_classify.plugin.forms.fitted_table import adopt_font, fit_height, texts_of
 from napari_sem_classify.plugin.forms.layout import Form, Note, explain
 from napari_sem_classify.plugin.text import percent_text
 
@@ -175,7 +176,7 @@ class _Table(QTableWidget):
             item = QTableWidgetItem(text)
             item.setToolTip(f"{text}\n{tooltip}" if self.wordWrap() else tooltip)
             self.setItem(row, column, item)
-        self._adopt_font()
+        adopt_font(self, self._label)
         if self.wordWrap():
             self.resizeRowToContents(row)
         self._fit()
@@ -184,28 +185,16 @@ class _Table(QTableWidget):
 
     def texts(self) -> list[list[str]]:
         """The rows as shown."""
-        return [
-            [self.item(row, column).text() for column in range(self.columnCount())]
-            for row in range(self.rowCount())
-        ]
+        return texts_of(self)
 
     def changeEvent(self, event: QEvent) -> None:
         """Follow napari's font size."""
         super().changeEvent(event)
         if event.type() == QEvent.Type.StyleChange:
-            self._adopt_font()
+            adopt_font(self, self._label)
             self._fit()
-
-    def _adopt_font(self) -> None:
-        self._label.ensurePolished()
-        if self.font() != self._label.font():
-            self.setFont(self._label.font())
-            self.horizontalHeader().setFont(self._label.font())
 
     def _fit(self) -> None:
         if self.wordWrap():
             self.resizeRowsToContents()
-        shown = min(self.rowCount(), MOST_ROWS)
-        rows = sum(self.rowHeight(row) for row in range(shown))
-        header = self.horizontalHeader().sizeHint().height()
-        self.setFixedHeight(rows + header + 2 * self.frameWidth())
+        fit_height(self, min(self.rowCount(), MOST_ROWS))

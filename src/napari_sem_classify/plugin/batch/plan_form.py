@@ -34,15 +34,29 @@ class PlanForm:
         again: bool,
         preparing: bool,
         looking: bool,
+        cost: float = 1.0,
     ) -> None:
-        """Tell a plan; `again`: images that are finished are to be done once more."""
+        """Tell a plan.
+
+        Parameters
+        ----------
+        plan, ready
+        again : bool
+            Images that are finished are to be done once more.
+        preparing, looking : bool
+        cost : float
+            Time of a tile of the plan in that of a tile looked at alone; less in a fine map.
+        """
         self.clear()
         finished = 0 if again else len(plan.finished)
         tiles = sum(plan.tiles.values()) if again else plan.tiles_to_do
         to_do = len(plan.tiles) - finished
         words = [images_text(to_do), f"{count_text(tiles)} tiles"]
         if ready is not None and np.isfinite(ready.tiles_per_s):
-            words += [f"about {duration_text(tiles / ready.tiles_per_s)}", ready.engine.device]
+            words += [
+                f"about {duration_text(cost * tiles / ready.tiles_per_s)}",
+                ready.engine.device,
+            ]
         elif preparing:
             words.append("timing a few tiles…")
         if looking:

@@ -2,17 +2,20 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 from magicgui import widgets
 from psygnal import Signal
 
 from napari_sem_classify.core.batch import GridWish
 from napari_sem_classify.core.image import SemImage
+from napari_sem_classify.plugin.classify_widget import FINE_MAP
 from napari_sem_classify.plugin.forms.grid_form import GridForm
 from napari_sem_classify.plugin.forms.layout import Form, explain
 
 
 class TileForm:
-    """Tile size and overlap for images of several scales.
+    """Tile size and overlap for images of several scales, and how to look at them.
 
     Attributes
     ----------
@@ -32,19 +35,51 @@ class TileForm:
         form.wide(self.as_learned)
         self.grid = GridForm(form)
         self.grid.show.native.hide()
+        self.more = widgets.PushButton(text="More ▾")
+        self.more.native.setCheckable(True)
+        explain(self.more, "More settings", "Fine maps, flat tiles, faster arithmetic")
+        self.dense = widgets.CheckBox(value=False, text="fine map, approximate")
+        explain(self.dense, "Fine map", FINE_MAP)
+        self.skip_flat = widgets.CheckBox(value=False, text="leave out flat tiles")
+        explain(
+            self.skip_flat,
+            "Leave out flat tiles",
+            "Tiles in which hardly anything is seen; a void may be a class",
+        )
+        self.int8 = widgets.CheckBox(value=False, text="8-bit arithmetic")
+        explain(
+            self.int8,
+            "8-bit arithmetic",
+            "Faster on a CPU with OpenVINO. It is checked on some of your tiles first, and refused "
+            "where too many change class",
+        )
+        form.row("", self.more)
+        self._choices = (self.dense, self.skip_flat, self.int8)
+        form.wide(*self._choices)
+        self.more.native.toggled.connect(self._show_more)
         self.as_learned.changed.connect(self._on_changed)
         self.grid.changed.connect(self.changed.emit)
+        for choice in self._choices:
+            choice.changed.connect(self._on_changed)
+        self._show_more(False)
         self.allow(True)
 
     @property
     def wish(self) -> GridWish:
         """What is asked of each image."""
-        overlap = self.grid.overlap_share
+        dense, skip_flat = bool(self.dense.value), bool(self.skip_flat.value)
+        overlap = 0.0 if dense else self.grid.overlap_share
+        wish = GridWish(overlap=overlap, dense=dense, skip_flat=skip_flat)
         if self.as_learned.value:
-            return GridWish(overlap=overlap)
+            return wish
         if self.grid.in_um:
-            return GridWish(tile_um=float(self.grid.tile_um.value), overlap=overlap)
-        return GridWish(tile_px=int(self.grid.tile_px.value), overlap=overlap)
+            return replace(wish, tile_um=float(self.grid.tile_um.value))
+        return replace(wish, tile_px=int(self.grid.tile_px.value))
+
+    @property
+    def wants_int8(self) -> bool:
+        """Whether 8-bit arithmetic is asked for; a fine map is not made with it."""
+        return bool(self.int8.value and not self.dense.value)
 
     def suggest(self, tile_px: int) -> None:
         """Show the model's tile size."""
@@ -56,9 +91,15 @@ class TileForm:
 
     def allow(self, free: bool) -> None:
         """Let the user change the tiles, or not while a batch runs."""
-        self.as_learned.enabled = self.grid.overlap.enabled = free
+        self.as_learned.enabled = self.dense.enabled = self.skip_flat.enabled = free
+        self.grid.overlap.enabled = self.int8.enabled = free and not self.dense.value
         for control in (self.grid.tile_px, self.grid.tile_um, self.grid.unit):
             control.enabled = free and not self.as_learned.value
+
+    def _show_more(self, shown: bool) -> None:
+        self.more.text = "More ▴" if shown else "More ▾"
+        for choice in self._choices:
+            choice.native.setVisible(shown)
 
     def _on_changed(self) -> None:
         self.allow(True)

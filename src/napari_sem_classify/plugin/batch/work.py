@@ -4,18 +4,23 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from napari_sem_classify.core.batch import GridWish
 from napari_sem_classify.core.batch_outcome import BatchReport, ImageOutcome
-from napari_sem_classify.core.batch_plan import BatchPlan, Looked
+from napari_sem_classify.core.batch_plan import BatchPlan, Looked, plan_batch
 from napari_sem_classify.core.batch_state import Item, item_path
 from napari_sem_classify.core.model.card import ModelCard
 from napari_sem_classify.core.progress import Progress
+from napari_sem_classify.plugin.classify_widget import DENSE_COST
 from napari_sem_classify.plugin.jobs import JobContext
 from napari_sem_classify.plugin.session import ReadyModel
 from napari_sem_classify.plugin.tasks import DeviceWish
+
+if TYPE_CHECKING:
+    from napari_sem_classify.core.engine.base import Engine
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,6 +35,8 @@ class BatchWish:
     kinds : tuple of str
         Files to write of each image, see `batch_outputs.KINDS`.
     out : Path or None
+    int8 : bool
+        Work with 8-bit arithmetic, after a check.
     """
 
     model: Path
@@ -37,6 +44,7 @@ class BatchWish:
     grid: GridWish
     kinds: tuple[str, ...]
     out: Path | None
+    int8: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,11 +89,20 @@ class Under:
 
 @dataclass(frozen=True, slots=True)
 class Done:
-    """A finished batch."""
+    """A finished batch; `ready` is the model as it may be used further, None where it may not."""
 
     report: BatchReport
     files: tuple[Path, ...]
-    ready: ReadyModel
+    ready: ReadyModel | None
+
+
+def cost_of_tile(found: Look, wish: BatchWish) -> float:
+    """Time of a tile in that of a tile looked at alone: a fine map looks at whole pieces."""
+    tiles = sum(found.plan.tiles.values())
+    if not (wish.grid.dense and tiles):
+        return 1.0
+    alone = plan_batch(found.looked, wish.card, replace(wish.grid, dense=False, overlap=0.0))
+    return DENSE_COST * sum(alone.tiles.values()) / tiles
 
 
 Known = dict[tuple[str, str, float | None], Looked]
@@ -115,7 +132,6 @@ def look(
             finished_before,
             images_to_classify,
             look_at,
-            plan_batch,
         )
         from napari_sem_classify.core.model.file import load_model
 
@@ -154,6 +170,9 @@ def run(
         from napari_sem_classify.core.embedding_cache import EmbeddingCache
 
         model = ready or _loaded(wish.model, device, context)
+        engine = model.engine
+        if wish.int8:
+            engine = _checked_int8(model, look_found, wish, device, context)
         plan = look_found.plan
         finished = frozenset() if again else plan.finished
         clock = _Clock(plan.tiles, finished, len(look_found.items))
@@ -176,7 +195,7 @@ def run(
             model.classifier,
             out,
             wish=wish.grid,
-            engine=model.engine,
+            engine=engine,
             cache=EmbeddingCache() if use_cache else None,
             kinds=wish.kinds,
             resume=not again,
@@ -186,9 +205,31 @@ def run(
         )
         context.publish(Under(clock.at(None), "writing table and page", report.images))
         files = write_batch_report(report, out, wish.card)
-        return Done(report, tuple(files), clock.timed(model))
+        # Fine maps and 8-bit arithmetic say nothing of how fast single tiles are otherwise.
+        usual = not (wish.int8 or wish.grid.dense)
+        return Done(report, tuple(files), clock.timed(model) if usual else None)
 
     return task
+
+
+def _checked_int8(
+    model: ReadyModel, found: Look, wish: BatchWish, device: DeviceWish, context: JobContext
+) -> Engine:
+    """The model in 8-bit arithmetic, refused where that changes too many of the batch's tiles."""
+    from napari_sem_classify.core.batch_engine import engine_for_batch
+
+    usable = [each.item for each in found.looked if each.image is not None]
+    context.progress(Progress(0, 0, "Checking 8-bit arithmetic"))
+    return engine_for_batch(
+        model.classifier,
+        usable,
+        wish.grid,
+        device=device.id,
+        backend=device.backend,
+        dtype="int8",
+        progress=context.progress,
+        cancel=context.cancel,
+    )
 
 
 def _loaded(path: Path, device: DeviceWish, context: JobContext) -> ReadyModel:

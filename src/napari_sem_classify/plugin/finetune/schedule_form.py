@@ -72,11 +72,11 @@ class ScheduleForm:
         self.seed = slim(widgets.SpinBox(value=0, min=0, max=99999), longest="00000")
         explain(self.seed, "Seed", "The same seed and data give the same model on the same CPU")
         self._seed_row = form.row("Seed", self.seed)
-        self.find_rate = widgets.CheckBox(value=False, text="look for the learning rate first")
+        self.find_rate = widgets.CheckBox(value=False, text="look for it first")
         explain(self.find_rate, "Look for the learning rate", "Try rates before each stage")
         self.patience = slim(widgets.SpinBox(value=0, min=0, max=1000), longest="0000")
         explain(self.patience, "Patience", "Epochs without progress that end a stage; 0: never")
-        self.mixup = slim(widgets.FloatSpinBox(value=0.0, min=0.0, max=1.0, step=0.1), "0.00")
+        self.mixup = slim(widgets.FloatSpinBox(value=0.0, min=0.0, max=1.0, step=0.1), "000.00")
         explain(self.mixup, "Mixup", "Mix pairs of tiles and their classes; 0: not")
         self._rate_row = form.row("Rate", self.find_rate)
         self._other_row = form.row(

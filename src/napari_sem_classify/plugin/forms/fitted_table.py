@@ -77,7 +77,7 @@ class FittedTable(QTableWidget):
         self.setHorizontalHeaderLabels(list(headers))
         for column, tip in self.header_tips.items():
             self.horizontalHeaderItem(column).setToolTip(tip)
-        self._adopt_font()
+        adopt_font(self, self._label)
         side = self.fontMetrics().ascent()
         self.setIconSize(QSize(side, side))
         self.setRowCount(len(rows))
@@ -100,16 +100,13 @@ class FittedTable(QTableWidget):
 
     def texts(self) -> list[list[str]]:
         """The rows as shown, hidden columns too."""
-        return [
-            [self.item(row, column).text() for column in range(self.columnCount())]
-            for row in range(self.rowCount())
-        ]
+        return texts_of(self)
 
     def changeEvent(self, event: QEvent) -> None:
         """Follow napari's font size."""
         super().changeEvent(event)
         if event.type() == QEvent.Type.StyleChange:
-            self._adopt_font()
+            adopt_font(self, self._label)
             self._fit()
 
     def resizeEvent(self, event: QResizeEvent) -> None:
@@ -125,18 +122,10 @@ class FittedTable(QTableWidget):
             lines.append("\t".join(row[column] for column in columns))
         QApplication.clipboard().setText("\n".join(lines))
 
-    def _adopt_font(self) -> None:
-        self._label.ensurePolished()
-        if self.font() != self._label.font():
-            self.setFont(self._label.font())
-            self.horizontalHeader().setFont(self._label.font())
-
     def _fit(self) -> None:
         self._fit_width()
         self.resizeRowsToContents()
-        rows = sum(self.rowHeight(row) for row in range(self.rowCount()))
-        header = self.horizontalHeader().sizeHint().height()
-        self.setFixedHeight(rows + header + 2 * self.frameWidth())
+        fit_height(self, self.rowCount())
 
     def _fit_width(self) -> None:
         header = self.horizontalHeader()
@@ -152,6 +141,29 @@ class FittedTable(QTableWidget):
                 del widths[column]
         for column in range(self.columnCount()):
             self.setColumnHidden(column, column in hidden)
+
+
+def adopt_font(table: QTableWidget, label: QLabel) -> None:
+    """Give a table the font that napari's theme gives to labels only."""
+    label.ensurePolished()
+    if table.font() != label.font():
+        for each in (table, table.horizontalHeader(), table.verticalHeader()):
+            each.setFont(label.font())
+
+
+def fit_height(table: QTableWidget, rows: int) -> None:
+    """Make a table as high as its heading and its first rows."""
+    inside = sum(table.rowHeight(row) for row in range(rows))
+    header = table.horizontalHeader().sizeHint().height()
+    table.setFixedHeight(inside + header + 2 * table.frameWidth())
+
+
+def texts_of(table: QTableWidget) -> list[list[str]]:
+    """The rows of a table as shown, hidden columns too."""
+    return [
+        [table.item(row, column).text() for column in range(table.columnCount())]
+        for row in range(table.rowCount())
+    ]
 
 
 def square(colour: str, side: int) -> QIcon:

@@ -17,11 +17,15 @@ from qtpy.QtWidgets import (
 from napari_sem_classify.core.metrics import Scores
 from napari_sem_classify.core.model.card import ClassInfo
 from napari_sem_classify.core.teaching.scores import BlockedScore
+from napari_sem_classify.plugin.forms.fitted_table import adopt_font, fit_height
 from napari_sem_classify.plugin.forms.layout import Form, Note, explain
 from napari_sem_classify.plugin.teach.class_table import square
 from napari_sem_classify.plugin.teach.reliability_plot import ReliabilityPlot
 
 SHADE, SIGN = QColor("#0072b2"), " %"
+STACK_TIP = (
+    "Neighbouring planes look alike: the same place of all planes is left out of learning together"
+)
 NARROWER = ((9, True), (6, True), (6, False), (4, False), (0, False))
 """Letters of a class's name, and whether shares have their sign, as the room gets less."""
 
@@ -64,6 +68,7 @@ class ScoreForm:
             f"accuracy {score_text(found.accuracy)} · "
             f"balanced {score_text(found.balanced_accuracy)} · {score.how}"
         )
+        self.detail.setToolTip(STACK_TIP if "all planes" in score.how else "")
         self.matrix.fill(found, classes)
         self.plot.fill(score.uncalibrated, score.reliability, len(classes))
         self.sureness.say(self.plot.said)
@@ -137,19 +142,14 @@ class ConfusionTable(QTableWidget):
         self._fit_width()
 
     def _fit(self) -> None:
-        self._label.ensurePolished()
-        for each in (self, self.horizontalHeader(), self.verticalHeader()):
-            if each.font() != self._label.font():
-                each.setFont(self._label.font())
+        adopt_font(self, self._label)
         side = self.fontMetrics().ascent()
         for number, info in enumerate(self._classes):
             self.verticalHeaderItem(number).setIcon(square(info.colour, side))
             self.horizontalHeaderItem(number).setIcon(square(info.colour, side))
         self._fit_width()
         self.resizeRowsToContents()
-        height = sum(self.rowHeight(row) for row in range(self.rowCount()))
-        header = self.horizontalHeader().sizeHint().height()
-        self.setFixedHeight(height + header + 2 * self.frameWidth())
+        fit_height(self, self.rowCount())
 
     def _fit_width(self) -> None:
         """Shorten names, then leave the % sign to the tooltips, until no share is cut."""
