@@ -27,6 +27,8 @@ def main() -> None:
     parser.add_argument("--network", type=int, default=224)
     parser.add_argument("--device", default="auto")
     parser.add_argument("--backend", default="auto")
+    parser.add_argument("--dtype", default="auto", help="int8 needs --model")
+    parser.add_argument("--dense", action="store_true", help="time dense maps too")
     parser.add_argument("--repeats", type=int, default=5)
     parser.add_argument("--seconds", type=float, default=6.0)
     parser.add_argument("--others", action="store_true", help="run fastai's get_preds too")
@@ -48,6 +50,8 @@ def main() -> None:
         classifier=classifier,
         device=options.device,
         backend=options.backend,
+        dtype=options.dtype,
+        dense=options.dense,
         repeats=options.repeats,
         seconds=options.seconds,
     )

@@ -42,6 +42,26 @@ def test_rates_and_ratios_belong_together(image):
     assert json.loads(json.dumps(result, allow_nan=False)) == result
 
 
+def test_dense_maps_are_timed_against_single_tiles_in_the_arithmetic_asked_for(image):
+    result = run_benchmark(
+        image,
+        tile_px=32,
+        network_px=64,
+        device="cpu",
+        backend="torch",
+        dtype="float32",
+        dense=True,
+        repeats=1,
+        seconds=0.01,
+        plain_loop=False,
+    )
+    assert result["dtype"] == "float32"
+    assert result["dense_tiles"] == 5 * 9  # a tile of 32 px every 16 px
+    dense, single = (result["runs"][kind] for kind in ("dense_s", "tile_by_tile_s"))
+    assert result["dense_to_tiles"] == pytest.approx(dense[0] / single[0], rel=0.02)
+    assert result["plain_loop_tiles_per_s"] is None
+
+
 def test_peak_memory_grows_with_what_is_held():
     before = peak_memory_mb()
     held = np.ones(200_000_000, dtype=np.uint8)

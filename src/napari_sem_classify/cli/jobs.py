@@ -189,6 +189,7 @@ def classify(
                 resume=not again,
                 progress=progress,
                 cancel=cancel,
+                cache=not no_cache,
             )
     else:
         from napari_sem_classify.core.batch_engine import engine_for_batch

@@ -31,24 +31,49 @@ def benchmark(
     plain_loop: Annotated[
         bool, typer.Option("--plain-loop/--no-plain-loop", help="Time a usual loop too.")
     ] = True,
+    model: Annotated[
+        Path | None,
+        typer.Option("--model", metavar="FILE", help="A model of yours; a random one otherwise."),
+    ] = None,
+    dense: Annotated[
+        bool, typer.Option("--dense", help="Time a fine map in one pass (`classify --dense`) too.")
+    ] = False,
     device: Device = "auto",
     backend: Backend = "auto",
+    dtype: Annotated[
+        str,
+        typer.Option(
+            "--dtype",
+            metavar="KIND",
+            help="Arithmetic: auto, float32, bfloat16, float16, or int8, which needs --model.",
+        ),
+    ] = "auto",
     as_json: Json = False,
 ) -> None:
     """Measure tiles per second: the whole job, its bare network, and a usual loop."""
     if seconds <= 0:
         raise typer.BadParameter("give more than 0 seconds", param_hint="--seconds")
+    if dtype == "int8" and model is None:
+        raise typer.BadParameter(
+            "8-bit arithmetic is checked on your classes: give a model with --model",
+            param_hint="--dtype",
+        )
     from napari_sem_classify.core.benchmark import run_benchmark
+    from napari_sem_classify.core.model.file import load_model
     from napari_sem_classify.core.sem_io import open_image
 
+    classifier = None if model is None else load_model(model)
     opened = None if image is None else open_image(image)
     with interruptible() as cancel, progress_bar() as progress:
         found = run_benchmark(
             opened,
             tile,
             network,
+            classifier=classifier,
             device=device,
             backend=backend,
+            dtype=dtype,
+            dense=dense,
             repeats=repeats,
             seconds=seconds,
             plain_loop=plain_loop,
@@ -63,14 +88,16 @@ def _text(found: dict[str, Any]) -> str:
         value = found[key]
         return "not measured" if value is None else f"{value:.1f} tiles/s"
 
+    fine = found["dense_to_tiles"]
     share, memory = found["end_to_end_to_bare"], found["peak_memory_mb"]
-    rows = [
+    rows: list[tuple[str, ...]] = [
         ("Device", f"{found['device']}, {found['backend']}, {found['dtype']}"),
         ("Tiles", f"{found['tiles']} of {found['tile_px']} px, network {found['network_px']} px"),
         ("Whole job", rate("end_to_end_tiles_per_s")),
         ("Bare network", rate("bare_tiles_per_s")),
         ("Share", "-" if share is None else f"{share:.0%}"),
         ("Usual loop", rate("plain_loop_tiles_per_s")),
+        *([] if fine is None else [("Fine map", f"{fine:.2f} times as long as tile by tile")]),
         ("Peak memory", "not known" if memory is None else f"{memory:.0f} MB"),
     ]
     return table(rows)

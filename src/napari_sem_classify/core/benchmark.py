@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 from napari_sem_classify.core.image import SemImage
 from napari_sem_classify.core.progress import CancelToken, ProgressCallback, Reporter
 from napari_sem_classify.core.tiles import Area, TileGrid
+from napari_sem_classify.core.tiling.dense_blocks import dense_stride
 
 if TYPE_CHECKING:
     from napari_sem_classify.core.engine.base import Engine
@@ -37,6 +38,8 @@ def run_benchmark(
     classifier: TileClassifier | None = None,
     device: str = "auto",
     backend: str = "auto",
+    dtype: str = "auto",
+    dense: bool = False,
     repeats: int = 5,
     seconds: float = 6.0,
     plain_loop: bool = True,
@@ -60,8 +63,11 @@ def run_benchmark(
         Side of the network's input. With `classifier` its card decides.
     classifier : TileClassifier, optional
         A model whose network and head are used; else the default backbone and a random head.
-    device, backend : str
-        As for `make_engine`.
+    device, backend, dtype : str
+        As for `make_engine`; "int8" is checked on the image's tiles first, see `int8_engine`.
+    dense : bool
+        Whether to time a dense map at its usual stride (32 network px) too, against tiles without
+        overlap one by one.
     repeats : int
         Runs of each kind.
     seconds : float
@@ -77,7 +83,9 @@ def run_benchmark(
         and `peak_memory_before_mb` (of the process, with the model, after and before the whole job;
         None where the system does not tell), `backend`, `device`, `dtype`, `batch_size`, `tiles`,
         `tile_px`, `network_px`, `agreement_with_float32` (share of tiles with the same class in
-        float32, with a classifier; else None), `runs`, `machine`.
+        float32, with a classifier; else None), `compiled` (whether the network was compiled while
+        it worked), `dense_to_tiles` (time of a dense map over time tile by tile, both without the
+        map's comparison with single tiles; None where left out), `dense_tiles`, `runs`, `machine`.
 
     Raises
     ------
@@ -93,9 +101,16 @@ def run_benchmark(
     if image is None:
         image = _generated()
     model = classifier or _random_model(tile_px, network_px)
-    engine = engine_for(model, device, backend)
+    if dtype == "int8":
+        engine = _int8(model, image, tile_px, cancel)
+    else:
+        engine = engine_for(model, device, backend, dtype)
     bare = _bare(engine, tile_px)
     rate = bare(2 * engine.batch_size)
+    compiled = getattr(engine, "compiled", None)
+    if compiled is not None:
+        compiled.settle()  # what the user's long runs have
+        rate = bare(2 * engine.batch_size)
     image = _cut(image, tile_px, max(engine.batch_size, int(rate * seconds)))
     grid = TileGrid(image.area, tile_px, tile_px)
     memory_before = peak_memory_mb()
@@ -105,6 +120,10 @@ def run_benchmark(
 
     n_plain = min(grid.n_tiles, 4 * PLAIN_LOOP_BATCH)
     runs: dict[str, list[float]] = {"end_to_end": [], "bare": [], "plain_loop": []}
+    maps: dict[str, list[float]] = {"dense_s": [], "tile_by_tile_s": []}
+    fine = replace(grid, stride=dense_stride(tile_px, model.card.network_px))
+    if dense:
+        _map_seconds(image, model, fine, engine, True, cancel)  # compiles for the blocks' size
     looked_at = 0
     for _ in range(repeats):
         start = time.perf_counter()
@@ -117,9 +136,13 @@ def run_benchmark(
         reporter.advance()
         if plain_loop:
             runs["plain_loop"].append(plain_loop_rate(image, grid, n_plain, str(_place(engine))))
+        if dense:
+            maps["dense_s"].append(_map_seconds(image, model, fine, engine, True, cancel))
+            maps["tile_by_tile_s"].append(_map_seconds(image, model, grid, engine, False, cancel))
         reporter.advance()
 
     end_to_end, bare_rate, loop = (_median(runs[kind]) for kind in runs)
+    dense_s, tiles_s = (_median(maps[kind], 3) for kind in maps)
     return {
         "end_to_end_tiles_per_s": end_to_end,
         "bare_tiles_per_s": bare_rate,
@@ -136,7 +159,14 @@ def run_benchmark(
         "tile_px": tile_px,
         "network_px": model.card.network_px,
         "agreement_with_float32": _agreement(image, model, grid, engine) if classifier else None,
-        "runs": {kind: [round(value, 2) for value in values] for kind, values in runs.items()},
+        "compiled": compiled is not None and compiled.in_use,
+        "dense_to_tiles": _ratio(dense_s, tiles_s),
+        "dense_tiles": fine.n_tiles if dense else None,
+        "runs": {
+            kind: [round(value, 3) for value in values]
+            for kind, values in {**runs, **maps}.items()
+            if values
+        },
         "machine": machine(),
     }
 
@@ -244,6 +274,38 @@ def _bare(engine: Engine, tile_px: int) -> Callable[[int], float]:
     return rate
 
 
+def _int8(
+    model: TileClassifier, image: SemImage, tile_px: int, cancel: CancelToken | None
+) -> Engine:
+    from napari_sem_classify.core.engine.int8 import int8_engine
+
+    return int8_engine(model, [(image, TileGrid(image.area, tile_px, tile_px))], cancel=cancel)
+
+
+def _map_seconds(
+    image: SemImage,
+    model: TileClassifier,
+    grid: TileGrid,
+    engine: Engine,
+    dense: bool,
+    cancel: CancelToken | None,
+) -> float:
+    """Seconds from the image to every tile's class."""
+    from napari_sem_classify.core.features import features_to, tile_reporter
+    from napari_sem_classify.core.intensity import measure_range
+
+    start = time.perf_counter()
+    intensity = measure_range(image, model.card.intensity)
+    reporter = tile_reporter(grid, None, "Measuring", None, cancel)
+    classes = np.zeros(grid.n_tiles, dtype=np.int64)
+
+    def sink(index: NDArray[np.int64], features: NDArray[Any]) -> None:
+        classes[index] = model.head.probabilities(features, model.card.temperature).argmax(axis=1)
+
+    features_to(image, grid, engine, intensity, sink, reporter, None, (), None, None, None, dense)
+    return time.perf_counter() - start
+
+
 def _place(engine: Engine) -> Any:
     return getattr(engine, "torch_device", "cpu")
 
@@ -314,8 +376,8 @@ def _cut(image: SemImage, tile_px: int, n_tiles: int) -> SemImage:
     return replace(image, specimen=replace(image.specimen, area=smaller))
 
 
-def _median(values: list[float]) -> float | None:
-    return round(statistics.median(values), 2) if values else None
+def _median(values: list[float], digits: int = 2) -> float | None:
+    return round(statistics.median(values), digits) if values else None
 
 
 def _ratio(a: float | None, b: float | None) -> float | None:

@@ -41,7 +41,9 @@ class Cluster:
             "TEST_LOADS": str(self.loads),
             "TEST_SECONDS_A_BATCH": str(seconds_a_batch),
             "OMP_NUM_THREADS": "1",
+            "XDG_CACHE_HOME": str(folder / "cache"),
         }
+        self.cache = folder / "cache"
         self._log = (folder / "cluster.log").open("w")
         options = ("--scheduler-file", str(self._file))
         address = ("--host", "127.0.0.1", "--port", "0", "--no-dashboard")
@@ -211,6 +213,20 @@ def test_many_images_are_shared_out_and_a_bad_one_stops_none(start_cluster, clas
         assert np.array_equal(tifffile.imread(out / f"{path.stem}.map.tif"), expected[path.stem])
     again = on_cluster(cluster, paths, classifier, out)
     assert all(each.resumed for each in again.images)
+
+
+@pytest.mark.skipif(not sys.platform.startswith("linux"), reason="sets Linux's cache folder")
+def test_workers_know_tiles_that_they_looked_at_before(start_cluster, classifier, tmp_path):
+    path = tmp_path / "field.tif"
+    tifffile.imwrite(path, picture())
+    cluster = start_cluster()
+    runs = [
+        on_cluster(cluster, [path], classifier, tmp_path / "out", resume=False, cache=cache)
+        for cache in (False, True, True)
+    ]
+    known = [run.done[0].planes[0]["features_from_cache"] for run in runs]
+    assert known == [False, False, True]
+    assert len(list(cluster.cache.rglob("*.tiles"))) == 1
 
 
 def test_a_stopped_run_goes_on_with_the_blocks_that_are_lacking(

@@ -51,6 +51,7 @@ def classify_on_cluster(
     progress: ProgressCallback | None = None,
     cancel: CancelToken | None = None,
     load: LoadModel | None = None,
+    cache: bool = False,
 ) -> BatchReport:
     """Classify images on a Dask cluster, with the outputs of `batch.classify_many`.
 
@@ -70,6 +71,9 @@ def classify_on_cluster(
     load : callable, optional
         Gives a worker the classifier and its engine; by default from a copy of the model in the
         output folder.
+    cache : bool
+        Whether workers look up and keep features of tiles in their user's cache folder. Blocks of a
+        huge image are never kept: naming its content costs reads of its own for each of them.
 
     Raises
     ------
@@ -90,7 +94,13 @@ def classify_on_cluster(
         check_workers(client, file)
         make = load or partial(cluster_tasks.load_from_file, file, device, backend)
         run = _Run(
-            client, Model(f"{digest} {device} {backend}", make), classifier, out, wish, digest
+            client,
+            Model(f"{digest} {device} {backend}", make),
+            classifier,
+            out,
+            wish,
+            digest,
+            cache,
         )
         try:
             run.plan(paths, resume, cancel)
@@ -122,7 +132,9 @@ class _Run:
         out: Path,
         wish: GridWish,
         settings: str,
+        cache: bool,
     ) -> None:
+        self._cache = cache
         self._client, self._model, self._classifier = client, model, classifier
         self._out, self._wish, self._settings = out, wish, settings
         self._state = BatchState.open(out, settings)
@@ -181,7 +193,8 @@ class _Run:
             job.path, job.stem, self._classifier, self._out, self._wish, self._settings, resume
         )
         if job.huge is None:
-            self._send(job, None, cluster_tasks.classify_whole, job.stem, out, self._wish)
+            whole = cluster_tasks.classify_whole
+            self._send(job, None, whole, job.stem, out, self._wish, self._cache)
             return
         level, grid = job.huge.image.level, job.huge.choice.grid
         for block in sorted(job.huge.waiting, key=lambda one: (one.plane, one.top, one.left)):

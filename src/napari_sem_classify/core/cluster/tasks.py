@@ -80,13 +80,20 @@ def load_from_file(
     return classifier, engine_for(classifier, device=device, backend=backend)
 
 
-def classify_whole(model: Model, path: Path, stem: str, out: Path, wish: GridWish) -> ImageOutcome:
-    """Classify an image and write its files into the output folder, on a worker."""
+def classify_whole(
+    model: Model, path: Path, stem: str, out: Path, wish: GridWish, cache: bool = False
+) -> ImageOutcome:
+    """Classify an image and write its files into the output folder, on a worker.
+
+    With `cache` features are looked up and kept in the cache folder of the worker's user.
+    """
     from napari_sem_classify.core.batch import classify_one
+    from napari_sem_classify.core.embedding_cache import EmbeddingCache
 
     with _lock:  # a worker with several threads has one network
         classifier, engine = _load(model)
-        return classify_one(path, stem, classifier, out, wish, engine)
+        known = EmbeddingCache() if cache else None
+        return classify_one(path, stem, classifier, out, wish, engine, known)
 
 
 def classify_block(
