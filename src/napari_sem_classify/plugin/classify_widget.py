@@ -24,7 +24,7 @@ from napari_sem_classify.plugin.forms.result_form import ResultForm
 from napari_sem_classify.plugin.forms.run_form import RunForm
 from napari_sem_classify.plugin.grid_layers import grid_layer_of, show_grid
 from napari_sem_classify.plugin.jobs import Job
-from napari_sem_classify.plugin.layer_image import image_from_layer, notes_of
+from napari_sem_classify.plugin.layer_image import image_from_layer, notes_of, plane_at
 from napari_sem_classify.plugin.layers import CLASSES, made_from, remove_layer
 from napari_sem_classify.plugin.legend import legend_of
 from napari_sem_classify.plugin.run_layers import RunLayers
@@ -206,11 +206,9 @@ class ClassifyWidget(QWidget):
 
     def _plane_in_view(self) -> tuple[int, ...]:
         layer, image = self.image_form.layer, self.image_form.image
-        if layer is None or image is None or not image.leading_shape:
+        if layer is None or image is None:
             return ()
-        place = layer.world_to_data(self._viewer.dims.point[-layer.ndim :])
-        steps = zip(place, image.leading_shape, strict=False)
-        return tuple(int(np.clip(round(float(at)), 0, size - 1)) for at, size in steps)
+        return plane_at(layer, self._viewer.dims.point, image.leading_shape)
 
     def _tell_estimate(self, choice: GridChoice | None) -> None:
         if choice is None:

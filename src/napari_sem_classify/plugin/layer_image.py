@@ -171,6 +171,23 @@ def pixels_at(layer: Layer, world: Any) -> NDArray[np.float64]:
     return np.asarray((finest.reshape(-1, 2) - start) / steps)
 
 
+def plane_at(layer: Layer, point: Any, leading_shape: tuple[int, ...]) -> tuple[int, ...]:
+    """Plane of a stack's layer that is shown where the viewer's sliders stand at `point`.
+
+    Parameters
+    ----------
+    point : sequence of float
+        World coordinates of the sliders, ``viewer.dims.point``.
+    leading_shape : tuple of int
+        Leading axes of the stack, () for a single image, whose plane is ().
+    """
+    if not leading_shape:
+        return ()
+    place = layer.world_to_data(tuple(point)[-layer.ndim :])
+    steps = zip(place, leading_shape, strict=False)
+    return tuple(int(np.clip(round(float(at)), 0, size - 1)) for at, size in steps)
+
+
 def pixel_size_nm(layer: Layer) -> float | None:
     """Side of a layer's finest pixels in nm; None where they are not square or have no length."""
     sides = []

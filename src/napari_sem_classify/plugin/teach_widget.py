@@ -39,6 +39,7 @@ if TYPE_CHECKING:
 SMALL_IMAGE_PX, SMALL_TILE_PX = 2048, 64
 SETTLE_MS = 300
 FIRST_HINT = "Add the classes that you want to tell apart: press +."
+STACK_NOTE = "Plane {plane} is annotated; the slider leads to the others. All teach one model."
 SECOND_HINT = "Add a second class: a model tells at least two apart."
 
 
@@ -57,7 +58,8 @@ class TeachWidget(QWidget):
         self.teacher = Teacher(self._viewer, self)
         self._suggested_for: object = None
         self._tile_chosen = False
-        self._drawn: dict[Any, Any] = {}
+        # What a layer said of each image and plane, to take it back.
+        self._drawn: dict[str, dict[Any, Any]] = {}
         legend_of(self._viewer)
         status_line_of(self._viewer)
         self._build()
@@ -116,6 +118,7 @@ class TeachWidget(QWidget):
         self.teacher.changed.connect(self._refresh)
         self.teacher.opened.connect(self._on_opened)
         self.teacher.learner.progressed.connect(self._on_progress)
+        self._viewer.dims.events.point.connect(self._on_slider)
         self._viewer.layers.events.removed.connect(self._on_removed)
         self._viewer.layers.events.inserted.connect(self._on_inserted)
         self._session.plan_changed.connect(self._on_plan)
@@ -138,12 +141,27 @@ class TeachWidget(QWidget):
         if image is not None and layer is not self._suggested_for:
             self._suggested_for, self._tile_chosen = layer, False
             self.grid_form.suggest(self._usual_tile())
-        stack = image is not None and bool(image.leading_shape)
-        self.stack_note.say("Of a stack, the first plane is annotated and learned." * stack)
         self.guide.stop()
         self._rest.setVisible(layer is not None)
         self.teacher.use(layer, image, int(self.grid_form.tile_px.value))
         self._show_grid()
+        self._tell_plane()
+
+    def _on_slider(self) -> None:
+        """Another plane of the stack is shown: annotate it, and draw its map."""
+        if self.teacher.layer is None or not self.teacher.plane:
+            return
+        if self.teacher.turn():
+            self.guide.stop()
+            self._tell_plane()
+            source, layer = self.source_form.layer, self.teacher.layer
+            if source is not None and source.ndim >= layer.ndim:
+                self._on_source()  # it says something of its own of each plane
+
+    def _tell_plane(self) -> None:
+        plane = self.teacher.plane
+        named = ", ".join(map(str, plane))
+        self.stack_note.say(STACK_NOTE.format(plane=named) if plane else "")
 
     def _usual_tile(self) -> int:
         """Tiles of Tile image, of the annotations, of a map that is there, or a guess."""
@@ -243,12 +261,13 @@ class TeachWidget(QWidget):
                 str(chosen or ""),
                 self.source_form.min_share,
                 book.rules,
+                self.teacher.plane,
             )
         except SemClassifyError as error:
             self.source_form.problem.fail(str(error))
             return
         self.source_form.problem.say("")
-        self._drawn = self.teacher.take_drawn(found, self._drawn)
+        self._drawn[key] = self.teacher.take_drawn(found, self._drawn.get(key, {}))
         self.source_form.note.say(
             f"{count_text(found.n_labelled)} tiles from {source.name} · "
             f"{count_text(found.n_mixed)} mixed left out"
@@ -362,6 +381,7 @@ class TeachWidget(QWidget):
         self.way_form.stop()
         self.guide.stop_work()
         self.keep_form.stop()
+        self._viewer.dims.events.point.disconnect(self._on_slider)
         self._session.maps_changed.disconnect(self._on_maps)
         self.teacher.changed.disconnect(self._refresh)
         self.teacher.opened.disconnect(self._on_opened)

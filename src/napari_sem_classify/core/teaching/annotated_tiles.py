@@ -23,20 +23,22 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True)
 class AnnotatedTiles:
-    """The annotated tiles of one image.
+    """The annotated tiles of one image, or of one plane of a stack.
 
     Attributes
     ----------
     image : SemImage
-        Of a stack the first plane is used.
     grid : TileGrid
     labels : int64, shape ``grid.tile_shape``
         Class of each tile, `UNLABELLED` for the others.
+    plane : tuple of int
+        Index along the leading axes of a stack; () for its first plane.
     """
 
     image: SemImage
     grid: TileGrid
     labels: NDArray[np.int64]
+    plane: tuple[int, ...] = ()
 
     @property
     def count(self) -> int:
@@ -84,7 +86,8 @@ def embed_annotated(
     features : float32, shape (N, features)
     labels : int64, shape (N,)
     places : TilePlaces
-        With the place in `annotated` as the image's number.
+        With the place in `annotated` as the image's number; planes of one stack have the number of
+        the first of them, so that a block of a split takes the same place of all planes.
 
     Raises
     ------
@@ -99,7 +102,7 @@ def embed_annotated(
     start = time.perf_counter()
     features, labels, images, ys, xs = [], [], [], [], []
     done = 0
-    for number, each in enumerate(annotated):
+    for each in annotated:
         keep = each.labels != UNLABELLED
         if not keep.any():
             continue
@@ -118,7 +121,7 @@ def embed_annotated(
             engine,
             intensity,
             keep=keep,
-            plane=(0,) * len(each.image.leading_shape),
+            plane=each.plane or (0,) * len(each.image.leading_shape),
             progress=tell,
             cancel=cancel,
             dense=dense,
@@ -128,10 +131,15 @@ def embed_annotated(
         has_data = ~np.isnan(mine).any(axis=1)
         features.append(mine[has_data])
         labels.append(each.labels[keep][has_data])
-        images.append(np.full(int(has_data.sum()), number, dtype=np.int64))
+        image = next(at for at, other in enumerate(annotated) if other.image is each.image)
+        images.append(np.full(int(has_data.sum()), image, dtype=np.int64))
         ys.append(each.grid.row_starts()[rows][has_data])
         xs.append(each.grid.col_starts()[cols][has_data])
     places = TilePlaces(
-        np.concatenate(images), np.concatenate(ys), np.concatenate(xs), annotated[0].grid.tile
+        np.concatenate(images),
+        np.concatenate(ys),
+        np.concatenate(xs),
+        annotated[0].grid.tile,
+        any(each.plane for each in annotated),
     )
     return np.concatenate(features), np.concatenate(labels), places

@@ -3,7 +3,9 @@
 A save goes through a temporary file and a rename, so a kill in the middle of it leaves the file of
 the stroke before. Tiles are rows of ``[y, x, side, class number, 1 for a correction]``, in pixels
 of the image file. A class that a tile takes where it contains a little of it has ``"contains"``, a
-share from 0 to 1; files from before that know no such rule.
+share from 0 to 1; files from before that know no such rule. An entry of a stack's further planes
+has ``"plane"``, the index along its leading axes, beside the stack's own fingerprint; without it
+the first plane is meant. Where the way of looking at tiles was chosen, ``"looking"`` tells it.
 """
 
 from __future__ import annotations
@@ -26,6 +28,7 @@ from napari_sem_classify.core.teaching.annotation_set import (
     Mark,
     TilePlace,
 )
+from napari_sem_classify.core.teaching.recipes import RecipeChoice
 
 FORMAT = "napari-sem-classify annotations"
 FORMAT_VERSION = 1
@@ -50,7 +53,7 @@ def save_annotations(path: Path, annotations: Annotations) -> None:
         When the file cannot be written.
     """
     numbers = {name: number for number, name in enumerate(annotations.class_names)}
-    value = {
+    value: dict[str, Any] = {
         "format": FORMAT,
         "format_version": FORMAT_VERSION,
         "classes": [_class_to_plain(info, annotations.rules) for info in annotations.classes],
@@ -60,14 +63,18 @@ def save_annotations(path: Path, annotations: Annotations) -> None:
                 "path": _relative(image.path, path),
                 "fingerprint": image.fingerprint,
                 "shape": list(image.shape),
+                **({"plane": list(image.plane)} if image.plane else {}),
                 "tiles": [
                     [*place, numbers[mark.class_name], int(mark.correction)]
                     for place, mark in image.marks.items()
                 ],
             }
             for image in annotations.images
+            if image.marks or not image.plane
         ],
     }
+    if annotations.looking is not None:
+        value["looking"] = annotations.looking.to_dict()
     # Compact: it is written after each stroke, and may hold thousands of tiles.
     write_text(path, json.dumps(value, ensure_ascii=False, separators=(",", ":")) + "\n")
 
@@ -110,19 +117,21 @@ def load_annotations(path: Path) -> Annotations:
 def annotations_csv(annotations: Annotations) -> str:
     """All annotated tiles as CSV: ``image,y,x,height,width,class,correction``.
 
-    Rows and columns are pixels of the image file, info bar included; a tile that reaches over the
-    border of its image is given as far as it goes.
+    Where further planes of a stack are annotated, ``plane`` comes last; it is empty for a single
+    image and a first plane. Rows and columns are pixels of the image file, info bar included; a
+    tile that reaches over the border of its image is given as far as it goes.
     """
     text = io.StringIO()
     writer = csv.writer(text, lineterminator="\n")
-    writer.writerow(["image", "y", "x", "height", "width", "class", "correction"])
+    stacks = any(image.plane and image.marks for image in annotations.images)
+    head = ["image", "y", "x", "height", "width", "class", "correction"]
+    writer.writerow([*head, "plane"] if stacks else head)
     for image in annotations.images:
         for place, mark in image.marks.items():
             top, bottom, left, right = _window(place, image.shape)
-            writer.writerow(
-                [image.name, top, left, bottom - top, right - left, mark.class_name,
-                 int(mark.correction)]
-            )  # fmt: skip
+            row = [image.name, top, left, bottom - top, right - left, mark.class_name]
+            row.append(int(mark.correction))
+            writer.writerow([*row, " ".join(map(str, image.plane))] if stacks else row)
     return text.getvalue()
 
 
@@ -155,8 +164,10 @@ def write_annotation_labels(path: Path, annotations: Annotations, image: ImageAn
 def annotations_geojson(annotations: Annotations, image: ImageAnnotations) -> dict[str, Any]:
     """An image's annotated tiles as a GeoJSON FeatureCollection that QuPath reads.
 
-    Coordinates are [x, y] in pixels, (0, 0) being the upper left corner of the first pixel.
+    Coordinates are [x, y] in pixels, (0, 0) being the upper left corner of the first pixel. A plane
+    of a stack is named as QuPath does it, by z, the last of the stack's axes.
     """
+    where = {"plane": {"c": -1, "z": image.plane[-1], "t": 0}} if image.plane else {}
     colours = {info.name: info.colour for info in annotations.classes}
     features = []
     for place, mark in image.marks.items():
@@ -166,7 +177,7 @@ def annotations_geojson(annotations: Annotations, image: ImageAnnotations) -> di
         features.append(
             {
                 "type": "Feature",
-                "geometry": {"type": "Polygon", "coordinates": [ring]},
+                "geometry": {"type": "Polygon", "coordinates": [ring], **where},
                 "properties": {
                     "objectType": "annotation",
                     "classification": {
@@ -208,9 +219,18 @@ def _from_plain(value: dict[str, Any], path: Path) -> Annotations:
                 shape=(rows, cols),
                 path=None if where is None else (path.parent / _text(where)).resolve(),
                 marks=marks,
+                plane=_plane(item.get("plane", [])),
             )
         )
-    return Annotations(classes, tuple(images), rules)
+    looking = value.get("looking")
+    choice = None if looking is None else RecipeChoice.from_dict(looking)
+    return Annotations(classes, tuple(images), rules, choice)
+
+
+def _plane(value: Any) -> tuple[int, ...]:
+    if not isinstance(value, list) or not all(type(n) is int and n >= 0 for n in value):
+        raise ValueError(f"{value!r} is no plane of a stack")
+    return tuple(value) if any(value) else ()
 
 
 def _class_to_plain(info: ClassInfo, rules: Mapping[str, float]) -> dict[str, Any]:

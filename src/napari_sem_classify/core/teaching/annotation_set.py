@@ -2,7 +2,8 @@
 
 An `Annotations` value never changes: each edit gives a new one, so undo is keeping the old one.
 A tile is known by its place in pixels, not by a row of some grid: annotations survive a change of
-the grid, and tiles of several sizes may live side by side.
+the grid, and tiles of several sizes may live side by side. Each plane of a stack is annotated by
+itself and has a key of its own; the first plane's is the fingerprint, as a single image's is.
 """
 
 from __future__ import annotations
@@ -11,20 +12,23 @@ import hashlib
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from napari_sem_classify.core.errors import AnnotationError
-from napari_sem_classify.core.image import SemImage
+from napari_sem_classify.core.image import ArrayLike, SemImage
 from napari_sem_classify.core.model.card import OKABE_ITO, ClassInfo, default_colours
 from napari_sem_classify.core.teaching.annotation import UNLABELLED, TileLabels
+from napari_sem_classify.core.teaching.recipes import RecipeChoice
 from napari_sem_classify.core.tiles import Area, TileGrid
 
 TilePlace = tuple[int, int, int]
 """First row, first column and side of a tile, in pixels of the image file."""
 
 _SAMPLES, _SAMPLE_PX = 8, 64
+_PLANE = "@"
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,19 +48,21 @@ class Mark:
 
 @dataclass(frozen=True, slots=True)
 class ImageAnnotations:
-    """The annotated tiles of one image.
+    """The annotated tiles of one image, or of one plane of a stack.
 
     Attributes
     ----------
     name : str
     fingerprint : str
-        Of its pixels, see `fingerprint`.
+        Of its pixels, see `fingerprint`; all planes of a stack have the same.
     path : Path or None
         Where the image was last seen.
     shape : (int, int)
         Rows and columns of the image, info bar included.
     marks : mapping of TilePlace to Mark
         In the order in which they were made.
+    plane : tuple of int
+        Index along the leading axes of a stack; () for its first plane and for a single image.
     """
 
     name: str
@@ -64,6 +70,12 @@ class ImageAnnotations:
     shape: tuple[int, int]
     path: Path | None = None
     marks: Mapping[TilePlace, Mark] = field(default_factory=dict)
+    plane: tuple[int, ...] = ()
+
+    @property
+    def key(self) -> str:
+        """By which the annotations of this image or plane are asked for, see `plane_key`."""
+        return plane_key(self.fingerprint, self.plane)
 
     def tile_labels(self, grid: TileGrid, class_names: tuple[str, ...]) -> TileLabels:
         """The marks that lie on tiles of `grid`; marks of other places or sizes are not shown."""
@@ -87,11 +99,14 @@ class Annotations:
     images : tuple of ImageAnnotations
     rules : {class name: share}
         Of classes that a tile takes where it contains so much of them, 0 to 1.
+    looking : RecipeChoice or None
+        How the network sees the tiles, where that was chosen; None for the standard way.
     """
 
     classes: tuple[ClassInfo, ...] = ()
     images: tuple[ImageAnnotations, ...] = ()
     rules: Mapping[str, float] = field(default_factory=dict)
+    looking: RecipeChoice | None = None
 
     @property
     def class_names(self) -> tuple[str, ...]:
@@ -113,18 +128,40 @@ class Annotations:
         ----------
         image : SemImage
         key : str
-            Its `fingerprint`, by which the other methods know it.
+            Its `fingerprint`, by which the other methods know it; with `plane_key` they know each
+            of its planes.
         """
-        number = self._find(image, key)
-        if number is None:
-            mine = ImageAnnotations(image.name, key, image.shape, image.path)
-            return replace(self, images=(*self.images, mine))
-        known = self.images[number]
-        return self._with(number, replace(known, fingerprint=key, path=image.path or known.path))
+        mine = self.images_of(image, key)
+        images = tuple(
+            replace(each, fingerprint=key, path=image.path or each.path) if each in mine else each
+            for each in self.images
+        )
+        if not any(not each.plane for each in mine):
+            images = (*images, ImageAnnotations(image.name, key, image.shape, image.path))
+        return replace(self, images=images)
+
+    def images_of(self, image: SemImage, key: str) -> tuple[ImageAnnotations, ...]:
+        """What there is of an image, or of the planes of a stack.
+
+        It is known by its fingerprint `key` or, where its pixels changed, by its path.
+        """
+        known = tuple(each for each in self.images if each.fingerprint == key)
+        return known or tuple(
+            each
+            for each in self.images
+            if each.path is not None and each.path == image.path and each.shape == image.shape
+        )
 
     def of(self, key: str) -> ImageAnnotations:
-        """The annotations of an image that was taken in."""
-        return self.images[self._image_number(key)]
+        """The annotations of an image that was taken in, or of one of its planes."""
+        for known in self.images:
+            if known.key == key:
+                return known
+        name, _, _ = key.partition(_PLANE)
+        for known in self.images:
+            if known.fingerprint == name:
+                return replace(known, plane=plane_of(key), marks={})
+        raise KeyError("the image was not taken in: call with_image first")
 
     def with_marks(
         self, key: str, places: Iterable[TilePlace], class_name: str, correction: bool = False
@@ -138,17 +175,24 @@ class Annotations:
         """
         self._number(class_name)
         mark = Mark(class_name, correction)
-        number = self._image_number(key)
-        marks = {**self.images[number].marks, **dict.fromkeys(places, mark)}
-        return self._with(number, replace(self.images[number], marks=marks))
+        mine = self.of(key)
+        return self.with_tiles_of(
+            replace(mine, marks={**mine.marks, **dict.fromkeys(places, mark)})
+        )
 
     def without_marks(self, key: str, places: Iterable[TilePlace]) -> Annotations:
         """Take the class away from tiles of an image; those without one stay as they are."""
-        number = self._image_number(key)
+        mine = self.of(key)
         gone = set(places)
-        kept = self.images[number].marks.items()
-        marks = {place: mark for place, mark in kept if place not in gone}
-        return self._with(number, replace(self.images[number], marks=marks))
+        marks = {place: mark for place, mark in mine.marks.items() if place not in gone}
+        return (
+            self.with_tiles_of(replace(mine, marks=marks)) if len(marks) < len(mine.marks) else self
+        )
+
+    def with_tiles_of(self, mine: ImageAnnotations) -> Annotations:
+        """Exchange the tiles of an image or plane that was taken in."""
+        others = tuple(mine if each.key == mine.key else each for each in self.images)
+        return replace(self, images=others if mine in others else (*others, mine))
 
     def with_class(self, name: str, colour: str | None = None) -> Annotations:
         """Add a class at the end; its colour is the first of the palette that is free.
@@ -225,25 +269,6 @@ class Annotations:
     def _with_info(self, number: int, info: ClassInfo) -> Annotations:
         return replace(self, classes=(*self.classes[:number], info, *self.classes[number + 1 :]))
 
-    def _with(self, number: int, mine: ImageAnnotations) -> Annotations:
-        return replace(self, images=(*self.images[:number], mine, *self.images[number + 1 :]))
-
-    def _find(self, image: SemImage, key: str) -> int | None:
-        for number, known in enumerate(self.images):
-            if known.fingerprint == key:
-                return number
-        for number, known in enumerate(self.images):
-            same_place = known.path is not None and known.path == image.path
-            if same_place and known.shape == image.shape:
-                return number
-        return None
-
-    def _image_number(self, key: str) -> int:
-        for number, known in enumerate(self.images):
-            if known.fingerprint == key:
-                return number
-        raise KeyError("the image was not taken in: call with_image first")
-
     def _number(self, name: str) -> int:
         if name not in self.class_names:
             raise AnnotationError(f'There is no class "{name}": add it first.')
@@ -254,6 +279,71 @@ class Annotations:
             raise AnnotationError("A class needs a name: write one.")
         if name in self.class_names:
             raise AnnotationError(f'There is a class "{name}" already: choose another name.')
+
+
+def plane_key(name: str, plane: tuple[int, ...]) -> str:
+    """Key of a plane of the image with fingerprint `name`: that of the first plane is `name`."""
+    return f"{name}{_PLANE}{','.join(map(str, plane))}" if any(plane) else name
+
+
+def plane_of(key: str) -> tuple[int, ...]:
+    """The plane that a key names, () for the first one and for a single image."""
+    _, _, plane = key.partition(_PLANE)
+    return tuple(int(number) for number in plane.split(",")) if plane else ()
+
+
+def is_of(key: str, name: str) -> bool:
+    """Whether a key is that of the image with fingerprint `name`, or of one of its planes."""
+    return key.partition(_PLANE)[0] == name
+
+
+def full_plane(image: SemImage, plane: tuple[int, ...]) -> tuple[int, ...]:
+    """Index along all leading axes of an image, where () is the first plane."""
+    return plane or (0,) * len(image.leading_shape)
+
+
+def has_plane(image: SemImage, plane: tuple[int, ...]) -> bool:
+    """Whether an image has a plane; () is the first one, which every image has.
+
+    A stack that was cut short, or its first plane alone, has the fingerprint of the whole one.
+    """
+    leading = image.leading_shape
+    return not plane or (
+        len(plane) == len(leading)
+        and all(at < size for at, size in zip(plane, leading, strict=True))
+    )
+
+
+def plane_image(image: SemImage, plane: tuple[int, ...]) -> SemImage:
+    """One plane of a stack as an image of its own, lazily; () is the first one."""
+    if not image.leading_shape:
+        return image
+    data = _Plane(image.data, full_plane(image, plane))
+    named = f"{image.name} plane {','.join(map(str, data.plane))}"
+    return replace(image, data=data, name=named)
+
+
+@dataclass(frozen=True, slots=True)
+class _Plane:
+    """A plane of an array, read where it is asked for."""
+
+    stack: ArrayLike
+    plane: tuple[int, ...]
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        return tuple(self.stack.shape[len(self.plane) :])
+
+    @property
+    def dtype(self) -> Any:
+        return self.stack.dtype
+
+    @property
+    def ndim(self) -> int:
+        return len(self.shape)
+
+    def __getitem__(self, key: Any) -> Any:
+        return self.stack[(*self.plane, *(key if isinstance(key, tuple) else (key,)))]
 
 
 def fingerprint(image: SemImage) -> str:

@@ -33,12 +33,16 @@ class TilePlaces:
         First row and column of the tile, in pixels.
     tile_px : int
         Side of a tile.
+    stacked : bool
+        Whether images are stacks whose planes lie over one another: tiles at the same place of
+        several planes then fall into the same block.
     """
 
     image: NDArray[np.int64]
     y: NDArray[np.int64]
     x: NDArray[np.int64]
     tile_px: int
+    stacked: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -121,9 +125,8 @@ def plan_folds(
             folds = _grouped(labels, numbers, n_folds, len(class_names), places)
             why = _too_few_scored(folds, len(labels))
         if not why:
-            how = (
-                f"by spatial blocks ({n_blocks} blocks, {len(folds)} folds, buffer of half a tile)"
-            )
+            count = f"{n_blocks} blocks{' through all planes' * places.stacked}"
+            how = f"by spatial blocks ({count}, {len(folds)} folds, buffer of half a tile)"
             return Folds(folds, numbers, how)
     return f"No score can be given: {why}; annotate tiles in more places or in more images."
 

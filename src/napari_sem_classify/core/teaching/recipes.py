@@ -8,7 +8,7 @@ annotations themselves show that it is clearly better.
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -40,6 +40,8 @@ MARGIN = 0.02
 """A gain has to be larger than both: with less, new specimens did not confirm it."""
 
 _DRAWS = 400
+_SCORES = ("macro_f1", "balanced_accuracy", "gain", "spread")
+_NETWORK_PX_RANGE = 32, 1024
 
 
 @dataclass(frozen=True, slots=True)
@@ -118,6 +120,32 @@ class RecipeChoice:
             for each in self.scores
         ]
         return {"chosen": asdict(self.recipe), "tried": tried, "reason": self.reason}
+
+    @classmethod
+    def from_dict(cls, value: Mapping[str, Any]) -> RecipeChoice:
+        """Read what `to_dict` gave.
+
+        Raises
+        ------
+        KeyError, TypeError, ValueError
+            When it is something else.
+        """
+        tried = tuple(
+            RecipeScore(_recipe(each), *(float(each[name]) for name in _SCORES))
+            for each in value["tried"]
+        )
+        return cls(_recipe(value["chosen"]), tried, str(value["reason"]))
+
+
+def _recipe(value: Mapping[str, Any]) -> Recipe:
+    told, network_px = value["intensity"], value["network_px"]
+    low, high = float(told["low_percentile"]), float(told["high_percentile"])
+    smallest, largest = _NETWORK_PX_RANGE
+    if not (0 <= low < high <= 100 and isinstance(network_px, int)):
+        raise ValueError(f"{value!r} is no way of looking at tiles")
+    if not (smallest <= network_px <= largest and isinstance(told["per_tile"], bool)):
+        raise ValueError(f"{value!r} is no way of looking at tiles")
+    return Recipe(IntensityRecipe(low, high, told["per_tile"]), network_px)
 
 
 def recipes_for(

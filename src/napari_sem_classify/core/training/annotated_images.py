@@ -15,6 +15,7 @@ from napari_sem_classify.core.teaching.annotation_set import (
     ImageAnnotations,
     TilePlace,
     fingerprint,
+    has_plane,
     plane_image,
 )
 
@@ -133,6 +134,8 @@ def open_annotated(
             continue
         try:
             image = (open_images or {}).get(each.fingerprint) or _open(each)
+            if not has_plane(image, each.plane):
+                raise AnnotationError(f"{each.name} has fewer planes than were annotated.")
         except SemClassifyError as error:
             left_out[each.name] = str(error)
             continue

@@ -1,5 +1,6 @@
 """The layer on which tiles are painted: one pixel a tile, the viewer's own brush.
 
+Of a stack it has all planes, so that each is painted at its place of the viewer's slider.
 What is painted is told as tiles and classes; what the annotations say is shown. Keys are bound to
 the layer itself, so that napari's own stay wherever another layer is active.
 """
@@ -7,7 +8,7 @@ the layer itself, so that napari's own stay wherever another layer is active.
 from __future__ import annotations
 
 import weakref
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -38,6 +39,7 @@ OPACITY = 0.75
 MAX_KEYS = 9
 
 KeyAction = Callable[[], None]
+Painted = dict[tuple[int, ...], dict[TilePlace, int | None]]
 
 
 def place_of(grid: TileGrid, row: int, col: int) -> TilePlace:
@@ -51,7 +53,8 @@ class AnnotationLayer:
     Attributes
     ----------
     painted : signal
-        ``{place: class number from 0, or None where erased}``, once a stroke.
+        ``{plane: {place: class number from 0, or None where erased}}``, once a stroke; the plane of
+        a single image is ().
     """
 
     painted = Signal(object)
@@ -74,8 +77,9 @@ class AnnotationLayer:
         self,
         image_layer: Image,
         grid: TileGrid,
-        labels: NDArray[np.int64],
+        labels: Mapping[tuple[int, ...], NDArray[np.int64]],
         classes: tuple[ClassInfo, ...],
+        leading_shape: tuple[int, ...] = (),
     ) -> Labels:
         """Show annotated tiles, in the layer that is there or in a new one.
 
@@ -83,10 +87,15 @@ class AnnotationLayer:
         ----------
         grid : TileGrid
             Without overlap.
-        labels : int64, shape ``grid.tile_shape``
-            Class numbers from 0, -1 where there is none.
+        labels : {plane: int64, shape ``grid.tile_shape``}
+            Class numbers from 0, -1 where there is none, of the planes with annotations.
+        leading_shape : tuple of int
+            Leading axes of a stack.
         """
-        data = (labels + 1).astype(np.uint8 if len(classes) < 255 else np.uint16)
+        dtype = np.uint8 if len(classes) < 255 else np.uint16
+        data = np.zeros((*leading_shape, *grid.tile_shape), dtype=dtype)
+        for plane, mine in labels.items():
+            data[plane] = mine + 1
         layer = self._layer_for(image_layer, grid, data)
         self._grid, self._shown, self._n_classes = grid, data.copy(), len(classes)
         if not np.array_equal(np.asarray(layer.data), data):
@@ -136,9 +145,9 @@ class AnnotationLayer:
 
     def _layer_for(self, image_layer: Image, grid: TileGrid, data: NDArray[Any]) -> Labels:
         there = made_from(self._viewer, image_layer, ANNOTATIONS)
-        old: Labels | None = there[-1] if there else None
+        old: Any = there[-1] if there else None
         same = old is not None and old is self.layer and grid == self._grid
-        if same and old is not None and old.data.dtype == data.dtype:
+        if same and (old.data.dtype, old.data.shape) == (data.dtype, data.shape):
             return old
         self.let_go()
         active = self._viewer.layers.selection.active
@@ -150,7 +159,7 @@ class AnnotationLayer:
                 data,
                 name=layer_name(image_layer.name, ANNOTATIONS),
                 opacity=OPACITY,
-                **cells_on(image_layer, grid, 2),
+                **cells_on(image_layer, grid, data.ndim),
             )
         )
         layer.brush_size = 1
@@ -174,13 +183,14 @@ class AnnotationLayer:
         data = np.asarray(layer.data)
         if data.shape != shown.shape or np.array_equal(data, shown):
             return
-        painted: dict[TilePlace, int | None] = {}
-        for row, col in zip(*np.nonzero(data != shown), strict=True):
-            number = int(data[row, col])
+        painted: Painted = {}
+        for at in np.argwhere(data != shown).tolist():
+            number = int(data[tuple(at)])
             if number > self._n_classes:
                 self.hint = f"There is no class {number}: add it first."
                 continue
-            painted[place_of(grid, int(row), int(col))] = number - 1 if number else None
+            mine = painted.setdefault(tuple(at[:-2]), {})
+            mine[place_of(grid, at[-2], at[-1])] = number - 1 if number else None
         self._shown = data.copy()
         self.painted.emit(painted)
 

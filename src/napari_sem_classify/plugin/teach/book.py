@@ -10,15 +10,20 @@ from collections.abc import Callable, Mapping
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
+import numpy as np
 from psygnal import Signal
 
 from napari_sem_classify.core.image import SemImage
+from napari_sem_classify.core.teaching.annotation import TileLabels
 from napari_sem_classify.core.teaching.annotation_set import (
     Annotations,
-    ImageAnnotations,
     TilePlace,
+    plane_key,
 )
+from napari_sem_classify.core.tiles import TileGrid
 from napari_sem_classify.plugin.session import session_of, unwrapped
+from napari_sem_classify.plugin.teach.annotation_layer import place_of
+from napari_sem_classify.plugin.text import count_text
 
 if TYPE_CHECKING:
     from napari.components import ViewerModel
@@ -132,8 +137,8 @@ class Book:
         self._everywhere(known)
 
     def add_from(self, image: SemImage, key: str, found: Annotations) -> bool:
-        """Add what a file says about an image; False where it says nothing of it."""
-        if _image_in(found, image, key) is None:
+        """Add what a file says about an image or its planes; False where it says nothing."""
+        if not found.images_of(image, key):
             return False
         self.edit(_together(self.annotations, image, key, found))
         return True
@@ -152,16 +157,82 @@ class Book:
         join: str = "",
     ) -> None:
         """Give tiles of an image a class, or take it away (None), in one step."""
+        self.mark_all({key: tiles}, correction=correction, join=join)
+
+    def mark_all(
+        self,
+        tiles: Mapping[str, Mapping[TilePlace, str | None]],
+        *,
+        correction: bool = False,
+        join: str = "",
+    ) -> None:
+        """The same with the tiles of several images, or planes of a stack, by their keys."""
         annotations = self.annotations
-        groups: dict[str | None, list[TilePlace]] = {}
-        for place, name in tiles.items():
-            groups.setdefault(name, []).append(place)
-        for name, places in groups.items():
-            if name is None:
-                annotations = annotations.without_marks(key, places)
-            else:
-                annotations = annotations.with_marks(key, places, name, correction)
+        for key, mine in tiles.items():
+            groups: dict[str | None, list[TilePlace]] = {}
+            for place, name in mine.items():
+                groups.setdefault(name, []).append(place)
+            for name, places in groups.items():
+                if name is None:
+                    annotations = annotations.without_marks(key, places)
+                else:
+                    annotations = annotations.with_marks(key, places, name, correction)
         self.edit(annotations, join=join)
+
+    def take_drawn(
+        self, key: str, grid: TileGrid, found: TileLabels, before: dict[TilePlace, str]
+    ) -> dict[TilePlace, str]:
+        """Annotate tiles as another layer has them, and take back what it said before.
+
+        Tiles that were annotated otherwise since then stay as they are.
+
+        Returns
+        -------
+        dict
+            What the layer says now, for the next call.
+        """
+        annotations = self.annotations
+        for name in found.class_names:
+            if name not in annotations.class_names:
+                annotations = annotations.with_class(name)
+        rows, cols = np.nonzero(found.labels >= 0)
+        now = {
+            place_of(grid, int(row), int(col)): found.class_names[found.labels[row, col]]
+            for row, col in zip(rows, cols, strict=True)
+        }
+        marks = annotations.of(key).marks
+        gone = [
+            at
+            for at, name in before.items()
+            if at not in now and at in marks and marks[at].class_name == name
+        ]
+        annotations = annotations.without_marks(key, gone)
+        for name in dict.fromkeys(found.class_names):
+            places = [at for at, said in now.items() if said == name and before.get(at) != name]
+            annotations = annotations.with_marks(key, places, name)
+        self.edit(annotations, join="layer")
+        return now
+
+    def counted(self, tile_px: int) -> str:
+        """How many tiles are annotated, of how many images and planes; how many are not used."""
+        images = self.annotations.images
+        used = [sum(1 for place in image.marks if place[2] == tile_px) for image in images]
+        others = sum(len(image.marks) for image in images) - sum(used)
+        if not sum(used) + others:
+            return ""
+        words = [f"{count_text(sum(used))} tiles"]
+        with_tiles = [image for image, count in zip(images, used, strict=True) if count]
+        several = len({image.fingerprint for image in with_tiles})
+        if several > 1:
+            words.append(f"{several} images")
+        if len(with_tiles) > several:
+            words.append(f"{len(with_tiles)} planes")
+        corrections = sum(1 for image in images for mark in image.marks.values() if mark.correction)
+        if corrections:
+            words.append("1 correction" if corrections == 1 else f"{corrections} corrections")
+        if others:
+            words.append(f"{count_text(others)} of another tile size are not used")
+        return " · ".join(words)
 
 
 def book_of(viewer: ViewerModel) -> Book:
@@ -173,28 +244,15 @@ def book_of(viewer: ViewerModel) -> Book:
     return book
 
 
-def _image_in(kept: Annotations, image: SemImage, key: str) -> ImageAnnotations | None:
-    for each in kept.images:
-        if each.fingerprint == key:
-            return each
-    for each in kept.images:
-        if each.path is not None and each.path == image.path and each.shape == image.shape:
-            return each
-    return None
-
-
 def _together(
     annotations: Annotations, image: SemImage, key: str, kept: Annotations
 ) -> Annotations:
     """Annotations with those that were kept of one image; those that are there go before."""
     annotations = _with_classes_of(annotations, kept)
-    marks = _image_in(kept, image, key)
-    if marks is None:
-        return annotations
-    mine = annotations.of(key)
-    together = replace(mine, marks={**marks.marks, **mine.marks})
-    images = tuple(together if each is mine else each for each in annotations.images)
-    return replace(annotations, images=images)
+    for theirs in kept.images_of(image, key):
+        mine = annotations.of(plane_key(key, theirs.plane))
+        annotations = annotations.with_tiles_of(replace(mine, marks={**theirs.marks, **mine.marks}))
+    return annotations
 
 
 def _with_classes_of(annotations: Annotations, kept: Annotations) -> Annotations:

@@ -90,7 +90,8 @@ class Guide:
         probabilities = None
         learned = teacher.learner.learned
         if learned is not None and learned.class_map is not None:
-            fits = learned.class_map.grid == grid and learned.class_map.image_name == image.name
+            seen = learned.class_map
+            fits = (seen.grid, seen.image_name, seen.plane) == (grid, image.name, teacher.plane)
             probabilities = learned.tile_probabilities if fits else None
 
         def done(found: tuple[NDArray[np.float32], list[TilePlace]]) -> None:
@@ -153,7 +154,8 @@ class Guide:
         if layer is None:
             return
         if not places:
-            self.where.say(f"{what}: these tiles lie in other images.")
+            where = "planes or images" if self._teacher.plane else "images"
+            self.where.say(f"{what}: these tiles lie in other {where}.")
             return
         self._teacher.show()
         painting = self._teacher.painting

@@ -82,9 +82,10 @@ class KeepForm:
         if problem:
             self.kept.fail(problem)
         elif teacher.here is not None and teacher.here.marks:
-            where = file_text(keeper.places, teacher.key or "")
+            name = teacher.fingerprint or ""
+            where = file_text(keeper.places, name)
             self.kept.say(f"Annotations are saved in {where}")
-            self.kept.setToolTip(str(keeper.places.get(teacher.key or "", "")))
+            self.kept.setToolTip(str(keeper.places.get(name, "")))
         else:
             self.kept.say("")
 
@@ -148,7 +149,7 @@ class KeepForm:
         if teacher.key is None:
             return
         try:
-            written = keeping.export(path, kind, teacher.book.annotations, teacher.key)
+            written = keeping.export(path, kind, teacher.annotations, teacher.key)
         except SemClassifyError as error:
             self.message.fail(str(error))
             return
@@ -165,14 +166,14 @@ class KeepForm:
     def read_annotations(self, path: Path) -> None:
         """Add the annotations of this image that a file holds; those that are there stay."""
         teacher = self._teacher
-        if teacher.key is None or teacher.image is None:
+        if teacher.fingerprint is None or teacher.image is None:
             return
         try:
             found = load_annotations(path)
         except SemClassifyError as error:
             self.message.fail(str(error))
             return
-        if teacher.book.add_from(teacher.image, teacher.key, found):
+        if teacher.book.add_from(teacher.image, teacher.fingerprint, found):
             self.message.say(f"Annotations read from {path.name}.")
         else:
             self.message.fail(NOT_HERE.format(path=path, image=teacher.image.name))

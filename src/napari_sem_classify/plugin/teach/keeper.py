@@ -112,12 +112,14 @@ class Keeper:
     def save(self, annotations: Annotations) -> None:
         """Write what changed, soon."""
         with self._lock:
-            for image in annotations.images:
-                key = image.fingerprint
-                mine = replace(annotations, images=(image,))
+            for key in dict.fromkeys(image.fingerprint for image in annotations.images):
+                # All planes of a stack go into one file.
+                planes = tuple(each for each in annotations.images if each.fingerprint == key)
+                mine = replace(annotations, images=planes)
                 if key not in self.places or mine == self._written.get(key):
                     continue
-                if not image.marks and key not in self._written and key not in self._others:
+                some = any(each.marks for each in planes)
+                if not some and key not in self._written and key not in self._others:
                     continue  # nothing was annotated yet: no file
                 self._waiting[key] = mine
             if self._waiting and (self._thread is None or not self._thread.is_alive()):
@@ -165,11 +167,11 @@ class Keeper:
         before = self._others.get(key)
         if before is None:
             return mine
-        image = mine.images[0]
+        path = mine.images[0].path
         rest = tuple(
             each
             for each in before.images
-            if each.fingerprint != key and not (each.path is not None and each.path == image.path)
+            if each.fingerprint != key and not (each.path is not None and each.path == path)
         )
         classes, rules = mine.classes, mine.rules
         if rest:
@@ -179,7 +181,7 @@ class Keeper:
             classes = (*classes, *more)
             shared = {name: share for name, share in before.rules.items() if name in used - names}
             rules = {**shared, **rules}
-        return Annotations(classes, (image, *rest), rules)
+        return Annotations(classes, (*mine.images, *rest), rules, mine.looking or before.looking)
 
 
 def file_text(places: Mapping[str, Path], key: str) -> str:

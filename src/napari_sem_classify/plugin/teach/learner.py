@@ -8,6 +8,8 @@ from __future__ import annotations
 from collections.abc import Callable
 from pathlib import Path
 
+import numpy as np
+from numpy.typing import NDArray
 from psygnal import Signal
 from qtpy.QtCore import QObject
 
@@ -16,6 +18,7 @@ from napari_sem_classify.core.errors import AnnotationError
 from napari_sem_classify.core.image import SemImage
 from napari_sem_classify.core.progress import Progress
 from napari_sem_classify.core.teaching.annotation import check_teachable
+from napari_sem_classify.core.teaching.annotation_set import full_plane, has_plane, plane_of
 from napari_sem_classify.core.teaching.logistic import DEFAULT_STRENGTH
 from napari_sem_classify.core.teaching.recipes import RecipeChoice
 from napari_sem_classify.core.tiles import TileGrid
@@ -27,6 +30,9 @@ from napari_sem_classify.plugin.teach.keeping import Lessons, save
 from napari_sem_classify.plugin.teach.learning import Learned, Lesson, View
 from napari_sem_classify.plugin.teach.looking import Looked, look
 from napari_sem_classify.plugin.teach.memory import Memory
+
+Sight = tuple[str, SemImage, TileGrid, NDArray[np.int64] | None]
+"""What to look at: its key, the image, the tiles, and the only ones of them (None for all)."""
 
 SETTLE_MS = 300
 STOPPED = "Stopped: the annotations are kept; press Update map to go on."
@@ -168,29 +174,46 @@ class Learner:
             self._fit()
         self.changed.emit()
 
-    def _to_look_at(self) -> tuple[str, SemImage, TileGrid] | None:
+    def _to_look_at(self) -> Sight | None:
         """The image in view first, then other open ones with tiles of this size."""
         if self._key is None or self._grid is None or self._image is None:
             return None
         if not self.has_looked(self._key, self._grid):
-            return self._key, self._image, self._grid
+            return self._key, self._image, self._grid, None
         for each in self._book.annotations.images:
-            key = each.fingerprint
-            image = self._memory.images.get(key)
-            if image is None or not any(place[2] == self.tile_px for place in each.marks):
+            key = each.key
+            image = self._memory.images.get(each.fingerprint)
+            if image is None or not has_plane(image, each.plane):
+                continue
+            if not any(place[2] == self.tile_px for place in each.marks):
                 continue
             grid = TileGrid(image.area, self.tile_px, self.tile_px)
-            if not self.has_looked(key, grid) and (key, grid) not in self._failed:
-                return key, image, grid
+            tiles = None
+            if image.leading_shape:  # of planes out of view the annotated tiles are enough
+                tiles = np.array(sorted(learning.tile_numbers(grid, each.marks).values()), int)
+                if not len(tiles):
+                    continue
+            if not self.has_looked(key, grid, tiles) and (key, grid) not in self._failed:
+                return key, image, grid, tiles
         return None
 
-    def has_looked(self, key: str, grid: TileGrid) -> bool:
-        """Whether the network saw these tiles of an image."""
+    def has_looked(self, key: str, grid: TileGrid, tiles: NDArray[np.int64] | None = None) -> bool:
+        """Whether the network saw these tiles (None for all) of an image or plane."""
         looked = self._memory.looked.get(key)
-        return looked is not None and (looked.grid, looked.recipe) == (grid, self._memory.recipe)
+        if looked is None or (looked.grid, looked.recipe) != (grid, self._memory.recipe):
+            return False
+        return looked.covers(tiles)
 
-    def look(self, key: str, image: SemImage, grid: TileGrid, then: Callable[[], None]) -> None:
-        """Let the network see an image in the background, and go on from there."""
+    def look(
+        self,
+        key: str,
+        image: SemImage,
+        grid: TileGrid,
+        tiles: NDArray[np.int64] | None = None,
+        *,
+        then: Callable[[], None],
+    ) -> None:
+        """Let the network see an image or plane in the background, and go on from there."""
         if self._looking is not None or (key, grid) in self._failed:
             return
 
@@ -212,7 +235,7 @@ class Learner:
             self.changed.emit()
 
         self._looking = Job(
-            look(image, grid, self._memory.recipe, self.wish),
+            look(image, grid, self._memory.recipe, self.wish, plane_of(key), tiles),
             doing=f"looking at {image.name}",
             parent=self._owner,
             on_done=done,
@@ -254,7 +277,8 @@ class Learner:
             and self._grid is not None
             and (self.has_looked(self._key or "", self._grid))
         ):
-            view = View(looked, self._image.name, self._image.pixel_size_nm)
+            plane = full_plane(self._image, plane_of(self._key or ""))
+            view = View(looked, self._image.name, self._image.pixel_size_nm, plane)
 
         # Neither changes any more: the thread reads them while the user paints on.
         annotations, seen, size = self._book.annotations, dict(self._memory.looked), self.tile_px

@@ -14,7 +14,7 @@ from napari_sem_classify.core.errors import AnnotationError
 from napari_sem_classify.core.image import SemImage
 from napari_sem_classify.core.model.card import ClassInfo
 from napari_sem_classify.core.model.head import Head, softmax
-from napari_sem_classify.core.teaching.annotation_set import Annotations, TilePlace
+from napari_sem_classify.core.teaching.annotation_set import Annotations, TilePlace, plane_of
 from napari_sem_classify.core.teaching.folds import TilePlaces
 from napari_sem_classify.core.teaching.head_fit import Taught
 from napari_sem_classify.core.teaching.recipes import STANDARD, Recipe
@@ -37,11 +37,13 @@ class Lesson:
     features : float32, shape (N, features)
     labels : int64, shape (N,)
     places : TilePlaces
-        The numbers of the images are those in `keys`.
+        The numbers of the images are those in `keys`. All planes of a stack are one image, laid
+        over each other: a block of the score takes the same place of all of them, as tiles of
+        neighbouring planes are near-duplicates.
     keys : tuple of str
         Fingerprints of the images.
     tiles : tuple of (str, TilePlace)
-        Image and place of each tile.
+        Key of the image or plane, and place, of each tile.
     classes : tuple of ClassInfo
     other_size : int
         Annotated tiles that are not used: of another size or place than the tiles now.
@@ -70,6 +72,12 @@ class Lesson:
     def counts(self) -> NDArray[np.int64]:
         """Tiles of each class that are learned from."""
         return np.bincount(self.labels, minlength=len(self.classes)).astype(np.int64)
+
+    def teaches_as(self, other: Lesson) -> bool:
+        """Whether a model learned from the other is the same."""
+        return (
+            (self.tiles, self.classes, self.recipe) == (other.tiles, other.classes, other.recipe)
+        ) and np.array_equal(self.labels, other.labels)
 
 
 @dataclass(frozen=True, slots=True)
@@ -102,11 +110,12 @@ class Learned:
 
 @dataclass(frozen=True, slots=True)
 class View:
-    """The image that a map is drawn of."""
+    """The image, or the plane of a stack (else ()), that a map is drawn of."""
 
     looked: Looked
     image_name: str
     pixel_size_nm: float | None
+    plane: tuple[int, ...] = ()
 
 
 def gather(
@@ -125,7 +134,7 @@ def gather(
     tiles: list[tuple[str, TilePlace]] = []
     other_size = unseen = 0
     for image in annotations.images:
-        seen = looked.get(image.fingerprint)
+        seen = looked.get(image.key)
         right = [place for place in image.marks if place[2] == tile_px]
         other_size += len(image.marks) - len(right)
         if seen is None or seen.grid.tile != tile_px or seen.recipe != recipe:
@@ -138,19 +147,21 @@ def gather(
         if not known:
             continue
         features.append(seen.features[[row for _, row in known]].astype(np.float32))
+        if image.fingerprint not in keys:
+            keys.append(image.fingerprint)
         for place, _ in known:
             labels.append(number_of[image.marks[place].class_name])
-            images.append(len(keys))
+            images.append(keys.index(image.fingerprint))
             ys.append(place[0])
             xs.append(place[1])
-            tiles.append((image.fingerprint, place))
-        keys.append(image.fingerprint)
+            tiles.append((image.key, place))
     stacked = np.concatenate(features) if features else np.zeros((0, 1), dtype=np.float32)
     places = TilePlaces(
         np.array(images, dtype=np.int64),
         np.array(ys, dtype=np.int64),
         np.array(xs, dtype=np.int64),
         tile_px,
+        any(plane_of(key) for key, _ in tiles),
     )
     return Lesson(
         stacked,
@@ -261,6 +272,7 @@ def _learned(
             classes=lesson.classes,
             pixel_size_nm=view.pixel_size_nm,
             image_name=view.image_name,
+            plane=view.plane,
             record={
                 "job": "teach",
                 "model": {"name": TAUGHT, "kind": "taught"},

@@ -13,7 +13,7 @@ from napari_sem_classify.core.errors import AnnotationError
 from napari_sem_classify.core.image import SemImage
 from napari_sem_classify.core.progress import Progress
 from napari_sem_classify.core.teaching.annotated_tiles import AnnotatedTiles
-from napari_sem_classify.core.teaching.annotation_set import Annotations
+from napari_sem_classify.core.teaching.annotation_set import Annotations, full_plane, has_plane
 from napari_sem_classify.core.teaching.recipes import STANDARD, Recipe, RecipeChoice
 from napari_sem_classify.core.tiles import TileGrid
 from napari_sem_classify.plugin.jobs import JobContext
@@ -41,6 +41,8 @@ class Looked:
         What looked, for the record.
     recipe : Recipe
         In what way.
+    asked : int64, shape (M,), or None
+        Numbers of the tiles that were to be looked at; None for all.
     """
 
     grid: TileGrid
@@ -48,6 +50,13 @@ class Looked:
     features: NDArray[np.float16]
     device: str = ""
     recipe: Recipe = STANDARD
+    asked: NDArray[np.int64] | None = None
+
+    def covers(self, tiles: NDArray[np.int64] | None) -> bool:
+        """Whether these tiles (None for all) were looked at, whether they hold data or not."""
+        if self.asked is None:
+            return True
+        return tiles is not None and bool(np.isin(tiles, self.asked).all())
 
     def rows_of(self, tiles: NDArray[np.int64]) -> NDArray[np.int64]:
         """Where tiles lie in `features`, -1 for those without data."""
@@ -57,16 +66,34 @@ class Looked:
         return np.where(self.index[at] == tiles, at, -1)
 
     def only(self, tiles: NDArray[np.int64]) -> Looked:
-        """The part about some tiles, for an image that was closed."""
+        """The part about some tiles, for an image that was closed or a plane out of view."""
         rows = np.unique(self.rows_of(tiles))
         rows = rows[rows >= 0]
-        return replace(self, index=self.index[rows], features=self.features[rows].copy())
+        return replace(
+            self,
+            index=self.index[rows],
+            features=self.features[rows].copy(),
+            asked=tiles if self.asked is None else np.intersect1d(tiles, self.asked),
+        )
 
 
 def look(
-    image: SemImage, grid: TileGrid, recipe: Recipe = STANDARD, wish: DeviceWish = AUTOMATIC
+    image: SemImage,
+    grid: TileGrid,
+    recipe: Recipe = STANDARD,
+    wish: DeviceWish = AUTOMATIC,
+    plane: tuple[int, ...] = (),
+    tiles: NDArray[np.int64] | None = None,
 ) -> Callable[[JobContext], Looked]:
-    """Task: let the network see every tile of an image once; the next time the cache knows."""
+    """Task: let the network see every tile of a plane once; the next time the cache knows.
+
+    Parameters
+    ----------
+    plane : tuple of int
+        () for the first one, and for a single image.
+    tiles : int64, optional
+        Numbers of the only tiles to look at.
+    """
 
     def task(context: JobContext) -> Looked:
         from napari_sem_classify.core.embedding_cache import EmbeddingCache, network_key
@@ -78,20 +105,27 @@ def look(
         sha256 = backbone_sha256(DEFAULT_BACKBONE)
         engine = engine_on(wish, recipe.network_px)
         context.cancel.raise_if_cancelled()
+        keep = None
+        if tiles is not None:
+            keep = np.zeros(grid.n_tiles, dtype=bool)
+            keep[tiles] = True
+            keep = keep.reshape(grid.tile_shape)
         features = embed_image(
             image,
             grid,
             engine,
             recipe.intensity,
-            plane=(0,) * len(image.leading_shape),
+            keep=keep,
+            plane=full_plane(image, plane),
             progress=context.progress,
             cancel=context.cancel,
             cache=EmbeddingCache(),
             network=network_key(sha256, STAGES, recipe.network_px),
         )
-        index = np.flatnonzero(~np.isnan(features[:, 0]))
-        kept = features if len(index) == len(features) else features[index]
-        return Looked(grid, index, kept.astype(np.float16), engine.device, recipe)
+        rows = np.flatnonzero(~np.isnan(features[:, 0]))
+        kept = features if len(rows) == len(features) else features[rows]
+        index = rows if keep is None else np.flatnonzero(keep)[rows]
+        return Looked(grid, index, kept.astype(np.float16), engine.device, recipe, tiles)
 
     return task
 
@@ -121,10 +155,11 @@ def find_best_way(
         annotated = []
         for each in annotations.images:
             image = images.get(each.fingerprint)
-            if image is not None and each.marks:
+            if image is not None and each.marks and has_plane(image, each.plane):
                 grid = TileGrid(image.area, tile_px, tile_px)
                 labels = each.tile_labels(grid, annotations.class_names).labels
-                annotated.append(AnnotatedTiles(image, grid, labels.astype(np.int64)))
+                labels = labels.astype(np.int64)
+                annotated.append(AnnotatedTiles(image, grid, labels, each.plane))
         if not any(each.count for each in annotated):
             raise AnnotationError(NOT_OPEN)
         return choose_recipe(

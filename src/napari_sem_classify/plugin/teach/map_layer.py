@@ -64,7 +64,7 @@ def with_corrections(class_map: ClassMap, image: ImageAnnotations) -> ClassMap:
 
 
 class TaughtMaps:
-    """The class maps of one image.
+    """The class maps of one image; of a stack the plane in view is drawn and corrected.
 
     Attributes
     ----------
@@ -81,10 +81,14 @@ class TaughtMaps:
         self._image_layer: Image | None = None
         self._grid: TileGrid | None = None
         self._marks: ImageAnnotations | None = None
+        self._plane: tuple[int, ...] = ()
+        self._leading: tuple[int, ...] = ()
         self._keys: dict[str, KeyAction] = {}
-        # What the model says; the session holds it with the corrections.
-        self._base: WeakKeyDictionary[Any, ClassMap] = WeakKeyDictionary()
-        self._shown: WeakKeyDictionary[Any, NDArray[Any]] = WeakKeyDictionary()
+        # What the model says, by plane; the session holds it with the corrections.
+        self._base: WeakKeyDictionary[Any, dict[tuple[int, ...], ClassMap]] = WeakKeyDictionary()
+        self._shown: WeakKeyDictionary[Any, dict[tuple[int, ...], NDArray[Any]]] = (
+            WeakKeyDictionary()
+        )
         self._watched: list[Labels] = []
         self._busy = False
         self.problem = ""
@@ -95,8 +99,14 @@ class TaughtMaps:
         grid: TileGrid | None,
         marks: ImageAnnotations | None,
         keys: dict[str, KeyAction],
+        plane: tuple[int, ...] = (),
+        leading_shape: tuple[int, ...] = (),
     ) -> None:
-        """Follow the maps of an image and lay its corrections over them."""
+        """Follow the maps of an image and lay its corrections over them.
+
+        Of a stack `grid` and `marks` are those of `plane`, along all leading axes.
+        """
+        self._plane, self._leading = plane, leading_shape
         self._image_layer, self._grid, self._marks, self._keys = image_layer, grid, marks, keys
         maps = []
         if image_layer is not None:
@@ -147,8 +157,11 @@ class TaughtMaps:
                 return layer if layer in self._viewer.layers else None
         return None
 
-    def draw(self, class_map: ClassMap) -> None:
-        """Show what the model says by now, with the corrections over it."""
+    def draw(self, class_map: ClassMap, *, alone: bool = False) -> None:
+        """Show what the model says by now, with the corrections over it.
+
+        With `alone` the maps of other planes go: they are of another state of the model.
+        """
         image_layer, marks = self._image_layer, self._marks
         if image_layer is None or marks is None or image_layer not in self._viewer.layers:
             return
@@ -156,15 +169,18 @@ class TaughtMaps:
         layer = self.own
         self._busy = True
         try:
-            if layer is not None and layer.data.shape != class_map.grid.shape:
+            shape = (*self._leading, *class_map.grid.shape)
+            if layer is not None and layer.data.shape != shape:
                 self._let_go(layer)
                 remove_layer(self._viewer, layer)
                 layer = None
             if layer is None:
                 layer = self._new(image_layer, shown)
-            self._base[layer] = class_map
+            if alone:
+                self._forget_other_planes(layer, class_map.plane)
+            self._base.setdefault(layer, {})[class_map.plane] = class_map
             self._put(layer, shown)
-            self._confidence(image_layer, shown)
+            self._confidence(image_layer, layer, shown)
         finally:
             self._busy = False
         legend_of(self._viewer).update()
@@ -173,25 +189,40 @@ class TaughtMaps:
         active = self._viewer.layers.selection.active
         for other in made_from(self._viewer, image_layer, CLASSES):
             other.visible = False
-        layer = add_class_map(self._viewer, shown, image_layer)
+        layer = add_class_map(self._viewer, shown, image_layer, leading_shape=self._leading)
         # Below the annotations, so that both can be seen.
         layers = self._viewer.layers
         layers.move(layers.index(layer), layers.index(image_layer) + 1)
         if active is not None and active in layers:
             layers.selection.active = active
-        self.follow(image_layer, self._grid, self._marks, self._keys)
+        self.follow(image_layer, self._grid, self._marks, self._keys, self._plane, self._leading)
         return layer
+
+    def _forget_other_planes(self, layer: Labels, plane: tuple[int, ...]) -> None:
+        maps = session_of(self._viewer).maps.get(layer, {})
+        for other in [each for each in maps if each != plane]:
+            del maps[other]
+            layer.data[other] = 0
+        for held in (self._base, self._shown):
+            mine = held.get(layer, {})
+            held[layer] = {plane: mine[plane]} if plane in mine else {}
 
     def _put(self, layer: Labels, shown: ClassMap) -> None:
         if layer.metadata[METADATA_KEY]["classes"] != _plain_classes(shown):
             layer.colormap = class_colormap(shown.classes)
         update_class_map(self._viewer, layer, shown)
-        self._shown[layer] = np.array(layer.data[shown.plane])
+        self._note_shown(layer, shown.plane)
         session_of(self._viewer).maps_changed.emit(layer)
 
-    def _confidence(self, image_layer: Image, shown: ClassMap) -> None:
+    def _note_shown(self, layer: Labels, plane: tuple[int, ...]) -> None:
+        self._shown.setdefault(layer, {})[plane] = np.array(layer.data[plane])
+
+    def _confidence(self, image_layer: Image, layer: Labels, shown: ClassMap) -> None:
         there = made_from(self._viewer, image_layer, CONFIDENCE)
-        values = shown.confidence()
+        maps = session_of(self._viewer).maps[layer]
+        values = np.full((*self._leading, *shown.grid.shape), np.nan, dtype=np.float32)
+        for plane, each in maps.items():
+            values[plane] = each.confidence()
         if there and there[-1].data.shape == values.shape:
             there[-1].data = values
             there[-1].contrast_limits = (1.0 / len(shown.classes), 1.0)
@@ -199,7 +230,7 @@ class TaughtMaps:
         for old in there:
             remove_layer(self._viewer, old)
         active = self._viewer.layers.selection.active
-        layer = add_confidence(self._viewer, {(): shown}, image_layer)
+        layer = add_confidence(self._viewer, maps, image_layer, leading_shape=self._leading)
         layers = self._viewer.layers
         layers.move(layers.index(layer), layers.index(image_layer) + 1)
         if active is not None and active in layers:
@@ -208,20 +239,20 @@ class TaughtMaps:
     # ------------------------------------------------------------------ corrections
 
     def _lay_corrections(self, layer: Labels) -> None:
-        maps = session_of(self._viewer).maps.get(layer, {})
-        if self._marks is None or len(maps) != 1 or self._busy:
+        current = session_of(self._viewer).maps.get(layer, {}).get(self._plane)
+        if self._marks is None or current is None or self._busy:
             return
-        current = next(iter(maps.values()))
-        shown_before = self._shown.get(layer)
-        fresh = layer not in self._base or shown_before is None
+        bases = self._base.setdefault(layer, {})
+        shown_before = self._shown.get(layer, {}).get(self._plane)
+        fresh = self._plane not in bases or shown_before is None
         if fresh or not np.array_equal(current.labels(), shown_before):
             # Another run wrote this map: its word counts from here on.
-            self._base[layer] = current
+            bases[self._plane] = current
         elif not np.array_equal(layer.data[current.plane], shown_before):
             return  # a stroke that `_sync` is about to take up must not be painted over
-        shown = with_corrections(self._base[layer], self._marks)
-        self._shown[layer] = np.array(layer.data[shown.plane])
-        if not np.array_equal(shown.labels(), self._shown[layer]):
+        shown = with_corrections(bases[self._plane], self._marks)
+        self._note_shown(layer, self._plane)
+        if not np.array_equal(shown.labels(), self._shown[layer][self._plane]):
             self._busy = True
             try:
                 self._put(layer, shown)
@@ -233,14 +264,20 @@ class TaughtMaps:
         # napari tells of some strokes before it paints them.
         QTimer.singleShot(0, lambda: self._sync(layer))
 
+    def sync(self) -> None:
+        """Take up the strokes of the plane in view, before another one comes."""
+        for layer in self._watched:
+            self._sync(layer)
+
     def _sync(self, layer: Labels) -> None:
         if layer not in self._watched:
             return
-        shown, base, grid = self._shown.get(layer), self._base.get(layer), self._grid
-        maps = session_of(self._viewer).maps.get(layer, {})
-        if self._busy or shown is None or base is None or grid is None or len(maps) != 1:
+        plane, grid = self._plane, self._grid
+        shown = self._shown.get(layer, {}).get(plane)
+        base = self._base.get(layer, {}).get(plane)
+        current = session_of(self._viewer).maps.get(layer, {}).get(plane)
+        if self._busy or shown is None or base is None or grid is None or current is None:
             return
-        plane, current = next(iter(maps.items()))
         data = np.asarray(layer.data[plane])
         if data.shape != shown.shape or np.array_equal(data, shown):
             return
@@ -266,7 +303,7 @@ class TaughtMaps:
             elif number <= len(base.classes):
                 info = base.classes[number - 1]
                 tiles[place] = (info.name, info.colour)
-        self._shown[layer] = data.copy()
+        self._note_shown(layer, plane)
         self.corrected.emit(tiles)
         self._put_back(layer, with_corrections(base, self._marks or _nothing()))
 

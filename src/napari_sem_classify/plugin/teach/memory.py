@@ -24,7 +24,8 @@ class Memory:
     Attributes
     ----------
     keeper : Keeper
-    looked : {fingerprint: Looked}
+    looked : {key of the image or plane: Looked}
+        Of planes of a stack that are out of view only the annotated tiles.
     images : {fingerprint: SemImage}
         Those that are open.
     layers : {fingerprint: weak reference to the image layer}

@@ -40,6 +40,7 @@ def tiles_of_layer(
     as_class: str,
     min_share: float,
     rules: Mapping[str, float],
+    plane: tuple[int, ...] = (),
 ) -> TileLabels:
     """The class of each tile, as a layer has it.
 
@@ -56,6 +57,8 @@ def tiles_of_layer(
         Share of a tile that a class has to cover.
     rules : {class name: share}
         Classes that a tile takes where it contains so much of them.
+    plane : tuple of int
+        Of a stack: what lies on other planes is not taken; a layer without planes lies on any.
 
     Raises
     ------
@@ -63,25 +66,36 @@ def tiles_of_layer(
         When the layer does not fit the image or cannot be used, in one sentence.
     """
     if _is(layer, "labels"):
-        return _from_labels(layer, image_layer, grid, class_names, min_share, rules)
+        return _from_labels(layer, image_layer, grid, class_names, min_share, rules, plane)
     column = _column(layer)
     if column is None and not as_class:
         raise AnnotationError("Choose the class of what is drawn in this layer: add one first.")
     if _is(layer, "points"):
-        points = _in_image(np.asarray(layer.data, dtype=float), layer, image_layer)
-        named = _named(layer, column, as_class, len(points))
+        data = np.asarray(layer.data, dtype=float)
+        on = [_on_plane(at[None], layer, image_layer, plane) for at in data]
+        points = _in_image(data[np.array(on, dtype=bool)], layer, image_layer)
+        named = _named(layer, column, as_class, len(data))
+        named = [name for name, here in zip(named, on, strict=True) if here]
         names = _all_names(class_names, named)
         return tiles_from_points(points, [names.index(n) for n in named], grid, names)
-    drawn = [kind not in ("line", "path") for kind in layer.shape_type]
-    if not any(drawn):
+    closed = [kind not in ("line", "path") for kind in layer.shape_type]
+    if not any(closed):
         raise AnnotationError(
             f'"{layer.name}" has no closed shape: draw rectangles, ellipses or polygons.'
         )
-    named = _named(layer, column, as_class, len(drawn))
-    named = [name for name, closed in zip(named, drawn, strict=True) if closed]
+    # As `polygons_in` gives them: the closed ones, in their order.
+    on = [
+        _on_plane(np.asarray(corners), layer, image_layer, plane)
+        for corners, whole in zip(layer.data, closed, strict=True)
+        if whole
+    ]
+    named = _named(layer, column, as_class, len(closed))
+    named = [name for name, whole in zip(named, closed, strict=True) if whole]
+    named = [name for name, here in zip(named, on, strict=True) if here]
     names = _all_names(class_names, named)
+    polygons = polygons_in(layer, image_layer)
     return tiles_from_polygons(
-        polygons_in(layer, image_layer),
+        [corners for corners, here in zip(polygons, on, strict=True) if here],
         [names.index(name) for name in named],
         grid,
         names,
@@ -97,12 +111,20 @@ def _from_labels(
     class_names: Sequence[str],
     min_share: float,
     rules: Mapping[str, float],
+    plane: tuple[int, ...],
 ) -> TileLabels:
     shape = spatial_shape(image_layer, noted_level(image_layer))
     levels = layer.data if layer.multiscale else [layer.data]
     data = next((each for each in levels if tuple(each.shape[-2:]) == shape), levels[0])
     if data.ndim > 2:
-        data = data[(0,) * (data.ndim - 2)]
+        lead = data.ndim - 2
+        known = plane[-lead:] if len(plane) >= lead else (0,) * lead
+        if any(at >= size for at, size in zip(known, data.shape, strict=False)):
+            raise AnnotationError(
+                f'"{layer.name}" has no plane {", ".join(map(str, known))}: use labels of the '
+                "whole stack."
+            )
+        data = data[known]
     if tuple(data.shape) != shape:
         raise AnnotationError(
             f"The labels of {image_layer.name} have {data.shape[0]} × {data.shape[1]} px and the "
@@ -167,6 +189,19 @@ def _named(layer: Any, column: str | None, as_class: str, count: int) -> list[st
 
 def _all_names(class_names: Sequence[str], named: Sequence[str]) -> tuple[str, ...]:
     return tuple(dict.fromkeys([*class_names, *(name for name in named if name)]))
+
+
+def _on_plane(
+    points: NDArray[Any], layer: Layer, image_layer: Image, plane: tuple[int, ...]
+) -> bool:
+    """Whether all points of a thing lie on a plane, which a layer without planes always does."""
+    if not plane or layer.ndim < image_layer.ndim:
+        return True
+    lead = len(plane)
+    return all(
+        np.array_equal(np.rint(image_layer.world_to_data(layer.data_to_world(at))[:lead]), plane)
+        for at in points
+    )
 
 
 def _in_image(points: NDArray[Any], layer: Layer, image_layer: Image) -> NDArray[np.float64]:

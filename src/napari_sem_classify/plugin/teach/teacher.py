@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import weakref
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -14,18 +15,31 @@ from napari_sem_classify.core.class_map import ClassMap
 from napari_sem_classify.core.errors import GridError
 from napari_sem_classify.core.image import SemImage
 from napari_sem_classify.core.teaching.annotation import TileLabels
-from napari_sem_classify.core.teaching.annotation_set import ImageAnnotations, TilePlace
+from napari_sem_classify.core.teaching.annotation_set import (
+    Annotations,
+    ImageAnnotations,
+    TilePlace,
+    full_plane,
+    has_plane,
+    is_of,
+    plane_key,
+)
+from napari_sem_classify.core.teaching.recipes import RecipeChoice
 from napari_sem_classify.core.tiles import TileGrid
 from napari_sem_classify.plugin.jobs import Job
-from napari_sem_classify.plugin.teach.annotation_layer import AnnotationLayer, KeyAction, place_of
+from napari_sem_classify.plugin.layer_image import plane_at
+from napari_sem_classify.plugin.teach.annotation_layer import (
+    AnnotationLayer,
+    KeyAction,
+    Painted,
+)
 from napari_sem_classify.plugin.teach.book import Book, book_of
 from napari_sem_classify.plugin.teach.correction_marks import CorrectionMarks
 from napari_sem_classify.plugin.teach.keeper import Kept, find_kept
 from napari_sem_classify.plugin.teach.learner import Learner
-from napari_sem_classify.plugin.teach.learning import tile_numbers
+from napari_sem_classify.plugin.teach.learning import Lesson, tile_numbers
 from napari_sem_classify.plugin.teach.map_layer import TaughtMaps
 from napari_sem_classify.plugin.teach.memory import memory_of
-from napari_sem_classify.plugin.text import count_text
 
 if TYPE_CHECKING:
     from napari.components import ViewerModel
@@ -33,7 +47,7 @@ if TYPE_CHECKING:
 
 
 class Teacher:
-    """Follows one image at a time; all annotated images feed the model.
+    """Follows one image at a time; all annotated images and planes feed the model.
 
     Attributes
     ----------
@@ -45,8 +59,10 @@ class Teacher:
     learner : Learner
     painting : AnnotationLayer
     maps : TaughtMaps
-    layer, image, grid, key
+    layer, image, grid, fingerprint
         The image in view, its tiles and its fingerprint; None until they are known.
+    plane : tuple of int
+        Which plane of a stack is in view, () of a single image.
     keys : {key: action}
         Bound to the annotation layer and the maps.
     problem, kept_problem : str
@@ -68,17 +84,25 @@ class Teacher:
         self.layer: Image | None = None
         self.image: SemImage | None = None
         self.grid: TileGrid | None = None
-        self.key: str | None = None
+        self.fingerprint: str | None = None
+        self.plane: tuple[int, ...] = ()
         self.keys: dict[str, KeyAction] = {}
         self.problem = self.kept_problem = ""
         self._opening: Job | None = None
         # Painted while the image was read anew, after a change of its scale for one.
-        self._early: dict[TilePlace, int | None] = {}
+        self._early: Painted = {}
+        self._drawn_from: Lesson | None = None
+        self._kept_choice: RecipeChoice | None = self.memory.choice
         self.book.changed.connect(self._on_book)
         self.painting.painted.connect(self._on_painted)
         self.maps.corrected.connect(self._on_corrected)
         self.learner.drawn.connect(self._on_drawn)
         self.learner.changed.connect(self._on_learner)
+
+    @property
+    def key(self) -> str | None:
+        """Of the image, or the plane of the stack, in view; None until it is known."""
+        return None if self.fingerprint is None else plane_key(self.fingerprint, self.plane)
 
     @property
     def here(self) -> ImageAnnotations | None:
@@ -101,22 +125,52 @@ class Teacher:
                 self.problem = str(error)
         fresh = image is not self.image
         if image is not None and self.image is not None and image.data is not self.image.data:
-            self.key = None  # other pixels, perhaps: nothing is annotated until they are known
+            self.fingerprint = None  # other pixels, perhaps: nothing is annotated until then
             if image.shape != self.image.shape:
                 self.painting.let_go()
         self.image = image
+        self.plane = self._plane_in_view()
         if image is not None and fresh:
             self._open(image)
         self.learner.follow(self.key, image, self.grid)
         self.show()
         self.changed.emit()
 
+    def turn(self) -> bool:
+        """Follow the viewer's slider to another plane; False where it is the same one."""
+        plane = self._plane_in_view()
+        if plane == self.plane:
+            return False
+        self.painting.sync()  # strokes that were just made belong to the plane that was left
+        self.maps.sync()
+        before = self.key
+        self.plane = plane
+        if before is not None:
+            self._keep_annotated(before)
+        self.problem = ""
+        self.learner.follow(self.key, self.image, self.grid)
+        self.show()
+        self.changed.emit()
+        return True
+
+    def _plane_in_view(self) -> tuple[int, ...]:
+        if self.layer is None or self.image is None:
+            return ()
+        return plane_at(self.layer, self._viewer.dims.point, self.image.leading_shape)
+
+    def _keep_annotated(self, key: str) -> None:
+        """Of what the network saw keep the annotated tiles; the rest can be had again."""
+        looked = self.memory.looked.get(key)
+        if looked is not None:
+            self.memory.looked[key] = looked.only(self._marked(key, looked.grid))
+
     def _leave(self) -> None:
         self._stop_opening()
         self.painting.let_go()
         self.maps.stop()
         self._early = {}
-        self.image = self.key = None
+        self.image = self.fingerprint = None
+        self.plane = ()
 
     def _open(self, image: SemImage) -> None:
         """Look for what was annotated before; until then nothing can be painted."""
@@ -146,7 +200,11 @@ class Teacher:
         self.memory.keeper.opened(kept)
         self.memory.images[kept.key] = image
         self.memory.layers[kept.key] = weakref.ref(self.layer)
-        self.key = kept.key
+        self.fingerprint = kept.key
+        found = None if kept.annotations is None else kept.annotations.looking
+        if found is not None and self.memory.choice is None:
+            self.memory.recipe, self.memory.choice = found.recipe, found
+            self._kept_choice = found
         self.learner.follow(self.key, image, self.grid)
         early, self._early = self._early, {}
         self.book.take_in(image, kept.key, kept.annotations)
@@ -160,9 +218,8 @@ class Teacher:
             if reference() is layer:
                 del self.memory.layers[key]
                 self.memory.images.pop(key, None)
-                looked = self.memory.looked.get(key)
-                if looked is not None:
-                    self.memory.looked[key] = looked.only(self._marked(key, looked.grid))
+                for seen in [each for each in self.memory.looked if is_of(each, key)]:
+                    self._keep_annotated(seen)
         if layer is self.layer:
             self.use(None, None, 0)
         elif layer is self.painting.layer:
@@ -181,66 +238,29 @@ class Teacher:
             self.book.mark(self.key, {place: class_name})
 
     def take_drawn(self, found: TileLabels, before: dict[TilePlace, str]) -> dict[TilePlace, str]:
-        """Annotate tiles as another layer has them, and take back what it said before.
-
-        Tiles that were annotated otherwise since then stay as they are.
-
-        Returns
-        -------
-        dict
-            What the layer says now, for the next call.
-        """
-        key, grid = self.key, self.grid
-        if key is None or grid is None:
+        """Annotate tiles as another layer has them, see `Book.take_drawn`."""
+        if self.key is None or self.grid is None:
             return before
-        annotations = self.book.annotations
-        for name in found.class_names:
-            if name not in annotations.class_names:
-                annotations = annotations.with_class(name)
-        rows, cols = np.nonzero(found.labels >= 0)
-        now = {
-            place_of(grid, int(row), int(col)): found.class_names[found.labels[row, col]]
-            for row, col in zip(rows, cols, strict=True)
-        }
-        marks = annotations.of(key).marks
-        gone = [
-            at
-            for at, name in before.items()
-            if at not in now and at in marks and marks[at].class_name == name
-        ]
-        annotations = annotations.without_marks(key, gone)
-        for name in dict.fromkeys(found.class_names):
-            places = [at for at, said in now.items() if said == name and before.get(at) != name]
-            annotations = annotations.with_marks(key, places, name)
-        self.book.edit(annotations, join="layer")
-        return now
+        return self.book.take_drawn(self.key, self.grid, found, before)
 
     def counted(self) -> str:
-        """How many tiles are annotated, in how many images, and how many are not used."""
-        images = self.book.annotations.images
-        size = self.learner.tile_px
-        used = [sum(1 for place in image.marks if place[2] == size) for image in images]
-        others = sum(len(image.marks) for image in images) - sum(used)
-        if not sum(used) + others:
-            return ""
-        words = [f"{count_text(sum(used))} tiles"]
-        several = sum(1 for count in used if count)
-        if several > 1:
-            words.append(f"{several} images")
-        corrections = sum(1 for image in images for mark in image.marks.values() if mark.correction)
-        if corrections:
-            words.append("1 correction" if corrections == 1 else f"{corrections} corrections")
-        if others:
-            words.append(f"{count_text(others)} of another tile size are not used")
-        return " · ".join(words)
+        """How many tiles are annotated, see `Book.counted`."""
+        return self.book.counted(self.learner.tile_px)
 
-    def _on_painted(self, painted: dict[TilePlace, int | None]) -> None:
-        if self.key is None:
-            self._early.update(painted)
+    def _on_painted(self, painted: Painted) -> None:
+        if self.fingerprint is None:
+            for plane, tiles in painted.items():
+                self._early.setdefault(plane, {}).update(tiles)
             return
         names = self.book.annotations.class_names
-        marks = {at: None if n is None else names[n] for at, n in painted.items()}
-        self.book.mark(self.key, marks)
+        self.book.mark_all(
+            {
+                plane_key(self.fingerprint, plane): {
+                    at: None if n is None else names[n] for at, n in tiles.items()
+                }
+                for plane, tiles in painted.items()
+            }
+        )
         self.show()  # what could not be taken is taken off the layer
         self.changed.emit()
 
@@ -267,17 +287,26 @@ class Teacher:
 
     def show(self) -> None:
         """Show the annotations, in their layer or in a new one, and the corrections."""
-        here, layer, grid = self.here, self.layer, self.grid
+        here, layer, grid, image = self.here, self.layer, self.grid, self.image
         if here is None or layer is None or grid is None or layer not in self._viewer.layers:
             return
-        classes = self.book.annotations.classes
+        if image is None:
+            return
+        annotations = self.book.annotations
+        classes = annotations.classes
         if classes:
-            labels = here.tile_labels(grid, self.book.annotations.class_names).labels
+            labels = {
+                full_plane(image, each.plane): each.tile_labels(
+                    grid, annotations.class_names
+                ).labels
+                for each in annotations.images
+                if each.fingerprint == self.fingerprint and has_plane(image, each.plane)
+            }
             before = self.painting.layer
-            self.painting.show(layer, grid, labels, classes)
+            self.painting.show(layer, grid, labels, classes, image.leading_shape)
             if self.painting.layer is not before:
                 self.painting.bind(self.keys)
-        self.maps.follow(layer, grid, here, self.keys)
+        self._follow_maps(here)
         self._correction_marks.show(layer, here, classes)
 
     def bind(self) -> None:
@@ -285,18 +314,34 @@ class Teacher:
         self.painting.bind(self.keys)
         here = self.here
         if self.layer is not None and here is not None:
-            self.maps.follow(self.layer, self.grid, here, self.keys)
+            self._follow_maps(here)
+
+    def _follow_maps(self, here: ImageAnnotations) -> None:
+        leading = () if self.image is None else self.image.leading_shape
+        self.maps.follow(self.layer, self.grid, here, self.keys, self.plane, leading)
 
     def _on_drawn(self, class_map: ClassMap) -> None:
-        self.maps.draw(class_map)
+        learned, before = self.learner.learned, self._drawn_from
+        lesson = None if learned is None else learned.lesson
+        same = lesson is not None and before is not None and lesson.teaches_as(before)
+        self._drawn_from = lesson
+        self.maps.draw(class_map, alone=not same)
+
+    @property
+    def annotations(self) -> Annotations:
+        """What is kept: the annotations, and the way of looking that was chosen for them."""
+        return replace(self.book.annotations, looking=self.memory.choice)
 
     def _on_book(self) -> None:
-        self.memory.keeper.save(self.book.annotations)
+        self.memory.keeper.save(self.annotations)
         self.learner.changed_annotations()
         self.show()
         self.changed.emit()
 
     def _on_learner(self) -> None:
+        if self.memory.choice is not self._kept_choice:
+            self._kept_choice = self.memory.choice
+            self.memory.keeper.save(self.annotations)
         self.changed.emit()
 
     # ------------------------------------------------------------------ end
