@@ -134,13 +134,13 @@ def wait(condition: Callable[[], bool], seconds: float = PATIENCE_S) -> None:
         time.sleep(0.01)
 
 
-def shoot(viewer: Any, step: str) -> None:
+def shoot(viewer: Any, step: str, walk: str = "teach") -> None:
     """Save the window as a small PNG, once the legend has all classes."""
     legend = legend_of(viewer)
     wait(lambda: legend.complete)
     wait(lambda: False, SETTLE_S)
     shot = Image.fromarray(viewer.screenshot(canvas_only=False, flash=False)[..., :3])
-    path = Path(__file__).with_name(f"teach-{step}.png")
+    path = Path(__file__).with_name(f"{walk}-{step}.png")
     for colours in (COLOURS, COLOURS // 2, COLOURS // 4):
         shot.quantize(colours, Image.Quantize.MAXCOVERAGE).save(path, optimize=True)
         if path.stat().st_size < 1000 * MAX_KB:

@@ -6,13 +6,13 @@ import numpy as np
 import pytest
 from sklearn import metrics as reference
 
+from napari_sem_classify.core.intervals import wilson_interval
 from napari_sem_classify.core.metrics import (
     Scores,
     bootstrap_intervals,
     confusion_matrix,
     reliability,
     score,
-    wilson_interval,
 )
 
 

@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-_Z95 = 1.959963984540054
+from napari_sem_classify.core.intervals import wilson_interval
 
 
 @dataclass(frozen=True, slots=True)
@@ -129,17 +129,6 @@ def confusion_matrix(
             raise ValueError(f"a class number is outside 0 to {n_classes - 1}")
     pairs = np.bincount(truth * n_classes + predicted, minlength=n_classes**2)
     return pairs.reshape(n_classes, n_classes).astype(np.int64)
-
-
-def wilson_interval(successes: int, total: int, z: float = _Z95) -> tuple[float, float]:
-    """Interval of a proportion (Wilson 1927), 95 % unless `z` says otherwise; NaN without cases."""
-    if total == 0:
-        return float("nan"), float("nan")
-    share = successes / total
-    centre = share + z**2 / (2 * total)
-    half = z * np.sqrt(share * (1 - share) / total + z**2 / (4 * total**2))
-    scale = 1 + z**2 / total
-    return max(0.0, float((centre - half) / scale)), min(1.0, float((centre + half) / scale))
 
 
 def bootstrap_intervals(

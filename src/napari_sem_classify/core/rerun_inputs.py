@@ -23,6 +23,7 @@ from napari_sem_classify.core.tiles import Area, TileGrid
 
 if TYPE_CHECKING:
     from napari_sem_classify.core.engine.base import Engine
+    from napari_sem_classify.core.model.card import ModelCard
 
 
 def open_recorded(
@@ -75,6 +76,15 @@ def find_classifier(
     elif classifier.card.backbone_sha256 != known.get("backbone_sha256"):
         differs.append("The network under the model is not the one of the record.")
     return classifier, differs
+
+
+def recorded_card(model: Mapping[str, Any]) -> ModelCard | None:
+    """The card of a record's model, where its file is found and still holds that model."""
+    expected = model.get("head_sha256")
+    if not isinstance(expected, str):
+        return None
+    found = _where_it_was(model.get("path"), expected) or _in_catalogue(expected)
+    return None if found is None else found.card
 
 
 def _where_it_was(path: object, expected: object) -> TileClassifier | None:

@@ -147,6 +147,7 @@ class MeasureWidget(QWidget):
             None if self._corrected is None else self._corrected.powered,
             self.fraction_form.spreads,
             saved=[field.saved for field in fields],
+            blind=None if self._corrected is None else self._corrected.blind,
         )
         return measured, [image_behind(self._viewer, field) for field in fields]
 

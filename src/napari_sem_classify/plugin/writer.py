@@ -4,6 +4,9 @@
 line write, with the layer's place in the viewer. ``NAME.map.ome.zarr`` holds a picture of the
 specimen too; it takes the image with its map from *Save Selected Layers*. Confidence is kept with
 the map and grids are not saved: both follow from it. Cells painted by hand count as painted.
+
+Polygons, reports and figures are not opened again here: they are for other programs and for people.
+Their double endings leave the plain ones, such as ``.png``, to napari.
 """
 
 from __future__ import annotations
@@ -29,6 +32,8 @@ from napari_sem_classify.plugin.session import map_layer_with
 
 ZARR_SUFFIX = ".map.ome.zarr"
 GEOJSON_SUFFIX = ".map.geojson"
+REPORT_SUFFIX = ".map.html"
+FIGURE_SUFFIXES = (".figure.png", ".figure.svg", ".figure.pdf")
 _SHOWN = ("name", "scale", "translate", "rotate", "shear", "affine", "opacity")
 
 
@@ -82,15 +87,59 @@ def write_geojson_map(path: str, data: Any, attributes: Mapping[str, Any]) -> li
         When the layer is no class map, or a file cannot be written.
     """
     from napari_sem_classify.core.export.geojson import write_geojson
-    from napari_sem_classify.core.export.outputs import plane_suffix
 
-    stem = path.removesuffix(GEOJSON_SUFFIX)
     written = []
     for plane, class_map in saved_map(data, attributes).maps.items():
-        target = f"{stem}{plane_suffix(plane)}{GEOJSON_SUFFIX}"
-        write_geojson(class_map, Path(target))
-        written.append(target)
+        target = _plane_path(path, plane, GEOJSON_SUFFIX)
+        write_geojson(class_map, target)
+        written.append(str(target))
     return written
+
+
+def write_figures(path: str, data: Any, attributes: Mapping[str, Any]) -> list[str]:
+    """Draw one class-map layer for a paper, each plane of a stack in its own file.
+
+    Raises
+    ------
+    OutputError
+        When the layer is no class map, its image is not open, or a file cannot be written.
+    """
+    from napari_sem_classify.core.export.figure import write_figure
+
+    saved = saved_map(data, attributes)
+    image = _image_behind(data, attributes, saved)
+    suffix = next(one for one in FIGURE_SUFFIXES if path.lower().endswith(one))
+    written = []
+    for plane, class_map in saved.maps.items():
+        target = _plane_path(path, plane, suffix)
+        write_figure(class_map, image, target)
+        written.append(str(target))
+    return written
+
+
+def write_html_report(path: str, data: Any, attributes: Mapping[str, Any]) -> list[str]:
+    """Write a report of one class-map layer, all planes of a stack in one file.
+
+    Raises
+    ------
+    OutputError
+        When the layer is no class map, its image is not open, or the file cannot be written.
+    """
+    from napari_sem_classify.core.export.kinds import Measured, kind_named, write_export
+
+    saved = saved_map(data, attributes)
+    image = _image_behind(data, attributes, saved)
+    maps = list(saved.maps.values())
+    measured = Measured(maps, [image] * len(maps))
+    return [str(one) for one in write_export(kind_named("report"), measured, Path(path))]
+
+
+def _plane_path(path: str, plane: tuple[int, ...], suffix: str) -> Path:
+    """The path with the plane's number before its ending."""
+    from napari_sem_classify.core.export.outputs import plane_suffix
+
+    stem = path[: -len(suffix)] if path.lower().endswith(suffix) else path
+    return Path(f"{stem}{plane_suffix(plane)}{suffix}")
 
 
 def saved_map(data: Any, attributes: Mapping[str, Any]) -> SavedMap:

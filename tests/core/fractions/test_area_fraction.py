@@ -22,10 +22,10 @@ from napari_sem_classify.core.fractions.field_statistics import (
     field_shares,
     field_spread,
 )
-from napari_sem_classify.core.fractions.intervals import jeffreys, part_of_whole
 from napari_sem_classify.core.fractions.prediction_powered import estimate_prediction_powered
 from napari_sem_classify.core.fractions.review import UNSURE, extend_review, start_review
 from napari_sem_classify.core.fractions.review_plan import more_cells
+from napari_sem_classify.core.intervals import jeffreys, part_of_whole
 
 # Olofsson et al. (2014), tables 8 and 9: rows are map classes (deforestation, forest gain, stable
 # forest, stable non-forest), columns the reference; areas in pixels.
@@ -188,7 +188,7 @@ def test_unsure_cells_widen_the_possible_range_and_are_noted():
     estimate = estimate_fractions(count_review(review), NAMES)
     low, high = estimate.if_unsure[2]
     assert low < estimate.corrected[2].value <= high
-    assert any("10 reviewed cells (10 %)" in note for note in estimate.notes)
+    assert any("10 cells are unsure (10 % of those reviewed)" in note for note in estimate.notes)
 
 
 def test_a_map_of_one_class_everywhere_is_estimated_too():

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import math
+from dataclasses import replace
 
 import numpy as np
 import pandas as pd
@@ -103,6 +104,16 @@ def test_an_uncalibrated_map_has_no_lengths_in_micrometres():
     assert table["area_um2"].isna().all()
     assert table["equivalent_diameter_um"].isna().all()
     assert table["area_px"].notna().all()
+
+
+def test_regions_of_a_map_without_confidence_have_none():
+    class_map = map_of(BAR)
+    bare = replace(class_map, record={**class_map.record, "confidence_known": False})
+    regions = find_regions(bare)
+    assert {region.mean_confidence for region in regions} == {None}
+    table = pd.read_csv(io.StringIO(regions_csv(regions)))
+    assert table["mean_confidence"].isna().all()
+    assert list(table["area_px"]) == [region.area_px for region in find_regions(class_map)]
 
 
 def test_a_map_left_out_as_a_whole_has_no_regions():

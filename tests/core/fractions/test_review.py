@@ -120,6 +120,31 @@ def test_a_paused_review_goes_on_where_it_was(tmp_path):
     assert load_review(tmp_path / "review.json") == review
 
 
+def test_whether_a_review_was_blind_is_kept_and_one_glance_at_the_map_ends_it(tmp_path):
+    review = start_review([map_of(patchy_labels())], 30)
+    assert review.blind is None
+    blind = review.with_answer(0, 1, blind=True).with_answer(1, 2, blind=True)
+    assert blind.blind is True
+    save_review(blind, tmp_path / "review.json")
+    assert load_review(tmp_path / "review.json") == blind
+    seen = blind.with_answer(2, 1, blind=False)
+    assert seen.blind is False
+    assert seen.with_answer(3, 1, blind=True).blind is False
+    skipped = review.with_answer(0, SKIPPED, blind=False)
+    assert skipped.with_answer(1, 1, blind=True).blind is False
+
+
+def test_a_review_of_an_earlier_version_is_read_and_never_called_blind(tmp_path):
+    path = tmp_path / "review.json"
+    save_review(start_review([map_of(patchy_labels())], 30).with_answer(0, 1), path)
+    path.write_text(path.read_text().replace('  "blind": null,\n', ""))
+    assert "blind" not in path.read_text()
+    assert load_review(path).with_answer(1, 1, blind=True).blind is None
+    path.write_text(path.read_text().replace('"seed": 0', '"blind": "maybe", "seed": 0'))
+    with pytest.raises(AnnotationError, match="damaged"):
+        load_review(path)
+
+
 def test_a_file_that_is_no_review_is_refused_in_one_sentence(tmp_path):
     for text in ("", "[1]", '{"format": "other"}', "\x00\x01", "[" * 100_000):
         path = tmp_path / "review.json"

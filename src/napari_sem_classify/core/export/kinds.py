@@ -86,8 +86,11 @@ class Measured:
     spreads : sequence of FieldSpread or None
         One a class, over the maps.
     card : ModelCard or None
+        Of the model that made the maps; where it is not given, a report looks for it.
     saved : sequence of SavedMap
         What the viewer adds to each map, empty without a viewer.
+    blind : bool or None
+        Whether that review was blind; None where that is not known.
     """
 
     maps: Sequence[ClassMap]
@@ -97,6 +100,7 @@ class Measured:
     spreads: Sequence[FieldSpread] | None = None
     card: ModelCard | None = None
     saved: Sequence[SavedMap] = field(default=())
+    blind: bool | None = None
 
 
 def kind_named(key: str) -> ExportKind:
@@ -219,8 +223,18 @@ def _report(measured: Measured) -> Report:
         measured.estimate,
         measured.powered,
         measured.spreads,
-        measured.card,
+        measured.card or card_of(measured.maps),
+        blind=measured.blind,
     )
+
+
+def card_of(maps: Sequence[ClassMap]) -> ModelCard | None:
+    """The card of the model that made all these maps, where its file is found by the records."""
+    from napari_sem_classify.core.rerun_inputs import recorded_card
+
+    models = [class_map.record.get("model") or {} for class_map in maps]
+    hashes = {model.get("head_sha256") for model in models}
+    return recorded_card(models[0]) if len(hashes) == 1 else None
 
 
 def _names(maps: Sequence[ClassMap], folder: Path, suffix: str) -> list[Path]:

@@ -26,6 +26,10 @@ from napari_sem_classify.core.model.card import ModelCard
 
 PICTURE_DPI = 130
 MOST_PICTURES = 24
+NOT_BLIND = (
+    "The map was in view during the review: one tends to agree with it, so that the fractions may "
+    "be corrected too little."
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,8 +48,11 @@ class Report:
     spreads : sequence of FieldSpread or None
         One a class, over the fields.
     card : ModelCard or None
+        Of the model that made the maps.
     failures : mapping of str to str
         Files that could not be used and why.
+    blind : bool or None
+        Whether the reviewer never saw what the map says; None where that is not known.
     """
 
     title: str
@@ -55,6 +62,7 @@ class Report:
     spreads: Sequence[FieldSpread] | None = None
     card: ModelCard | None = None
     failures: Mapping[str, str] | None = None
+    blind: bool | None = None
 
 
 def write_report(report: Report, path: Path) -> None:
@@ -142,8 +150,15 @@ def _fractions(report: Report, maps: Sequence[ClassMap]) -> str:
         note = (
             f"Corrected by {n} reviewed cells (stratified estimator, Olofsson et al. 2014); "
             f"{100 * estimate.level:.0f} % intervals. They speak of the classified images. "
-        ) + " ".join(estimate.notes)
+        ) + " ".join([*estimate.notes, *_how_reviewed(report.blind)])
     return f'<h2>Area fractions</h2>\n{data_table(head, rows)}\n<p class="note">{escape(note)}</p>'
+
+
+def _how_reviewed(blind: bool | None) -> list[str]:
+    """What to add about the reviewer, nothing where nothing is known."""
+    if blind is None:
+        return []
+    return ["The review was blind: the map was hidden."] if blind else [NOT_BLIND]
 
 
 def _accuracies(report: Report) -> str:

@@ -21,7 +21,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from napari_sem_classify.core.errors import AnnotationError
-from napari_sem_classify.core.fractions.intervals import (
+from napari_sem_classify.core.fractions.review import UNSURE, Review
+from napari_sem_classify.core.intervals import (
     Floats,
     Interval,
     jeffreys,
@@ -29,7 +30,6 @@ from napari_sem_classify.core.fractions.intervals import (
     weighted_sum,
     z_of,
 )
-from napari_sem_classify.core.fractions.review import UNSURE, Review
 
 
 @dataclass(frozen=True, slots=True)

@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from napari_sem_classify.core.class_map import ClassFraction, ClassMap
 from napari_sem_classify.core.errors import AnnotationError
 from napari_sem_classify.core.fractions.area_fraction import FractionEstimate, Share
-from napari_sem_classify.core.fractions.intervals import Floats
+from napari_sem_classify.core.intervals import Floats
 
 
 @dataclass(frozen=True, slots=True)

@@ -18,8 +18,8 @@ import numpy as np
 
 from napari_sem_classify.core.class_map import ClassMap
 from napari_sem_classify.core.fractions.area_fraction import Share, count_review, estimate_fractions
-from napari_sem_classify.core.fractions.intervals import Floats
 from napari_sem_classify.core.fractions.review import Review, check_review
+from napari_sem_classify.core.intervals import Floats
 
 
 def estimate_prediction_powered(

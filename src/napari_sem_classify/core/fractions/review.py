@@ -89,6 +89,8 @@ class Review:
         Cells and pixels of each class in all the maps.
     cells : tuple of ReviewCell
         In the order in which they are shown.
+    blind : bool or None
+        Whether the map was hidden at every answer; None where that was not noted.
     """
 
     classes: tuple[ClassInfo, ...]
@@ -97,6 +99,7 @@ class Review:
     stratum_cells: tuple[int, ...]
     stratum_area_px: tuple[int, ...]
     cells: tuple[ReviewCell, ...]
+    blind: bool | None = None
 
     @property
     def n_answered(self) -> int:
@@ -112,8 +115,18 @@ class Review:
                     return index
         return None
 
-    def with_answer(self, index: int, answer: Answer | None) -> Review:
+    def with_answer(
+        self, index: int, answer: Answer | None, *, blind: bool | None = None
+    ) -> Review:
         """The review with another answer for the cell at `index`; None takes an answer back.
+
+        Parameters
+        ----------
+        index : int
+        answer : Answer or None
+        blind : bool, optional
+            Whether the map was hidden. One answer with the map in view makes the whole review one
+            that was not blind; answers that nothing is known of are never called blind.
 
         Raises
         ------
@@ -123,7 +136,10 @@ class Review:
         if isinstance(answer, int) and not 1 <= answer <= len(self.classes):
             raise ValueError(f"{answer} is no class of this review")
         changed = replace(self.cells[index], answer=answer)
-        return replace(self, cells=(*self.cells[:index], changed, *self.cells[index + 1 :]))
+        if blind and any(cell.answer is not None for cell in self.cells):
+            blind = self.blind
+        cells = (*self.cells[:index], changed, *self.cells[index + 1 :])
+        return replace(self, cells=cells, blind=self.blind if blind is None else blind)
 
 
 def start_review(

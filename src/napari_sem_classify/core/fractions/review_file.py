@@ -34,6 +34,7 @@ def save_review(review: Review, path: Path) -> None:
         "format": FORMAT,
         "format_version": FORMAT_VERSION,
         "seed": review.seed,
+        "blind": review.blind,
         "classes": [{"name": c.name, "colour": c.colour} for c in review.classes],
         "images": [
             {"name": m.name, "plane": list(m.plane), "map_sha256": m.sha256} for m in review.images
@@ -93,7 +94,10 @@ def _parse(value: dict[str, Any]) -> Review:
         if not (0 <= cell.image < len(images) and 1 <= cell.map_class <= len(classes)):
             raise ValueError("a cell of an image or class that is not there")
         cells.append(cell)
-    return Review(classes, images, int(value["seed"]), numbers[0], numbers[1], tuple(cells))
+    blind = value.get("blind")  # not in files of the first versions
+    if not (blind is None or isinstance(blind, bool)):
+        raise ValueError(f"{blind!r} does not say whether the review was blind")
+    return Review(classes, images, int(value["seed"]), numbers[0], numbers[1], tuple(cells), blind)
 
 
 def _answer(value: Any, classes: tuple[ClassInfo, ...]) -> Answer | None:

@@ -9,8 +9,8 @@ import numpy as np
 
 from napari_sem_classify.core.class_map import ClassMap
 from napari_sem_classify.core.fractions.area_fraction import FractionEstimate
-from napari_sem_classify.core.fractions.intervals import Floats, z_of
 from napari_sem_classify.core.fractions.review import Review, allocate
+from napari_sem_classify.core.intervals import Floats, z_of
 
 MOST_TRUSTED = 0.9
 """Models are often surer than they are right: before any answer no more is expected of them."""

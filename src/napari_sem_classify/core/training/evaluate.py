@@ -11,13 +11,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from napari_sem_classify.core.errors import DatasetError, SemClassifyError
+from napari_sem_classify.core.intervals import wilson_interval
 from napari_sem_classify.core.metrics import (
     Reliability,
     Scores,
     bootstrap_intervals,
     reliability,
     score,
-    wilson_interval,
 )
 from napari_sem_classify.core.model.head import TileClassifier
 from napari_sem_classify.core.progress import CancelToken, ProgressCallback, Reporter

@@ -124,16 +124,14 @@ class ExportForm:
 
     def _ask_file(self, kind: ExportKind, stem: str) -> Path | None:
         endings = kind.suffixes
-        filters = ";;".join(
-            f"{ENDINGS.get(Path(suffix).suffix, kind.title)} (*{Path(suffix).suffix})"
-            for suffix in endings
-        )
+        # Of ".figure.png" only ".png" is asked for; `Path` finds no ending in a bare ".svg".
+        known = [f".{suffix.rpartition('.')[2]}" for suffix in endings]
+        filters = ";;".join(f"{ENDINGS.get(each, kind.title)} (*{each})" for each in known)
         name, _ = QFileDialog.getSaveFileName(
             self._owner, kind.title, f"{stem}{endings[0]}", filters
         )
         if not name:
             return None
-        known = {Path(suffix).suffix for suffix in endings}
         path = Path(name)
         return path if path.suffix.lower() in known else Path(f"{name}{endings[0]}")
 

@@ -11,6 +11,7 @@ from qtpy.QtWidgets import QWidget
 from napari_sem_classify.core.class_map import ClassFraction, ClassMap
 from napari_sem_classify.core.errors import SemClassifyError
 from napari_sem_classify.core.export.figure import share_text
+from napari_sem_classify.core.export.report import NOT_BLIND
 from napari_sem_classify.core.fractions.area_fraction import Share
 from napari_sem_classify.core.fractions.field_statistics import (
     BlockSpread,
@@ -216,7 +217,8 @@ class FractionForm:
             unused=(2,) if whole is None else (),
             tooltips=tips,
         )
-        self.notes.say(" ".join(estimate.notes))
+        seen = [NOT_BLIND] if corrected.blind is False else []
+        self.notes.say(" ".join([*estimate.notes, *seen]))
         self.overall.say(
             f"Accuracy of the map: {share_text(estimate.overall)} of the area is right. "
             "By class, in %:"

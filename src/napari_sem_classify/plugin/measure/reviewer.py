@@ -46,10 +46,13 @@ class Corrected:
     estimate : FractionEstimate
     powered : tuple of Share or None
         None where the maps tell no confidence.
+    blind : bool or None
+        Whether the map was hidden at every answer, None where that is not known.
     """
 
     estimate: FractionEstimate
     powered: tuple[Share, ...] | None
+    blind: bool | None = None
 
 
 class Reviewer:
@@ -164,7 +167,9 @@ class Reviewer:
         if self.review is None or self.at is None or not self.active:
             return
         here = self.at
-        self.review = self.review.with_answer(here, answer)
+        # What was in view counts, not what was ticked: layers can be shown by hand.
+        hidden = not self.fields[self.review.cells[here].image].layer.visible
+        self.review = self.review.with_answer(here, answer, blind=hidden)
         self._history.append(here)
         self._save()
         self.at = self._next_after(here)
@@ -228,7 +233,7 @@ class Reviewer:
         powered = None
         if all(class_map.confidence_known for class_map in maps):
             powered = estimate_prediction_powered(self.review, maps)
-        return Corrected(estimate, powered)
+        return Corrected(estimate, powered, self.review.blind)
 
     @property
     def n_unsure(self) -> int:

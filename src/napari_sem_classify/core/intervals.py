@@ -7,9 +7,10 @@ and cover rare classes better.
 
 References
 ----------
-Brown, Cai & DasGupta, Stat. Sci. 16 (2001) 101 (Jeffreys and other intervals of a share). Zou,
-Huang & Zhang, Comput. Stat. Data Anal. 53 (2009) 1080 (sums). Newcombe, Stat. Methods Med. Res. 25
-(2016) 1774 (ratios).
+Wilson, J. Am. Stat. Assoc. 22 (1927) 209 (the scores of models have his intervals). Brown, Cai &
+DasGupta, Stat. Sci. 16 (2001) 101 (Jeffreys and other intervals of a share). Zou, Huang & Zhang,
+Comput. Stat. Data Anal. 53 (2009) 1080 (sums). Newcombe, Stat. Methods Med. Res. 25 (2016) 1774
+(ratios).
 """
 
 from __future__ import annotations
@@ -28,6 +29,23 @@ def z_of(level: float) -> float:
     from statistics import NormalDist
 
     return NormalDist().inv_cdf(0.5 + level / 2.0)
+
+
+def wilson_interval(successes: int, total: int, level: float = 0.95) -> tuple[float, float]:
+    """Interval of a proportion (Wilson 1927), 0 to 1; NaN without cases.
+
+    Parameters
+    ----------
+    successes, total : int
+    level : float
+    """
+    if total == 0:
+        return float("nan"), float("nan")
+    z, share = z_of(level), successes / total
+    centre = share + z**2 / (2 * total)
+    half = z * np.sqrt(share * (1 - share) / total + z**2 / (4 * total**2))
+    scale = 1 + z**2 / total
+    return max(0.0, float((centre - half) / scale)), min(1.0, float((centre + half) / scale))
 
 
 def jeffreys(share: Floats, n: Floats, level: float = 0.95) -> tuple[Floats, Floats]:
