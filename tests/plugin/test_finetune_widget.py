@@ -254,6 +254,48 @@ def test_closing_the_dock_ends_a_training_at_once(qtbot, ready, real_viewer):
     qtbot.wait(50)
 
 
+def test_a_worst_tile_of_a_folder_is_found_in_its_image_which_can_be_opened(
+    qtbot, widget, real_viewer, tmp_path
+):
+    folder = write_classes(tmp_path / "set", {"a": 4, "b": 4}, shape=(64, 96))
+    widget.data_form.use_folder(folder)
+    until(qtbot, lambda: widget.data_form.choice is not None)
+    widget.data_form.cut.value = True
+    widget.data_form.cut_px.value = TILE
+    until(qtbot, lambda: widget.data_form.choice is not None)
+    widget.schedule_form.set_stages(STAGE)
+    widget.summary_form.pause()
+    train(qtbot, widget)
+    result = widget.result_form
+    held = next(each for each in result.outcome.held if each.place[0] and each.place[2])
+    result._shown = [held]
+    result._on_picture(0)
+    assert "not open" in result.where.said
+    assert len(real_viewer.layers) == 0
+    result.open_image.native.click()
+    image, mark = real_viewer.layers
+    assert str(image.source.path) == str(held.path)
+    top, _, left, _ = held.place
+    assert np.allclose(mark.data[0].min(axis=0), (top - 0.5, left - 0.5))
+    assert np.allclose(np.ptp(mark.data[0], axis=0), TILE)
+    assert not result.open_image.native.isVisibleTo(widget)
+    assert real_viewer.layers.selection.active is image
+
+
+def test_closing_the_viewer_ends_a_training_and_keeps_its_checkpoint(
+    qtbot, ready, real_viewer, monkeypatch
+):
+    monkeypatch.setattr(
+        "napari_sem_classify.core.training.finetune_learner.CHECKPOINT_EVERY_S", 0.0
+    )
+    ready.schedule_form.set_stages(LONG_STAGE)
+    ready.run_form.button.native.click()
+    until(qtbot, lambda: ready._snapshot is not None and len(ready._snapshot.epochs) >= 2)
+    real_viewer.close()
+    end_of_threads(qtbot)
+    assert "goes on from there" in tasks.interrupted(tasks.training_folder())
+
+
 def test_teach_leads_to_fine_tune(qtbot, layer, open_widget, real_viewer):
     teach = open_widget("Teach")
     until(qtbot, lambda: teach.teacher.key is not None)

@@ -85,6 +85,7 @@ class FineTuneWidget(QWidget):
         self.run_form.started.connect(self.train)
         self.run_form.cancelled.connect(self.cancel)
         self.result_form.picked.connect(self._go_to)
+        self.result_form.open_wanted.connect(self._open_held)
         self.result_form.classify_wanted.connect(self._classify_with)
         self._viewer.layers.events.removed.connect(self._on_removed)
 
@@ -228,15 +229,25 @@ class FineTuneWidget(QWidget):
         return widget
 
     def _go_to(self, held: tasks.HeldTile) -> None:
-        """Move the camera to a tile where its image is open; else its file is named below."""
+        """Move the camera to a tile where its image is open; else offer to open it."""
         layer = self.data_form.finder.layer_of(held.key, held.path)
         if layer is None:
-            told = f"{self.result_form.where.said} (not open: {held.path})"
-            self.result_form.where.say(told)
+            self.result_form.tell_not_open(held)
             return
-        top, bottom, left, right = held.place
-        if held.key:
+        if not held.is_tile:
+            self._viewer.layers.selection.active = layer
+        else:
+            top, bottom, left, right = held.place
             self._tour.start(layer, [(top, left, max(bottom - top, right - left))], "held out")
+
+    def _open_held(self, held: tasks.HeldTile) -> None:
+        try:
+            self._viewer.open(str(held.path), plugin=SAMPLE_PLUGIN)
+        except SemClassifyError as error:
+            self.result_form.where.fail(str(error))
+            return
+        self.result_form.open_image.native.hide()
+        self._go_to(held)
 
     def _classify_with(self, path: Path) -> None:
         widget = self._open("Classify")

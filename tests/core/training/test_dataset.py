@@ -147,6 +147,21 @@ def test_with_a_tile_size_images_are_cut_and_small_tiles_are_stored_as_they_are(
     assert np.corrcoef(first.ravel(), stored.ravel())[0, 1] > 0.98  # stretched, nothing else
 
 
+def test_the_set_knows_where_in_its_image_each_tile_lies(tmp_path, make_set):
+    source = write_classes(tmp_path / "set", {"a": 1, "b": 1}, shape=(48, 64))
+    with Image.open(source / "b" / "b-0.png") as file:
+        pixels = np.array(file)
+    pixels[:16, :16] = 0  # no data there: this tile does not come
+    Image.fromarray(pixels).save(source / "b" / "b-0.png")
+    data = make_set(source, tile_px=16)
+    assert data.places.shape == (12 + 11, 2)
+    for number in np.flatnonzero(data.tile_image == 1):
+        top, left = data.places[number]
+        there = pixels[top : top + 16, left : left + 16].astype(float)
+        stored = data.tiles[number].astype(float)
+        assert np.corrcoef(there.ravel(), stored.ravel())[0, 1] > 0.98
+
+
 def test_an_image_smaller_than_a_tile_is_reflected(tmp_path, make_set):
     data = make_set(write_classes(tmp_path / "set", {"a": 1, "b": 1}, (20, 24)), tile_px=32)
     assert data.tiles.shape == (2, 32, 32)

@@ -73,6 +73,8 @@ class TrainingSet:
     blocks : int64, shape (images,), or None
         Of annotated tiles, each of which is an "image" here: the place that it belongs to. Tiles of
         one place are not independent, and intervals draw them together.
+    places : int64, shape (N, 2), or None
+        First row and column of each tile in its image; of annotated tiles their "image" says it.
     """
 
     class_names: tuple[str, ...]
@@ -89,6 +91,7 @@ class TrainingSet:
     notes: tuple[str, ...]
     folder: Path
     blocks: NDArray[np.int64] | None = None
+    places: NDArray[np.int64] | None = None
 
     @property
     def groups(self) -> list[str]:
@@ -214,6 +217,7 @@ def _make(
     images: list[ImageFacts] = []
     thumbnails: list[NDArray[np.uint8]] = []
     tile_image: list[int] = []
+    places: list[NDArray[np.int64]] = []
     sides: list[int] = []
     left_out: dict[str, str] = {}
     two_classes: set[int] = set()
@@ -234,6 +238,7 @@ def _make(
             if facts.sha256 is not None:
                 seen[facts.sha256] = len(images)
             tile_image += [len(images)] * len(read.tiles)
+            places.append(read.places)
             sides.append(read.side)
             images.append(facts)
             thumbnails.append(read.thumbnail)
@@ -262,6 +267,7 @@ def _make(
         left_out=left_out,
         notes=listing.notes + _notes(left_out),
         folder=folder,
+        places=np.concatenate(places),
     )
 
 
@@ -292,6 +298,7 @@ def _check_counts(listing: Listing, labels: NDArray[np.int64], left_out: dict[st
 class _Read:
     facts: ImageFacts
     tiles: NDArray[np.uint8]
+    places: NDArray[np.int64]
     thumbnail: NDArray[np.uint8]
     side: int
 
@@ -339,7 +346,7 @@ def _read(
         grey = stretch_to_uint8(image.read(image.area, plane), measured)
     except SemClassifyError as error:
         return _Unreadable(record.path, str(error))
-    tiles = _cut(grey, image, grid, side)
+    tiles, places = _cut(grey, image, grid, side)
     if not len(tiles):
         return _Unreadable(record.path, f"{record.path} holds no data: it is black throughout.")
     area = image.area
@@ -350,11 +357,13 @@ def _read(
         image.pixel_size_nm,
         (area.top, area.bottom, area.left, area.right),
     )
-    return _Read(facts, tiles, shrink(grey, THUMBNAIL_PX), grid.tile)
+    return _Read(facts, tiles, places, shrink(grey, THUMBNAIL_PX), grid.tile)
 
 
-def _cut(grey: NDArray[np.uint8], image: SemImage, grid: TileGrid, side: int) -> NDArray[np.uint8]:
-    """Tiles of an image that hold data, shape (n, side, side).
+def _cut(
+    grey: NDArray[np.uint8], image: SemImage, grid: TileGrid, side: int
+) -> tuple[NDArray[np.uint8], NDArray[np.int64]]:
+    """Tiles of an image that hold data, shape (n, side, side), and where they lie, shape (n, 2).
 
     An image smaller than a tile is reflected.
     """
@@ -363,10 +372,13 @@ def _cut(grey: NDArray[np.uint8], image: SemImage, grid: TileGrid, side: int) ->
     if any(missing):
         grey = np.pad(grey, [(0, length) for length in missing], mode="reflect")
     tiles = np.empty((grid.n_tiles, side, side), dtype=np.uint8)
+    places = np.empty((grid.n_tiles, 2), dtype=np.int64)
     for number, window in enumerate(grid.windows()):
+        places[number] = window.top, window.left
         top, left = window.top - area.top, window.left - area.left
         tiles[number] = shrink(grey[top : top + grid.tile, left : left + grid.tile], side)
-    return tiles[tiles.any(axis=(1, 2))]
+    hold = tiles.any(axis=(1, 2))
+    return tiles[hold], places[hold]
 
 
 def shrink(grey: NDArray[np.uint8], side: int) -> NDArray[np.uint8]:

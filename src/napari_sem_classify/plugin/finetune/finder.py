@@ -67,6 +67,10 @@ class Finder:
         self._book.changed.connect(self._on_book)
         for event in (viewer.layers.events.inserted, viewer.layers.events.removed):
             event.connect(self._on_layers)
+        self._listening = True
+        # A window that is closed as a whole deletes the widget without taking it out of its dock.
+        mine = weakref.ref(self)
+        owner.destroyed.connect(lambda *_: _unlisten(mine()))
         self.look()
 
     @property
@@ -165,13 +169,20 @@ class Finder:
 
     def stop(self) -> None:
         """Listen no more, and let go of work under way."""
+        self.unlisten()
+        if self._job is not None:
+            self._job.abandon()
+            self._job = None
+
+    def unlisten(self) -> None:
+        """Hear no more of layers and annotations."""
+        if not self._listening:
+            return
+        self._listening = False
         self._book.changed.disconnect(self._on_book)
         events = self._viewer.layers.events
         for event in (events.inserted, events.removed):
             event.disconnect(self._on_layers)
-        if self._job is not None:
-            self._job.abandon()
-            self._job = None
 
     def _images(self) -> list[Image]:
         from napari.layers import Image
@@ -192,6 +203,11 @@ class Finder:
 
     def _on_book(self) -> None:
         self.changed.emit()
+
+
+def _unlisten(finder: Finder | None) -> None:
+    if finder is not None:
+        finder.unlisten()
 
 
 def _look_at(

@@ -30,6 +30,8 @@ class ResultForm:
     ----------
     picked : signal
         The `HeldTile` that was clicked.
+    open_wanted : signal
+        The `HeldTile` whose image is to be opened.
     classify_wanted : signal
         Path of the model that is to be used.
     outcome : Outcome or None
@@ -38,17 +40,20 @@ class ResultForm:
     """
 
     picked = Signal(object)
+    open_wanted = Signal(object)
     classify_wanted = Signal(object)
 
     def __init__(self, form: Form, owner: QWidget) -> None:
         self._owner = owner
         self._job: Job | None = None
         self._shown: list[HeldTile] = []
+        self._picked: HeldTile | None = None
         self.outcome: Outcome | None = None
         self.saved: Path | None = None
         self._build(form)
         self.matrix.cellClicked.connect(self._on_cell)
         self.pictures.picked.connect(self._on_picture)
+        self.open_image.changed.connect(lambda: self.open_wanted.emit(self._picked))
         self.worst.changed.connect(self._show_worst)
         self.save.changed.connect(self._choose_file)
         self.classify.changed.connect(self.save_and_classify)
@@ -66,11 +71,13 @@ class ResultForm:
             self.score, "Held-out tiles", "Click a tile to go to it in the image", ACROSS
         )
         self.where = Note("Where the tile lies")
+        self.open_image = widgets.PushButton(text="Open its image")
+        explain(self.open_image, "Open its image", "Open the image of this tile and go there")
         self.worst = widgets.PushButton(text="Show the worst tiles again")
         explain(self.worst, "Show the worst tiles", "Wrong ones, the surest of them first")
         self.notes = Note("About the training")
         form.wide(self.score, self.how, self.table, self.matrix, self.told, self.pictures)
-        form.wide(self.where, self.worst, self.notes)
+        form.wide(self.where, self.open_image, self.worst, self.notes)
         self.save = widgets.PushButton(text="Save model…")
         explain(self.save, "Save model", "Save the model; it then appears in Classify")
         self.classify = widgets.PushButton(text="Classify with it")
@@ -117,8 +124,10 @@ class ResultForm:
         """Show nothing."""
         for note in (self.score, self.how, self.told, self.where, self.notes, self.message):
             note.say("")
-        for each in (self.table, self.matrix, self.pictures, self._buttons, self.worst.native):
+        for each in (self.table, self.matrix, self.pictures, self._buttons):
             each.hide()
+        for button in (self.open_image, self.worst):
+            button.native.hide()
 
     def _fill_table(self, outcome: Outcome) -> None:
         card, what = outcome.classifier.card, outcome.evaluation.what
@@ -170,6 +179,7 @@ class ResultForm:
         self._shown = held[:SHOWN]
         self.told.say(told)
         self.where.say("")
+        self.open_image.native.hide()
         self.pictures.fill(
             [each.picture for each in self._shown],
             [_caption(each) for each in self._shown],
@@ -181,8 +191,15 @@ class ResultForm:
     def _on_picture(self, number: int) -> None:
         if self.outcome is not None and number < len(self._shown):
             each = self._shown[number]
+            self._picked = each
             self.where.say(_told(each, self.outcome.classifier.card))
+            self.open_image.native.hide()
             self.picked.emit(each)
+
+    def tell_not_open(self, each: HeldTile) -> None:
+        """Say that a tile's image is not open, and offer to open it where it is a file."""
+        self.where.say(f"{self.where.said} (not open: {each.path})")
+        self.open_image.native.setVisible(each.path.exists())
 
     # ------------------------------------------------------------------ saving
 

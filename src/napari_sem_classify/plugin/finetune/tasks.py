@@ -48,6 +48,8 @@ class HeldTile:
         Fingerprint of its image, "" where it was not annotated in the viewer.
     place : (int, int, int, int)
         Top, bottom, left, right in pixels of the image.
+    is_tile : bool
+        Whether that is a tile of its image, not all of it.
     """
 
     truth: int
@@ -57,6 +59,7 @@ class HeldTile:
     path: Path
     key: str
     place: tuple[int, int, int, int]
+    is_tile: bool
 
 
 @dataclass(frozen=True, slots=True)
@@ -288,7 +291,17 @@ def _held(data: TrainingSet, held: HeldOut) -> tuple[HeldTile, ...]:
                 shrink(picture, min(SHOWN_PX, picture.shape[0])),
                 facts.record.path,
                 "" if data.blocks is None else facts.record.group,
-                facts.specimen,
+                _place(data, int(held.tile[number])),
+                not data.whole_images,
             )
         )
     return tuple(shown)
+
+
+def _place(data: TrainingSet, tile: int) -> tuple[int, int, int, int]:
+    """Top, bottom, left and right of a tile in its image."""
+    facts = data.images[data.tile_image[tile]]
+    if data.places is None or data.whole_images:
+        return facts.specimen
+    top, left = data.places[tile].tolist()
+    return top, top + data.tile_px, left, left + data.tile_px
