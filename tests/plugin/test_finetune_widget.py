@@ -302,3 +302,10 @@ def test_teach_leads_to_fine_tune(qtbot, layer, open_widget, real_viewer):
     teach.fine_tune.native.click()
     names = list(real_viewer.window._wrapped_dock_widgets)
     assert any(name.startswith("Fine-tune") for name in names)
+
+
+def test_a_widget_that_is_deleted_with_its_window_listens_no_more(qtbot, ready, real_viewer):
+    ready.deleteLater()
+    qtbot.wait(50)
+    real_viewer.layers.clear()
+    real_viewer.add_image(np.zeros((32, 32), np.uint8))
