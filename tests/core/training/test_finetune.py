@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 from labelled_images import write_classes
@@ -16,7 +18,7 @@ from napari_sem_classify.core.progress import CancelToken
 from napari_sem_classify.core.training.dataset import read_listing
 from napari_sem_classify.core.training.dataset_split import plan_split
 from napari_sem_classify.core.training.evaluate import evaluate_images
-from napari_sem_classify.core.training.finetune import fine_tune
+from napari_sem_classify.core.training.finetune import FITTED_KEPT, fine_tune
 from napari_sem_classify.core.training.finetune_checkpoint import (
     Checkpoint,
     read_checkpoint,
@@ -183,17 +185,27 @@ def test_a_crop_is_a_window_of_the_tile_at_its_own_scale():
 # --- the model
 
 
+def with_fitted_head(data, split):
+    import torch
+
+    from napari_sem_classify.core.progress import Reporter
+    from napari_sem_classify.core.training.finetune import _Job
+    from napari_sem_classify.core.training.finetune_choice import cases_that_choose
+    from napari_sem_classify.core.training.finetune_learner import Run
+
+    job = _Job(data, split, small(), torch.device("cpu"), 0, 4, DEFAULT_BACKBONE)
+    choosing = cases_that_choose(data, job.valid.image)
+    run = Run("a run", 0, Reporter(1, "Training"), None, None, None, None, choosing)
+    job._fit_head(run, None, None)
+    return job, run
+
+
 def test_batch_norms_take_the_statistics_of_the_tiles_before_training(data, split):
     import torch
 
     from napari_sem_classify.core.model.backbone import load_backbone
-    from napari_sem_classify.core.progress import Reporter
-    from napari_sem_classify.core.training.finetune import _Job
-    from napari_sem_classify.core.training.finetune_learner import Run
 
-    job = _Job(data, split, small(), torch.device("cpu"), 0, 4, DEFAULT_BACKBONE)
-    run = Run("a run", 0, Reporter(1, "Training"), None, None, None, None)
-    job._fit_head(run, None, None)
+    job, run = with_fitted_head(data, split)
     photographs, network = load_backbone(), job.model.trunk.network
     assert not torch.allclose(network.bn1.running_mean, photographs.bn1.running_mean)
     assert torch.equal(network.conv1.weight, photographs.conv1.weight)
@@ -201,23 +213,52 @@ def test_batch_norms_take_the_statistics_of_the_tiles_before_training(data, spli
     assert run.best_f1 == run.history[0].macro_f1
 
 
+def test_batch_norms_go_back_and_stay_where_the_statistics_of_the_tiles_do_harm(
+    data, split, monkeypatch
+):
+    import torch
+
+    from napari_sem_classify.core.model.backbone import load_backbone
+    from napari_sem_classify.core.training import finetune_start
+
+    def spoil(model, batches, reporter):
+        for name, value in model.state_dict().items():
+            if "running_var" in name:
+                value.fill_(1e30)  # everything looks alike now
+
+    monkeypatch.setattr(finetune_start, "_adapt_norms", spoil)
+    # Three cases of each class: of two in all nothing would be clear.
+    parts = [np.array(part) for part in ([0, 1, 2, 6, 7, 8], [3, 4, 5, 9, 10, 11])]
+    job, run = with_fitted_head(data, replace(split, train=parts[0], valid=parts[1]))
+    photographs, network = load_backbone(), job.model.trunk.network
+    assert torch.equal(network.bn1.running_var, photographs.bn1.running_var)
+    job.model.train()
+    job.model(torch.rand(4, 1, 32, 32))
+    assert torch.equal(network.bn1.running_var, photographs.bn1.running_var)
+    assert run.kept_fitted
+
+
+def test_the_fitted_head_is_kept_and_said_so_where_no_training_is_clearly_better(data, split):
+    # On these classes the fitted head makes no mistake.
+    result = train(data, split)
+    assert result.history[0].macro_f1 == 1.0
+    assert [report.best for report in result.history] == [True, False, False]
+    assert FITTED_KEPT in result.notes
+    assert FITTED_KEPT in result.classifier.card.record["notes"]
+
+
 def test_weights_between_start_and_end_are_tried_and_the_best_of_them_kept(data, split):
     import torch
 
     from napari_sem_classify.core.model.backbone import load_backbone
-    from napari_sem_classify.core.progress import Reporter
-    from napari_sem_classify.core.training.finetune import _Job
-    from napari_sem_classify.core.training.finetune_learner import Run
     from napari_sem_classify.core.training.finetune_start import SHARES, average_with_start
 
-    job = _Job(data, split, small(), torch.device("cpu"), 0, 4, DEFAULT_BACKBONE)
-    run = Run("a run", 0, Reporter(1, "Training"), None, None, None, None)
-    job._fit_head(run, None, None)
+    job, run = with_fitted_head(data, split)
     start = job.model.head.linear.bias.detach().clone()
     with torch.no_grad():
         job.model.head.linear.bias += 1.0
         job.model.trunk.network.conv1.weight += 0.01
-    run.best_f1 = -1.0
+    run.best_f1, run.fitted = -1.0, None
     valid = job._loaders(0)[1]
     average_with_start(job.model, DEFAULT_BACKBONE, valid, run, stage=0, epoch=0)
     assert run.best_share in SHARES

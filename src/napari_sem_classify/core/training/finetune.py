@@ -38,6 +38,10 @@ NOT_TESTED = (
     "It was stopped before the images kept for the last test were scored: the score is that of "
     "the images that chose the best epoch."
 )
+FITTED_KEPT = (
+    "The fitted head is kept: no training was clearly better on the images that choose "
+    "(by more than one standard error)."
+)
 LOWEST_TEMPERATURE = 0.5
 """A handful of held-out images that are all right would fit any confidence, however high."""
 
@@ -163,6 +167,7 @@ class _Job:
         progress: ProgressCallback | None,
         cancel: CancelToken | None,
     ) -> FineTuned:
+        from napari_sem_classify.core.training.finetune_choice import cases_that_choose
         from napari_sem_classify.core.training.finetune_learner import Run
         from napari_sem_classify.core.training.finetune_scoring import begin_scoring
 
@@ -175,6 +180,7 @@ class _Job:
             on_epoch=on_epoch,
             on_batch=on_batch,
             checkpoint=checkpoint,
+            choosing=cases_that_choose(self.data, self.valid.image),
         )
         self._train(run, search_rate, progress, cancel)
         averaged = bool(self.preset.average and run.start)
@@ -217,6 +223,7 @@ class _Job:
             begin = restore(learner, run, found)
         elif self.preset.head_first:
             self._fit_head(run, progress, cancel)
+            learner.train_bn = not self.model.fixed_norms
         for number, stage in enumerate(self.preset.stages):
             if number < begin[0]:
                 run.reporter.done += stage.epochs * self._batches(stage)
@@ -308,6 +315,8 @@ class _Job:
         notes = (*data.notes, *self.split.notes)
         if run.cancelled and len(self.split.test):
             notes += (NOT_TESTED,)
+        if run.kept_fitted:
+            notes += (FITTED_KEPT,)
         if run.checkpoint_problem:
             notes += (f"The training could not be kept on the way: {run.checkpoint_problem}",)
         history = [as_dict(report) for report in run.history]

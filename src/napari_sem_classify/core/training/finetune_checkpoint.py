@@ -13,7 +13,7 @@ from napari_sem_classify.core.files import to_json, write_tensors
 if TYPE_CHECKING:
     from torch import Tensor
 
-FORMAT = "napari-sem-classify training 2"
+FORMAT = "napari-sem-classify training 3"
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,7 +27,8 @@ class Checkpoint:
     position : mapping
         Stage, phase and epochs done, history and best score, as JSON values.
     tensors : mapping of str to Tensor
-        ``model.*``, ``best.*``, ``start.*``, ``logits.best`` and ``optimiser.<parameter>.<name>``.
+        ``model.*``, ``best.*``, ``start.*``, ``logits.best``, ``fitted`` and
+        ``optimiser.<parameter>.<name>``.
     """
 
     run: str

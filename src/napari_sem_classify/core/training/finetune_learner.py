@@ -34,6 +34,7 @@ from napari_sem_classify.core.training.finetune_checkpoint import (
     unpack_optimiser,
     write_checkpoint,
 )
+from napari_sem_classify.core.training.finetune_choice import Choosing
 from napari_sem_classify.core.training.finetune_data import PlainBatches, TrainingBatches
 from napari_sem_classify.core.training.finetune_network import TrainedNetwork, layer_groups
 from napari_sem_classify.core.training.finetune_presets import Preset
@@ -87,6 +88,7 @@ class Run:
     on_epoch: Callable[[EpochReport], None] | None
     on_batch: Callable[[float], None] | None
     checkpoint: Path | None
+    choosing: Choosing
     history: list[EpochReport] = field(default_factory=list)
     best_f1: float = -1.0
     best_size: int = 0
@@ -94,13 +96,27 @@ class Run:
     best_logits: Tensor | None = None
     best_share: float | None = None
     start: dict[str, Tensor] = field(default_factory=dict)
+    fitted: NDArray[np.int64] | None = None
     cancelled: bool = False
     checkpoint_problem: str = ""
     saved_at: float = field(default_factory=time.perf_counter)
 
-    def offer(self, model: TrainedNetwork, size: int, macro_f1: float, logits: Tensor) -> bool:
-        """Keep these weights, and what they say of the tiles that choose, if they are the best."""
+    def offer(
+        self,
+        model: TrainedNetwork,
+        size: int,
+        macro_f1: float,
+        logits: Tensor,
+        predicted: NDArray[np.int64],
+    ) -> bool:
+        """Keep these weights, and what they say of the tiles that choose, if they are the best.
+
+        They also have to be clearly better than the plain fitted head, where there is one:
+        `fitted` is what that says of the cases that choose.
+        """
         if not macro_f1 > self.best_f1:
+            return False
+        if self.fitted is not None and not self.choosing.clearly_better(predicted, self.fitted):
             return False
         self.best_f1, self.best_size = macro_f1, size
         self.best_logits = logits.detach().float().cpu()
@@ -111,6 +127,12 @@ class Run:
         """Tell whoever wants to know about an epoch."""
         if self.on_epoch is not None:
             self.on_epoch(report)
+
+    @property
+    def kept_fitted(self) -> bool:
+        """Whether a fitted head is the best so far."""
+        best = [report.phase for report in self.history if report.best]
+        return bool(best) and best[-1] == FITTED
 
     @property
     def asked_to_stop(self) -> bool:
@@ -127,7 +149,7 @@ class Watch(Callback):  # type: ignore[misc]
         super().__init__()
         self.job, self.stage, self.phase, self.size = run, stage, phase, size
         self.start_epoch = start_epoch
-        self.since_best = 0
+        self.since_best, self.highest = 0, -1.0
         self.outputs: list[Tensor] = []
 
     def before_epoch(self) -> None:
@@ -175,9 +197,12 @@ class Watch(Callback):  # type: ignore[misc]
         batches: PlainBatches = self.dls.valid
         logits = torch.cat(self.outputs)
         probabilities = mean_probabilities(logits, batches)
-        found = score(batches.units.label, probabilities.argmax(axis=1), probabilities.shape[1])
-        better = self.job.offer(self.learn.model, self.size, found.macro_f1, logits)
-        self.since_best = 0 if better else self.since_best + 1
+        predicted = probabilities.argmax(axis=1)
+        found = score(batches.units.label, predicted, probabilities.shape[1])
+        better = self.job.offer(self.learn.model, self.size, found.macro_f1, logits, predicted)
+        # The best of the training itself: it may still be on its way past the fitted head.
+        self.since_best = 0 if found.macro_f1 > self.highest else self.since_best + 1
+        self.highest = max(self.highest, found.macro_f1)
         report = EpochReport(
             stage=self.stage,
             epoch=self.epoch,
@@ -203,12 +228,15 @@ class Watch(Callback):  # type: ignore[misc]
         start = {f"start.{k}": v for k, v in run.start.items()}
         if run.best_logits is not None:
             start["logits.best"] = run.best_logits
+        if run.fitted is not None:
+            start["fitted"] = torch.from_numpy(run.fitted)
         position = {
             "stage": self.stage,
             "phase": self.phase,
             "epochs_done": self.epoch + 1,
             "best_f1": run.best_f1,
             "best_size": run.best_size,
+            "fixed_norms": self.learn.model.fixed_norms,
             "history": [as_dict(report) for report in run.history],
         }
         tensors = model | best | start | pack_optimiser(self.opt.opt.state_dict())
@@ -298,10 +326,15 @@ def fit_phase(
 def restore(learner: Learner, run: Run, checkpoint: Checkpoint) -> tuple[int, str, int]:
     """Take up a checkpoint; gives stage, phase and epochs done."""
     position = checkpoint.position
+    if position["fixed_norms"]:
+        learner.model.fix_norms()
+        learner.train_bn = False
     learner.model.load_state_dict(_named(checkpoint, "model."))
     run.best_state = _named(checkpoint, "best.")
     run.best_logits = checkpoint.tensors.get("logits.best")
     run.start = _named(checkpoint, "start.")
+    if "fitted" in checkpoint.tensors:
+        run.fitted = checkpoint.tensors["fitted"].numpy()
     run.best_f1, run.best_size = float(position["best_f1"]), int(position["best_size"])
     run.history[:] = [_report(values) for values in position["history"]]
     learner.create_opt()

@@ -119,6 +119,10 @@ class TrainedNetwork(nn.Module):
                     module.eval()
         return self
 
+    def fix_norms(self) -> None:
+        """From now on batch-norms and standardisation keep their statistics."""
+        self.fixed_norms = self.head.fixed = True
+
     def features(self, grey: Tensor) -> Tensor:
         """Pooled features (N, D) float32 of grey tiles 0 to 1, shape (N, 1, H, W)."""
         colour = ((grey - self.mean) / self.std).contiguous(memory_format=torch.channels_last)

@@ -14,6 +14,7 @@ from dataclasses import replace
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from napari_sem_classify.core.errors import Cancelled
@@ -71,25 +72,35 @@ def start_from_exact_head(
 
     Where the batch-norms are not fixed they then take the statistics of the tiles: those of
     photographs do not fit SEM images (AdaBN, Li et al. 2016, arXiv 1603.04779), and would change
-    under the head as soon as the training begins. The training starts from there; the plain head
-    is kept where nothing that follows scores better, as happens on other specimens.
+    under the head as soon as the training begins. The training starts from there, unless the plain
+    head is clearly better: then the batch-norms go back to what they were and stay so. The plain
+    head is kept where nothing that follows is clearly better.
     """
     passes = 1 if model.fixed_norms else 3
     looks = passes * len(batches.tile) + (1 if model.fixed_norms else 2) * len(valid.tile)
     reporter = Reporter(looks, "Looking at tiles", progress, cancel)
     _fit(model, batches, n_classes, reporter)
-    report = _score(model, valid, run, 0, 0, FITTED, reporter)
+    report, plain = _score(model, valid, run, 0, 0, FITTED, reporter)
+    run.start, run.fitted = _head_and_norms(model), plain
     if not model.fixed_norms:
         _adapt_norms(model, batches, reporter)
         _fit(model, batches, n_classes, reporter)
-        adapted = _score(model, valid, run, 0, 0, FITTED, reporter)
-        report = adapted if adapted.best else report
-    run.start = {
+        adapted, said = _score(model, valid, run, 0, 0, FITTED, reporter)
+        if run.choosing.clearly_better(plain, said):
+            model.load_state_dict(run.start, strict=False)
+            model.fix_norms()
+        else:
+            run.start = _head_and_norms(model)
+            report = adapted if adapted.best else report
+    _keep(run, report)
+
+
+def _head_and_norms(model: TrainedNetwork) -> dict[str, Tensor]:
+    return {
         name: value.detach().cpu().clone()
         for name, value in model.state_dict().items()
         if name.startswith("head.") or "running_" in name
     }
-    _keep(run, report)
 
 
 def _fit(model: TrainedNetwork, batches: PlainBatches, n_classes: int, reporter: Reporter) -> None:
@@ -135,7 +146,7 @@ def average_with_start(
     for share in SHARES:
         model.load_state_dict({k: _between(start.get(k), end[k], share) for k in end})
         try:
-            report = _score(model, valid, run, stage, epoch, AVERAGED, reporter)
+            report, _ = _score(model, valid, run, stage, epoch, AVERAGED, reporter)
         except Cancelled:
             run.cancelled = run.asked_to_stop  # raises again where the window was closed
             break
@@ -143,7 +154,7 @@ def average_with_start(
         if report.best:
             run.best_share = share
     if found:
-        _keep(run, max(found, key=lambda each: (each[0].macro_f1, -each[0].valid_loss))[0])
+        _keep(run, max(found, key=lambda each: (each[0].best, each[0].macro_f1))[0])
 
 
 def _adapt_norms(model: TrainedNetwork, batches: PlainBatches, reporter: Reporter) -> None:
@@ -183,12 +194,14 @@ def _score(
     epoch: int,
     phase: str,
     reporter: Reporter | None,
-) -> EpochReport:
+) -> tuple[EpochReport, NDArray[np.int64]]:
+    """Score and offer the weights; gives also the class of every case that chooses."""
     begun = time.perf_counter()
     logits = predict(model, valid, reporter)
     probabilities = mean_probabilities(logits, valid)
-    found = score(valid.units.label, probabilities.argmax(axis=1), probabilities.shape[1])
-    return EpochReport(
+    predicted = probabilities.argmax(axis=1)
+    found = score(valid.units.label, predicted, probabilities.shape[1])
+    report = EpochReport(
         stage=stage,
         epoch=epoch,
         size=valid.size,
@@ -198,8 +211,9 @@ def _score(
         accuracy=found.accuracy,
         macro_f1=found.macro_f1,
         seconds=time.perf_counter() - begun,
-        best=run.offer(model, valid.size, found.macro_f1, logits),
+        best=run.offer(model, valid.size, found.macro_f1, logits, predicted),
     )
+    return report, predicted
 
 
 def _keep(run: Run, report: EpochReport) -> None:

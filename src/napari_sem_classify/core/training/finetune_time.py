@@ -23,6 +23,9 @@ FIRST_BATCHES = 3
 def batch_size_for(device: str, size: int, n_train: int) -> int:
     """Tiles of a batch: as many pixels at every size, and at least eight batches an epoch.
 
+    Never fewer than eight: statistics of batch-norms from fewer are mostly noise (Wu & He 2018,
+    arXiv 1803.08494, figure 1).
+
     Parameters
     ----------
     device : {"cpu", "mps", "cuda"}
@@ -33,7 +36,7 @@ def batch_size_for(device: str, size: int, n_train: int) -> int:
     """
     most = BATCH_AT_224[device] * (224 / size) ** 2
     limit = 64 if device == "cpu" else 512
-    return int(max(4, min(most, limit, n_train // 8)))
+    return int(max(8, min(most, limit, n_train // 8)))
 
 
 def times_scored(*, averaged: bool) -> int:
