@@ -148,25 +148,47 @@ def bootstrap_intervals(
         Cases of one group (an image, a block) are drawn together: they are not independent, and
         an interval that drew them singly would be too narrow (Field and Welsh 2007).
     """
-    truth = np.asarray(truth)
     names = np.arange(len(truth)) if groups is None else np.asarray(groups)
-    _, number = np.unique(names, return_inverse=True)
-    n_groups = int(number.max()) + 1 if len(number) else 0
-    if n_groups == 0:
+    if not len(names):
         nothing = (float("nan"), float("nan"))
         return {"accuracy": nothing, "balanced_accuracy": nothing, "macro_f1": nothing}
-    cell = np.asarray(truth, np.int64) * n_classes + np.asarray(predicted, np.int64)
-    by_group = np.zeros((n_groups, n_classes**2), dtype=np.int64)
-    np.add.at(by_group, (number, cell), 1)
+    by_group = counts_of_groups(truth, predicted, n_classes, names)
+    n_groups = len(by_group)
+    flat = by_group.reshape(n_groups, -1)
     generator = np.random.default_rng(seed)
     values = np.empty((draws, 3))
     for draw in range(draws):
         times = np.bincount(generator.integers(n_groups, size=n_groups), minlength=n_groups)
-        drawn = Scores((times @ by_group).reshape(n_classes, n_classes))
-        values[draw] = drawn.accuracy, drawn.balanced_accuracy, drawn.macro_f1
+        right, true, said = (times @ flat).reshape(3, n_classes)
+        recall, f1 = _ratio(right, true), _ratio(2 * right, true + said)
+        values[draw] = right.sum() / true.sum(), _mean(recall), _mean(f1)
     low, high = np.percentile(values, [2.5, 97.5], axis=0)
     keys = ("accuracy", "balanced_accuracy", "macro_f1")
     return {key: (float(low[i]), float(high[i])) for i, key in enumerate(keys)}
+
+
+def counts_of_groups(
+    truth: NDArray[Any], predicted: NDArray[Any], n_classes: int, groups: NDArray[Any]
+) -> NDArray[np.float64]:
+    """Right, true and predicted cases of each class in each group.
+
+    All scores follow from their sums; a confusion matrix of each group would be much larger.
+
+    Returns
+    -------
+    float64, shape (groups, 3, classes)
+    """
+    group = np.unique(groups, return_inverse=True)[1].astype(np.int64)
+    truth, predicted = np.asarray(truth, np.int64), np.asarray(predicted, np.int64)
+    counts = np.zeros((int(group.max()) + 1, 3, n_classes))
+    every = np.ones(len(truth), dtype=np.bool_)
+    for row, label, cases in (
+        (0, truth, predicted == truth),
+        (1, truth, every),
+        (2, predicted, every),
+    ):
+        np.add.at(counts[:, row], (group[cases], label[cases]), 1.0)
+    return counts
 
 
 @dataclass(frozen=True, slots=True)

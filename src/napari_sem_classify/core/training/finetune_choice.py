@@ -10,10 +10,12 @@ head, which has far fewer free numbers, keeps its score on other specimens bette
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from napari_sem_classify.core.metrics import counts_of_groups
 from napari_sem_classify.core.training.training_set import TrainingSet
 
 DRAWS = 400
@@ -51,29 +53,18 @@ class Choosing:
         """
         from scipy.special import stdtrit
 
-        counted = [self._counts(said) for said in (predicted, reference)]
-        n = len(counted[0])
-        ones = np.ones((1, n))
-        gain = float((_macro_f1(ones @ counted[0]) - _macro_f1(ones @ counted[1]))[0])
+        counts = [
+            counts_of_groups(self.truth, said, self.n_classes, self.places)
+            for said in (predicted, reference)
+        ]
+        n = len(counts[0])
+        gain = float(np.subtract(*(_macro_f1(each, np.ones((1, n))) for each in counts))[0])
         if gain <= 0 or n < 2:
             return gain > 0
         drawn = np.random.default_rng(0).multinomial(n, np.full(n, 1 / n), size=DRAWS)
-        gains = _macro_f1(drawn @ counted[0]) - _macro_f1(drawn @ counted[1])
+        gains = np.subtract(*(_macro_f1(each, drawn) for each in counts))
         error = float(np.nanstd(gains)) * np.sqrt(n / (n - 1))
         return bool(gain > float(stdtrit(n - 1, ONE_ERROR)) * error)
-
-    def _counts(self, predicted: NDArray[np.int64]) -> NDArray[np.float64]:
-        """Of each place: right ones of each class, and true plus predicted ones."""
-        place = np.unique(self.places, return_inverse=True)[1].astype(np.int64)
-        counted = np.zeros((int(place.max()) + 1, 2, self.n_classes))
-        every = np.ones(len(place), dtype=np.bool_)
-        for row, column, cases in (
-            (0, self.truth, predicted == self.truth),
-            (1, self.truth, every),
-            (1, predicted, every),
-        ):
-            np.add.at(counted[:, row], (place[cases], column[cases]), 1.0)
-        return counted.reshape(len(counted), -1)
 
 
 def cases_that_choose(data: TrainingSet, image: NDArray[np.int64]) -> Choosing:
@@ -102,8 +93,9 @@ def cases_that_choose(data: TrainingSet, image: NDArray[np.int64]) -> Choosing:
     return Choosing(truth, place, len(data.class_names))
 
 
-def _macro_f1(sums: NDArray[np.float64]) -> NDArray[np.float64]:
-    """Macro-F1 of each row of counts; classes neither true nor predicted do not enter."""
-    right, either = np.split(sums, 2, axis=1)
+def _macro_f1(counts: NDArray[np.float64], draws: NDArray[Any]) -> NDArray[np.float64]:
+    """Macro-F1 of each draw of places; classes neither true nor predicted do not enter."""
+    sums = (draws @ counts.reshape(len(counts), -1)).reshape(len(draws), 3, -1)
     with np.errstate(divide="ignore", invalid="ignore"):
-        return np.asarray(np.nanmean(2 * right / either, axis=1))
+        f1 = 2 * sums[:, 0] / (sums[:, 1] + sums[:, 2])
+    return np.asarray(np.nanmean(f1, axis=1), dtype=np.float64)
