@@ -154,29 +154,22 @@ def read_cuts(
 
 def _cut_batches(sweep: Sweep, size: int, stop: Callable[[], bool]) -> Iterator[CutBatch]:
     tile = sweep.grid.tile
-    cuts: list[Cut] = []
-    index: list[NDArray[np.int64]] = []
-    empty: list[NDArray[np.int64]] = []
-    filled = 0
-    for region in sweep.regions(stop):
-        has_data = region.has_data(tile, size)
-        empty.append(region.tiles[~has_data])
-        tiles, rows, cols = (part[has_data] for part in (region.tiles, region.rows, region.cols))
-        start = 0
-        while start < len(tiles):
-            if stop():
-                return
-            some = slice(start, start + size - filled)
-            cuts.append(Cut(region.pixels, rows[some], cols[some]))
-            index.append(tiles[some])
-            filled, start = filled + len(index[-1]), start + len(index[-1])
-            if filled == size:
-                yield CutBatch(np.concatenate(index), tile, tuple(cuts), np.concatenate(empty))
-                cuts, index, empty, filled = [], [], [region.tiles[:0]], 0
-    blank = np.concatenate([*empty, np.zeros(0, dtype=np.int64)])
-    if filled or len(blank):
-        numbers = np.concatenate([*index, np.zeros(0, dtype=np.int64)])
-        yield CutBatch(numbers, tile, tuple(cuts), blank)
+    none = np.zeros(0, dtype=np.int64)
+    pieces: list[_Piece] = []
+    for piece in _pieces(sweep, size, stop):
+        pieces.append(piece)
+        if piece.ends_batch:
+            yield _together(pieces, tile, none)
+            pieces = []
+    if pieces:
+        yield _together(pieces, tile, none)
+
+
+def _together(pieces: list[_Piece], tile: int, none: NDArray[np.int64]) -> CutBatch:
+    index = np.concatenate([none, *(piece.tiles for piece in pieces)])
+    empty = np.concatenate([none, *(piece.empty for piece in pieces)])
+    cuts = tuple(piece.cut for piece in pieces if len(piece.tiles))
+    return CutBatch(index, tile, cuts, empty)
 
 
 def _batches(sweep: Sweep, size: int, stop: Callable[[], bool]) -> Iterator[TileBatch]:
@@ -185,33 +178,56 @@ def _batches(sweep: Sweep, size: int, stop: Callable[[], bool]) -> Iterator[Tile
     pixels: NDArray[Any] | None = None
     filled = 0
     empty: list[NDArray[np.int64]] = []
-    for region in sweep.regions(stop):
-        has_data = region.has_data(tile, size)
-        empty.append(region.tiles[~has_data])
-        tiles, rows, cols = (part[has_data] for part in (region.tiles, region.rows, region.cols))
-        windows = sliding_window_view(region.pixels, (tile, tile))
-        start = 0
-        while start < len(tiles):
-            if stop():
-                return
-            count = min(size - filled, len(tiles) - start)
-            some = slice(start, start + count)
-            gathered = windows[rows[some], cols[some]]
+    for piece in _pieces(sweep, size, stop):
+        empty.append(piece.empty)
+        count = len(piece.tiles)
+        if count:
+            # Cut at once, so that no more than one region is held.
+            windows = sliding_window_view(piece.cut.pixels, (tile, tile))
+            gathered = windows[piece.cut.rows, piece.cut.cols]
             if count == size:
                 pixels = gathered
             else:
                 if pixels is None:
                     pixels = np.empty((size, tile, tile), dtype=sweep.pixel_type)
                 pixels[filled : filled + count] = gathered
-            index[filled : filled + count] = tiles[some]
-            filled, start = filled + count, start + count
-            del gathered
-            if filled == size:
-                yield TileBatch(index, pixels, np.concatenate(empty))
-                index, pixels = np.empty_like(index), None
-                filled, empty = 0, [region.tiles[:0]]
+            index[filled : filled + count] = piece.tiles
+            filled += count
+            del gathered, windows
+        if piece.ends_batch and pixels is not None:
+            yield TileBatch(index, pixels, np.concatenate(empty))
+            index, pixels = np.empty_like(index), None
+            filled, empty = 0, []
     if pixels is None:
         pixels = np.empty((0, tile, tile), dtype=sweep.pixel_type)
     blank = np.concatenate([*empty, index[:0]])
     if filled or len(blank):
         yield TileBatch(index[:filled], pixels[:filled], blank)
+
+
+@dataclass(frozen=True, slots=True)
+class _Piece:
+    """What a region adds to a batch: tiles, those found empty before, and whether it is full."""
+
+    tiles: NDArray[np.int64]
+    cut: Cut
+    empty: NDArray[np.int64]
+    ends_batch: bool
+
+
+def _pieces(sweep: Sweep, size: int, stop: Callable[[], bool]) -> Iterator[_Piece]:
+    filled = 0
+    for region in sweep.regions(stop):
+        has_data = region.has_data(sweep.grid.tile, size)
+        empty = region.tiles[~has_data]
+        tiles, rows, cols = (part[has_data] for part in (region.tiles, region.rows, region.cols))
+        start = 0
+        while start < len(tiles) or len(empty):
+            if stop():
+                return
+            some = slice(start, start + size - filled)
+            count = len(tiles[some])
+            filled, start = filled + count, start + count
+            full = filled == size
+            yield _Piece(tiles[some], Cut(region.pixels, rows[some], cols[some]), empty, full)
+            filled, empty = 0 if full else filled, empty[:0]
