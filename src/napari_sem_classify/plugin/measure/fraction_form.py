@@ -84,6 +84,7 @@ class FractionForm:
             "User's accuracy: of what the map calls the class, how much is. "
             "Producer's accuracy: of what is the class, how much the map calls so",
             3,
+            may_hide=(2,),  # in large fonts; a row's tooltip tells both
         )
         self.accuracy.header_tips = {
             1: "Of what the map calls the class, how much is (95 % interval)",
