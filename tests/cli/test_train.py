@@ -100,3 +100,21 @@ def test_one_class_is_refused_and_an_earlier_model_stays(run, tmp_path):
 def test_sizes_that_are_no_numbers_are_wrong_usage(run, source, tmp_path):
     ran = run("train", source, "--out", tmp_path / "m.safetensors", "--sizes", "big")
     assert ran.status == 2
+
+
+def test_ways_to_train_are_compared_in_one_table(run, source, tmp_path, monkeypatch):
+    nowhere = "napari_sem_classify.core.training.inception.user_weights_folder"
+    monkeypatch.setattr(nowhere, lambda: tmp_path)
+    monkeypatch.setattr("torch.hub.get_dir", lambda: str(tmp_path))
+    ran = run("compare", source, "--out", tmp_path / "out", "--no-download", *SMALL)
+    assert ran.status == 0, ran.err
+    assert "The weights of Inception-v3 are not here" in ran.err
+    lines = ran.out.splitlines()
+    assert "images learned from" in lines[0]
+    rows = {line.split("  ")[0]: line.split()[-5:] for line in lines[2:] if "ResNet50" in line}
+    sem = rows["ResNet50, preset sem, 32 px, 1 epoch"]
+    assert 0 <= float(sem[0]) <= 1
+    # The frozen network sees the tiles at the same size.
+    assert "ResNet50, frozen, no augmentation, 32 px" in rows
+    assert len({len(line) for line in lines if line.startswith("ResNet50")}) == 1
+    assert (tmp_path / "out" / "comparison.html").is_file()

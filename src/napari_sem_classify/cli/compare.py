@@ -56,17 +56,15 @@ def compare(
     """
     from napari_sem_classify.core.engine.devices import device_title, find_device
     from napari_sem_classify.core.files import ensure_folder
-    from napari_sem_classify.core.training.compare import ComparedRow
+    from napari_sem_classify.core.training.compare import RESNET_PX, ComparedRow
     from napari_sem_classify.core.training.compare import compare as compare_ways
     from napari_sem_classify.core.training.compare_report import comparison, write_comparison
     from napari_sem_classify.core.training.dataset import read_listing
     from napari_sem_classify.core.training.finetune_presets import ARTICLE, SEM, make_preset
     from napari_sem_classify.core.training.inception import INPUT_PX
 
-    presets = [
-        make_preset(one.name, sizes=whole_numbers(sizes, "--sizes"), epochs=epochs)
-        for one in (ARTICLE, SEM)
-    ]
+    wanted = whole_numbers(sizes, "--sizes")
+    presets = [make_preset(one.name, sizes=wanted, epochs=epochs) for one in (ARTICLE, SEM)]
     numbers = whole_numbers(seeds, "--seeds") or [0]
     crop = row_crop(crop_rows)
     listing = read_listing(source)
@@ -95,6 +93,7 @@ def compare(
             split,
             presets=presets,
             seeds=numbers,
+            frozen_px=max(wanted or [RESNET_PX]),
             inception=inception,
             download=not no_download,
             device=device,
@@ -105,18 +104,40 @@ def compare(
         )
         files = write_comparison(data, split, rows, title, out)
         value = comparison(data, split, rows, title)
-    lines = [_row_text(row) for row in (*value["rows"], *value["published"])]
     value["files"] = [str(path) for path in files]
-    report(value, "\n".join([*lines, *(f"Written: {path}" for path in files)]), as_json)
+    written = (f"Written: {path}" for path in files)
+    report(value, "\n".join([*_table(value), *written]), as_json)
+
+
+def _table(value: dict[str, Any]) -> list[str]:
+    """The rows that have numbers, one under the other; those without have been told."""
+    parts = value["split"]["images"]
+    scored, learned = parts["test"] or parts["valid"], parts["train"]
+    mine = [row for row in value["rows"] if not row["problem"]]
+    width = max(len(row["method"]) for row in (*mine, *value["published"]))
+    head = "".join(f"{title:>10}" for title in ("seed", "accuracy", "precision", "recall"))
+    head = f"{'':{width}}{head}{'F1':>10}{'minutes':>10}"
+    return [
+        f"{learned} images learned from, {scored} scored, split {value['split']['how']}; "
+        "precision, recall and F1 are means over the classes.",
+        head,
+        *(_cells(row, width) for row in mine),
+        "Published, on other images:",
+        *(_cells(row, width) for row in value["published"]),
+    ]
+
+
+def _cells(row: dict[str, Any], width: int) -> str:
+    seed = "" if row.get("seed") is None else str(row["seed"])
+    keys = ("accuracy", "macro_precision", "macro_recall", "macro_f1")
+    numbers = ["–" if row.get(key) is None else f"{row[key]:.3f}" for key in keys]
+    minutes = "–" if row["minutes"] is None else f"{row['minutes']:.1f}"
+    return f"{row['method']:{width}}" + "".join(f"{x:>10}" for x in (seed, *numbers, minutes))
 
 
 def _row_text(row: dict[str, Any]) -> str:
     if row.get("problem"):
         return f"{row['method']}: {row['problem']}"
-    names = (("accuracy", "accuracy"), ("macro_precision", "precision"), ("macro_recall", "recall"))
-    numbers = ", ".join(f"{word} {row[key]:.3f}" for key, word in names)
-    if row.get("macro_f1") is not None:
-        numbers += f", F1 {row['macro_f1']:.3f}"
-    seed = "" if row.get("seed") is None else f", seed {row['seed']}"
-    minutes = "" if row.get("minutes") is None else f", {row['minutes']:.1f} min"
-    return f"{row['method']}{seed}: {numbers}{minutes}"
+    seed = "" if row["seed"] is None else f", seed {row['seed']}"
+    scores = f"accuracy {row['accuracy']:.3f}, F1 {row['macro_f1']:.3f}"
+    return f"{row['method']}{seed}: {scores}, {row['minutes']:.1f} min"

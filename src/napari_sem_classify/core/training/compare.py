@@ -172,7 +172,8 @@ def compare(
                 cancel.raise_if_cancelled()
             add(
                 ComparedRow(
-                    f"ResNet50, preset {preset.name}, {sizes} px, {preset.epochs} epochs",
+                    f"ResNet50, preset {preset.name}, {sizes} px, {preset.epochs} epoch"
+                    + "s" * (preset.epochs != 1),
                     seed,
                     held_out_evaluation(data, result.held_out),
                     time.perf_counter() - started,
