@@ -94,6 +94,7 @@ def _together(
     opened: Sequence[MapOnDisk], out: Path, kinds: Sequence[str], failures: list[dict[str, str]]
 ) -> list[Path]:
     from napari_sem_classify.core.export.fractions_csv import write_fractions
+    from napari_sem_classify.core.export.kinds import card_of
     from napari_sem_classify.core.export.report import Report, write_report
     from napari_sem_classify.core.fractions.field_statistics import field_shares, field_spread
 
@@ -112,7 +113,10 @@ def _together(
             shares = field_shares([class_map for class_map, _ in pairs])
             spreads = [field_spread(column) for column in shares.T] if len(pairs) > 1 else None
             title = f"{len(pairs)} class maps" if len(pairs) > 1 else pairs[0][0].image_name
-            write_report(Report(title or "Class map", pairs, spreads=spreads), out / PAGE)
+            card = card_of([class_map for class_map, _ in pairs])
+            write_report(
+                Report(title or "Class map", pairs, spreads=spreads, card=card), out / PAGE
+            )
             files.append(out / PAGE)
     return files
 
