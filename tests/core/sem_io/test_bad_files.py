@@ -92,6 +92,15 @@ def test_a_folder_is_not_an_image(tmp_path):
     assert "is a folder" in sentence(tmp_path)
 
 
+def test_a_folder_whose_subfolders_hold_the_images_says_so(tmp_path):
+    for day in ("monday", "tuesday"):
+        (tmp_path / day).mkdir()
+        tifffile.imwrite(tmp_path / day / "s.tif", specimen(64, 64))
+    with pytest.raises(ImageError, match="its subfolders do, such as monday"):
+        list_images([tmp_path])
+    assert len(list_images([tmp_path / "**" / "*"])) == 2
+
+
 def test_an_empty_folder_and_a_pattern_without_match(tmp_path):
     with pytest.raises(ImageError, match="holds no images"):
         list_images([tmp_path])

@@ -70,13 +70,27 @@ def _resolve(given: str) -> list[Path]:
 
 def _images_in(folder: Path) -> list[Path]:
     try:
-        images = sorted((p for p in folder.iterdir() if is_image_name(p)), key=natural_key)
+        entries = sorted(folder.iterdir(), key=natural_key)
     except OSError as error:
         raise ImageError(
             f"{folder} cannot be read ({error.strerror}): check its rights."
         ) from error
+    images = [path for path in entries if is_image_name(path)]
     if not images:
+        inner = next((path.name for path in entries if _has_images(path)), None)
+        if inner is not None:
+            raise ImageError(
+                f"{folder} holds no images itself, but its subfolders do, such as {inner}: choose "
+                f"those, or give the pattern {folder / '**' / '*'}."
+            )
         raise ImageError(
             f"{folder} holds no images: choose a folder with TIFF, PNG, JPEG or zarr files."
         )
     return images
+
+
+def _has_images(folder: Path) -> bool:
+    try:
+        return folder.is_dir() and any(is_image_name(path) for path in folder.iterdir())
+    except OSError:
+        return False
