@@ -4,9 +4,6 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from qtpy.QtCore import QEvent
-from qtpy.QtWidgets import QWidget
-
 from napari_sem_classify.core.batch_outcome import ImageOutcome
 from napari_sem_classify.core.batch_plan import plan_batch
 from napari_sem_classify.core.errors import SemClassifyError
@@ -17,12 +14,12 @@ from napari_sem_classify.plugin.batch.plan_form import PlanForm, images_text
 from napari_sem_classify.plugin.batch.source_form import SourceForm
 from napari_sem_classify.plugin.batch.target_form import TargetForm
 from napari_sem_classify.plugin.batch.tile_form import TileForm
+from napari_sem_classify.plugin.dock import DockWidget
 from napari_sem_classify.plugin.forms.device_form import DeviceForm
 from napari_sem_classify.plugin.forms.layout import Form, Note, fill
 from napari_sem_classify.plugin.forms.model_form import ModelForm
 from napari_sem_classify.plugin.forms.run_form import RunForm
 from napari_sem_classify.plugin.jobs import Job, settle_timer
-from napari_sem_classify.plugin.session import session_of, unwrapped
 from napari_sem_classify.plugin.text import duration_text
 
 if TYPE_CHECKING:
@@ -34,7 +31,7 @@ if TYPE_CHECKING:
 SETTLE_MS = 250
 
 
-class BatchWidget(QWidget):
+class BatchWidget(DockWidget):
     """Dock widget that classifies many images.
 
     Parameters
@@ -43,9 +40,7 @@ class BatchWidget(QWidget):
     """
 
     def __init__(self, napari_viewer: Viewer) -> None:
-        super().__init__()
-        self._viewer = unwrapped(napari_viewer)
-        self._session = session_of(self._viewer)
+        super().__init__(napari_viewer)
         self._known: work.Known = {}
         self._found: work.Look | None = None
         self._looking: Job | None = None
@@ -318,12 +313,6 @@ class BatchWidget(QWidget):
             self.open_problem.fail(str(error))
 
     # ------------------------------------------------------------------ end
-
-    def event(self, event: QEvent) -> bool:
-        """Stop work when napari takes the widget out of its dock."""
-        if event.type() == QEvent.Type.ParentChange and self.parent() is None:
-            self.stop()
-        return super().event(event)
 
     def stop(self) -> None:
         """Let go of all work under way, without touching the viewer."""

@@ -7,13 +7,12 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from magicgui import widgets
 from numpy.typing import NDArray
-from qtpy.QtCore import QEvent
-from qtpy.QtWidgets import QWidget
 
 from napari_sem_classify.core.errors import SemClassifyError
 from napari_sem_classify.core.grid_choice import GridChoice, grid_for_model
 from napari_sem_classify.core.progress import Progress
 from napari_sem_classify.plugin import tasks
+from napari_sem_classify.plugin.dock import DockWidget
 from napari_sem_classify.plugin.forms.compare_form import CompareForm
 from napari_sem_classify.plugin.forms.device_form import DeviceForm
 from napari_sem_classify.plugin.forms.grid_form import GridForm
@@ -29,7 +28,7 @@ from napari_sem_classify.plugin.layers import CLASSES, made_from, remove_layer
 from napari_sem_classify.plugin.legend import legend_of
 from napari_sem_classify.plugin.run_layers import RunLayers
 from napari_sem_classify.plugin.saved_maps import saved_maps_of
-from napari_sem_classify.plugin.session import GridPlan, session_of, unwrapped
+from napari_sem_classify.plugin.session import GridPlan
 from napari_sem_classify.plugin.status import status_line_of
 from napari_sem_classify.plugin.text import count_text, duration_text
 
@@ -47,7 +46,7 @@ FINE_MAP = (
 DENSE_COST = 1.5
 
 
-class ClassifyWidget(QWidget):
+class ClassifyWidget(DockWidget):
     """Dock widget that classifies the tiles of an image.
 
     Parameters
@@ -56,9 +55,7 @@ class ClassifyWidget(QWidget):
     """
 
     def __init__(self, napari_viewer: Viewer) -> None:
-        super().__init__()
-        self._viewer = unwrapped(napari_viewer)
-        self._session = session_of(self._viewer)
+        super().__init__(napari_viewer)
         self._running: Job | None = None
         self._run_layers: RunLayers | None = None
         self._shown: Labels | None = None
@@ -374,12 +371,6 @@ class ClassifyWidget(QWidget):
         return image if level == image.level else image_from_layer(layer, level)
 
     # ------------------------------------------------------------------ end
-
-    def event(self, event: QEvent) -> bool:
-        """Stop work when napari takes the widget out of its dock."""
-        if event.type() == QEvent.Type.ParentChange and self.parent() is None:
-            self.stop()
-        return super().event(event)
 
     def stop(self) -> None:
         """Let go of all work under way, without touching the viewer."""

@@ -5,11 +5,12 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from qtpy.QtCore import QEvent, QPoint, QTimer
+from qtpy.QtCore import QPoint, QTimer
 from qtpy.QtWidgets import QScrollArea, QWidget
 
 from napari_sem_classify.core.errors import SemClassifyError
 from napari_sem_classify.core.progress import Progress
+from napari_sem_classify.plugin.dock import DockWidget
 from napari_sem_classify.plugin.finetune import tasks
 from napari_sem_classify.plugin.finetune.chosen import too_few
 from napari_sem_classify.plugin.finetune.curve_plot import CurvePlot
@@ -21,7 +22,7 @@ from napari_sem_classify.plugin.forms.image_form import SAMPLE_KEY, SAMPLE_PLUGI
 from napari_sem_classify.plugin.forms.layout import Form, Note, fill
 from napari_sem_classify.plugin.forms.run_form import RunForm
 from napari_sem_classify.plugin.jobs import Job
-from napari_sem_classify.plugin.session import session_of, unwrapped
+from napari_sem_classify.plugin.session import unwrapped
 from napari_sem_classify.plugin.teach.tour import Tour
 from napari_sem_classify.plugin.text import duration_text
 
@@ -34,7 +35,7 @@ EARLIER = "Earlier models are untouched."
 NOTHING = "Choose data of two classes or more first"
 
 
-class FineTuneWidget(QWidget):
+class FineTuneWidget(DockWidget):
     """Dock widget that trains a network on annotated tiles or on sorted images.
 
     Parameters
@@ -43,9 +44,7 @@ class FineTuneWidget(QWidget):
     """
 
     def __init__(self, napari_viewer: Viewer) -> None:
-        super().__init__()
-        self._viewer = unwrapped(napari_viewer)
-        self._session = session_of(self._viewer)
+        super().__init__(napari_viewer)
         self._job: Job | None = None
         self._stop: tasks.Stop | None = None
         self._snapshot: tasks.Snapshot | None = None
@@ -274,12 +273,6 @@ class FineTuneWidget(QWidget):
         self._tour.forget(event.value)
 
     # ------------------------------------------------------------------ end
-
-    def event(self, event: QEvent) -> bool:
-        """Stop work when napari takes the widget out of its dock."""
-        if event.type() == QEvent.Type.ParentChange and self.parent() is None:
-            self.stop()
-        return super().event(event)
 
     def stop(self) -> None:
         """Let go of all work under way, without touching the viewer."""

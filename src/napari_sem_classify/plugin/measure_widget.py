@@ -5,11 +5,11 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import TYPE_CHECKING
 
-from qtpy.QtCore import QEvent
-from qtpy.QtWidgets import QTabBar, QWidget
+from qtpy.QtWidgets import QTabBar
 
 from napari_sem_classify.core.errors import SemClassifyError
 from napari_sem_classify.core.export.kinds import Measured
+from napari_sem_classify.plugin.dock import DockWidget
 from napari_sem_classify.plugin.forms.layout import Form, Note, explain, fill
 from napari_sem_classify.plugin.legend import legend_of
 from napari_sem_classify.plugin.measure.export_form import ExportForm
@@ -20,7 +20,6 @@ from napari_sem_classify.plugin.measure.region_form import RegionForm
 from napari_sem_classify.plugin.measure.review_form import ReviewForm
 from napari_sem_classify.plugin.measure.reviewer import Corrected, Reviewer
 from napari_sem_classify.plugin.saved_maps import saved_maps_of
-from napari_sem_classify.plugin.session import session_of, unwrapped
 from napari_sem_classify.plugin.status import status_line_of
 
 if TYPE_CHECKING:
@@ -36,7 +35,7 @@ TABS = (
 )
 
 
-class MeasureWidget(QWidget):
+class MeasureWidget(DockWidget):
     """Dock widget that measures class maps.
 
     Parameters
@@ -45,9 +44,7 @@ class MeasureWidget(QWidget):
     """
 
     def __init__(self, napari_viewer: Viewer) -> None:
-        super().__init__()
-        self._viewer = unwrapped(napari_viewer)
-        self._session = session_of(self._viewer)
+        super().__init__(napari_viewer)
         self._corrected: Corrected | None = None
         self._stopped = False
         legend_of(self._viewer)
@@ -172,12 +169,6 @@ class MeasureWidget(QWidget):
             page.setVisible(there and number == self.tabs.currentIndex())
 
     # ------------------------------------------------------------------ end
-
-    def event(self, event: QEvent) -> bool:
-        """Stop work when napari takes the widget out of its dock."""
-        if event.type() == QEvent.Type.ParentChange and self.parent() is None:
-            self.stop()
-        return super().event(event)
 
     def stop(self) -> None:
         """Let go of the viewer and of all work under way; answers are written already."""

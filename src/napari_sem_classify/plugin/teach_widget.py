@@ -5,11 +5,11 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from magicgui import widgets
-from qtpy.QtCore import QEvent, QTimer
-from qtpy.QtWidgets import QWidget
+from qtpy.QtCore import QTimer
 
 from napari_sem_classify.core.errors import SemClassifyError
 from napari_sem_classify.core.progress import Progress
+from napari_sem_classify.plugin.dock import DockWidget
 from napari_sem_classify.plugin.forms.compare_form import CompareForm
 from napari_sem_classify.plugin.forms.grid_form import GridForm
 from napari_sem_classify.plugin.forms.image_form import SAMPLE_PLUGIN, ImageForm
@@ -19,7 +19,6 @@ from napari_sem_classify.plugin.grid_layers import grid_layer_of, show_grid
 from napari_sem_classify.plugin.jobs import settle_timer
 from napari_sem_classify.plugin.layers import METADATA_KEY, remove_layer
 from napari_sem_classify.plugin.legend import legend_of
-from napari_sem_classify.plugin.session import session_of, unwrapped
 from napari_sem_classify.plugin.status import status_line_of
 from napari_sem_classify.plugin.teach.annotation_layer import MAX_KEYS, KeyAction
 from napari_sem_classify.plugin.teach.class_table import ClassTable
@@ -43,7 +42,7 @@ STACK_NOTE = "Plane {plane} is annotated; the slider leads to the others. All te
 SECOND_HINT = "Add a second class: a model tells at least two apart."
 
 
-class TeachWidget(QWidget):
+class TeachWidget(DockWidget):
     """Dock widget that teaches a model from annotated tiles.
 
     Parameters
@@ -52,9 +51,7 @@ class TeachWidget(QWidget):
     """
 
     def __init__(self, napari_viewer: Viewer) -> None:
-        super().__init__()
-        self._viewer = unwrapped(napari_viewer)
-        self._session = session_of(self._viewer)
+        super().__init__(napari_viewer)
         self.teacher = Teacher(self._viewer, self)
         self._suggested_for: object = None
         self._tile_chosen = False
@@ -366,12 +363,6 @@ class TeachWidget(QWidget):
             self.run_form.tell(progress)
 
     # ------------------------------------------------------------------ end
-
-    def event(self, event: QEvent) -> bool:
-        """Stop work when napari takes the widget out of its dock."""
-        if event.type() == QEvent.Type.ParentChange and self.parent() is None:
-            self.stop()
-        return super().event(event)
 
     def stop(self) -> None:
         """Let go of all work under way; what was annotated is written first."""

@@ -5,12 +5,11 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from magicgui import widgets
-from qtpy.QtCore import QEvent
-from qtpy.QtWidgets import QWidget
 
 from napari_sem_classify.core.errors import SemClassifyError
 from napari_sem_classify.core.tiles import Area, TileGrid
 from napari_sem_classify.core.tiling.tile_rules import TileChecks, covered_area, tiles_inside
+from napari_sem_classify.plugin.dock import DockWidget
 from napari_sem_classify.plugin.forms.grid_form import GridForm
 from napari_sem_classify.plugin.forms.image_form import ImageForm
 from napari_sem_classify.plugin.forms.layout import Form, Note, explain, fill
@@ -29,7 +28,7 @@ from napari_sem_classify.plugin.grid_layers import (
 )
 from napari_sem_classify.plugin.jobs import Job, JobContext, settle_timer
 from napari_sem_classify.plugin.layers import remove_layer
-from napari_sem_classify.plugin.session import GridPlan, session_of, unwrapped
+from napari_sem_classify.plugin.session import GridPlan
 from napari_sem_classify.plugin.text import area_text, count_text, percent_text
 
 if TYPE_CHECKING:
@@ -42,7 +41,7 @@ SETTLE_MS = 120
 LAY, TAKE_AWAY = "Lay tiles", "Take tiles away"
 
 
-class TileWidget(QWidget):
+class TileWidget(DockWidget):
     """Dock widget that lays tiles over an image.
 
     Parameters
@@ -51,9 +50,7 @@ class TileWidget(QWidget):
     """
 
     def __init__(self, napari_viewer: Viewer) -> None:
-        super().__init__()
-        self._viewer = unwrapped(napari_viewer)
-        self._session = session_of(self._viewer)
+        super().__init__(napari_viewer)
         self._layer: Image | None = None
         self._grid: TileGrid | None = None
         self._picked: HandPicked | None = None
@@ -331,12 +328,6 @@ class TileWidget(QWidget):
         return None if image is None or plan is None else (image, plan)
 
     # ------------------------------------------------------------------ end
-
-    def event(self, event: QEvent) -> bool:
-        """Stop work when napari takes the widget out of its dock."""
-        if event.type() == QEvent.Type.ParentChange and self.parent() is None:
-            self.stop()
-        return super().event(event)
 
     def stop(self) -> None:
         """Let go of all work under way, without touching the viewer."""
