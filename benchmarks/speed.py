@@ -40,7 +40,7 @@ def main() -> None:
 
         image = open_image(options.image)
     if options.model:
-        from napari_sem_classify.core.model.file import load_model
+        from napari_sem_classify.core.model.catalogue import load_model
 
         classifier = load_model(options.model)
     result = run_benchmark(

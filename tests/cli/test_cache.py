@@ -30,7 +30,7 @@ def models(monkeypatch):
         "half": brightness_classifier(name="half", threshold=0.5),
         "fifth": brightness_classifier(name="fifth", threshold=0.8),
     }
-    monkeypatch.setattr("napari_sem_classify.core.model.file.load_model", known.__getitem__)
+    monkeypatch.setattr("napari_sem_classify.core.model.catalogue.load_model", known.__getitem__)
     return list(known)
 
 

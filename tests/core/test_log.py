@@ -51,7 +51,7 @@ def test_a_fault_behind_a_command_goes_into_the_same_log(monkeypatch):
 
     from napari_sem_classify.cli import app
 
-    def broken(_path):
+    def broken(*_what):
         raise ZeroDivisionError("a fault")
 
     monkeypatch.setattr("napari_sem_classify.core.sem_io.open_image", broken)

@@ -13,8 +13,8 @@ import tifffile
 from napari_sem_classify.core.classify import classify_image
 from napari_sem_classify.core.errors import ImageError, ModelError, RecordError
 from napari_sem_classify.core.export.outputs import write_outputs
-from napari_sem_classify.core.model.catalogue import shipped_models_folder
-from napari_sem_classify.core.model.file import load_model, save_model
+from napari_sem_classify.core.model.catalogue import load_model, shipped_models_folder
+from napari_sem_classify.core.model.file import save_model
 from napari_sem_classify.core.record import file_sha256
 from napari_sem_classify.core.rerun import read_record, rerun
 from napari_sem_classify.core.sample.cross_section import generate_cross_section

@@ -87,7 +87,7 @@ def small_model(monkeypatch):
 
     small = Small()
     monkeypatch.setattr(
-        "napari_sem_classify.core.model.file.load_model", lambda _path: small.classifier
+        "napari_sem_classify.core.model.catalogue.load_model", lambda _path: small.classifier
     )
     monkeypatch.setattr(
         "napari_sem_classify.core.engine.engine_for", lambda _model, **_wish: small.engine

@@ -161,7 +161,7 @@ def classify(
     from napari_sem_classify.core.batch_plan import images_to_classify
     from napari_sem_classify.core.embedding_cache import EmbeddingCache
     from napari_sem_classify.core.files import ensure_folder
-    from napari_sem_classify.core.model.file import load_model
+    from napari_sem_classify.core.model.catalogue import load_model
 
     check_tile(tile, tile_um, stride)
     further = _further(also, scheduler)

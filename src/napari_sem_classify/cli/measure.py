@@ -59,7 +59,7 @@ def benchmark(
             param_hint="--dtype",
         )
     from napari_sem_classify.core.benchmark import run_benchmark
-    from napari_sem_classify.core.model.file import load_model
+    from napari_sem_classify.core.model.catalogue import load_model
     from napari_sem_classify.core.sem_io import open_image
 
     classifier = None if model is None else load_model(model)

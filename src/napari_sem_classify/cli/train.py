@@ -163,7 +163,7 @@ def evaluate(
     """Score a model on labelled images: accuracy, precision, recall, F1, confusion, calibration."""
     from napari_sem_classify.core.engine import engine_for
     from napari_sem_classify.core.files import ensure_folder
-    from napari_sem_classify.core.model.file import load_model
+    from napari_sem_classify.core.model.catalogue import load_model
     from napari_sem_classify.core.training.dataset import read_listing
     from napari_sem_classify.core.training.evaluate import evaluate_images
     from napari_sem_classify.core.training.evaluate_report import write_evaluation

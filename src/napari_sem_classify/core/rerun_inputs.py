@@ -56,7 +56,8 @@ def find_classifier(
     record: Mapping[str, Any], record_path: Path, given: Path | str | None
 ) -> tuple[TileClassifier, list[str]]:
     """The model of a record, and what is not as it was."""
-    from napari_sem_classify.core.model.file import head_sha256, load_model
+    from napari_sem_classify.core.model.catalogue import load_model
+    from napari_sem_classify.core.model.file import head_sha256
 
     known = record["model"]
     expected = known.get("head_sha256")
@@ -88,7 +89,8 @@ def recorded_card(model: Mapping[str, Any]) -> ModelCard | None:
 
 
 def _where_it_was(path: object, expected: object) -> TileClassifier | None:
-    from napari_sem_classify.core.model.file import head_sha256, load_model
+    from napari_sem_classify.core.model.catalogue import load_model
+    from napari_sem_classify.core.model.file import head_sha256
 
     if not isinstance(path, str) or not Path(path).is_file():
         return None
@@ -100,8 +102,8 @@ def _where_it_was(path: object, expected: object) -> TileClassifier | None:
 
 
 def _in_catalogue(expected: object) -> TileClassifier | None:
-    from napari_sem_classify.core.model.catalogue import catalogue
-    from napari_sem_classify.core.model.file import head_sha256, load_model
+    from napari_sem_classify.core.model.catalogue import catalogue, load_model
+    from napari_sem_classify.core.model.file import head_sha256
 
     for entry in catalogue():
         if entry.card is None:

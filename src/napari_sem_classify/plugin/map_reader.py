@@ -21,7 +21,7 @@ from napari_sem_classify.plugin.writer import ZARR_SUFFIX
 if TYPE_CHECKING:
     from napari.components import ViewerModel
 
-    from napari_sem_classify.plugin.reader import LayerData
+    from napari_sem_classify.plugin.file_layers import LayerData
 
 PICTURE = "picture"
 OVERLAY_SUFFIX = ".overlay.png"
@@ -77,7 +77,7 @@ def _saved(path: Path) -> SavedMap | None:
 
 
 def _layers(found: Sequence[tuple[Path, SavedMap]], others: Sequence[Path]) -> list[LayerData]:
-    from napari_sem_classify.plugin.reader import file_layer
+    from napari_sem_classify.plugin.file_layers import file_layer
 
     viewer = _viewer()
     layers = [file_layer(path) for path in others]
@@ -156,7 +156,7 @@ def _picture(path: Path, saved: SavedMap) -> LayerData:
     """The picture in an OME-Zarr; it may be coarser than the image, so it is not classified."""
     import zarr
 
-    from napari_sem_classify.plugin.reader import file_layer
+    from napari_sem_classify.plugin.file_layers import file_layer
 
     data, keywords, kind = file_layer(path)
     multiscale: Any = zarr.open_group(path, mode="r").attrs["ome"]["multiscales"][0]  # type: ignore[index,call-overload]

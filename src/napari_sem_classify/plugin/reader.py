@@ -4,21 +4,19 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from napari_sem_classify.core.errors import ImageError
-from napari_sem_classify.core.sem_io import image_levels, list_images, open_image, open_series
+from napari_sem_classify.core.sem_io import list_images, open_series
 from napari_sem_classify.core.sem_io.listing import is_image_name
-from napari_sem_classify.plugin.layer_image import layer_metadata
+from napari_sem_classify.plugin.file_layers import file_layer, image_layer
+from napari_sem_classify.plugin.map_reader import read_class_maps
 
 if TYPE_CHECKING:
-    from napari_sem_classify.core.image import SemImage
+    from napari_sem_classify.plugin.file_layers import LayerData
 
-    LayerData = tuple[Any, dict[str, Any], str]
     Reader = Callable[[str | Path | Sequence[str | Path]], list[LayerData]]
 
-# Larger pieces than most files store keep the viewer's own bookkeeping small.
-DISPLAY_BLOCK_PX = 2048
 # Sidecars of microscopes, notes and what file managers leave; "" is LICENSE, README and the like.
 BESIDE_IMAGES = ("", ".txt", ".hdr", ".xml", ".json", ".csv", ".ini", ".md", ".log", ".db", ".pdf")
 # Images of a folder that are no series become a layer each, up to this many.
@@ -48,8 +46,6 @@ def read_images(path: str | Path | Sequence[str | Path]) -> list[LayerData]:
     ImageError
         When a file cannot be opened.
     """
-    from napari_sem_classify.plugin.map_reader import read_class_maps
-
     paths = _as_paths(path)
     maps = read_class_maps(paths)
     if maps is not None:
@@ -69,64 +65,10 @@ def read_images(path: str | Path | Sequence[str | Path]) -> list[LayerData]:
         return [file_layer(one) for one in files]
 
 
-def image_layer(image: SemImage, levels: Sequence[Any] = ()) -> LayerData:
-    """A layer's data, keywords and type from an image, all of it shown, info bar included.
-
-    Parameters
-    ----------
-    image : SemImage
-    levels : sequence of array-like
-        All resolutions of a multiscale image, finest first; the image's own data when left out.
-    """
-    keywords: dict[str, Any] = {"name": image.name, "metadata": layer_metadata(image)}
-    if image.colour == "colour":
-        keywords["rgb"] = True
-    if image.pixel_size_nm is not None:
-        leading = len(image.leading_shape)
-        keywords["scale"] = (1.0,) * leading + (image.pixel_size_nm,) * 2
-        keywords["units"] = ("pixel",) * leading + ("nm", "nm")
-    if len(levels) > 1:
-        keywords["multiscale"] = True
-        return [viewable(one, image) for one in levels], keywords, "image"
-    return viewable(image.data, image), keywords, "image"
-
-
-def viewable(data: Any, image: SemImage) -> Any:
-    """An array that the viewer can slice: numpy as it is, anything lazy through dask."""
-    import numpy as np
-
-    if isinstance(data, np.ndarray):
-        return data
-    import dask.array as da
-
-    if isinstance(data, da.Array):
-        return data
-    trailing = data.shape[-1:] if image.colour == "colour" else ()
-    n_leading = data.ndim - 2 - len(trailing)
-    block = image.chunks or (DISPLAY_BLOCK_PX, DISPLAY_BLOCK_PX)
-    spatial = data.shape[n_leading : n_leading + 2]
-    chunks = (
-        *(1,) * n_leading,
-        *(
-            min(int(length), max(1, DISPLAY_BLOCK_PX // side) * side)
-            for length, side in zip(spatial, block, strict=True)
-        ),
-        *trailing,
-    )
-    return da.from_array(data, chunks=chunks, name=False, asarray=False)
-
-
 def _as_paths(path: str | Path | Sequence[str | Path]) -> list[Path]:
     if isinstance(path, (str, Path)):
         return [Path(path)]
     return [Path(one) for one in path]
-
-
-def file_layer(path: Path) -> LayerData:
-    """The image layer of one file, all its resolution levels."""
-    image = open_image(path)
-    coarser = [open_image(path, level).data for level in range(1, len(image_levels(path)))]
-    return image_layer(image, [image.data, *coarser])
 
 
 def _is_image_folder(path: Path) -> bool:

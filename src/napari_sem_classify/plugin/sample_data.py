@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from napari_sem_classify.core.sample.cross_section import Sample
-    from napari_sem_classify.plugin.reader import LayerData
+    from napari_sem_classify.plugin.file_layers import LayerData
 
 NASA_NAME = "nasa-coating"
 NASA_URL = (
@@ -63,8 +63,8 @@ def cross_section_layers(sample: Sample) -> list[LayerData]:
     """The image layer of a generated sample and, hidden, a Labels layer with its truth."""
     from napari_sem_classify.core.model.card import ClassInfo, default_colours
     from napari_sem_classify.core.sample.demo import sample_image
+    from napari_sem_classify.plugin.file_layers import image_layer
     from napari_sem_classify.plugin.layers import class_colormap, layer_name
-    from napari_sem_classify.plugin.reader import image_layer
 
     image, keywords, kind = image_layer(sample_image(sample))
     names = sample.class_names
@@ -91,7 +91,7 @@ def nasa_coating() -> list[LayerData]:
         In one sentence, when it cannot be downloaded or is not what it should be.
     """
     from napari_sem_classify.core.sem_io import image_from_array
-    from napari_sem_classify.plugin.reader import image_layer
+    from napari_sem_classify.plugin.file_layers import image_layer
 
     path = fetch_nasa_coating()
     pixels = checked_pixels(path)

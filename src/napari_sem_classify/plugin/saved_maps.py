@@ -34,7 +34,7 @@ if TYPE_CHECKING:
     from napari.components import ViewerModel
     from napari.layers import Image, Layer
 
-    from napari_sem_classify.plugin.reader import LayerData
+    from napari_sem_classify.plugin.file_layers import LayerData
 
 CARRIED = "sem_classify_saved_map"
 _LENGTHS = {"scale": 1, "translate": 1, "rotate": 2, "shear": 1, "affine": 2}

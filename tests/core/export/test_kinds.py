@@ -27,7 +27,8 @@ from napari_sem_classify.core.fractions.area_fraction import count_review, estim
 from napari_sem_classify.core.fractions.regions import find_regions
 from napari_sem_classify.core.fractions.review import start_review
 from napari_sem_classify.core.image import SemImage, Specimen
-from napari_sem_classify.core.model.file import head_sha256, load_model, save_model
+from napari_sem_classify.core.model.catalogue import load_model
+from napari_sem_classify.core.model.file import head_sha256, save_model
 from napari_sem_classify.core.progress import CancelToken
 
 NM, STRIDE = 50.0, 16

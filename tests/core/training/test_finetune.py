@@ -13,7 +13,8 @@ from napari_sem_classify.core.errors import Cancelled, DatasetError
 from napari_sem_classify.core.files import to_json
 from napari_sem_classify.core.intensity import IntensityRange
 from napari_sem_classify.core.model.backbone import DEFAULT_BACKBONE
-from napari_sem_classify.core.model.file import load_model, save_model
+from napari_sem_classify.core.model.catalogue import load_model
+from napari_sem_classify.core.model.file import save_model
 from napari_sem_classify.core.progress import CancelToken
 from napari_sem_classify.core.training.dataset import read_listing
 from napari_sem_classify.core.training.dataset_split import plan_split

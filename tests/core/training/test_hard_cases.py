@@ -17,7 +17,8 @@ from typer.testing import CliRunner
 
 from napari_sem_classify.cli import app
 from napari_sem_classify.core.errors import DatasetError, OutputError
-from napari_sem_classify.core.model.file import load_model, save_model
+from napari_sem_classify.core.model.catalogue import load_model
+from napari_sem_classify.core.model.file import save_model
 from napari_sem_classify.core.training.dataset import read_listing
 from napari_sem_classify.core.training.dataset_split import plan_split
 from napari_sem_classify.core.training.finetune import fine_tune

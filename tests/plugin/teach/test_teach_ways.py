@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from napari_sem_classify.core.model.file import load_model
+from napari_sem_classify.core.model.catalogue import load_model
 from napari_sem_classify.core.teaching.recipes import STANDARD, recipes_for
 from napari_sem_classify.plugin.tasks import DeviceWish
 

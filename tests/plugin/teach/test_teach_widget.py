@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from napari_sem_classify.core.model.file import load_model
+from napari_sem_classify.core.model.catalogue import load_model
 from napari_sem_classify.core.teaching.annotation_file import save_annotations
 from napari_sem_classify.core.teaching.annotation_set import Annotations
 from napari_sem_classify.plugin.layers import CLASSES, CONFIDENCE, made_from

@@ -11,8 +11,8 @@ from numpy.typing import NDArray
 from napari_sem_classify.core.intensity import IntensityRange
 
 if TYPE_CHECKING:
+    from napari_sem_classify.core.tiling.cut import Cut
     from napari_sem_classify.core.tiling.dense_blocks import Span
-    from napari_sem_classify.core.tiling.tile_source import Cut
 
 
 class Engine(Protocol):

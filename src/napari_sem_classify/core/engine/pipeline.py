@@ -24,7 +24,7 @@ from napari_sem_classify.core.intensity import IntensityRange
 from napari_sem_classify.core.tiling.dense_blocks import Span
 
 if TYPE_CHECKING:
-    from napari_sem_classify.core.tiling.tile_source import Cut
+    from napari_sem_classify.core.tiling.cut import Cut
 
 DTYPES = {
     "float32": torch.float32,

@@ -20,7 +20,7 @@ from napari_sem_classify.core.engine.network import GREY_CENTRE
 from napari_sem_classify.core.intensity import TILE_SPREAD, TILE_SPREAD_FLOOR, IntensityRange
 
 if TYPE_CHECKING:
-    from napari_sem_classify.core.tiling.tile_source import Cut
+    from napari_sem_classify.core.tiling.cut import Cut
 
 
 def to_device(tiles: NDArray[Any], device: torch.device) -> Tensor:

@@ -9,7 +9,8 @@ from typing import Literal
 from napari_sem_classify.core.errors import ModelError
 from napari_sem_classify.core.model.backbone import BACKBONES, BackboneInfo, backbone_path
 from napari_sem_classify.core.model.card import ModelCard
-from napari_sem_classify.core.model.file import SUFFIX, read_card
+from napari_sem_classify.core.model.file import SUFFIX, read_card, read_model
+from napari_sem_classify.core.model.head import TileClassifier
 
 DEMO_NAME = "demo"
 
@@ -58,6 +59,22 @@ def catalogue() -> list[ModelEntry]:
     shipped = sorted(_files(shipped_models_folder()), key=lambda p: (p.stem != DEMO_NAME, p.stem))
     user = sorted(_files(user_models_folder()), key=lambda path: path.stem.lower())
     return [_entry(path, "shipped") for path in shipped] + [_entry(path, "user") for path in user]
+
+
+def load_model(path_or_name: Path | str) -> TileClassifier:
+    """Open a model by its file, or by its name in the catalogue.
+
+    Parameters
+    ----------
+    path_or_name : Path or str
+        A path, or the name of a model that comes with the program or lies in the user's folder.
+
+    Raises
+    ------
+    ModelError
+        As from `find_model` and `read_model`.
+    """
+    return read_model(find_model(path_or_name))
 
 
 def find_model(path_or_name: Path | str) -> Path:

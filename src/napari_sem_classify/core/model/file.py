@@ -71,13 +71,8 @@ def save_model(path: Path | str, classifier: TileClassifier) -> Path:
     return path
 
 
-def load_model(path_or_name: Path | str) -> TileClassifier:
-    """Open a model by its file, or by its name in the catalogue.
-
-    Parameters
-    ----------
-    path_or_name : Path or str
-        A path, or the name of a model that comes with the program or lies in the user's folder.
+def read_model(path: Path) -> TileClassifier:
+    """Open a model file.
 
     Raises
     ------
@@ -85,9 +80,6 @@ def load_model(path_or_name: Path | str) -> TileClassifier:
         When there is none, or the file is damaged, too large, of a newer format, made for another
         network, or holds anything else than it should.
     """
-    from napari_sem_classify.core.model.catalogue import find_model
-
-    path = find_model(path_or_name)
     card, tensors = _read(path, with_tensors=True)
     missing = [name for name in _HEAD_NAMES if f"head.{name}" not in tensors]
     if missing:

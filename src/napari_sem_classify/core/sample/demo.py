@@ -82,8 +82,7 @@ def run_demo(
     from dataclasses import replace
 
     from napari_sem_classify.core.classify import classify_image, grid_for_model
-    from napari_sem_classify.core.model.catalogue import DEMO_NAME
-    from napari_sem_classify.core.model.file import load_model
+    from napari_sem_classify.core.model.catalogue import DEMO_NAME, load_model
 
     sample = generate_cross_section(seed=DEMO_SEED)
     image = sample_image(sample)

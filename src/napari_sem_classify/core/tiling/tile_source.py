@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 from napari_sem_classify.core.image import SemImage
 from napari_sem_classify.core.intensity import IntensityRange, to_batch_dtype
 from napari_sem_classify.core.tiles import TileGrid
+from napari_sem_classify.core.tiling.cut import Cut
 from napari_sem_classify.core.tiling.prefetch import prefetch
 from napari_sem_classify.core.tiling.sweep import Sweep, read_dtype
 
@@ -42,23 +43,6 @@ class TileBatch:
     def features(self, engine: Engine, intensity: IntensityRange) -> NDArray[np.float32]:
         """What an engine sees in them, the range in units of the batch."""
         return engine.embed(self.pixels, intensity)
-
-
-@dataclass(frozen=True, slots=True)
-class Cut:
-    """Tiles that lie in one region.
-
-    Attributes
-    ----------
-    pixels : uint8 or uint16, shape (rows, columns)
-        The region; cuts of the same region share the same array, which nobody changes.
-    rows, cols : int64, shape (N,)
-        First row and column of each tile in it.
-    """
-
-    pixels: NDArray[Any]
-    rows: NDArray[np.int64]
-    cols: NDArray[np.int64]
 
 
 @dataclass(frozen=True, slots=True)

@@ -133,7 +133,7 @@ def look(
             images_to_classify,
             look_at,
         )
-        from napari_sem_classify.core.model.file import load_model
+        from napari_sem_classify.core.model.catalogue import load_model
 
         context.progress(Progress(0, 0, "Listing the images"))
         items: list[Item] = [*(images_to_classify(inputs) if inputs else []), *layers]
@@ -235,7 +235,7 @@ def _checked_int8(
 def _loaded(path: Path, device: DeviceWish, context: JobContext) -> ReadyModel:
     """A model on a device; its speed is not known yet."""
     from napari_sem_classify.core.engine import engine_for
-    from napari_sem_classify.core.model.file import load_model
+    from napari_sem_classify.core.model.catalogue import load_model
 
     context.progress(Progress(0, 0, "Getting the model ready"))
     classifier = load_model(path)
