@@ -27,3 +27,14 @@ def shared() -> Path:
 def shared_data(shared: Path) -> Path:
     """The real SEM images, see ``index.csv`` in the folder."""
     return shared / "data"
+
+
+@pytest.fixture(scope="module")
+def one_thread():
+    """Work this small only waits for other threads."""
+    import torch
+
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(before)

@@ -9,14 +9,7 @@ from labelled_images import write_classes
 SMALL = ("--sizes", "32", "--epochs", "1", "--batch", "4", "--device", "cpu")
 
 
-@pytest.fixture(autouse=True)
-def one_thread():
-    import torch
-
-    before = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(before)
+pytestmark = pytest.mark.usefixtures("one_thread")
 
 
 @pytest.fixture

@@ -20,16 +20,7 @@ from napari_sem_classify.plugin.finetune.chosen import (
 )
 from napari_sem_classify.plugin.jobs import JobContext
 
-
-@pytest.fixture(scope="module", autouse=True)
-def one_thread():
-    """Work this small only waits for other threads."""
-    import torch
-
-    before = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(before)
+pytestmark = pytest.mark.usefixtures("one_thread")
 
 
 @pytest.fixture(scope="module")

@@ -25,15 +25,7 @@ STAGE = [("32", "1", "0", "1e-3", "1e-3")]
 LONG_STAGE = [("32", "400", "0", "1e-3", "1e-3")]
 
 
-@pytest.fixture(autouse=True)
-def one_thread():
-    """Work this small only waits for other threads."""
-    import torch
-
-    before = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(before)
+pytestmark = pytest.mark.usefixtures("one_thread")
 
 
 @pytest.fixture

@@ -36,15 +36,7 @@ TILE = 32
 ROWS, COLS = 8, 16
 
 
-@pytest.fixture(scope="module", autouse=True)
-def one_thread():
-    """Work this small only waits for other threads."""
-    import torch
-
-    before = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(before)
+pytestmark = pytest.mark.usefixtures("one_thread")
 
 
 def two_grains(seed=0, rows=ROWS * TILE, cols=COLS * TILE):

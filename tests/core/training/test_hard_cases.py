@@ -25,15 +25,7 @@ from napari_sem_classify.core.training.finetune import fine_tune
 from napari_sem_classify.core.training.finetune_presets import make_preset
 from napari_sem_classify.core.training.training_set import make_training_set
 
-
-@pytest.fixture(autouse=True)
-def one_thread():
-    import torch
-
-    before = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(before)
+pytestmark = pytest.mark.usefixtures("one_thread")
 
 
 @pytest.fixture

@@ -1,0 +1,26 @@
+"""Trainings small enough for a test."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from napari_sem_classify.core.training.finetune import fine_tune
+from napari_sem_classify.core.training.finetune_presets import make_preset
+
+
+def small(name="sem", epochs=1, sizes=(32,), **settings):
+    return make_preset(name, sizes=sizes, epochs=epochs, **settings)
+
+
+def train(data, split, **settings):
+    settings.setdefault("preset", small())
+    settings.setdefault("batch_size", 4)
+    return fine_tune(data, split, device="cpu", **settings)
+
+
+def same(one, other):
+    heads = all(
+        np.array_equal(getattr(one.head, name), getattr(other.head, name))
+        for name in ("mean", "scale", "weight", "bias")
+    )
+    return heads and all(np.array_equal(one.trunk[name], other.trunk[name]) for name in one.trunk)
