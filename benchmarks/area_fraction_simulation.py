@@ -18,16 +18,16 @@ from pathlib import Path
 import numpy as np
 from scipy.ndimage import gaussian_filter
 
-from napari_sem_classify.core.class_map import ClassMap
-from napari_sem_classify.core.fractions.area_fraction import (
+from napari_sem_classify.core.maps.class_map import ClassMap
+from napari_sem_classify.core.measure.area_fraction import (
     count_review,
     estimate_fractions,
     normal_interval,
 )
-from napari_sem_classify.core.fractions.prediction_powered import estimate_prediction_powered
-from napari_sem_classify.core.fractions.review import start_review
+from napari_sem_classify.core.measure.prediction_powered import estimate_prediction_powered
+from napari_sem_classify.core.measure.review import start_review
 from napari_sem_classify.core.model.card import ClassInfo, default_colours
-from napari_sem_classify.core.tiles import Area, TileGrid
+from napari_sem_classify.core.tiles.grid import Area, TileGrid
 
 NAMES = ("matrix", "oxide", "crack")
 SIZES = (50, 200, 500)
@@ -216,7 +216,7 @@ def main():
         print(json.dumps(row))
     print("coverage", accuracies)
     if chosen.out:
-        from napari_sem_classify.core.files import write_json
+        from napari_sem_classify.core.common.files import write_json
 
         write_json(chosen.out, {"maps": chosen.maps, "fractions": rows, "coverage": accuracies})
     if chosen.figure:

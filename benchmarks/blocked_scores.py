@@ -18,9 +18,9 @@ from learning_curves import SETS, draw, on, split, teach
 from numpy.typing import NDArray
 from tile_sets import TileSet, load_set
 
-from napari_sem_classify.core.metrics import Scores, score
-from napari_sem_classify.core.teaching.folds import Fold, Folds, TilePlaces, plan_folds
-from napari_sem_classify.core.teaching.logistic import (
+from napari_sem_classify.core.evaluate.metrics import Scores, score
+from napari_sem_classify.core.teach.folds import Fold, Folds, TilePlaces, plan_folds
+from napari_sem_classify.core.teach.logistic import (
     Basis,
     Solution,
     balanced_weights,
@@ -28,7 +28,7 @@ from napari_sem_classify.core.teaching.logistic import (
     make_basis,
     solve,
 )
-from napari_sem_classify.core.teaching.scores import STRENGTHS
+from napari_sem_classify.core.teach.scores import STRENGTHS
 
 Numbers = NDArray[np.int64]
 

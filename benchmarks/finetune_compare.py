@@ -23,16 +23,20 @@ from numpy.typing import NDArray
 from tile_features import intensity_statistics, texture_features
 from tile_sets import CLASSES, NCM_ROWS, NCM_STEP, load_index, nasa_pairs
 
-from napari_sem_classify.core.intensity import IntensityRecipe, measure_range, stretch_to_uint8
-from napari_sem_classify.core.metrics import Scores, score
+from napari_sem_classify.core.annotate.annotation import tiles_from_mask
+from napari_sem_classify.core.evaluate.dataset import ImageRecord
+from napari_sem_classify.core.evaluate.dataset_split import Split
+from napari_sem_classify.core.evaluate.metrics import Scores, score
+from napari_sem_classify.core.evaluate.training_set import ImageFacts, TrainingSet
+from napari_sem_classify.core.finetune.compare import compare
+from napari_sem_classify.core.finetune.finetune_presets import make_preset
+from napari_sem_classify.core.image.intensity import (
+    IntensityRecipe,
+    measure_range,
+    stretch_to_uint8,
+)
 from napari_sem_classify.core.sem_io import open_image
-from napari_sem_classify.core.teaching.annotation import tiles_from_mask
-from napari_sem_classify.core.tiles import Area, TileGrid
-from napari_sem_classify.core.training.compare import compare
-from napari_sem_classify.core.training.dataset import ImageRecord
-from napari_sem_classify.core.training.dataset_split import Split
-from napari_sem_classify.core.training.finetune_presets import make_preset
-from napari_sem_classify.core.training.training_set import ImageFacts, TrainingSet
+from napari_sem_classify.core.tiles.grid import Area, TileGrid
 
 Baseline = Callable[
     [NDArray[np.float32], NDArray[np.int64], NDArray[np.float32]], NDArray[np.int64]

@@ -15,8 +15,8 @@ import sys
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
-from napari_sem_classify.core.errors import SemClassifyError
-from napari_sem_classify.core.image import SemImage
+from napari_sem_classify.core.common.errors import SemClassifyError
+from napari_sem_classify.core.image.sem_image import SemImage
 from napari_sem_classify.core.sem_io import open_image
 from napari_sem_classify.core.sem_io.info_bar import find_panel
 

@@ -60,14 +60,14 @@ def make_inputs(folder: Path, side: int, chunk: int, tile: int) -> None:
     """Write ``image.zarr`` (two materials and noise, no info bar) and ``model.safetensors``."""
     import zarr
 
-    from napari_sem_classify.core.model.backbone import (
+    from napari_sem_classify.core.model.card import ClassInfo, ModelCard
+    from napari_sem_classify.core.model.file import save_model
+    from napari_sem_classify.core.model.head import Head, TileClassifier
+    from napari_sem_classify.core.network.backbone import (
         DEFAULT_BACKBONE,
         FEATURE_SIZES,
         backbone_sha256,
     )
-    from napari_sem_classify.core.model.card import ClassInfo, ModelCard
-    from napari_sem_classify.core.model.file import save_model
-    from napari_sem_classify.core.model.head import Head, TileClassifier
 
     rng = np.random.default_rng(0)
     image = zarr.create_array(

@@ -20,16 +20,16 @@ from learning_curves import SETS, draw, split, teach
 from numpy.typing import NDArray
 from tile_sets import Describe, TileSet, load_described, load_set
 
-from napari_sem_classify.core.image import SemImage
-from napari_sem_classify.core.intensity import IntensityRecipe, measure_range
-from napari_sem_classify.core.metrics import score
-from napari_sem_classify.core.model.backbone import (
+from napari_sem_classify.core.evaluate.metrics import score
+from napari_sem_classify.core.image.intensity import IntensityRecipe, measure_range
+from napari_sem_classify.core.image.sem_image import SemImage
+from napari_sem_classify.core.network.backbone import (
     DEFAULT_BACKBONE,
     IMAGENET_MEAN,
     IMAGENET_STD,
     load_backbone,
 )
-from napari_sem_classify.core.tiles import TileGrid
+from napari_sem_classify.core.tiles.grid import TileGrid
 
 NETWORK_PX, BATCH, SKETCH = 128, 32, 64
 Ways = dict[str, NDArray[np.float32]]

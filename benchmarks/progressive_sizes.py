@@ -13,9 +13,9 @@ from pathlib import Path
 
 from finetune_compare import POOLS, drawn
 
-from napari_sem_classify.core.metrics import score
-from napari_sem_classify.core.training.finetune import fine_tune
-from napari_sem_classify.core.training.finetune_presets import make_preset
+from napari_sem_classify.core.evaluate.metrics import score
+from napari_sem_classify.core.finetune.finetune import fine_tune
+from napari_sem_classify.core.finetune.finetune_presets import make_preset
 
 
 def main() -> None:

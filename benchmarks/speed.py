@@ -15,7 +15,7 @@ from typing import Any
 
 import numpy as np
 
-from napari_sem_classify.core.benchmark import PLAIN_LOOP_BATCH, PLAIN_LOOP_PX, run_benchmark
+from napari_sem_classify.core.benchmark.speed import PLAIN_LOOP_BATCH, PLAIN_LOOP_PX, run_benchmark
 
 
 def main() -> None:
@@ -66,8 +66,8 @@ def fastai_rate(tiles: np.ndarray) -> float:
     """`Learner.get_preds` with a test `DataLoader`, as fastai's tutorials do it."""
     import torch
 
-    from napari_sem_classify.core.model.backbone import load_backbone
-    from napari_sem_classify.core.model.torchvision_compat import import_torchvision
+    from napari_sem_classify.core.network.backbone import load_backbone
+    from napari_sem_classify.core.network.torchvision_compat import import_torchvision
 
     import_torchvision()
     from fastai.vision.all import (
@@ -99,8 +99,12 @@ def fastai_rate(tiles: np.ndarray) -> float:
 def _tiles(image: Any, tile_px: int, count: int) -> np.ndarray:
     if image is None:
         return np.random.default_rng(0).integers(0, 256, (count, tile_px, tile_px), np.uint8)
-    from napari_sem_classify.core.intensity import IntensityRecipe, measure_range, stretch_to_uint8
-    from napari_sem_classify.core.tiles import TileGrid
+    from napari_sem_classify.core.image.intensity import (
+        IntensityRecipe,
+        measure_range,
+        stretch_to_uint8,
+    )
+    from napari_sem_classify.core.tiles.grid import TileGrid
 
     grid = TileGrid(image.area, tile_px, tile_px)
     intensity = measure_range(image, IntensityRecipe())

@@ -20,7 +20,7 @@ import numpy as np
 from teach_nasa import majority, neighbours
 from tile_sets import TileSet, load_index, load_set, specimen_of
 
-from napari_sem_classify.core.metrics import Scores, score
+from napari_sem_classify.core.evaluate.metrics import Scores, score
 
 TILE = 64
 CLASSES = "0=background,1=oxide"

@@ -18,8 +18,8 @@ import numpy as np
 from numpy.typing import NDArray
 from tile_sets import TileSet, load_set
 
-from napari_sem_classify.core.metrics import Scores, score
-from napari_sem_classify.core.teaching.head_fit import teach_head
+from napari_sem_classify.core.evaluate.metrics import Scores, score
+from napari_sem_classify.core.teach.head_fit import teach_head
 
 Predict = Callable[[TileSet, NDArray[np.int64], NDArray[np.int64]], NDArray[np.int64]]
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-from napari_sem_classify.core.tiles import TileGrid
+from napari_sem_classify.core.tiles.grid import TileGrid
 
 
 def intensity_statistics(pixels: NDArray[np.float32], grid: TileGrid) -> NDArray[np.float32]:

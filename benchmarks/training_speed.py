@@ -23,17 +23,17 @@ from typing import Any
 
 import numpy as np
 
-from napari_sem_classify.core.engine.devices import device_title, find_device
-from napari_sem_classify.core.intensity import IntensityRecipe
-from napari_sem_classify.core.training.dataset import ImageRecord, read_listing
-from napari_sem_classify.core.training.dataset_split import Split
-from napari_sem_classify.core.training.finetune import _arithmetic, fine_tune
-from napari_sem_classify.core.training.finetune_presets import ARTICLE, Preset, Stage, make_preset
-from napari_sem_classify.core.training.training_set import (
+from napari_sem_classify.core.evaluate.dataset import ImageRecord, read_listing
+from napari_sem_classify.core.evaluate.dataset_split import Split
+from napari_sem_classify.core.evaluate.training_set import (
     ImageFacts,
     TrainingSet,
     make_training_set,
 )
+from napari_sem_classify.core.finetune.finetune import _arithmetic, fine_tune
+from napari_sem_classify.core.finetune.finetune_presets import ARTICLE, Preset, Stage, make_preset
+from napari_sem_classify.core.image.intensity import IntensityRecipe
+from napari_sem_classify.core.network.engine.devices import device_title, find_device
 
 CLASSES = 10
 ARTICLE_IMAGES = 18_577
@@ -70,8 +70,8 @@ class BareStep:
     def __init__(self, preset: Preset, size: int, batch: int, device: Any) -> None:
         import torch
 
-        from napari_sem_classify.core.model.backbone import load_backbone
-        from napari_sem_classify.core.training.finetune_network import TrainedNetwork
+        from napari_sem_classify.core.finetune.finetune_network import TrainedNetwork
+        from napari_sem_classify.core.network.backbone import load_backbone
 
         self.model = TrainedNetwork(
             load_backbone(),

@@ -20,7 +20,7 @@ SETTLE_S = 12.0
 def main() -> None:
     """Open the demo, wait until the form has timed the model, save the window."""
     from napari_sem_classify.core.sample.demo import run_demo
-    from napari_sem_classify.plugin.demo_view import dock_form, show_demo
+    from napari_sem_classify.plugin.files.demo_view import dock_form, show_demo
 
     demo = run_demo()
     viewer = napari.Viewer(title="SEM classify demo")

@@ -16,7 +16,7 @@ from typing import Any
 import numpy as np
 from PIL import Image
 
-from napari_sem_classify.plugin.legend import legend_of
+from napari_sem_classify.plugin.layers.legend import legend_of
 
 WIDTH_PX, HEIGHT_PX = 1200, 960
 COLOURS = 256

@@ -8,8 +8,8 @@ from pathlib import Path
 
 from tiny_engine import TinyEngine, brightness_classifier
 
-from napari_sem_classify.core.batch import classify_many
-from napari_sem_classify.core.batch_plan import images_to_classify
+from napari_sem_classify.core.batch.batch_plan import images_to_classify
+from napari_sem_classify.core.batch.classify_many import classify_many
 
 
 def main(folder: str, out: str) -> None:

@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import numpy as np
 
-from napari_sem_classify.core.intensity import IntensityRange
+from napari_sem_classify.core.image.intensity import IntensityRange
 
 
 def small_resnet(strides: str = "v1", seed: int = 0):
     """A torchvision ResNet of four bottleneck blocks with statistics as after training."""
     import torch
 
-    from napari_sem_classify.core.model.torchvision_compat import import_torchvision
+    from napari_sem_classify.core.network.torchvision_compat import import_torchvision
 
     import_torchvision()
     from torchvision.models.resnet import Bottleneck, ResNet
@@ -40,8 +40,8 @@ def reference(network, tiles, intensity: IntensityRange, network_px: int, stages
     """Features by the plain way: three normalised channels, float32, nothing folded."""
     import torch
 
-    from napari_sem_classify.core.model.backbone import IMAGENET_MEAN, IMAGENET_STD
-    from napari_sem_classify.core.model.torch_modules import PooledStages
+    from napari_sem_classify.core.network.backbone import IMAGENET_MEAN, IMAGENET_STD
+    from napari_sem_classify.core.network.torch_modules import PooledStages
 
     grey = torch.from_numpy(tiles.astype(np.float32))[:, None]
     grey = ((grey - intensity.low) / (intensity.high - intensity.low)).clamp(0, 1)

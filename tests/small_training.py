@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import numpy as np
 
-from napari_sem_classify.core.training.finetune import fine_tune
-from napari_sem_classify.core.training.finetune_presets import make_preset
+from napari_sem_classify.core.finetune.finetune import fine_tune
+from napari_sem_classify.core.finetune.finetune_presets import make_preset
 
 
 def small(name="sem", epochs=1, sizes=(32,), **settings):

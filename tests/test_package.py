@@ -18,14 +18,14 @@ REPOSITORY = Path(__file__).resolve().parents[1]
 PACKAGE = Path(napari_sem_classify.__file__).parent
 # Torch modules cannot be written without torch: functions import these, the packages do not.
 NEEDS_TORCH = (
-    "napari_sem_classify.core.engine.",
-    "napari_sem_classify.core.model.torch_modules",
-    "napari_sem_classify.core.training.finetune_data",
-    "napari_sem_classify.core.training.finetune_learner",
-    "napari_sem_classify.core.training.finetune_network",
-    "napari_sem_classify.core.training.finetune_rate",
-    "napari_sem_classify.core.training.finetune_scoring",
-    "napari_sem_classify.core.training.finetune_start",
+    "napari_sem_classify.core.network.engine.",
+    "napari_sem_classify.core.network.torch_modules",
+    "napari_sem_classify.core.finetune.finetune_data",
+    "napari_sem_classify.core.finetune.finetune_learner",
+    "napari_sem_classify.core.finetune.finetune_network",
+    "napari_sem_classify.core.finetune.finetune_rate",
+    "napari_sem_classify.core.finetune.finetune_scoring",
+    "napari_sem_classify.core.finetune.finetune_start",
 )
 
 

@@ -22,8 +22,8 @@ from build_backbone import KERAS_MEAN_RGB, Weights, read_package
 from numpy.typing import NDArray
 from skimage.io import imread
 
-from napari_sem_classify.core.model.backbone import IMAGENET_MEAN, IMAGENET_STD, load_backbone
-from napari_sem_classify.core.model.torch_modules import PooledStages
+from napari_sem_classify.core.network.backbone import IMAGENET_MEAN, IMAGENET_STD, load_backbone
+from napari_sem_classify.core.network.torch_modules import PooledStages
 
 STAGE_ENDS = {2: 7, 3: 13, 4: 16}
 """The residual sum that ends a stage, counted from 1."""

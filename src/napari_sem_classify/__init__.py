@@ -10,20 +10,20 @@ import importlib
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from napari_sem_classify.core.class_map import ClassMap
-    from napari_sem_classify.core.classify import classify_image
-    from napari_sem_classify.core.image import SemImage
+    from napari_sem_classify.core.classify.driver import classify_image
+    from napari_sem_classify.core.image.sem_image import SemImage
+    from napari_sem_classify.core.maps.class_map import ClassMap
     from napari_sem_classify.core.model import load_model, save_model
     from napari_sem_classify.core.sem_io import open_image
-    from napari_sem_classify.core.tiles import TileGrid
+    from napari_sem_classify.core.tiles.grid import TileGrid
 
     __version__: str
 
 _HOME_OF = {
-    "ClassMap": "napari_sem_classify.core.class_map",
-    "SemImage": "napari_sem_classify.core.image",
-    "TileGrid": "napari_sem_classify.core.tiles",
-    "classify_image": "napari_sem_classify.core.classify",
+    "ClassMap": "napari_sem_classify.core.maps.class_map",
+    "SemImage": "napari_sem_classify.core.image.sem_image",
+    "TileGrid": "napari_sem_classify.core.tiles.grid",
+    "classify_image": "napari_sem_classify.core.classify.driver",
     "load_model": "napari_sem_classify.core.model",
     "open_image": "napari_sem_classify.core.sem_io",
     "save_model": "napari_sem_classify.core.model",

@@ -48,7 +48,9 @@ def run():
 def own_cache(tmp_path_factory, monkeypatch):
     """What a test learns of tiles stays out of the user's cache, and out of the next test."""
     folder = tmp_path_factory.mktemp("known-tiles")
-    monkeypatch.setattr("napari_sem_classify.core.embedding_cache.default_folder", lambda: folder)
+    monkeypatch.setattr(
+        "napari_sem_classify.core.network.embedding_cache.default_folder", lambda: folder
+    )
     return folder
 
 

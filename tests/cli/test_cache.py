@@ -13,7 +13,9 @@ from tiny_engine import TinyEngine, brightness_classifier
 @pytest.fixture
 def engine(monkeypatch):
     engine = TinyEngine()
-    monkeypatch.setattr("napari_sem_classify.core.engine.engine_for", lambda *_a, **_k: engine)
+    monkeypatch.setattr(
+        "napari_sem_classify.core.network.engine.engine_for", lambda *_a, **_k: engine
+    )
     return engine
 
 

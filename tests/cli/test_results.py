@@ -14,8 +14,8 @@ from cli_files import files_in
 from PIL import Image
 from small_disk import fill_up, small_disk
 
-from napari_sem_classify.core.export.map_file import SavedMap, write_map
-from napari_sem_classify.core.fractions.review_file import load_review
+from napari_sem_classify.core.maps.map_file import SavedMap, write_map
+from napari_sem_classify.core.measure.review_file import load_review
 
 
 @pytest.fixture(scope="module")

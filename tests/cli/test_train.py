@@ -96,7 +96,7 @@ def test_sizes_that_are_no_numbers_are_wrong_usage(run, source, tmp_path):
 
 
 def test_ways_to_train_are_compared_in_one_table(run, source, tmp_path, monkeypatch):
-    nowhere = "napari_sem_classify.core.training.inception.user_weights_folder"
+    nowhere = "napari_sem_classify.core.finetune.inception.user_weights_folder"
     monkeypatch.setattr(nowhere, lambda: tmp_path)
     monkeypatch.setattr("torch.hub.get_dir", lambda: str(tmp_path))
     ran = run("compare", source, "--out", tmp_path / "out", "--no-download", *SMALL)

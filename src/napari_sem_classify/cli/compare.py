@@ -54,14 +54,14 @@ def compare(
     Inception-v3 and ResNet50 on frozen features without augmentation, the article's recipe, and
     this program's own.
     """
-    from napari_sem_classify.core.engine.devices import device_title, find_device
-    from napari_sem_classify.core.files import ensure_folder
-    from napari_sem_classify.core.training.compare import RESNET_PX, ComparedRow
-    from napari_sem_classify.core.training.compare import compare as compare_ways
-    from napari_sem_classify.core.training.compare_report import comparison, write_comparison
-    from napari_sem_classify.core.training.dataset import read_listing
-    from napari_sem_classify.core.training.finetune_presets import ARTICLE, SEM, make_preset
-    from napari_sem_classify.core.training.inception import INPUT_PX
+    from napari_sem_classify.core.common.files import ensure_folder
+    from napari_sem_classify.core.evaluate.dataset import read_listing
+    from napari_sem_classify.core.finetune.compare import RESNET_PX, ComparedRow
+    from napari_sem_classify.core.finetune.compare import compare as compare_ways
+    from napari_sem_classify.core.finetune.compare_report import comparison, write_comparison
+    from napari_sem_classify.core.finetune.finetune_presets import ARTICLE, SEM, make_preset
+    from napari_sem_classify.core.finetune.inception import INPUT_PX
+    from napari_sem_classify.core.network.engine.devices import device_title, find_device
 
     wanted = whole_numbers(sizes, "--sizes")
     presets = [make_preset(one.name, sizes=wanted, epochs=epochs) for one in (ARTICLE, SEM)]

@@ -22,7 +22,7 @@ def add_to(app: typer.Typer) -> None:
 
 def list_sets(as_json: Json = False) -> None:
     """List the sets that can be downloaded, with size and licence."""
-    from napari_sem_classify.core.datasets import DATASETS
+    from napari_sem_classify.core.evaluate.public_sets import DATASETS
 
     values = [
         {
@@ -52,7 +52,7 @@ def fetch_set(
 
     A download that is cut goes on where it stopped when the same command is given again.
     """
-    from napari_sem_classify.core.datasets import dataset_info, fetch_dataset
+    from napari_sem_classify.core.evaluate.public_sets import dataset_info, fetch_dataset
 
     info = dataset_info(name)
     complain(f"{info.title}. {info.citation}. Licence: {info.licence}, {info.page}")

@@ -14,7 +14,7 @@ from napari_sem_classify.cli.shell import report
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from napari_sem_classify.core.map_set import MapOnDisk
+    from napari_sem_classify.core.maps.map_set import MapOnDisk
 
 EACH = ("csv", "regions", "geojson", "ome-zarr", "png", "svg", "pdf", "tif", "overlay")
 TOGETHER = ("fractions", "html")
@@ -49,10 +49,10 @@ def export(
     if unknown or not wanted:
         what = f"{unknown[0]!r} is none" if unknown else "none is given"
         raise typer.BadParameter(f"{what}: choose from {', '.join(CHOICES)}", param_hint="--as")
-    from napari_sem_classify.core.batch_outputs import KINDS, write_kinds
-    from napari_sem_classify.core.errors import OutputError, SemClassifyError
-    from napari_sem_classify.core.files import ensure_folder
-    from napari_sem_classify.core.map_set import find_maps, open_maps
+    from napari_sem_classify.core.batch.batch_outputs import KINDS, write_kinds
+    from napari_sem_classify.core.common.errors import OutputError, SemClassifyError
+    from napari_sem_classify.core.common.files import ensure_folder
+    from napari_sem_classify.core.maps.map_set import find_maps, open_maps
 
     paths = find_maps(maps)
     ensure_folder(out)
@@ -96,7 +96,7 @@ def _together(
     from napari_sem_classify.core.export.fractions_csv import write_fractions
     from napari_sem_classify.core.export.kinds import card_of
     from napari_sem_classify.core.export.report import Report, write_report
-    from napari_sem_classify.core.fractions.field_statistics import field_shares, field_spread
+    from napari_sem_classify.core.measure.field_statistics import field_shares, field_spread
 
     files = []
     if "fractions" in kinds:

@@ -21,9 +21,9 @@ from napari_sem_classify.cli.options import (
 from napari_sem_classify.cli.shell import complain, interruptible, progress_bar, report, table
 
 if TYPE_CHECKING:
-    from napari_sem_classify.core.image import SemImage
+    from napari_sem_classify.core.image.sem_image import SemImage
     from napari_sem_classify.core.sem_io import Level as LevelInfo
-    from napari_sem_classify.core.tiles import TileGrid
+    from napari_sem_classify.core.tiles.grid import TileGrid
 
 
 def add_to(app: typer.Typer) -> None:
@@ -94,10 +94,10 @@ def tile(
     Run again into the same folder, an image's new tiles take the place of its old ones: tiles that
     the table of the earlier run lists and the new grid has not are deleted. Other files stay.
     """
-    from napari_sem_classify.core.files import ensure_folder
+    from napari_sem_classify.core.common.files import ensure_folder
     from napari_sem_classify.core.sem_io import list_images, open_image
-    from napari_sem_classify.core.tiling.tile_export import write_tiles
-    from napari_sem_classify.core.tiling.tile_rules import check_tiles
+    from napari_sem_classify.core.tiles.tile_files import write_tiles
+    from napari_sem_classify.core.tiles.tile_rules import check_tiles
 
     check_tile(tile, tile_um, stride)
     paths = list_images(images)
@@ -106,7 +106,7 @@ def tile(
     results: list[dict[str, Any]] = []
     failures: list[dict[str, str]] = []
     with interruptible() as cancel, progress_bar() as progress:
-        from napari_sem_classify.core.errors import SemClassifyError
+        from napari_sem_classify.core.common.errors import SemClassifyError
 
         for path in paths:
             try:
@@ -195,7 +195,7 @@ def fail_if_any(failures: list[dict[str, str]]) -> None:
 
 
 def _grid(image: SemImage, tile: int | None, tile_um: float | None, stride: int | None) -> TileGrid:
-    from napari_sem_classify.core.tiles import TileGrid
+    from napari_sem_classify.core.tiles.grid import TileGrid
 
     if tile_um is not None:
         tile = TileGrid.from_um(image.area, tile_um, image.pixel_size_nm).tile

@@ -26,7 +26,7 @@ from napari_sem_classify.cli.options import (
 from napari_sem_classify.cli.shell import complain, interruptible, progress_bar, report, table
 
 if TYPE_CHECKING:
-    from napari_sem_classify.core.batch import ImageOutcome
+    from napari_sem_classify.core.batch.classify_many import ImageOutcome
 
 DEMO_FOLDER = Path("napari-sem-classify-demo")
 FURTHER = ("regions", "geojson", "ome-zarr", "png", "svg", "pdf")
@@ -70,11 +70,11 @@ def demo(
         if headless:
             paths = write_demo(result, out)
     if not headless:
-        from napari_sem_classify.plugin.demo_view import open_demo
+        from napari_sem_classify.plugin.files.demo_view import open_demo
 
         open_demo(result)
         return
-    from napari_sem_classify.core.batch import summary
+    from napari_sem_classify.core.batch.classify_many import summary
 
     found = summary(result.class_map)
     agreement = result.class_map.record["agreement"]
@@ -156,12 +156,12 @@ def classify(
     same model and settings, it takes up where it stopped. What the network sees in the tiles is
     kept on this computer for a while, so that another model on the same image is done in a moment.
     """
-    from napari_sem_classify.core.batch import GridWish, classify_many
-    from napari_sem_classify.core.batch_outputs import USUAL
-    from napari_sem_classify.core.batch_plan import images_to_classify
-    from napari_sem_classify.core.embedding_cache import EmbeddingCache
-    from napari_sem_classify.core.files import ensure_folder
+    from napari_sem_classify.core.batch.batch_outputs import USUAL
+    from napari_sem_classify.core.batch.batch_plan import images_to_classify
+    from napari_sem_classify.core.batch.classify_many import GridWish, classify_many
+    from napari_sem_classify.core.common.files import ensure_folder
     from napari_sem_classify.core.model.catalogue import load_model
+    from napari_sem_classify.core.network.embedding_cache import EmbeddingCache
 
     check_tile(tile, tile_um, stride)
     further = _further(also, scheduler)
@@ -192,7 +192,7 @@ def classify(
                 cache=not no_cache,
             )
     else:
-        from napari_sem_classify.core.batch_engine import engine_for_batch
+        from napari_sem_classify.core.batch.batch_engine import engine_for_batch
 
         with interruptible() as cancel, progress_bar() as progress:
             engine = engine_for_batch(
@@ -224,7 +224,7 @@ def classify(
     failures = [{"image": str(each.path), "problem": each.problem} for each in result.failed]
     reports: list[Path] = []
     if with_report:
-        from napari_sem_classify.core.batch_report import write_batch_report
+        from napari_sem_classify.core.batch.batch_report import write_batch_report
 
         reports = write_batch_report(result, out, classifier.card)
     value = {
@@ -272,7 +272,7 @@ def why_no_viewer() -> str | None:
 
 def _demo_own_image(image: Path, headless: bool, out: Path, as_json: bool) -> None:
     if not headless:
-        from napari_sem_classify.plugin.demo_view import open_image_with_form
+        from napari_sem_classify.plugin.files.demo_view import open_image_with_form
 
         open_image_with_form(image)
         return

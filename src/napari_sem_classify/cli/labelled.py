@@ -10,10 +10,10 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 if TYPE_CHECKING:
-    from napari_sem_classify.core.progress import CancelToken, ProgressCallback
-    from napari_sem_classify.core.training.dataset import Listing, RowCrop
-    from napari_sem_classify.core.training.dataset_split import Split
-    from napari_sem_classify.core.training.training_set import TrainingSet
+    from napari_sem_classify.core.common.progress import CancelToken, ProgressCallback
+    from napari_sem_classify.core.evaluate.dataset import Listing, RowCrop
+    from napari_sem_classify.core.evaluate.dataset_split import Split
+    from napari_sem_classify.core.evaluate.training_set import TrainingSet
 
 Source = Annotated[
     Path,
@@ -54,8 +54,8 @@ def split_set(
     cancel: CancelToken,
 ) -> Iterator[tuple[TrainingSet, Split]]:
     """Give the tiles of a listing and their split; the stored tiles are removed afterwards."""
-    from napari_sem_classify.core.training.dataset_split import plan_split
-    from napari_sem_classify.core.training.training_set import make_training_set
+    from napari_sem_classify.core.evaluate.dataset_split import plan_split
+    from napari_sem_classify.core.evaluate.training_set import make_training_set
 
     data = make_training_set(
         listing,
@@ -95,6 +95,6 @@ def whole_numbers(text: str | None, option: str) -> list[int] | None:
 
 def row_crop(text: str | None) -> RowCrop | None:
     """The rows of ``--crop-rows``, None where it was not given."""
-    from napari_sem_classify.core.training.dataset import RowCrop
+    from napari_sem_classify.core.evaluate.dataset import RowCrop
 
     return None if text is None else RowCrop.parse(text)

@@ -58,7 +58,7 @@ def benchmark(
             "8-bit arithmetic is checked on your classes: give a model with --model",
             param_hint="--dtype",
         )
-    from napari_sem_classify.core.benchmark import run_benchmark
+    from napari_sem_classify.core.benchmark.speed import run_benchmark
     from napari_sem_classify.core.model.catalogue import load_model
     from napari_sem_classify.core.sem_io import open_image
 

@@ -82,7 +82,7 @@ def fetch_network(
 
     Models on networks that come with the program need none.
     """
-    from napari_sem_classify.core.model.fetch import fetch_backbone
+    from napari_sem_classify.core.network.fetch import fetch_backbone
 
     with interruptible(KEPT_SO_FAR) as cancel, progress_bar() as progress:
         path = fetch_backbone(name, progress=progress, cancel=cancel)

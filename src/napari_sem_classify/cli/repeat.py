@@ -11,7 +11,7 @@ from napari_sem_classify.cli.options import Json
 from napari_sem_classify.cli.shell import complain, interruptible, progress_bar, report
 
 if TYPE_CHECKING:
-    from napari_sem_classify.core.engine.base import Engine
+    from napari_sem_classify.core.network.engine.base import Engine
 
 
 def add_to(app: typer.Typer) -> None:
@@ -47,8 +47,8 @@ def rerun(
     catalogue. What is not as it was (image, model, versions, device) is told even if the map is the
     same. Status 1 when cells have another class.
     """
-    from napari_sem_classify.core.batch_outputs import USUAL, write_kinds
-    from napari_sem_classify.core.rerun import rerun as repeat
+    from napari_sem_classify.core.batch.batch_outputs import USUAL, write_kinds
+    from napari_sem_classify.core.classify.rerun import rerun as repeat
 
     engine = None
     if device is not None or backend is not None:
@@ -82,9 +82,9 @@ def rerun(
 
 
 def _engine(record: Path, model: str | None, device: str, backend: str) -> Engine:
-    from napari_sem_classify.core.engine import engine_for
-    from napari_sem_classify.core.rerun import read_record
-    from napari_sem_classify.core.rerun_inputs import find_classifier
+    from napari_sem_classify.core.classify.rerun import read_record
+    from napari_sem_classify.core.classify.rerun_inputs import find_classifier
+    from napari_sem_classify.core.network.engine import engine_for
 
     classifier, _ = find_classifier(read_record(record), record, model)
     return engine_for(classifier, device=device, backend=backend)

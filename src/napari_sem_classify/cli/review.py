@@ -14,10 +14,10 @@ from napari_sem_classify.cli.shell import report, table
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from napari_sem_classify.core.fractions.area_fraction import FractionEstimate, Share
-    from napari_sem_classify.core.fractions.review import Review
-    from napari_sem_classify.core.fractions.review_plan import MoreCells
-    from napari_sem_classify.core.map_set import MapOnDisk
+    from napari_sem_classify.core.maps.map_set import MapOnDisk
+    from napari_sem_classify.core.measure.area_fraction import FractionEstimate, Share
+    from napari_sem_classify.core.measure.review import Review
+    from napari_sem_classify.core.measure.review_plan import MoreCells
 
 HELP = """Correct area fractions by a sample of cells that a person looks at.
 
@@ -62,9 +62,9 @@ def start(
     Rare classes get at least 50 cells where there are enough. The table does not tell what the map
     says of a cell.
     """
-    from napari_sem_classify.core.errors import AnnotationError
-    from napari_sem_classify.core.files import ensure_folder
-    from napari_sem_classify.core.fractions.review import start_review
+    from napari_sem_classify.core.common.errors import AnnotationError
+    from napari_sem_classify.core.common.files import ensure_folder
+    from napari_sem_classify.core.measure.review import start_review
 
     if out.suffix.lower() != ".json":
         raise typer.BadParameter("give a name that ends in .json", param_hint="--out")
@@ -101,14 +101,14 @@ def answer(
         raise typer.BadParameter("give the answers as a table or as label images: one of both")
     if truth and classes is None:
         raise typer.BadParameter("say what the label values mean", param_hint="--classes")
-    from napari_sem_classify.core.fractions.review_file import load_review, save_review
-    from napari_sem_classify.core.fractions.review_table import (
+    from napari_sem_classify.core.annotate.class_spec import parse_classes, parse_contains
+    from napari_sem_classify.core.measure.review_file import load_review, save_review
+    from napari_sem_classify.core.measure.review_table import (
         answer_from_masks,
         read_review_table,
         write_review_table,
     )
-    from napari_sem_classify.core.label_file import read_labels
-    from napari_sem_classify.core.teaching.class_spec import parse_classes, parse_contains
+    from napari_sem_classify.core.sem_io.label_file import read_labels
 
     review = load_review(review_file)
     if filled is not None:
@@ -144,9 +144,9 @@ def estimate(
     Corrected: stratified estimator after Olofsson et al. (2014). With the maps also the
     prediction-powered estimate, areas in µm², and it is made sure that they are those reviewed.
     """
-    from napari_sem_classify.core.fractions.area_fraction import count_review, estimate_fractions
-    from napari_sem_classify.core.fractions.prediction_powered import estimate_prediction_powered
-    from napari_sem_classify.core.fractions.review_file import load_review
+    from napari_sem_classify.core.measure.area_fraction import count_review, estimate_fractions
+    from napari_sem_classify.core.measure.prediction_powered import estimate_prediction_powered
+    from napari_sem_classify.core.measure.review_file import load_review
 
     _check_precision(precision)
     review = load_review(review_file)
@@ -177,9 +177,9 @@ def extend(
 
     PERCENT is the half-width of the 95 % interval in percentage points, for every class.
     """
-    from napari_sem_classify.core.fractions.area_fraction import count_review, estimate_fractions
-    from napari_sem_classify.core.fractions.review import extend_review
-    from napari_sem_classify.core.fractions.review_file import load_review
+    from napari_sem_classify.core.measure.area_fraction import count_review, estimate_fractions
+    from napari_sem_classify.core.measure.review import extend_review
+    from napari_sem_classify.core.measure.review_file import load_review
 
     _check_precision(precision)
     review = load_review(review_file)
@@ -192,15 +192,15 @@ def extend(
 
 
 def _open(maps: Sequence[str]) -> list[MapOnDisk]:
-    from napari_sem_classify.core.map_set import find_maps, open_maps
+    from napari_sem_classify.core.maps.map_set import find_maps, open_maps
 
     return [one for path in find_maps(maps) for one in open_maps(path)]
 
 
 def _ordered(review: Review, opened: Sequence[MapOnDisk]) -> list[MapOnDisk]:
     """The maps in the review's order, however they were named."""
-    from napari_sem_classify.core.fractions.review import check_review, map_sha256
-    from napari_sem_classify.core.fractions.review_place import review_order
+    from napari_sem_classify.core.measure.review import check_review, map_sha256
+    from napari_sem_classify.core.measure.review_place import review_order
 
     order = review_order(review, [map_sha256(one.class_map) for one in opened])
     if order is None:
@@ -212,8 +212,8 @@ def _ordered(review: Review, opened: Sequence[MapOnDisk]) -> list[MapOnDisk]:
 def _write(
     review: Review, opened: Sequence[MapOnDisk], out: Path, pictures: Path | None, as_json: bool
 ) -> None:
-    from napari_sem_classify.core.fractions.review_file import save_review
-    from napari_sem_classify.core.fractions.review_table import (
+    from napari_sem_classify.core.measure.review_file import save_review
+    from napari_sem_classify.core.measure.review_table import (
         write_cell_pictures,
         write_review_table,
     )
@@ -249,7 +249,7 @@ def _check_precision(precision: float | None) -> None:
 
 
 def _more(review: Review, found: FractionEstimate, precision: float) -> list[MoreCells]:
-    from napari_sem_classify.core.fractions.review_plan import more_cells
+    from napari_sem_classify.core.measure.review_plan import more_cells
 
     return [more_cells(review, found, k, precision / 100.0) for k in range(len(review.classes))]
 

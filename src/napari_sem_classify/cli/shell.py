@@ -12,8 +12,8 @@ from typing import Any
 import typer
 from typer.core import TyperGroup
 
-from napari_sem_classify.core.errors import Cancelled, SemClassifyError
-from napari_sem_classify.core.progress import CancelToken, Progress, ProgressCallback
+from napari_sem_classify.core.common.errors import Cancelled, SemClassifyError
+from napari_sem_classify.core.common.progress import CancelToken, Progress, ProgressCallback
 
 FAILED = 1
 STOPPED = 130
@@ -44,7 +44,7 @@ class SentenceGroup(TyperGroup):
             # A fault of this program; typer's own exceptions say how to end and pass.
             if _is_typers(error):
                 raise
-            from napari_sem_classify.core.log import log_unexpected
+            from napari_sem_classify.core.common.log import log_unexpected
 
             complain(log_unexpected(error, f"running {ctx.invoked_subcommand}"))
             status = FAILED
@@ -58,7 +58,7 @@ def complain(sentence: str) -> None:
 
 def report(value: dict[str, Any] | list[Any], text: str, as_json: bool) -> None:
     """Print a result on stdout: as JSON, or as text for a person."""
-    from napari_sem_classify.core.files import to_json
+    from napari_sem_classify.core.common.files import to_json
 
     typer.echo(to_json(value) if as_json else text)
 

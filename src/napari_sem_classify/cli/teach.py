@@ -13,8 +13,8 @@ from napari_sem_classify.cli.options import Backend, Device, Json
 from napari_sem_classify.cli.shell import interruptible, progress_bar, report, table
 
 if TYPE_CHECKING:
-    from napari_sem_classify.core.engine.base import Engine
     from napari_sem_classify.core.model.card import ModelCard
+    from napari_sem_classify.core.network.engine.base import Engine
 
 
 class GreyValues(StrEnum):
@@ -101,14 +101,14 @@ def teach(
     if dense and recipe is not GreyValues.IMAGE:
         raise typer.BadParameter("dense maps need --recipe image", param_hint="--recipe")
     side = _network_px(network_px)
-    from napari_sem_classify.core.engine import make_engine
-    from napari_sem_classify.core.files import ensure_folder
-    from napari_sem_classify.core.label_file import read_labels
+    from napari_sem_classify.core.annotate.class_spec import parse_classes, parse_contains
+    from napari_sem_classify.core.common.files import ensure_folder
     from napari_sem_classify.core.model.file import save_model
+    from napari_sem_classify.core.network.engine import make_engine
     from napari_sem_classify.core.sem_io import open_image
-    from napari_sem_classify.core.teaching.class_spec import parse_classes, parse_contains
-    from napari_sem_classify.core.teaching.recipes import recipes_for
-    from napari_sem_classify.core.teaching.teach import STAGES, teach_from_masks
+    from napari_sem_classify.core.sem_io.label_file import read_labels
+    from napari_sem_classify.core.teach.recipes import recipes_for
+    from napari_sem_classify.core.teach.teach import STAGES, teach_from_masks
 
     pairs_of_classes, contains = parse_classes(classes), parse_contains(classes)
     ensure_folder(out.parent)

@@ -22,8 +22,8 @@ from napari_sem_classify.cli.options import Backend, Device, Json
 from napari_sem_classify.cli.shell import complain, interruptible, progress_bar, report, table
 
 if TYPE_CHECKING:
-    from napari_sem_classify.core.training.evaluate import Evaluation
-    from napari_sem_classify.core.training.finetune_learner import EpochReport
+    from napari_sem_classify.core.evaluate.evaluate import Evaluation
+    from napari_sem_classify.core.finetune.finetune_learner import EpochReport
 
 STOPPED = "Stopped; no model was written."
 
@@ -67,12 +67,12 @@ def train(
     Images of one group, copies and overlapping frames never lie on both sides of the split. Ctrl+C
     keeps the best model so far. A training that was killed goes on when the same command is given.
     """
-    from napari_sem_classify.core.files import ensure_folder
+    from napari_sem_classify.core.common.files import ensure_folder
+    from napari_sem_classify.core.evaluate.dataset import read_listing
+    from napari_sem_classify.core.finetune.finetune import fine_tune
+    from napari_sem_classify.core.finetune.finetune_checkpoint import checkpoint_path
+    from napari_sem_classify.core.finetune.finetune_presets import make_preset
     from napari_sem_classify.core.model.file import save_model
-    from napari_sem_classify.core.training.dataset import read_listing
-    from napari_sem_classify.core.training.finetune import fine_tune
-    from napari_sem_classify.core.training.finetune_checkpoint import checkpoint_path
-    from napari_sem_classify.core.training.finetune_presets import make_preset
 
     how = make_preset(
         preset,
@@ -161,12 +161,12 @@ def evaluate(
     as_json: Json = False,
 ) -> None:
     """Score a model on labelled images: accuracy, precision, recall, F1, confusion, calibration."""
-    from napari_sem_classify.core.engine import engine_for
-    from napari_sem_classify.core.files import ensure_folder
+    from napari_sem_classify.core.common.files import ensure_folder
+    from napari_sem_classify.core.evaluate.dataset import read_listing
+    from napari_sem_classify.core.evaluate.evaluate import evaluate_images
+    from napari_sem_classify.core.evaluate.evaluate_report import write_evaluation
     from napari_sem_classify.core.model.catalogue import load_model
-    from napari_sem_classify.core.training.dataset import read_listing
-    from napari_sem_classify.core.training.evaluate import evaluate_images
-    from napari_sem_classify.core.training.evaluate_report import write_evaluation
+    from napari_sem_classify.core.network.engine import engine_for
 
     crop = row_crop(crop_rows)
     listing = read_listing(source, least_classes=1)

@@ -16,13 +16,13 @@ import tifffile
 import zarr
 from tiny_engine import TinyEngine, brightness_classifier
 
-from napari_sem_classify.core.batch import GridWish, classify_many
+from napari_sem_classify.core.batch.classify_many import GridWish, classify_many
 from napari_sem_classify.core.cluster import huge
 from napari_sem_classify.core.cluster.distributed import classify_on_cluster
-from napari_sem_classify.core.errors import Cancelled, DeviceError
-from napari_sem_classify.core.progress import CancelToken
-from napari_sem_classify.core.tiles import Area, TileGrid
-from napari_sem_classify.core.tiling.tile_store import TileStore, blocks_of
+from napari_sem_classify.core.cluster.tile_store import TileStore, blocks_of
+from napari_sem_classify.core.common.errors import Cancelled, DeviceError
+from napari_sem_classify.core.common.progress import CancelToken
+from napari_sem_classify.core.tiles.grid import Area, TileGrid
 
 distributed = pytest.importorskip("distributed", reason="needs the extra 'distributed'")
 

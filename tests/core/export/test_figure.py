@@ -6,11 +6,11 @@ import numpy as np
 import pytest
 from class_maps import NAMES, map_of, patchy_labels
 
-from napari_sem_classify.core.errors import OutputError
+from napari_sem_classify.core.common.errors import OutputError
 from napari_sem_classify.core.export.figure import area_text, share_text, write_figure
-from napari_sem_classify.core.fractions.area_fraction import Share, count_review, estimate_fractions
-from napari_sem_classify.core.fractions.review import start_review
-from napari_sem_classify.core.image import SemImage, Specimen
+from napari_sem_classify.core.image.sem_image import SemImage, Specimen
+from napari_sem_classify.core.measure.area_fraction import Share, count_review, estimate_fractions
+from napari_sem_classify.core.measure.review import start_review
 
 
 def image_for(class_map):

@@ -8,9 +8,9 @@ import pytest
 from class_maps import NAMES, map_of, patchy_labels
 
 from napari_sem_classify.core.export.fractions_csv import ALL, write_fractions
-from napari_sem_classify.core.fractions.area_fraction import count_review, estimate_fractions
-from napari_sem_classify.core.fractions.prediction_powered import estimate_prediction_powered
-from napari_sem_classify.core.fractions.review import start_review
+from napari_sem_classify.core.measure.area_fraction import count_review, estimate_fractions
+from napari_sem_classify.core.measure.prediction_powered import estimate_prediction_powered
+from napari_sem_classify.core.measure.review import start_review
 
 
 def reviewed(maps):

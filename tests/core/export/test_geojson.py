@@ -11,7 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
-from napari_sem_classify.core.errors import OutputError
+from napari_sem_classify.core.common.errors import OutputError
 from napari_sem_classify.core.export.geojson import to_geojson, write_geojson
 
 shapely = pytest.importorskip("shapely", reason="shapely reads the polygons back")

@@ -14,7 +14,8 @@ from class_maps import NAMES, map_of, patchy_labels
 from PIL import Image
 from small_disk import fill_up, small_disk
 
-from napari_sem_classify.core.errors import Cancelled, OutputError
+from napari_sem_classify.core.common.errors import Cancelled, OutputError
+from napari_sem_classify.core.common.progress import CancelToken
 from napari_sem_classify.core.export.figure import FigureLook
 from napari_sem_classify.core.export.kinds import (
     KINDS,
@@ -23,13 +24,12 @@ from napari_sem_classify.core.export.kinds import (
     kind_named,
     write_export,
 )
-from napari_sem_classify.core.fractions.area_fraction import count_review, estimate_fractions
-from napari_sem_classify.core.fractions.regions import find_regions
-from napari_sem_classify.core.fractions.review import start_review
-from napari_sem_classify.core.image import SemImage, Specimen
+from napari_sem_classify.core.image.sem_image import SemImage, Specimen
+from napari_sem_classify.core.measure.area_fraction import count_review, estimate_fractions
+from napari_sem_classify.core.measure.regions import find_regions
+from napari_sem_classify.core.measure.review import start_review
 from napari_sem_classify.core.model.catalogue import load_model
 from napari_sem_classify.core.model.file import head_sha256, save_model
-from napari_sem_classify.core.progress import CancelToken
 
 NM, STRIDE = 50.0, 16
 

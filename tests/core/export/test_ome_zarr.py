@@ -7,9 +7,9 @@ import pytest
 import zarr
 from class_maps import map_of, patchy_labels
 
-from napari_sem_classify.core.errors import OutputError
+from napari_sem_classify.core.common.errors import OutputError
 from napari_sem_classify.core.export.ome_zarr import write_ome_zarr
-from napari_sem_classify.core.image import SemImage, Specimen
+from napari_sem_classify.core.image.sem_image import SemImage, Specimen
 
 
 def image_for(class_map):

@@ -13,14 +13,14 @@ import pandas as pd
 import pytest
 from class_maps import NAMES, map_of, patchy_labels
 
-from napari_sem_classify.core.errors import OutputError
+from napari_sem_classify.core.common.errors import OutputError
 from napari_sem_classify.core.export.figure import share_text
 from napari_sem_classify.core.export.report import Report, report_html, write_report
-from napari_sem_classify.core.fractions.area_fraction import count_review, estimate_fractions
-from napari_sem_classify.core.fractions.field_statistics import field_shares, field_spread
-from napari_sem_classify.core.fractions.prediction_powered import estimate_prediction_powered
-from napari_sem_classify.core.fractions.review import start_review
-from napari_sem_classify.core.image import SemImage, Specimen
+from napari_sem_classify.core.image.sem_image import SemImage, Specimen
+from napari_sem_classify.core.measure.area_fraction import count_review, estimate_fractions
+from napari_sem_classify.core.measure.field_statistics import field_shares, field_spread
+from napari_sem_classify.core.measure.prediction_powered import estimate_prediction_powered
+from napari_sem_classify.core.measure.review import start_review
 from napari_sem_classify.core.model.card import ModelCard
 
 

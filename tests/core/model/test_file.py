@@ -9,13 +9,13 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from napari_sem_classify.core.errors import ModelError, OutputError
+from napari_sem_classify.core.common.errors import ModelError, OutputError
 from napari_sem_classify.core.model import catalogue as catalogue_module
-from napari_sem_classify.core.model.backbone import BACKBONES, DEFAULT_BACKBONE
 from napari_sem_classify.core.model.card import ClassInfo, ModelCard
 from napari_sem_classify.core.model.catalogue import catalogue, load_model
 from napari_sem_classify.core.model.file import read_card, save_model
 from napari_sem_classify.core.model.head import Head, TileClassifier
+from napari_sem_classify.core.network.backbone import BACKBONES, DEFAULT_BACKBONE
 
 FEATURES = 3584
 

@@ -13,8 +13,8 @@ import zarr
 from PIL import Image
 from sem_pictures import specimen
 
-from napari_sem_classify.core.errors import ImageError
-from napari_sem_classify.core.intensity import IntensityRecipe, measure_range
+from napari_sem_classify.core.common.errors import ImageError
+from napari_sem_classify.core.image.intensity import IntensityRecipe, measure_range
 from napari_sem_classify.core.sem_io import image_from_array, list_images, open_image, open_series
 from napari_sem_classify.core.sem_io.memory import check_decoded_size, inflates_beyond
 

@@ -14,7 +14,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from sem_pictures import specimen
 
-from napari_sem_classify.core.errors import ImageError
+from napari_sem_classify.core.common.errors import ImageError
 from napari_sem_classify.core.sem_io import open_image
 from napari_sem_classify.core.sem_io.source import Source, decode
 from napari_sem_classify.core.sem_io.vendors import READERS, read_vendor
@@ -245,7 +245,7 @@ def test_hostile_files_stay_below_a_gigabyte(tmp_path):
         from pathlib import Path
         from test_bad_files import bomb, packed_zeros
         from test_fuzzed_metadata import BILLION_LAUGHS
-        from napari_sem_classify.core.errors import ImageError
+        from napari_sem_classify.core.common.errors import ImageError
         from napari_sem_classify.core.sem_io import open_image
         folder = Path(sys.argv[1])
         packed = packed_zeros("zlib", 2**31)

@@ -9,15 +9,15 @@ import zarr
 from PIL import Image
 from sem_pictures import panel, specimen, with_bar
 
-from napari_sem_classify.core.errors import ImageError
-from napari_sem_classify.core.image import luminance
+from napari_sem_classify.core.common.errors import ImageError
+from napari_sem_classify.core.image.sem_image import luminance
 from napari_sem_classify.core.sem_io import (
     image_levels,
     nearest_level,
     open_image,
     pixel_size_from_scale_bar,
 )
-from napari_sem_classify.core.tiles import Area
+from napari_sem_classify.core.tiles.grid import Area
 
 ROWS, COLS = 180, 200
 WINDOW = Area(17, 93, 21, 150)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from napari_sem_classify.core.errors import ImageError
+from napari_sem_classify.core.common.errors import ImageError
 from napari_sem_classify.core.sem_io import open_image
 from napari_sem_classify.core.sem_io.info_bar import find_panel
 

@@ -297,7 +297,7 @@ def test_a_plain_resolution_is_never_a_calibration(tmp_path, unit):
 
 
 def test_a_gatan_file_names_the_package_it_needs(tmp_path, monkeypatch):
-    from napari_sem_classify.core.errors import ImageError
+    from napari_sem_classify.core.common.errors import ImageError
     from napari_sem_classify.core.sem_io import rosetta
 
     monkeypatch.setattr(rosetta, "find_spec", lambda name: None)

@@ -8,9 +8,9 @@ import tifffile
 from class_maps import map_of, patchy_labels
 from qtpy.compat import isalive
 
-from napari_sem_classify.core.fractions.review_file import load_review
-from napari_sem_classify.plugin.layers import add_class_map
-from napari_sem_classify.plugin.measure_widget import REVIEW
+from napari_sem_classify.core.measure.review_file import load_review
+from napari_sem_classify.plugin.layers.made_layers import add_class_map
+from napari_sem_classify.plugin.measure.widget import REVIEW
 
 from ..conftest import PLUGIN, half_dark, until
 

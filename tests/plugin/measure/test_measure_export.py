@@ -15,7 +15,7 @@ from qtpy.QtWidgets import QFileDialog
 from small_disk import fill_up, small_disk
 
 from napari_sem_classify.core.export.kinds import KINDS, kind_named
-from napari_sem_classify.plugin.layers import add_class_map
+from napari_sem_classify.plugin.layers.made_layers import add_class_map
 
 from ..conftest import half_dark, until
 from .conftest import COLS, NM, ROWS, answer_all, begin

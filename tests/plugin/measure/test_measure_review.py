@@ -10,11 +10,11 @@ from class_maps import NAMES, map_of, patchy_labels
 from qtpy.QtCore import Qt
 from qtpy.QtTest import QTest
 
-from napari_sem_classify.core.fractions.review import UNSURE
-from napari_sem_classify.core.fractions.review_file import load_review
-from napari_sem_classify.plugin.layers import add_class_map, update_class_map
+from napari_sem_classify.core.measure.review import UNSURE
+from napari_sem_classify.core.measure.review_file import load_review
+from napari_sem_classify.plugin.layers.made_layers import add_class_map, update_class_map
 from napari_sem_classify.plugin.measure.reviewer import user_folder
-from napari_sem_classify.plugin.measure_widget import FRACTIONS, REVIEW
+from napari_sem_classify.plugin.measure.widget import FRACTIONS, REVIEW
 
 from ..conftest import PLUGIN, half_dark, until
 from .conftest import answer_all, begin, saved
@@ -291,8 +291,8 @@ def test_closing_the_widget_in_mid_review_shows_the_map_again(real_viewer, widge
 def test_answers_of_an_image_in_a_read_only_folder_go_to_the_users_own(
     widget, picture, monkeypatch
 ):
-    from napari_sem_classify.core.errors import OutputError
-    from napari_sem_classify.core.fractions.review_file import save_review
+    from napari_sem_classify.core.common.errors import OutputError
+    from napari_sem_classify.core.measure.review_file import save_review
     from napari_sem_classify.plugin.measure import reviewer
 
     def refuse(review, path):
@@ -311,7 +311,7 @@ def test_answers_of_an_image_in_a_read_only_folder_go_to_the_users_own(
 def test_a_full_disk_is_told_and_the_answers_are_written_when_there_is_room(
     widget, picture, monkeypatch
 ):
-    from napari_sem_classify.core.errors import OutputError
+    from napari_sem_classify.core.common.errors import OutputError
     from napari_sem_classify.plugin.measure import reviewer
 
     def full(_review, path):

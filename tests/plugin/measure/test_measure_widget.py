@@ -8,9 +8,9 @@ import numpy as np
 from class_maps import NAMES, map_of, patchy_labels
 from qtpy.QtWidgets import QAbstractButton, QAbstractSpinBox, QComboBox
 
-from napari_sem_classify.plugin.layers import add_class_map, update_class_map
+from napari_sem_classify.plugin.layers.made_layers import add_class_map, update_class_map
 from napari_sem_classify.plugin.measure.map_list import EMPTY, FILLING, NO_MAP
-from napari_sem_classify.plugin.measure_widget import FRACTIONS, REGIONS
+from napari_sem_classify.plugin.measure.widget import FRACTIONS, REGIONS
 
 from ..conftest import half_dark, until
 from .conftest import COLS, ROWS, answer_all, begin

@@ -11,8 +11,8 @@ import tifffile
 from class_maps import NAMES, map_of, patchy_labels
 from PIL import Image
 
-from napari_sem_classify.core.errors import OutputError
-from napari_sem_classify.plugin.layers import add_class_map, update_class_map
+from napari_sem_classify.core.common.errors import OutputError
+from napari_sem_classify.plugin.layers.made_layers import add_class_map, update_class_map
 
 from ..conftest import PLUGIN
 

@@ -38,7 +38,7 @@ def engine(monkeypatch):
 
     used = Used()
     monkeypatch.setattr(
-        "napari_sem_classify.core.engine.make_engine", lambda **_settings: used.engine
+        "napari_sem_classify.core.network.engine.make_engine", lambda **_settings: used.engine
     )
     return used
 

@@ -7,7 +7,7 @@ import threading
 import numpy as np
 import pytest
 
-from napari_sem_classify.core.teaching import head_fit
+from napari_sem_classify.core.teach import head_fit
 
 from ..conftest import LONG_MS, half_dark, until
 from .conftest import TILE, add_classes, counts, learned, own_map, paint, paint_halves, ready

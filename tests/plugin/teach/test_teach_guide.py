@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 from qtpy.QtCore import Qt
 
-from napari_sem_classify.plugin.layers import CLASSES, made_from
-from napari_sem_classify.plugin.session import session_of
+from napari_sem_classify.plugin.app.session import session_of
+from napari_sem_classify.plugin.layers.made_layers import CLASSES, made_from
 from napari_sem_classify.plugin.teach.correction_marks import CORRECTIONS
 
 from ..conftest import until

@@ -9,7 +9,7 @@ import time
 
 import numpy as np
 
-from napari_sem_classify.core.teaching.annotation_file import beside, load_annotations
+from napari_sem_classify.core.annotate.annotation_file import beside, load_annotations
 
 from ..conftest import half_dark, until
 from .conftest import TILE, counts

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from napari_sem_classify.core.teaching.annotation_file import beside, load_annotations
+from napari_sem_classify.core.annotate.annotation_file import beside, load_annotations
 
 from ..conftest import half_dark, until
 from .conftest import TILE, add_classes, counts, learned, own_map, paint, paint_halves, ready
@@ -120,15 +120,17 @@ def test_two_viewers_keep_their_annotations_apart(qtbot, taught, make_napari_vie
 def test_a_network_that_cannot_run_is_told_and_tried_again_when_asked(
     qtbot, widget, monkeypatch, engine
 ):
-    from napari_sem_classify.core.errors import DeviceError
+    from napari_sem_classify.core.common.errors import DeviceError
 
     def broken(**_settings):
         raise DeviceError("The device is gone: choose another.")
 
-    monkeypatch.setattr("napari_sem_classify.core.engine.make_engine", broken)
+    monkeypatch.setattr("napari_sem_classify.core.network.engine.make_engine", broken)
     add_classes(widget)
     paint_halves(qtbot, widget)
     until(qtbot, lambda: "The device is gone" in widget.run_form.message.said)
-    monkeypatch.setattr("napari_sem_classify.core.engine.make_engine", lambda **_: engine.engine)
+    monkeypatch.setattr(
+        "napari_sem_classify.core.network.engine.make_engine", lambda **_: engine.engine
+    )
     widget.run_form.button.native.click()
     learned(qtbot, widget)

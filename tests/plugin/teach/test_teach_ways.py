@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 
 from napari_sem_classify.core.model.catalogue import load_model
-from napari_sem_classify.core.teaching.recipes import STANDARD, recipes_for
-from napari_sem_classify.plugin.tasks import DeviceWish
+from napari_sem_classify.core.teach.recipes import STANDARD, recipes_for
+from napari_sem_classify.plugin.app.tasks import DeviceWish
 
 from ..conftest import until
 from .conftest import TILE, WideEngine, add_classes, learned, paint, ready
@@ -112,7 +112,7 @@ def test_the_chosen_processor_looks_at_the_tiles(qtbot, widget, engine, monkeypa
         asked.append((settings["device"], settings["backend"]))
         return engine.engine
 
-    monkeypatch.setattr("napari_sem_classify.core.engine.make_engine", make)
+    monkeypatch.setattr("napari_sem_classify.core.network.engine.make_engine", make)
     add_classes(widget)
     paint(qtbot, widget, [(0, 0), (1, 0)], 1)
     form = widget.way_form.device_form

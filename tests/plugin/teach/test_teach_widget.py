@@ -5,12 +5,12 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
+from napari_sem_classify.core.annotate.annotation_file import save_annotations
+from napari_sem_classify.core.annotate.annotation_set import Annotations
 from napari_sem_classify.core.model.catalogue import load_model
-from napari_sem_classify.core.teaching.annotation_file import save_annotations
-from napari_sem_classify.core.teaching.annotation_set import Annotations
-from napari_sem_classify.plugin.layers import CLASSES, CONFIDENCE, made_from
+from napari_sem_classify.plugin.layers.annotation_layer import ANNOTATIONS
+from napari_sem_classify.plugin.layers.made_layers import CLASSES, CONFIDENCE, made_from
 from napari_sem_classify.plugin.teach import keeping
-from napari_sem_classify.plugin.teach.annotation_layer import ANNOTATIONS
 
 from ..conftest import until
 from .conftest import (

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from napari_sem_classify.core.cluster.tasks import look_around
-from napari_sem_classify.core.errors import DeviceError
+from napari_sem_classify.core.common.errors import DeviceError
 from napari_sem_classify.core.model.file import save_model
 from napari_sem_classify.core.model.head import TileClassifier
 

@@ -17,23 +17,23 @@ from pathlib import Path
 from typing import Any
 
 from napari_sem_classify.core import batch
-from napari_sem_classify.core.batch import BatchReport, GridWish, ImageOutcome
-from napari_sem_classify.core.batch_state import BatchState, settings_digest
+from napari_sem_classify.core.batch.batch_state import BatchState, settings_digest
+from napari_sem_classify.core.batch.classify_many import BatchReport, GridWish, ImageOutcome
 from napari_sem_classify.core.cluster import tasks as cluster_tasks
 from napari_sem_classify.core.cluster.connect import check_workers, connected, model_file
 from napari_sem_classify.core.cluster.huge import HugeImage, finish_huge, plan_huge
 from napari_sem_classify.core.cluster.tasks import BlockResult, LoadModel, Model
-from napari_sem_classify.core.errors import (
+from napari_sem_classify.core.cluster.tile_store import Block
+from napari_sem_classify.core.common.errors import (
     Cancelled,
     DeviceError,
     ImageError,
     OutputError,
     SemClassifyError,
 )
-from napari_sem_classify.core.files import ensure_folder
+from napari_sem_classify.core.common.files import ensure_folder
+from napari_sem_classify.core.common.progress import CancelToken, ProgressCallback, Reporter
 from napari_sem_classify.core.model.head import TileClassifier
-from napari_sem_classify.core.progress import CancelToken, ProgressCallback, Reporter
-from napari_sem_classify.core.tiling.tile_store import Block
 
 _POLL_S = 0.5
 

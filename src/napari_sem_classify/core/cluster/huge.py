@@ -8,15 +8,15 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from napari_sem_classify.core import batch
-from napari_sem_classify.core.batch import GridWish, ImageOutcome
+from napari_sem_classify.core.batch.classify_many import GridWish, ImageOutcome
 from napari_sem_classify.core.cluster.tasks import EngineFacts
+from napari_sem_classify.core.cluster.tile_store import Block, TileStore, blocks_of
 from napari_sem_classify.core.model.head import TileClassifier
-from napari_sem_classify.core.tiling.tile_store import Block, TileStore, blocks_of
 
 if TYPE_CHECKING:
-    from napari_sem_classify.core.grid_choice import GridChoice
-    from napari_sem_classify.core.image import SemImage
-    from napari_sem_classify.core.intensity import IntensityRange
+    from napari_sem_classify.core.classify.grid_choice import GridChoice
+    from napari_sem_classify.core.image.intensity import IntensityRange
+    from napari_sem_classify.core.image.sem_image import SemImage
 
 BLOCK_TILES = 64
 """Side of a block in tiles: half a minute of a CPU, half a second of a large GPU."""
@@ -80,9 +80,9 @@ def plan_huge(
     OutputError
         When the folder cannot be written.
     """
-    from napari_sem_classify.core.grid_choice import grid_for_model
-    from napari_sem_classify.core.image_key import file_state
-    from napari_sem_classify.core.intensity import measure_range
+    from napari_sem_classify.core.classify.grid_choice import grid_for_model
+    from napari_sem_classify.core.image.image_key import file_state
+    from napari_sem_classify.core.image.intensity import measure_range
     from napari_sem_classify.core.sem_io import open_for_scale
 
     if path.is_file() and path.stat().st_size <= HUGE_BYTES:
@@ -120,7 +120,7 @@ def finish_huge(
     OutputError, ImageError
         When they cannot be written, or the image not be read for its picture.
     """
-    from napari_sem_classify.core.classify import map_of_tiles
+    from napari_sem_classify.core.classify.driver import map_of_tiles
     from napari_sem_classify.core.export.outputs import write_outputs
 
     image, grid, card = huge.image, huge.choice.grid, classifier.card

@@ -12,15 +12,15 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import NDArray
 
-from napari_sem_classify.core.intensity import IntensityRange
+from napari_sem_classify.core.cluster.tile_store import Block
+from napari_sem_classify.core.image.intensity import IntensityRange
 from napari_sem_classify.core.model.head import TileClassifier
-from napari_sem_classify.core.tiles import TileGrid
-from napari_sem_classify.core.tiling.tile_store import Block
+from napari_sem_classify.core.tiles.grid import TileGrid
 
 if TYPE_CHECKING:
-    from napari_sem_classify.core.batch import GridWish, ImageOutcome
-    from napari_sem_classify.core.engine.base import Engine
-    from napari_sem_classify.core.image import SemImage
+    from napari_sem_classify.core.batch.classify_many import GridWish, ImageOutcome
+    from napari_sem_classify.core.image.sem_image import SemImage
+    from napari_sem_classify.core.network.engine.base import Engine
 
 _lock = threading.Lock()
 _loaded: dict[str, tuple[TileClassifier, Engine]] = {}
@@ -73,8 +73,8 @@ def load_from_file(
     path: Path, device: str = "auto", backend: str = "auto"
 ) -> tuple[TileClassifier, Engine]:
     """Open a model file and make its engine."""
-    from napari_sem_classify.core.engine import engine_for
     from napari_sem_classify.core.model.catalogue import load_model
+    from napari_sem_classify.core.network.engine import engine_for
 
     classifier = load_model(path)
     return classifier, engine_for(classifier, device=device, backend=backend)
@@ -87,8 +87,8 @@ def classify_whole(
 
     With `cache` features are looked up and kept in the cache folder of the worker's user.
     """
-    from napari_sem_classify.core.batch import classify_one
-    from napari_sem_classify.core.embedding_cache import EmbeddingCache
+    from napari_sem_classify.core.batch.classify_many import classify_one
+    from napari_sem_classify.core.network.embedding_cache import EmbeddingCache
 
     with _lock:  # a worker with several threads has one network
         classifier, engine = _load(model)
@@ -104,7 +104,7 @@ def classify_block(
     `grid` and `intensity` are those of the whole image, so that a block's tiles come out as they
     would in one run over it.
     """
-    from napari_sem_classify.core.features import features_to, tile_reporter
+    from napari_sem_classify.core.network.features import features_to, tile_reporter
 
     with _lock:
         classifier, engine = _load(model)

@@ -7,17 +7,17 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from napari_sem_classify.core.class_map import ClassMap
-from napari_sem_classify.core.errors import OutputError
+from napari_sem_classify.core.common.errors import OutputError
+from napari_sem_classify.core.common.files import atomic_path
 from napari_sem_classify.core.export.overlay import OPACITY, coloured, overview, scale_bar
-from napari_sem_classify.core.files import atomic_path
-from napari_sem_classify.core.image import SemImage
+from napari_sem_classify.core.image.sem_image import SemImage
+from napari_sem_classify.core.maps.class_map import ClassMap
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
-    from napari_sem_classify.core.fractions.area_fraction import FractionEstimate, Share
+    from napari_sem_classify.core.measure.area_fraction import FractionEstimate, Share
 
 FORMATS = (".png", ".svg", ".pdf")
 INCH_MM = 25.4

@@ -8,9 +8,9 @@ import math
 from collections.abc import Sequence
 from pathlib import Path
 
-from napari_sem_classify.core.class_map import ClassMap
-from napari_sem_classify.core.files import write_text
-from napari_sem_classify.core.fractions.area_fraction import FractionEstimate, Share
+from napari_sem_classify.core.common.files import write_text
+from napari_sem_classify.core.maps.class_map import ClassMap
+from napari_sem_classify.core.measure.area_fraction import FractionEstimate, Share
 
 ALL = "(all images)"
 COLUMNS = (

@@ -15,9 +15,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from napari_sem_classify.core.class_map import ClassMap
-from napari_sem_classify.core.files import atomic_path
-from napari_sem_classify.core.fractions.regions import Region, find_regions, label_regions
+from napari_sem_classify.core.common.files import atomic_path
+from napari_sem_classify.core.maps.class_map import ClassMap
+from napari_sem_classify.core.measure.regions import Region, find_regions, label_regions
 
 
 def write_geojson(class_map: ClassMap, path: Path, *, object_type: str = "annotation") -> None:

@@ -11,22 +11,22 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from napari_sem_classify.core.class_map import ClassMap
-from napari_sem_classify.core.errors import OutputError
+from napari_sem_classify.core.common.errors import OutputError
+from napari_sem_classify.core.common.files import ensure_folder
+from napari_sem_classify.core.common.progress import CancelToken, Progress, ProgressCallback
 from napari_sem_classify.core.export.figure import FigureLook, write_figure
 from napari_sem_classify.core.export.fractions_csv import write_fractions
 from napari_sem_classify.core.export.geojson import write_geojson
-from napari_sem_classify.core.export.map_file import SavedMap, write_map
 from napari_sem_classify.core.export.ome_zarr import write_ome_zarr
 from napari_sem_classify.core.export.outputs import plane_suffix, write_tiles_csv
 from napari_sem_classify.core.export.report import Report, write_report
-from napari_sem_classify.core.files import ensure_folder
-from napari_sem_classify.core.fractions.area_fraction import FractionEstimate, Share
-from napari_sem_classify.core.fractions.field_statistics import FieldSpread
-from napari_sem_classify.core.fractions.regions import find_regions, write_regions
-from napari_sem_classify.core.image import SemImage
+from napari_sem_classify.core.image.sem_image import SemImage
+from napari_sem_classify.core.maps.class_map import ClassMap
+from napari_sem_classify.core.maps.map_file import SavedMap, write_map
+from napari_sem_classify.core.measure.area_fraction import FractionEstimate, Share
+from napari_sem_classify.core.measure.field_statistics import FieldSpread
+from napari_sem_classify.core.measure.regions import find_regions, write_regions
 from napari_sem_classify.core.model.card import ModelCard
-from napari_sem_classify.core.progress import CancelToken, Progress, ProgressCallback
 
 
 @dataclass(frozen=True, slots=True)
@@ -230,7 +230,7 @@ def _report(measured: Measured) -> Report:
 
 def card_of(maps: Sequence[ClassMap]) -> ModelCard | None:
     """The card of the model that made all these maps, where its file is found by the records."""
-    from napari_sem_classify.core.rerun_inputs import recorded_card
+    from napari_sem_classify.core.classify.rerun_inputs import recorded_card
 
     models = [class_map.record.get("model") or {} for class_map in maps]
     hashes = {model.get("head_sha256") for model in models}

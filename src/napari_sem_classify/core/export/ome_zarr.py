@@ -22,11 +22,11 @@ from typing import Any
 
 import numpy as np
 
-from napari_sem_classify.core.class_map import ClassMap
-from napari_sem_classify.core.errors import ImageError, OutputError
-from napari_sem_classify.core.export.map_file import SavedMap, describe, restore
-from napari_sem_classify.core.files import to_json
-from napari_sem_classify.core.image import SemImage
+from napari_sem_classify.core.common.errors import ImageError, OutputError
+from napari_sem_classify.core.common.files import to_json
+from napari_sem_classify.core.image.sem_image import SemImage
+from napari_sem_classify.core.maps.class_map import ClassMap
+from napari_sem_classify.core.maps.map_file import SavedMap, describe, restore
 
 VERSION = "0.5"
 PICTURE_PX = 4096

@@ -10,11 +10,11 @@ from typing import Any
 
 import numpy as np
 
-from napari_sem_classify.core.class_map import ClassMap
-from napari_sem_classify.core.export.map_file import SUFFIX, SavedMap, write_map
-from napari_sem_classify.core.files import atomic_path, ensure_folder, write_json
-from napari_sem_classify.core.image import SemImage
-from napari_sem_classify.core.tiles import Area
+from napari_sem_classify.core.common.files import atomic_path, ensure_folder, write_json
+from napari_sem_classify.core.image.sem_image import SemImage
+from napari_sem_classify.core.maps.class_map import ClassMap
+from napari_sem_classify.core.maps.map_file import SUFFIX, SavedMap, write_map
+from napari_sem_classify.core.tiles.grid import Area
 
 COLUMNS = ("row", "col", "y", "x", "height", "width", "class", "confidence", "entropy")
 _CELLS_AT_ONCE = 8192

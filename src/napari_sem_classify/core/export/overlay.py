@@ -11,11 +11,15 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import NDArray
 
-from napari_sem_classify.core.class_map import ClassMap
-from napari_sem_classify.core.files import atomic_path
-from napari_sem_classify.core.image import SemImage
-from napari_sem_classify.core.intensity import IntensityRecipe, measure_range, stretch_to_uint8
-from napari_sem_classify.core.tiles import Area
+from napari_sem_classify.core.common.files import atomic_path
+from napari_sem_classify.core.image.intensity import (
+    IntensityRecipe,
+    measure_range,
+    stretch_to_uint8,
+)
+from napari_sem_classify.core.image.sem_image import SemImage
+from napari_sem_classify.core.maps.class_map import ClassMap
+from napari_sem_classify.core.tiles.grid import Area
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes

@@ -14,14 +14,14 @@ from html import escape
 from pathlib import Path
 from typing import Any
 
-from napari_sem_classify.core.class_map import ClassMap
+from napari_sem_classify.core.common.files import to_json, write_text
 from napari_sem_classify.core.export.figure import area_text, draw_figure, share_text
 from napari_sem_classify.core.export.html_page import data_table, page
-from napari_sem_classify.core.files import to_json, write_text
-from napari_sem_classify.core.fractions.area_fraction import FractionEstimate, Share
-from napari_sem_classify.core.fractions.field_statistics import FieldSpread
-from napari_sem_classify.core.fractions.regions import find_regions
-from napari_sem_classify.core.image import SemImage
+from napari_sem_classify.core.image.sem_image import SemImage
+from napari_sem_classify.core.maps.class_map import ClassMap
+from napari_sem_classify.core.measure.area_fraction import FractionEstimate, Share
+from napari_sem_classify.core.measure.field_statistics import FieldSpread
+from napari_sem_classify.core.measure.regions import find_regions
 from napari_sem_classify.core.model.card import ModelCard
 
 PICTURE_DPI = 130

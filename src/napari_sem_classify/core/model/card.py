@@ -6,8 +6,8 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
 from typing import Any, Literal
 
-from napari_sem_classify.core.errors import ModelError
-from napari_sem_classify.core.intensity import IntensityRecipe
+from napari_sem_classify.core.common.errors import ModelError
+from napari_sem_classify.core.image.intensity import IntensityRecipe
 
 FORMAT = "napari-sem-classify"
 FORMAT_VERSION = 1

@@ -6,11 +6,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
-from napari_sem_classify.core.errors import ModelError
-from napari_sem_classify.core.model.backbone import BACKBONES, BackboneInfo, backbone_path
+from napari_sem_classify.core.common.errors import ModelError
 from napari_sem_classify.core.model.card import ModelCard
 from napari_sem_classify.core.model.file import SUFFIX, read_card, read_model
 from napari_sem_classify.core.model.head import TileClassifier
+from napari_sem_classify.core.network.backbone import BACKBONES, BackboneInfo, backbone_path
 
 DEMO_NAME = "demo"
 

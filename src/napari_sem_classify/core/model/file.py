@@ -15,16 +15,16 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from napari_sem_classify.core.errors import ModelError
-from napari_sem_classify.core.files import to_json, write_tensors
-from napari_sem_classify.core.model.backbone import (
+from napari_sem_classify.core.common.errors import ModelError
+from napari_sem_classify.core.common.files import to_json, write_tensors
+from napari_sem_classify.core.model.card import ModelCard
+from napari_sem_classify.core.model.head import Head, TileClassifier
+from napari_sem_classify.core.network.backbone import (
     BACKBONES,
     FEATURE_SIZES,
     backbone_sha256,
     user_weights_folder,
 )
-from napari_sem_classify.core.model.card import ModelCard
-from napari_sem_classify.core.model.head import Head, TileClassifier
 
 SUFFIX = ".safetensors"
 MAX_BYTES = 2_000_000_000

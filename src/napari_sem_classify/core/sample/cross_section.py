@@ -21,7 +21,7 @@ from napari_sem_classify.core.sample.structure import (
     pores,
     smooth_noise,
 )
-from napari_sem_classify.core.tiles import Area
+from napari_sem_classify.core.tiles.grid import Area
 
 PIXEL_SIZE_NM = 25.0
 CLASS_NAMES = ("substrate", "coating", "oxide", "crack")

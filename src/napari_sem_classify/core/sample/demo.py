@@ -8,10 +8,10 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from napari_sem_classify.core.class_map import ClassMap
-from napari_sem_classify.core.files import atomic_path, ensure_folder
-from napari_sem_classify.core.image import SemImage
-from napari_sem_classify.core.progress import CancelToken, ProgressCallback
+from napari_sem_classify.core.common.files import atomic_path, ensure_folder
+from napari_sem_classify.core.common.progress import CancelToken, ProgressCallback
+from napari_sem_classify.core.image.sem_image import SemImage
+from napari_sem_classify.core.maps.class_map import ClassMap
 from napari_sem_classify.core.sample.cross_section import (
     PIXEL_SIZE_NM,
     Sample,
@@ -19,8 +19,8 @@ from napari_sem_classify.core.sample.cross_section import (
 )
 
 if TYPE_CHECKING:
-    from napari_sem_classify.core.engine.base import Engine
     from napari_sem_classify.core.model.head import TileClassifier
+    from napari_sem_classify.core.network.engine.base import Engine
 
 IMAGE_NAME = "coating-cross-section"
 DEMO_SEED = 0
@@ -81,7 +81,7 @@ def run_demo(
     """
     from dataclasses import replace
 
-    from napari_sem_classify.core.classify import classify_image, grid_for_model
+    from napari_sem_classify.core.classify.driver import classify_image, grid_for_model
     from napari_sem_classify.core.model.catalogue import DEMO_NAME, load_model
 
     sample = generate_cross_section(seed=DEMO_SEED)
@@ -110,7 +110,7 @@ def teach_demo_model(
     Cancelled
         When the token was set.
     """
-    from napari_sem_classify.core.teaching.teach import teach_from_masks
+    from napari_sem_classify.core.teach.teach import teach_from_masks
 
     samples = [generate_cross_section(seed=seed) for seed in TEACHING_SEEDS]
     names = [f"{IMAGE_NAME}-{seed}" for seed in TEACHING_SEEDS]
@@ -142,8 +142,8 @@ def agreement(class_map: ClassMap, sample: Sample) -> dict[str, Any]:
         ``tiles`` scored, ``mixed`` left out of the score, ``accuracy``, ``macro_f1``, and
         ``recall`` and ``precision`` per class, all 0 to 1.
     """
-    from napari_sem_classify.core.metrics import score
-    from napari_sem_classify.core.teaching.annotation import tiles_from_mask
+    from napari_sem_classify.core.annotate.annotation import tiles_from_mask
+    from napari_sem_classify.core.evaluate.metrics import score
 
     truth = tiles_from_mask(sample.truth, class_map.grid, CLASSES, contains={4: CRACK_SHARE})
     scored = (truth.labels >= 0) & ~class_map.left_out

@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from napari_sem_classify.core.image import ArrayLike
+from napari_sem_classify.core.image.sem_image import ArrayLike
 
 Convert = Callable[[NDArray[Any]], NDArray[Any]]
 

@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from napari_sem_classify.core.image import ColourMode, SemImage, Specimen
+from napari_sem_classify.core.image.sem_image import ColourMode, SemImage, Specimen
 from napari_sem_classify.core.sem_io.info_bar import find_specimen
 from napari_sem_classify.core.sem_io.pixels import Pixels, check_usable, guarded, settle_colour
 from napari_sem_classify.core.sem_io.source import Source

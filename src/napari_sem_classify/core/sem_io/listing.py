@@ -7,7 +7,7 @@ import re
 from collections.abc import Iterable
 from pathlib import Path
 
-from napari_sem_classify.core.errors import ImageError
+from napari_sem_classify.core.common.errors import ImageError
 from napari_sem_classify.core.sem_io.zarr_store import is_zarr
 
 TIFF_SUFFIXES = (".tif", ".tiff", ".btf", ".tf8")

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from napari_sem_classify.core.errors import ImageError
+from napari_sem_classify.core.common.errors import ImageError
 
 ALWAYS_FINE_BYTES = 256 * 2**20
 # Noise keeps SEM images below about 5 to 1; label masks reach some hundred, bombs a thousand.

@@ -6,9 +6,9 @@ from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 
-from napari_sem_classify.core.errors import ImageError
-from napari_sem_classify.core.image import ColourMode, SemImage
-from napari_sem_classify.core.levels import specimen_at_level
+from napari_sem_classify.core.common.errors import ImageError
+from napari_sem_classify.core.image.levels import specimen_at_level
+from napari_sem_classify.core.image.sem_image import ColourMode, SemImage
 from napari_sem_classify.core.sem_io.info_bar import find_specimen
 from napari_sem_classify.core.sem_io.listing import RSCIIO_SUFFIXES, TIFF_SUFFIXES
 from napari_sem_classify.core.sem_io.pixels import (

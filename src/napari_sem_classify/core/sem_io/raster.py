@@ -10,7 +10,7 @@ from pathlib import Path
 
 import numpy as np
 
-from napari_sem_classify.core.errors import ImageError
+from napari_sem_classify.core.common.errors import ImageError
 from napari_sem_classify.core.sem_io.memory import check_decoded_size
 from napari_sem_classify.core.sem_io.pixels import Pixels, first_line, guarded
 from napari_sem_classify.core.sem_io.source import Source

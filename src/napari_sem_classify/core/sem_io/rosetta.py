@@ -10,7 +10,7 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
-from napari_sem_classify.core.errors import ImageError
+from napari_sem_classify.core.common.errors import ImageError
 from napari_sem_classify.core.sem_io.memory import check_decoded_size
 from napari_sem_classify.core.sem_io.pixels import Pixels, first_line
 from napari_sem_classify.core.sem_io.source import Source

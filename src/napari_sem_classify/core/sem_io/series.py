@@ -8,8 +8,8 @@ from pathlib import Path
 
 import numpy as np
 
-from napari_sem_classify.core.errors import ImageError
-from napari_sem_classify.core.image import ArrayLike, SemImage
+from napari_sem_classify.core.common.errors import ImageError
+from napari_sem_classify.core.image.sem_image import ArrayLike, SemImage
 from napari_sem_classify.core.sem_io.arrays import Stacked
 from napari_sem_classify.core.sem_io.listing import list_images
 from napari_sem_classify.core.sem_io.opening import open_image
@@ -82,7 +82,7 @@ def _grey(image: SemImage) -> ArrayLike:
     if image.colour == "grey":
         return image.data
     rows, cols = image.shape
-    from napari_sem_classify.core.tiles import Area
+    from napari_sem_classify.core.tiles.grid import Area
 
     return np.asarray(image.read(Area(0, rows, 0, cols)))
 

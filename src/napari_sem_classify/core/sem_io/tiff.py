@@ -11,8 +11,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from napari_sem_classify.core.errors import ImageError
-from napari_sem_classify.core.image import ArrayLike
+from napari_sem_classify.core.common.errors import ImageError
+from napari_sem_classify.core.image.sem_image import ArrayLike
 from napari_sem_classify.core.sem_io.arrays import ChannelsLast, Palette, Stacked, View
 from napari_sem_classify.core.sem_io.memory import (
     ALWAYS_FINE_BYTES,

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from napari_sem_classify.core.batch_outcome import ImageOutcome
-from napari_sem_classify.core.export.map_file import SUFFIX
-from napari_sem_classify.core.fractions.review import map_sha256
-from napari_sem_classify.plugin.legend import legend_of
-from napari_sem_classify.plugin.saved_maps import CARRIED, saved_maps_of
-from napari_sem_classify.plugin.session import session_of
-from napari_sem_classify.plugin.status import status_line_of
+from napari_sem_classify.core.batch.batch_outcome import ImageOutcome
+from napari_sem_classify.core.maps.map_file import SUFFIX
+from napari_sem_classify.core.measure.review import map_sha256
+from napari_sem_classify.plugin.app.session import session_of
+from napari_sem_classify.plugin.layers.legend import legend_of
+from napari_sem_classify.plugin.layers.saved_maps import CARRIED, saved_maps_of
+from napari_sem_classify.plugin.layers.status import status_line_of
 
 if TYPE_CHECKING:
     from napari.layers import Layer
@@ -34,8 +34,8 @@ def open_outcome(viewer: Viewer, outcome: ImageOutcome) -> list[Layer]:
     """
     from napari.layers import Layer
 
-    from napari_sem_classify.core.errors import ImageError
-    from napari_sem_classify.plugin.map_reader import read_class_maps
+    from napari_sem_classify.core.common.errors import ImageError
+    from napari_sem_classify.plugin.files.map_reader import read_class_maps
 
     maps = [path for path in outcome.files if path.name.endswith(SUFFIX)]
     missing = [path for path in maps if not path.exists()]

@@ -20,11 +20,11 @@ from qtpy.QtWidgets import (
     QWidget,
 )
 
-from napari_sem_classify.core.batch_outcome import ImageOutcome
-from napari_sem_classify.core.batch_report import PAGE
+from napari_sem_classify.core.batch.batch_outcome import ImageOutcome
+from napari_sem_classify.core.batch.batch_report import PAGE
+from napari_sem_classify.plugin.app.text import percent_text
 from napari_sem_classify.plugin.forms.fitted_table import adopt_font, fit_height, texts_of
 from napari_sem_classify.plugin.forms.layout import Form, Note, explain
-from napari_sem_classify.plugin.text import percent_text
 
 MOST_ROWS = 6
 DONE, EARLIER = "✓", "earlier"

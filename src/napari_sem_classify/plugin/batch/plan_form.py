@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import numpy as np
 
-from napari_sem_classify.core.batch_plan import BatchPlan
+from napari_sem_classify.core.batch.batch_plan import BatchPlan
+from napari_sem_classify.plugin.app.session import ReadyModel
+from napari_sem_classify.plugin.app.text import count_text, duration_text
 from napari_sem_classify.plugin.forms.layout import Form, Note
-from napari_sem_classify.plugin.session import ReadyModel
-from napari_sem_classify.plugin.text import count_text, duration_text
 
 
 class PlanForm:

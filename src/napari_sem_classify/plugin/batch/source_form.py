@@ -21,12 +21,12 @@ from qtpy.QtWidgets import (
     QWidget,
 )
 
-from napari_sem_classify.core.image import SemImage
+from napari_sem_classify.core.image.sem_image import SemImage
+from napari_sem_classify.plugin.app.session import Session
+from napari_sem_classify.plugin.app.text import count_text
 from napari_sem_classify.plugin.forms.layout import Form, Note, explain
-from napari_sem_classify.plugin.layer_image import image_from_layer
-from napari_sem_classify.plugin.saved_maps import is_picture
-from napari_sem_classify.plugin.session import Session
-from napari_sem_classify.plugin.text import count_text
+from napari_sem_classify.plugin.layers.layer_image import image_from_layer
+from napari_sem_classify.plugin.layers.saved_maps import is_picture
 
 if TYPE_CHECKING:
     from napari.components import ViewerModel

@@ -11,7 +11,7 @@ from qtpy.QtCore import QEvent, QTimer
 from qtpy.QtGui import QShowEvent
 from qtpy.QtWidgets import QFileDialog, QGridLayout, QLabel, QLineEdit, QWidget
 
-from napari_sem_classify.core.batch_outputs import ALWAYS, KINDS, in_order
+from napari_sem_classify.core.batch.batch_outputs import ALWAYS, KINDS, in_order
 from napari_sem_classify.plugin.forms.layout import Form, Note, explain
 
 FOLDER_NAME = "classified"

@@ -7,9 +7,9 @@ from dataclasses import replace
 from magicgui import widgets
 from psygnal import Signal
 
-from napari_sem_classify.core.batch import GridWish
-from napari_sem_classify.core.image import SemImage
-from napari_sem_classify.plugin.classify_widget import FINE_MAP
+from napari_sem_classify.core.batch.classify_many import GridWish
+from napari_sem_classify.core.image.sem_image import SemImage
+from napari_sem_classify.plugin.classify.widget import FINE_MAP
 from napari_sem_classify.plugin.forms.grid_form import GridForm
 from napari_sem_classify.plugin.forms.layout import Form, explain
 

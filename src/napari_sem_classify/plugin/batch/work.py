@@ -8,19 +8,19 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from napari_sem_classify.core.batch import GridWish
-from napari_sem_classify.core.batch_outcome import BatchReport, ImageOutcome
-from napari_sem_classify.core.batch_plan import BatchPlan, Looked, plan_batch
-from napari_sem_classify.core.batch_state import Item, item_path
+from napari_sem_classify.core.batch.batch_outcome import BatchReport, ImageOutcome
+from napari_sem_classify.core.batch.batch_plan import BatchPlan, Looked, plan_batch
+from napari_sem_classify.core.batch.batch_state import Item, item_path
+from napari_sem_classify.core.batch.classify_many import GridWish
+from napari_sem_classify.core.common.progress import Progress
 from napari_sem_classify.core.model.card import ModelCard
-from napari_sem_classify.core.progress import Progress
-from napari_sem_classify.plugin.classify_widget import DENSE_COST
-from napari_sem_classify.plugin.jobs import JobContext
-from napari_sem_classify.plugin.session import ReadyModel
-from napari_sem_classify.plugin.tasks import DeviceWish
+from napari_sem_classify.plugin.app.jobs import JobContext
+from napari_sem_classify.plugin.app.session import ReadyModel
+from napari_sem_classify.plugin.app.tasks import DeviceWish
+from napari_sem_classify.plugin.classify.widget import DENSE_COST
 
 if TYPE_CHECKING:
-    from napari_sem_classify.core.engine.base import Engine
+    from napari_sem_classify.core.network.engine.base import Engine
 
 
 @dataclass(frozen=True, slots=True)
@@ -128,7 +128,7 @@ def look(
     """
 
     def task(context: JobContext) -> Look:
-        from napari_sem_classify.core.batch_plan import (
+        from napari_sem_classify.core.batch.batch_plan import (
             finished_before,
             images_to_classify,
             look_at,
@@ -165,9 +165,9 @@ def run(
         raise ValueError("a batch needs a folder to write into")
 
     def task(context: JobContext) -> Done:
-        from napari_sem_classify.core.batch import classify_many
-        from napari_sem_classify.core.batch_report import write_batch_report
-        from napari_sem_classify.core.embedding_cache import EmbeddingCache
+        from napari_sem_classify.core.batch.batch_report import write_batch_report
+        from napari_sem_classify.core.batch.classify_many import classify_many
+        from napari_sem_classify.core.network.embedding_cache import EmbeddingCache
 
         model = ready or _loaded(wish.model, device, context)
         engine = model.engine
@@ -216,7 +216,7 @@ def _checked_int8(
     model: ReadyModel, found: Look, wish: BatchWish, device: DeviceWish, context: JobContext
 ) -> Engine:
     """The model in 8-bit arithmetic, refused where that changes too many of the batch's tiles."""
-    from napari_sem_classify.core.batch_engine import engine_for_batch
+    from napari_sem_classify.core.batch.batch_engine import engine_for_batch
 
     usable = [each.item for each in found.looked if each.image is not None]
     context.progress(Progress(0, 0, "Checking 8-bit arithmetic"))
@@ -234,8 +234,8 @@ def _checked_int8(
 
 def _loaded(path: Path, device: DeviceWish, context: JobContext) -> ReadyModel:
     """A model on a device; its speed is not known yet."""
-    from napari_sem_classify.core.engine import engine_for
     from napari_sem_classify.core.model.catalogue import load_model
+    from napari_sem_classify.core.network.engine import engine_for
 
     context.progress(Progress(0, 0, "Getting the model ready"))
     classifier = load_model(path)

@@ -9,8 +9,8 @@ from qtpy.QtGui import QColor, QPainter
 from qtpy.QtWidgets import QLabel
 
 from napari_sem_classify.core.model.card import ClassInfo
+from napari_sem_classify.plugin.app.text import count_text
 from napari_sem_classify.plugin.finetune.painted import Painted
-from napari_sem_classify.plugin.text import count_text
 
 MOST_BARS = 16
 

@@ -8,15 +8,15 @@ from dataclasses import dataclass, field
 import numpy as np
 from numpy.typing import NDArray
 
-from napari_sem_classify.core.image import SemImage
+from napari_sem_classify.core.annotate.annotation_set import Annotations
+from napari_sem_classify.core.common.progress import CancelToken, ProgressCallback
+from napari_sem_classify.core.evaluate.dataset import Listing, RowCrop
+from napari_sem_classify.core.evaluate.dataset_split import Split
+from napari_sem_classify.core.evaluate.training_set import TrainingSet
+from napari_sem_classify.core.finetune.annotated_images import open_annotated, tile_counts
+from napari_sem_classify.core.image.sem_image import SemImage
 from napari_sem_classify.core.model.card import ClassInfo, default_colours
-from napari_sem_classify.core.progress import CancelToken, ProgressCallback
-from napari_sem_classify.core.teaching.annotation_set import Annotations
-from napari_sem_classify.core.training.annotated_images import open_annotated, tile_counts
-from napari_sem_classify.core.training.dataset import Listing, RowCrop
-from napari_sem_classify.core.training.dataset_split import Split
-from napari_sem_classify.core.training.training_set import TrainingSet
-from napari_sem_classify.plugin.text import count_text
+from napari_sem_classify.plugin.app.text import count_text
 
 FEW = 20
 UNEVEN = 10.0
@@ -68,8 +68,8 @@ class AnnotatedChoice:
         cancel: CancelToken | None = None,
     ) -> tuple[TrainingSet, Split]:
         """Cut the tiles and split them; whoever calls discards the set."""
-        from napari_sem_classify.core.training.annotated_split import split_annotated
-        from napari_sem_classify.core.training.from_annotations import make_annotated_set
+        from napari_sem_classify.core.finetune.annotated_split import split_annotated
+        from napari_sem_classify.core.finetune.from_annotations import make_annotated_set
 
         tiles = open_annotated(self.annotations, self.tile_px, self.images, cancel)
         data = make_annotated_set(
@@ -84,7 +84,7 @@ class AnnotatedChoice:
 
     def examples(self, largest_px: int, cancel: CancelToken) -> tuple[list[str], NDArray[np.uint8]]:
         """A tile of each of the first classes."""
-        from napari_sem_classify.core.training.preview import annotated_examples
+        from napari_sem_classify.core.finetune.preview import annotated_examples
 
         return annotated_examples(
             open_annotated(self.annotations, self.tile_px, self.images, cancel), largest_px
@@ -136,8 +136,8 @@ class FolderChoice:
         cancel: CancelToken | None = None,
     ) -> tuple[TrainingSet, Split]:
         """Decode the images and split them; whoever calls discards the set."""
-        from napari_sem_classify.core.training.dataset_split import plan_split
-        from napari_sem_classify.core.training.training_set import make_training_set
+        from napari_sem_classify.core.evaluate.dataset_split import plan_split
+        from napari_sem_classify.core.evaluate.training_set import make_training_set
 
         data = make_training_set(
             self.listing,
@@ -161,7 +161,7 @@ class FolderChoice:
 
     def examples(self, largest_px: int, cancel: CancelToken) -> tuple[list[str], NDArray[np.uint8]]:
         """A tile of each of the first classes."""
-        from napari_sem_classify.core.training.preview import listed_examples
+        from napari_sem_classify.core.finetune.preview import listed_examples
 
         return listed_examples(
             self.listing, self.tile_px, self.crop, largest_px, cancel.raise_if_cancelled

@@ -14,8 +14,8 @@ from qtpy.QtWidgets import QLabel
 from napari_sem_classify.plugin.finetune.painted import Painted
 
 if TYPE_CHECKING:
-    from napari_sem_classify.core.training.finetune_learner import EpochReport
-    from napari_sem_classify.core.training.finetune_presets import Preset
+    from napari_sem_classify.core.finetune.finetune_learner import EpochReport
+    from napari_sem_classify.core.finetune.finetune_presets import Preset
     from napari_sem_classify.plugin.finetune.watch import Snapshot
 
 LEARNED, HELD, ACCURACY = QColor("#0072b2"), QColor("#d55e00"), QColor("#009e73")

@@ -11,16 +11,16 @@ from psygnal import Signal
 from qtpy.QtCore import Qt
 from qtpy.QtWidgets import QAbstractItemView, QFileDialog, QListWidget, QListWidgetItem, QWidget
 
-from napari_sem_classify.core.errors import SemClassifyError
-from napari_sem_classify.core.teaching.annotation_file import SUFFIX
-from napari_sem_classify.core.teaching.annotation_set import Annotations
-from napari_sem_classify.core.training.annotated_images import tile_sizes
-from napari_sem_classify.core.training.dataset import Listing, RowCrop, read_listing
+from napari_sem_classify.core.annotate.annotation_file import SUFFIX
+from napari_sem_classify.core.annotate.annotation_set import Annotations
+from napari_sem_classify.core.common.errors import SemClassifyError
+from napari_sem_classify.core.evaluate.dataset import Listing, RowCrop, read_listing
+from napari_sem_classify.core.finetune.annotated_images import tile_sizes
+from napari_sem_classify.plugin.app.jobs import Job
+from napari_sem_classify.plugin.app.text import count_text
 from napari_sem_classify.plugin.finetune.chosen import AnnotatedChoice, Choice, FolderChoice
 from napari_sem_classify.plugin.finetune.finder import Finder, tiles_in
 from napari_sem_classify.plugin.forms.layout import Form, Note, explain, narrow, slim
-from napari_sem_classify.plugin.jobs import Job
-from napari_sem_classify.plugin.text import count_text
 
 if TYPE_CHECKING:
     from napari.components import ViewerModel

@@ -11,15 +11,15 @@ from typing import TYPE_CHECKING, Any
 from psygnal import Signal
 from qtpy.QtCore import QObject
 
-from napari_sem_classify.core.errors import AnnotationError, SemClassifyError
-from napari_sem_classify.core.image import SemImage
-from napari_sem_classify.core.teaching.annotation_file import load_annotations
-from napari_sem_classify.core.teaching.annotation_set import Annotations, ImageAnnotations
-from napari_sem_classify.core.training.annotated_images import merge_annotations
-from napari_sem_classify.plugin.jobs import Job, JobContext
-from napari_sem_classify.plugin.layer_image import image_from_layer
-from napari_sem_classify.plugin.layers import kind_of
-from napari_sem_classify.plugin.session import session_of
+from napari_sem_classify.core.annotate.annotation_file import load_annotations
+from napari_sem_classify.core.annotate.annotation_set import Annotations, ImageAnnotations
+from napari_sem_classify.core.common.errors import AnnotationError, SemClassifyError
+from napari_sem_classify.core.finetune.annotated_images import merge_annotations
+from napari_sem_classify.core.image.sem_image import SemImage
+from napari_sem_classify.plugin.app.jobs import Job, JobContext
+from napari_sem_classify.plugin.app.session import session_of
+from napari_sem_classify.plugin.layers.layer_image import image_from_layer
+from napari_sem_classify.plugin.layers.made_layers import kind_of
 from napari_sem_classify.plugin.teach.book import book_of
 from napari_sem_classify.plugin.teach.keeper import Kept, find_kept
 from napari_sem_classify.plugin.teach.memory import memory_of

@@ -11,13 +11,13 @@ from qtpy.QtWidgets import QFileDialog, QHBoxLayout, QWidget
 
 from napari_sem_classify.core.model.card import ModelCard
 from napari_sem_classify.core.model.file import SUFFIX
+from napari_sem_classify.plugin.app.jobs import Job
+from napari_sem_classify.plugin.app.text import duration_text
 from napari_sem_classify.plugin.finetune.tasks import HeldTile, Outcome, save
 from napari_sem_classify.plugin.finetune.tile_pictures import TilePictures
 from napari_sem_classify.plugin.forms.fitted_table import FittedTable
 from napari_sem_classify.plugin.forms.layout import Form, Note, explain
-from napari_sem_classify.plugin.jobs import Job
 from napari_sem_classify.plugin.teach.score_form import ConfusionTable, score_text
-from napari_sem_classify.plugin.text import duration_text
 
 ACROSS, SHOWN = 4, 8
 HEADERS = ("Class", "Tiles", "Prec.", "Recall", "F1")

@@ -15,12 +15,12 @@ from qtpy.QtWidgets import (
     QWidget,
 )
 
-from napari_sem_classify.core.errors import SemClassifyError
-from napari_sem_classify.core.training.finetune_presets import DEFAULT_PRESET, PRESETS, Preset
+from napari_sem_classify.core.common.errors import SemClassifyError
+from napari_sem_classify.core.finetune.finetune_presets import DEFAULT_PRESET, PRESETS, Preset
+from napari_sem_classify.plugin.app.jobs import Job
 from napari_sem_classify.plugin.finetune import stages
 from napari_sem_classify.plugin.finetune.tasks import Settings, devices
 from napari_sem_classify.plugin.forms.layout import Form, Note, explain, narrow, slim
-from napari_sem_classify.plugin.jobs import Job
 
 TITLES = {"sem": "SEM (this program's)", "article": "as the article of 2020"}
 AUTOMATIC = ("automatic", "auto")

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from napari_sem_classify.core.errors import DatasetError
-from napari_sem_classify.core.training.finetune_presets import Stage
+from napari_sem_classify.core.common.errors import DatasetError
+from napari_sem_classify.core.finetune.finetune_presets import Stage
 
 COLUMNS = ("Size", "Epochs\nhead", "Epochs\nall", "Rate\nhead", "Rate\nall")
 TOOLTIPS = (

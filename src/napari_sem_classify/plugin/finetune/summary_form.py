@@ -7,13 +7,13 @@ from typing import Any
 from qtpy.QtCore import QTimer
 from qtpy.QtWidgets import QWidget
 
-from napari_sem_classify.core.training.finetune_presets import Preset
+from napari_sem_classify.core.finetune.finetune_presets import Preset
+from napari_sem_classify.plugin.app.jobs import Job
 from napari_sem_classify.plugin.finetune.balance_plot import BalancePlot
 from napari_sem_classify.plugin.finetune.chosen import Choice, summary_text, too_few, warnings
 from napari_sem_classify.plugin.finetune.tasks import COPIES, preview
 from napari_sem_classify.plugin.finetune.tile_pictures import TilePictures
 from napari_sem_classify.plugin.forms.layout import Form, Note
-from napari_sem_classify.plugin.jobs import Job
 
 SETTLE_MS = 600
 CHANGED = "turned, flipped, lit and cropped at random"

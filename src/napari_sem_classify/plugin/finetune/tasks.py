@@ -12,19 +12,19 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import NDArray
 
-from napari_sem_classify.core.errors import Cancelled
+from napari_sem_classify.core.common.errors import Cancelled
+from napari_sem_classify.core.common.progress import CancelToken, Progress
+from napari_sem_classify.core.evaluate.evaluate import Evaluation
+from napari_sem_classify.core.finetune.finetune_presets import Preset
 from napari_sem_classify.core.model.head import TileClassifier
-from napari_sem_classify.core.progress import CancelToken, Progress
-from napari_sem_classify.core.training.evaluate import Evaluation
-from napari_sem_classify.core.training.finetune_presets import Preset
+from napari_sem_classify.plugin.app.jobs import JobContext
 from napari_sem_classify.plugin.finetune.chosen import Choice
 from napari_sem_classify.plugin.finetune.watch import Settings, Snapshot, Watch
-from napari_sem_classify.plugin.jobs import JobContext
 
 if TYPE_CHECKING:
-    from napari_sem_classify.core.training.dataset_split import Split
-    from napari_sem_classify.core.training.finetune_result import HeldOut
-    from napari_sem_classify.core.training.training_set import TrainingSet
+    from napari_sem_classify.core.evaluate.dataset_split import Split
+    from napari_sem_classify.core.evaluate.training_set import TrainingSet
+    from napari_sem_classify.core.finetune.finetune_result import HeldOut
 
 SHOWN_PX = 96
 MOST_SHOWN = 400
@@ -182,8 +182,8 @@ def _train(
     begun: float,
 ) -> Outcome:
     context.progress(Progress(0, 0, "Getting the network ready"))
-    from napari_sem_classify.core.training.finetune import fine_tune
-    from napari_sem_classify.core.training.finetune_result import held_out_evaluation
+    from napari_sem_classify.core.finetune.finetune import fine_tune
+    from napari_sem_classify.core.finetune.finetune_result import held_out_evaluation
 
     checkpoint = _checkpoint(folder, data.fingerprint())
     watch = Watch(settings, data, split, context)
@@ -222,7 +222,7 @@ def preview(choice: Choice, preset: Preset) -> Callable[[JobContext], tuple[list
     """
 
     def task(context: JobContext) -> tuple[list[str], object]:
-        from napari_sem_classify.core.training.preview import augmented_tiles
+        from napari_sem_classify.core.finetune.preview import augmented_tiles
 
         names, tiles = choice.examples(preset.stages[-1].size, context.cancel)
         context.cancel.raise_if_cancelled()
@@ -238,7 +238,7 @@ def save(path: Path, classifier: TileClassifier) -> Callable[[JobContext], Path]
     def task(_context: JobContext) -> Path:
         from dataclasses import replace
 
-        from napari_sem_classify.core.files import ensure_folder
+        from napari_sem_classify.core.common.files import ensure_folder
         from napari_sem_classify.core.model.file import save_model
 
         ensure_folder(path.parent)
@@ -250,15 +250,15 @@ def save(path: Path, classifier: TileClassifier) -> Callable[[JobContext], Path]
 
 def devices(_context: JobContext) -> list[tuple[str, str]]:
     """Task: title and id of each processor that can train."""
-    from napari_sem_classify.core.engine.devices import available_devices
+    from napari_sem_classify.core.network.engine.devices import available_devices
 
     return [(each.title, each.id) for each in available_devices() if each.backend == "torch"]
 
 
 def _checkpoint(folder: Path, fingerprint: str) -> Path | None:
     """Where the training is kept on its way; those of weeks ago are removed. None without room."""
-    from napari_sem_classify.core.errors import OutputError
-    from napari_sem_classify.core.files import ensure_folder
+    from napari_sem_classify.core.common.errors import OutputError
+    from napari_sem_classify.core.common.files import ensure_folder
 
     try:
         ensure_folder(folder)
@@ -273,7 +273,7 @@ def _checkpoint(folder: Path, fingerprint: str) -> Path | None:
 
 
 def _held(data: TrainingSet, held: HeldOut) -> tuple[HeldTile, ...]:
-    from napari_sem_classify.core.training.training_set import shrink
+    from napari_sem_classify.core.evaluate.training_set import shrink
 
     predicted = held.probabilities.argmax(axis=1)
     confidence = held.probabilities.max(axis=1)

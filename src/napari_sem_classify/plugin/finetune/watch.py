@@ -9,15 +9,15 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import NDArray
 
-from napari_sem_classify.core.progress import Progress
-from napari_sem_classify.core.training.finetune_presets import Preset
-from napari_sem_classify.core.training.finetune_time import SCORING, TimeLeft
-from napari_sem_classify.plugin.jobs import JobContext
+from napari_sem_classify.core.common.progress import Progress
+from napari_sem_classify.core.finetune.finetune_presets import Preset
+from napari_sem_classify.core.finetune.finetune_time import SCORING, TimeLeft
+from napari_sem_classify.plugin.app.jobs import JobContext
 
 if TYPE_CHECKING:
-    from napari_sem_classify.core.training.dataset_split import Split
-    from napari_sem_classify.core.training.finetune_learner import EpochReport
-    from napari_sem_classify.core.training.training_set import TrainingSet
+    from napari_sem_classify.core.evaluate.dataset_split import Split
+    from napari_sem_classify.core.evaluate.training_set import TrainingSet
+    from napari_sem_classify.core.finetune.finetune_learner import EpochReport
 
 TRAINING = "Training"
 
@@ -74,7 +74,7 @@ class Watch:
     def __init__(
         self, settings: Settings, data: TrainingSet, split: Split, context: JobContext
     ) -> None:
-        from napari_sem_classify.core.engine.devices import find_device
+        from napari_sem_classify.core.network.engine.devices import find_device
 
         self._context = context
         self._preset = settings.preset

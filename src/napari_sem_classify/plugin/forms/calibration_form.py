@@ -6,18 +6,18 @@ from typing import TYPE_CHECKING, Any
 
 from magicgui import widgets
 
-from napari_sem_classify.core.errors import SemClassifyError
+from napari_sem_classify.core.common.errors import SemClassifyError
 from napari_sem_classify.core.sem_io import pixel_size_from_scale_bar
-from napari_sem_classify.plugin.corrections import Corrections
+from napari_sem_classify.plugin.app.text import length_text
 from napari_sem_classify.plugin.forms.layout import Form, Note, explain, narrow, slim
-from napari_sem_classify.plugin.layer_image import pixel_size_nm
-from napari_sem_classify.plugin.specimen_layer import (
+from napari_sem_classify.plugin.layers.corrections import Corrections
+from napari_sem_classify.plugin.layers.layer_image import pixel_size_nm
+from napari_sem_classify.plugin.layers.specimen_layer import (
     SCALE_BAR,
     drawing_layer_of,
     line_in,
     show_scale_bar,
 )
-from napari_sem_classify.plugin.text import length_text
 
 if TYPE_CHECKING:
     from napari.components import ViewerModel

@@ -8,9 +8,13 @@ from typing import TYPE_CHECKING
 from magicgui import widgets
 from qtpy.QtWidgets import QMenu, QWidget
 
-from napari_sem_classify.core.errors import SemClassifyError
-from napari_sem_classify.plugin.difference_layer import map_title, maps_to_compare, show_difference
+from napari_sem_classify.core.common.errors import SemClassifyError
 from napari_sem_classify.plugin.forms.layout import Form, Note, explain
+from napari_sem_classify.plugin.layers.difference_layer import (
+    map_title,
+    maps_to_compare,
+    show_difference,
+)
 
 if TYPE_CHECKING:
     from napari.components import ViewerModel

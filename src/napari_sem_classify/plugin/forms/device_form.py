@@ -10,9 +10,9 @@ from qtpy.QtWidgets import QWidget
 
 from napari_sem_classify.core.model.catalogue import ModelEntry
 from napari_sem_classify.plugin import tasks
+from napari_sem_classify.plugin.app.jobs import Job, settle_timer
+from napari_sem_classify.plugin.app.session import ReadyModel, Session
 from napari_sem_classify.plugin.forms.layout import Form, explain, narrow
-from napari_sem_classify.plugin.jobs import Job, settle_timer
-from napari_sem_classify.plugin.session import ReadyModel, Session
 
 AUTOMATIC = tasks.DeviceWish()
 SETTLE_MS = 350

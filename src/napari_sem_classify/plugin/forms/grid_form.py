@@ -6,10 +6,10 @@ from magicgui import widgets
 from psygnal import Signal
 from qtpy.QtWidgets import QLabel
 
-from napari_sem_classify.core.image import SemImage
-from napari_sem_classify.core.tiles import MIN_TILE_PX, Area, TileGrid, stride_for_overlap
+from napari_sem_classify.core.image.sem_image import SemImage
+from napari_sem_classify.core.tiles.grid import MIN_TILE_PX, Area, TileGrid, stride_for_overlap
+from napari_sem_classify.plugin.app.text import length_text
 from napari_sem_classify.plugin.forms.layout import Form, Note, explain, narrow, slim
-from napari_sem_classify.plugin.text import length_text
 
 PX, UM = "px", "µm"
 MAX_TILE_PX = 16384

@@ -8,18 +8,22 @@ from magicgui import widgets
 from psygnal import Signal
 from qtpy.QtCore import QObject
 
-from napari_sem_classify.core.errors import SemClassifyError
-from napari_sem_classify.core.image import SemImage
-from napari_sem_classify.plugin.corrections import corrections_of
+from napari_sem_classify.core.common.errors import SemClassifyError
+from napari_sem_classify.core.image.sem_image import SemImage
+from napari_sem_classify.plugin.app.jobs import Job, JobContext
+from napari_sem_classify.plugin.app.session import session_of
+from napari_sem_classify.plugin.app.text import count_text, pixel_size_text
 from napari_sem_classify.plugin.forms.calibration_form import CalibrationForm
 from napari_sem_classify.plugin.forms.layout import Form, Note, explain, narrow
 from napari_sem_classify.plugin.forms.level_form import LevelForm
 from napari_sem_classify.plugin.forms.specimen_form import SpecimenForm
-from napari_sem_classify.plugin.jobs import Job, JobContext
-from napari_sem_classify.plugin.layer_image import image_from_layer, pixel_size_nm, spatial_shape
-from napari_sem_classify.plugin.layers import kind_of
-from napari_sem_classify.plugin.session import session_of
-from napari_sem_classify.plugin.text import count_text, pixel_size_text
+from napari_sem_classify.plugin.layers.corrections import corrections_of
+from napari_sem_classify.plugin.layers.layer_image import (
+    image_from_layer,
+    pixel_size_nm,
+    spatial_shape,
+)
+from napari_sem_classify.plugin.layers.made_layers import kind_of
 
 if TYPE_CHECKING:
     from napari.components import ViewerModel

@@ -7,13 +7,13 @@ from typing import TYPE_CHECKING
 from magicgui import widgets
 
 from napari_sem_classify.core.sem_io import Level, nearest_level
-from napari_sem_classify.plugin.corrections import Corrections
+from napari_sem_classify.plugin.app.session import session_of
+from napari_sem_classify.plugin.app.text import count_text, length_text
 from napari_sem_classify.plugin.forms.layout import Form, explain, narrow
-from napari_sem_classify.plugin.layer_image import layer_levels, noted_level, notes_of
-from napari_sem_classify.plugin.layers import AREA, CLASSES, CONFIDENCE, GRID, kind_of
-from napari_sem_classify.plugin.session import session_of
-from napari_sem_classify.plugin.specimen_layer import SCALE_BAR, SPECIMEN
-from napari_sem_classify.plugin.text import count_text, length_text
+from napari_sem_classify.plugin.layers.corrections import Corrections
+from napari_sem_classify.plugin.layers.layer_image import layer_levels, noted_level, notes_of
+from napari_sem_classify.plugin.layers.made_layers import AREA, CLASSES, CONFIDENCE, GRID, kind_of
+from napari_sem_classify.plugin.layers.specimen_layer import SCALE_BAR, SPECIMEN
 
 if TYPE_CHECKING:
     from napari.components import ViewerModel

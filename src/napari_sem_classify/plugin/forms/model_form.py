@@ -10,12 +10,12 @@ from magicgui import widgets
 from psygnal import Signal
 from qtpy.QtWidgets import QFileDialog, QWidget
 
-from napari_sem_classify.core.errors import SemClassifyError
+from napari_sem_classify.core.common.errors import SemClassifyError
 from napari_sem_classify.core.model.card import ModelCard
 from napari_sem_classify.core.model.catalogue import ModelEntry, catalogue
 from napari_sem_classify.core.model.file import read_card
+from napari_sem_classify.plugin.app.text import length_text
 from napari_sem_classify.plugin.forms.layout import Form, Note, explain, narrow
-from napari_sem_classify.plugin.text import length_text
 
 OPEN_FILE = "Open model file…"
 

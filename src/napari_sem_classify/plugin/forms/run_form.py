@@ -6,9 +6,9 @@ from magicgui import widgets
 from psygnal import Signal
 from qtpy.QtWidgets import QSizePolicy
 
-from napari_sem_classify.core.progress import Progress
+from napari_sem_classify.core.common.progress import Progress
+from napari_sem_classify.plugin.app.text import duration_text
 from napari_sem_classify.plugin.forms.layout import Form, Note, explain
-from napari_sem_classify.plugin.text import duration_text
 
 
 class RunForm:

@@ -7,14 +7,14 @@ from typing import TYPE_CHECKING, Any
 from magicgui import widgets
 from qtpy.QtCore import QObject
 
-from napari_sem_classify.core.errors import SemClassifyError
-from napari_sem_classify.core.tiles import Area
-from napari_sem_classify.plugin.corrections import Corrections
+from napari_sem_classify.core.common.errors import SemClassifyError
+from napari_sem_classify.core.tiles.grid import Area
+from napari_sem_classify.plugin.app.jobs import settle_timer
 from napari_sem_classify.plugin.forms.layout import Form, Note, explain, slim
-from napari_sem_classify.plugin.jobs import settle_timer
-from napari_sem_classify.plugin.layer_image import spatial_shape
-from napari_sem_classify.plugin.layers import remove_layer
-from napari_sem_classify.plugin.specimen_layer import (
+from napari_sem_classify.plugin.layers.corrections import Corrections
+from napari_sem_classify.plugin.layers.layer_image import spatial_shape
+from napari_sem_classify.plugin.layers.made_layers import remove_layer
+from napari_sem_classify.plugin.layers.specimen_layer import (
     SPECIMEN,
     drawing_layer_of,
     show_specimen,

@@ -9,12 +9,12 @@ from psygnal import Signal
 from qtpy.QtCore import QSize
 from qtpy.QtWidgets import QLabel, QPushButton, QSizePolicy
 
-from napari_sem_classify.core.fractions.review import SKIPPED, UNSURE, Review, ReviewCell
+from napari_sem_classify.core.measure.review import SKIPPED, UNSURE, Review, ReviewCell
 from napari_sem_classify.core.model.card import ClassInfo
+from napari_sem_classify.plugin.app.text import count_text
 from napari_sem_classify.plugin.forms.fitted_table import square
 from napari_sem_classify.plugin.forms.layout import Form, Note, explain
-from napari_sem_classify.plugin.teach.annotation_layer import MAX_KEYS
-from napari_sem_classify.plugin.text import count_text
+from napari_sem_classify.plugin.layers.annotation_layer import MAX_KEYS
 
 MOST_LETTERS = 32
 

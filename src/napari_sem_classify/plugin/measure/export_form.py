@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 from qtpy.QtGui import QAction, QActionGroup
 from qtpy.QtWidgets import QFileDialog, QMenu, QWidget
 
+from napari_sem_classify.core.common.progress import Progress
 from napari_sem_classify.core.export.figure import FigureLook
 from napari_sem_classify.core.export.kinds import (
     KINDS,
@@ -18,14 +19,13 @@ from napari_sem_classify.core.export.kinds import (
     file_stem,
     write_export,
 )
-from napari_sem_classify.core.progress import Progress
+from napari_sem_classify.plugin.app.jobs import Job, JobContext
+from napari_sem_classify.plugin.app.text import shortened
 from napari_sem_classify.plugin.forms.layout import Form
 from napari_sem_classify.plugin.forms.run_form import RunForm
-from napari_sem_classify.plugin.jobs import Job, JobContext
-from napari_sem_classify.plugin.text import shortened
 
 if TYPE_CHECKING:
-    from napari_sem_classify.core.image import SemImage
+    from napari_sem_classify.core.image.sem_image import SemImage
 
 OPACITIES = (20, 40, 60, 80, 100)
 USUAL_OPACITY = 40

@@ -9,15 +9,15 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from napari_sem_classify.core.class_map import ClassMap
-from napari_sem_classify.core.export.map_file import SavedMap
-from napari_sem_classify.core.image import SemImage
-from napari_sem_classify.plugin.layer_image import image_from_layer, notes_of
-from napari_sem_classify.plugin.layers import CLASSES, kind_of
-from napari_sem_classify.plugin.map_reader import PICTURE
-from napari_sem_classify.plugin.saved_maps import path_of
-from napari_sem_classify.plugin.session import session_of
-from napari_sem_classify.plugin.writer import saved_map
+from napari_sem_classify.core.image.sem_image import SemImage
+from napari_sem_classify.core.maps.class_map import ClassMap
+from napari_sem_classify.core.maps.map_file import SavedMap
+from napari_sem_classify.plugin.app.session import session_of
+from napari_sem_classify.plugin.files.map_reader import PICTURE
+from napari_sem_classify.plugin.files.writer import saved_map
+from napari_sem_classify.plugin.layers.layer_image import image_from_layer, notes_of
+from napari_sem_classify.plugin.layers.made_layers import CLASSES, kind_of
+from napari_sem_classify.plugin.layers.saved_maps import path_of
 
 if TYPE_CHECKING:
     from napari.components import ViewerModel

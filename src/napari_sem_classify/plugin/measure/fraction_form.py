@@ -8,12 +8,12 @@ from typing import Any
 from magicgui import widgets
 from qtpy.QtWidgets import QWidget
 
-from napari_sem_classify.core.class_map import ClassFraction, ClassMap
-from napari_sem_classify.core.errors import SemClassifyError
+from napari_sem_classify.core.common.errors import SemClassifyError
 from napari_sem_classify.core.export.figure import share_text
 from napari_sem_classify.core.export.report import NOT_BLIND
-from napari_sem_classify.core.fractions.area_fraction import Share
-from napari_sem_classify.core.fractions.field_statistics import (
+from napari_sem_classify.core.maps.class_map import ClassFraction, ClassMap
+from napari_sem_classify.core.measure.area_fraction import Share
+from napari_sem_classify.core.measure.field_statistics import (
     BlockSpread,
     FieldSpread,
     block_bootstrap,
@@ -22,12 +22,12 @@ from napari_sem_classify.core.fractions.field_statistics import (
     field_spread,
     pooled_fractions,
 )
+from napari_sem_classify.plugin.app.jobs import Job, JobContext
+from napari_sem_classify.plugin.app.text import area_text, count_text, percent_text
 from napari_sem_classify.plugin.forms.fitted_table import FittedTable
 from napari_sem_classify.plugin.forms.layout import Form, Note, explain, narrow
-from napari_sem_classify.plugin.jobs import Job, JobContext
 from napari_sem_classify.plugin.measure.fields import Field
 from napari_sem_classify.plugin.measure.reviewer import Corrected
-from napari_sem_classify.plugin.text import area_text, count_text, percent_text
 
 RAW = "Raw: a classifier's mistakes bias them. Review some cells to correct them."
 RAW_TOO = "Raw: a classifier's mistakes bias them. Corrected ones are below."

@@ -10,10 +10,13 @@ from psygnal import Signal
 from qtpy.QtCore import QSignalBlocker, QSize, Qt
 from qtpy.QtWidgets import QListWidget, QListWidgetItem, QSizePolicy, QWidget
 
-from napari_sem_classify.core.errors import SemClassifyError
+from napari_sem_classify.core.common.errors import SemClassifyError
+from napari_sem_classify.plugin.app.jobs import settle_timer
+from napari_sem_classify.plugin.app.session import session_of
+from napari_sem_classify.plugin.app.text import count_text
 from napari_sem_classify.plugin.forms.image_form import SAMPLE_KEY, SAMPLE_PLUGIN
 from napari_sem_classify.plugin.forms.layout import Form, Note, explain
-from napari_sem_classify.plugin.jobs import settle_timer
+from napari_sem_classify.plugin.layers.saved_maps import is_picture
 from napari_sem_classify.plugin.measure.fields import (
     Field,
     fields_of,
@@ -21,9 +24,6 @@ from napari_sem_classify.plugin.measure.fields import (
     map_layers,
     state_of,
 )
-from napari_sem_classify.plugin.saved_maps import is_picture
-from napari_sem_classify.plugin.session import session_of
-from napari_sem_classify.plugin.text import count_text
 
 if TYPE_CHECKING:
     from napari.components import ViewerModel

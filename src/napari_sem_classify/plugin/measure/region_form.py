@@ -14,20 +14,20 @@ from numpy.typing import NDArray
 from qtpy.QtCore import QModelIndex
 from qtpy.QtWidgets import QLabel, QWidget
 
-from napari_sem_classify.core.class_map import ClassMap
 from napari_sem_classify.core.export.geojson import outline
-from napari_sem_classify.core.fractions.regions import Region, find_regions, label_regions
-from napari_sem_classify.plugin.camera import look_at
+from napari_sem_classify.core.maps.class_map import ClassMap
+from napari_sem_classify.core.measure.regions import Region, find_regions, label_regions
+from napari_sem_classify.plugin.app.camera import look_at
+from napari_sem_classify.plugin.app.jobs import Job, JobContext
+from napari_sem_classify.plugin.app.session import session_of, unwrapped
+from napari_sem_classify.plugin.app.text import area_text, count_text
 from napari_sem_classify.plugin.forms.fitted_table import FittedTable
 from napari_sem_classify.plugin.forms.layout import Form, Note, explain, narrow, slim
-from napari_sem_classify.plugin.jobs import Job, JobContext
-from napari_sem_classify.plugin.layer_image import METADATA_KEY
-from napari_sem_classify.plugin.layers import layer_name, placed_on, remove_layer
+from napari_sem_classify.plugin.layers.layer_image import METADATA_KEY
+from napari_sem_classify.plugin.layers.made_layers import layer_name, placed_on, remove_layer
 from napari_sem_classify.plugin.measure.fields import Field, image_layer_of
 from napari_sem_classify.plugin.measure.region_table import RegionTable, told_of
 from napari_sem_classify.plugin.measure.spotlight import go_to_plane, show_again, show_only
-from napari_sem_classify.plugin.session import session_of, unwrapped
-from napari_sem_classify.plugin.text import area_text, count_text
 
 if TYPE_CHECKING:
     from napari.components import ViewerModel

@@ -9,10 +9,10 @@ from qtpy.QtCore import QAbstractTableModel, QModelIndex, QSize, Qt
 from qtpy.QtGui import QIcon, QResizeEvent
 from qtpy.QtWidgets import QAbstractItemView, QHeaderView, QLabel, QSizePolicy, QTableView
 
-from napari_sem_classify.core.fractions.regions import Region
+from napari_sem_classify.core.measure.regions import Region
+from napari_sem_classify.plugin.app.text import area_text, count_text, length_text
 from napari_sem_classify.plugin.forms.fitted_table import square
 from napari_sem_classify.plugin.forms.layout import explain
-from napari_sem_classify.plugin.text import area_text, count_text, length_text
 
 ROWS_SHOWN = 9
 DIAMETER, ASPECT = 2, 3

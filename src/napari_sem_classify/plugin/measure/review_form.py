@@ -10,21 +10,21 @@ from magicgui import widgets
 from psygnal import Signal
 from qtpy.QtWidgets import QLabel, QWidget
 
-from napari_sem_classify.core.errors import SemClassifyError
-from napari_sem_classify.core.fractions.review import UNSURE, Answer, check_same_classes
-from napari_sem_classify.core.fractions.review_plan import (
+from napari_sem_classify.core.common.errors import SemClassifyError
+from napari_sem_classify.core.measure.review import UNSURE, Answer, check_same_classes
+from napari_sem_classify.core.measure.review_plan import (
     MoreCells,
     ReviewPlan,
     more_cells_for_all,
 )
+from napari_sem_classify.plugin.app.text import count_text
 from napari_sem_classify.plugin.forms.layout import Form, Note, explain, slim
+from napari_sem_classify.plugin.layers.annotation_layer import MAX_KEYS, KeyAction
 from napari_sem_classify.plugin.measure.cell_form import CellForm
 from napari_sem_classify.plugin.measure.fields import Field, image_layer_of
 from napari_sem_classify.plugin.measure.reviewer import Corrected, Reviewer, user_folder
 from napari_sem_classify.plugin.measure.spotlight import Spotlight
-from napari_sem_classify.plugin.teach.annotation_layer import MAX_KEYS, KeyAction
 from napari_sem_classify.plugin.teach.tour import focus_canvas
-from napari_sem_classify.plugin.text import count_text
 
 if TYPE_CHECKING:
     from napari.components import ViewerModel

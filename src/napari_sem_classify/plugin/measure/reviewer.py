@@ -12,15 +12,15 @@ from typing import TYPE_CHECKING
 
 from psygnal import Signal
 
-from napari_sem_classify.core.errors import SemClassifyError
-from napari_sem_classify.core.fractions.area_fraction import (
+from napari_sem_classify.core.common.errors import SemClassifyError
+from napari_sem_classify.core.measure.area_fraction import (
     FractionEstimate,
     Share,
     count_review,
     estimate_fractions,
 )
-from napari_sem_classify.core.fractions.prediction_powered import estimate_prediction_powered
-from napari_sem_classify.core.fractions.review import (
+from napari_sem_classify.core.measure.prediction_powered import estimate_prediction_powered
+from napari_sem_classify.core.measure.review import (
     SKIPPED,
     UNSURE,
     Answer,
@@ -29,8 +29,8 @@ from napari_sem_classify.core.fractions.review import (
     extend_review,
     start_review,
 )
-from napari_sem_classify.core.fractions.review_file import save_review
-from napari_sem_classify.core.fractions.review_place import SUFFIX, find_review
+from napari_sem_classify.core.measure.review_file import save_review
+from napari_sem_classify.core.measure.review_place import SUFFIX, find_review
 from napari_sem_classify.plugin.measure.fields import Field, image_path_of
 
 if TYPE_CHECKING:

@@ -10,10 +10,13 @@ from weakref import WeakKeyDictionary
 import numpy as np
 from numpy.typing import NDArray
 
-from napari_sem_classify.plugin.camera import look_at
-from napari_sem_classify.plugin.difference_layer import DIFFERENCE
-from napari_sem_classify.plugin.layer_image import METADATA_KEY
-from napari_sem_classify.plugin.layers import (
+from napari_sem_classify.plugin.app.camera import look_at
+from napari_sem_classify.plugin.app.session import session_of, unwrapped
+from napari_sem_classify.plugin.files.map_reader import PICTURE
+from napari_sem_classify.plugin.layers.annotation_layer import KeyAction, bind
+from napari_sem_classify.plugin.layers.difference_layer import DIFFERENCE
+from napari_sem_classify.plugin.layers.layer_image import METADATA_KEY
+from napari_sem_classify.plugin.layers.made_layers import (
     CLASSES,
     CONFIDENCE,
     GRID,
@@ -22,11 +25,8 @@ from napari_sem_classify.plugin.layers import (
     placed_on,
     remove_layer,
 )
-from napari_sem_classify.plugin.map_reader import PICTURE
+from napari_sem_classify.plugin.layers.saved_maps import is_picture
 from napari_sem_classify.plugin.measure.fields import Field, image_layer_of
-from napari_sem_classify.plugin.saved_maps import is_picture
-from napari_sem_classify.plugin.session import session_of, unwrapped
-from napari_sem_classify.plugin.teach.annotation_layer import KeyAction, bind
 
 if TYPE_CHECKING:
     from napari.components import ViewerModel

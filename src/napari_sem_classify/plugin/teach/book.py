@@ -13,17 +13,17 @@ from typing import TYPE_CHECKING
 import numpy as np
 from psygnal import Signal
 
-from napari_sem_classify.core.image import SemImage
-from napari_sem_classify.core.teaching.annotation import TileLabels
-from napari_sem_classify.core.teaching.annotation_set import (
+from napari_sem_classify.core.annotate.annotation import TileLabels
+from napari_sem_classify.core.annotate.annotation_set import (
     Annotations,
     TilePlace,
     plane_key,
 )
-from napari_sem_classify.core.tiles import TileGrid
-from napari_sem_classify.plugin.session import session_of, unwrapped
-from napari_sem_classify.plugin.teach.annotation_layer import place_of
-from napari_sem_classify.plugin.text import count_text
+from napari_sem_classify.core.image.sem_image import SemImage
+from napari_sem_classify.core.tiles.grid import TileGrid
+from napari_sem_classify.plugin.app.session import session_of, unwrapped
+from napari_sem_classify.plugin.app.text import count_text
+from napari_sem_classify.plugin.layers.annotation_layer import place_of
 
 if TYPE_CHECKING:
     from napari.components import ViewerModel

@@ -22,12 +22,12 @@ from qtpy.QtWidgets import (
     QWidget,
 )
 
-from napari_sem_classify.core.errors import SemClassifyError
+from napari_sem_classify.core.common.errors import SemClassifyError
 from napari_sem_classify.core.model.card import OKABE_ITO, ClassInfo
+from napari_sem_classify.plugin.app.text import count_text
 from napari_sem_classify.plugin.forms.layout import Form, Note, explain
-from napari_sem_classify.plugin.teach.annotation_layer import MAX_KEYS
+from napari_sem_classify.plugin.layers.annotation_layer import MAX_KEYS
 from napari_sem_classify.plugin.teach.book import Book
-from napari_sem_classify.plugin.text import count_text
 
 RULES = (0.01, 0.02, 0.05, 0.10, 0.20, 0.40)
 COLOUR_NAMES = (

@@ -7,11 +7,16 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from napari_sem_classify.core.annotate.annotation_set import ImageAnnotations
 from napari_sem_classify.core.model.card import ClassInfo
-from napari_sem_classify.core.teaching.annotation_set import ImageAnnotations
-from napari_sem_classify.plugin.layer_image import METADATA_KEY
-from napari_sem_classify.plugin.layers import layer_name, made_from, placed_on, remove_layer
-from napari_sem_classify.plugin.session import session_of, unwrapped
+from napari_sem_classify.plugin.app.session import session_of, unwrapped
+from napari_sem_classify.plugin.layers.layer_image import METADATA_KEY
+from napari_sem_classify.plugin.layers.made_layers import (
+    layer_name,
+    made_from,
+    placed_on,
+    remove_layer,
+)
 
 if TYPE_CHECKING:
     from napari.components import ViewerModel

@@ -9,15 +9,15 @@ from magicgui import widgets
 from numpy.typing import NDArray
 from qtpy.QtWidgets import QWidget
 
-from napari_sem_classify.core.teaching.annotation_set import TilePlace
-from napari_sem_classify.core.teaching.suggest import suspicious_tiles
+from napari_sem_classify.core.annotate.annotation_set import TilePlace
+from napari_sem_classify.core.teach.suggest import suspicious_tiles
+from napari_sem_classify.plugin.app.jobs import Job
+from napari_sem_classify.plugin.app.text import count_text
 from napari_sem_classify.plugin.forms.layout import Form, Note, explain
-from napari_sem_classify.plugin.jobs import Job
 from napari_sem_classify.plugin.teach import learning
 from napari_sem_classify.plugin.teach.looking import Looked
 from napari_sem_classify.plugin.teach.teacher import Teacher
 from napari_sem_classify.plugin.teach.tour import Tour, focus_canvas
-from napari_sem_classify.plugin.text import count_text
 
 if TYPE_CHECKING:
     from napari.components import ViewerModel

@@ -7,10 +7,10 @@ from pathlib import Path
 from magicgui import widgets
 from qtpy.QtWidgets import QFileDialog, QHBoxLayout, QMenu, QWidget
 
-from napari_sem_classify.core.errors import SemClassifyError
-from napari_sem_classify.core.teaching.annotation_file import load_annotations
+from napari_sem_classify.core.annotate.annotation_file import load_annotations
+from napari_sem_classify.core.common.errors import SemClassifyError
+from napari_sem_classify.plugin.app.jobs import Job
 from napari_sem_classify.plugin.forms.layout import Form, Note, explain
-from napari_sem_classify.plugin.jobs import Job
 from napari_sem_classify.plugin.teach import keeping
 from napari_sem_classify.plugin.teach.keeper import file_text
 from napari_sem_classify.plugin.teach.source_form import SourceForm

@@ -12,15 +12,15 @@ from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from napari_sem_classify.core.errors import AnnotationError, SemClassifyError
-from napari_sem_classify.core.image import SemImage
-from napari_sem_classify.core.teaching.annotation_file import (
+from napari_sem_classify.core.annotate.annotation_file import (
     SUFFIX,
     beside,
     load_annotations,
     save_annotations,
 )
-from napari_sem_classify.core.teaching.annotation_set import Annotations, fingerprint
+from napari_sem_classify.core.annotate.annotation_set import Annotations, fingerprint
+from napari_sem_classify.core.common.errors import AnnotationError, SemClassifyError
+from napari_sem_classify.core.image.sem_image import SemImage
 
 
 @dataclass(frozen=True, slots=True)

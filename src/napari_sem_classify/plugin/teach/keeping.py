@@ -6,13 +6,13 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from napari_sem_classify.core.image import SemImage
+from napari_sem_classify.core.annotate.annotation import check_teachable
+from napari_sem_classify.core.annotate.annotation_set import Annotations
+from napari_sem_classify.core.image.sem_image import SemImage
 from napari_sem_classify.core.model.card import ModelCard
 from napari_sem_classify.core.model.head import TileClassifier
-from napari_sem_classify.core.teaching.annotation import check_teachable
-from napari_sem_classify.core.teaching.annotation_set import Annotations
-from napari_sem_classify.core.teaching.recipes import RecipeChoice
-from napari_sem_classify.plugin.jobs import JobContext
+from napari_sem_classify.core.teach.recipes import RecipeChoice
+from napari_sem_classify.plugin.app.jobs import JobContext
 from napari_sem_classify.plugin.teach.learning import Learned, Lesson, common_pixel_size
 
 CSV, TIFF, GEOJSON, OWN = "CSV table", "label TIFF", "GeoJSON", "annotations file"
@@ -49,9 +49,9 @@ def save(path: Path, lessons: Lessons, last: Learned | None) -> Callable[[JobCon
     check_teachable(lessons.lesson.counts, lessons.lesson.class_names)
 
     def task(context: JobContext) -> Path:
-        from napari_sem_classify.core.files import ensure_folder
+        from napari_sem_classify.core.common.files import ensure_folder
         from napari_sem_classify.core.model.file import save_model
-        from napari_sem_classify.core.teaching.head_fit import teach_head
+        from napari_sem_classify.core.teach.head_fit import teach_head
 
         lesson = lessons.lesson
         if last is not None and last.scored and last.lesson is lesson:
@@ -74,9 +74,9 @@ def save(path: Path, lessons: Lessons, last: Learned | None) -> Callable[[JobCon
 
 
 def _card(name: str, lessons: Lessons, temperature: float, scores: dict[str, object]) -> ModelCard:
-    from napari_sem_classify.core.model.backbone import DEFAULT_BACKBONE, backbone_sha256
-    from napari_sem_classify.core.record import run_record
-    from napari_sem_classify.core.teaching.teach import STAGES
+    from napari_sem_classify.core.classify.record import run_record
+    from napari_sem_classify.core.network.backbone import DEFAULT_BACKBONE, backbone_sha256
+    from napari_sem_classify.core.teach.teach import STAGES
 
     lesson = lessons.lesson
     settings = {
@@ -114,13 +114,13 @@ def export(path: Path, kind: str, annotations: Annotations, key: str) -> Path:
     OutputError
         When the file cannot be written.
     """
-    from napari_sem_classify.core.files import write_json, write_text
-    from napari_sem_classify.core.teaching.annotation_file import (
+    from napari_sem_classify.core.annotate.annotation_file import (
         annotations_csv,
         annotations_geojson,
         save_annotations,
         write_annotation_labels,
     )
+    from napari_sem_classify.core.common.files import write_json, write_text
 
     suffix = SUFFIXES[kind]
     if not path.name.endswith(suffix):

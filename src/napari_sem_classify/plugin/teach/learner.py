@@ -13,17 +13,17 @@ from numpy.typing import NDArray
 from psygnal import Signal
 from qtpy.QtCore import QObject
 
-from napari_sem_classify.core.class_map import ClassMap
-from napari_sem_classify.core.errors import AnnotationError
-from napari_sem_classify.core.image import SemImage
-from napari_sem_classify.core.progress import Progress
-from napari_sem_classify.core.teaching.annotation import check_teachable
-from napari_sem_classify.core.teaching.annotation_set import full_plane, has_plane, plane_of
-from napari_sem_classify.core.teaching.logistic import DEFAULT_STRENGTH
-from napari_sem_classify.core.teaching.recipes import RecipeChoice
-from napari_sem_classify.core.tiles import TileGrid
-from napari_sem_classify.plugin.jobs import Job, JobContext, settle_timer
-from napari_sem_classify.plugin.tasks import DeviceWish
+from napari_sem_classify.core.annotate.annotation import check_teachable
+from napari_sem_classify.core.annotate.annotation_set import full_plane, has_plane, plane_of
+from napari_sem_classify.core.common.errors import AnnotationError
+from napari_sem_classify.core.common.progress import Progress
+from napari_sem_classify.core.image.sem_image import SemImage
+from napari_sem_classify.core.maps.class_map import ClassMap
+from napari_sem_classify.core.teach.logistic import DEFAULT_STRENGTH
+from napari_sem_classify.core.teach.recipes import RecipeChoice
+from napari_sem_classify.core.tiles.grid import TileGrid
+from napari_sem_classify.plugin.app.jobs import Job, JobContext, settle_timer
+from napari_sem_classify.plugin.app.tasks import DeviceWish
 from napari_sem_classify.plugin.teach import learning
 from napari_sem_classify.plugin.teach.book import Book
 from napari_sem_classify.plugin.teach.keeping import Lessons, save

@@ -9,18 +9,18 @@ from dataclasses import dataclass, replace
 import numpy as np
 from numpy.typing import NDArray
 
-from napari_sem_classify.core.class_map import ClassMap, tiles_to_cells
-from napari_sem_classify.core.errors import AnnotationError
-from napari_sem_classify.core.image import SemImage
+from napari_sem_classify.core.annotate.annotation_set import Annotations, TilePlace, plane_of
+from napari_sem_classify.core.common.errors import AnnotationError
+from napari_sem_classify.core.image.sem_image import SemImage
+from napari_sem_classify.core.maps.class_map import ClassMap, tiles_to_cells
 from napari_sem_classify.core.model.card import ClassInfo
 from napari_sem_classify.core.model.head import Head, softmax
-from napari_sem_classify.core.teaching.annotation_set import Annotations, TilePlace, plane_of
-from napari_sem_classify.core.teaching.folds import TilePlaces
-from napari_sem_classify.core.teaching.head_fit import Taught
-from napari_sem_classify.core.teaching.recipes import STANDARD, Recipe
-from napari_sem_classify.core.tiles import TileGrid
-from napari_sem_classify.plugin.jobs import JobContext
-from napari_sem_classify.plugin.teach.annotation_layer import place_of
+from napari_sem_classify.core.teach.folds import TilePlaces
+from napari_sem_classify.core.teach.head_fit import Taught
+from napari_sem_classify.core.teach.recipes import STANDARD, Recipe
+from napari_sem_classify.core.tiles.grid import TileGrid
+from napari_sem_classify.plugin.app.jobs import JobContext
+from napari_sem_classify.plugin.layers.annotation_layer import place_of
 from napari_sem_classify.plugin.teach.looking import Looked
 from napari_sem_classify.plugin.teach.map_layer import TAUGHT
 
@@ -196,7 +196,7 @@ def learn(
     """
 
     def task(context: JobContext) -> Learned:
-        from napari_sem_classify.core.teaching.head_fit import teach_head
+        from napari_sem_classify.core.teach.head_fit import teach_head
 
         start = time.perf_counter()
         lesson = lesson_of()
@@ -239,7 +239,7 @@ def suggest(
     """
 
     def task(_context: JobContext) -> tuple[NDArray[np.float32], list[TilePlace]]:
-        from napari_sem_classify.core.teaching.suggest import reduce_features, suggest_tiles
+        from napari_sem_classify.core.teach.suggest import reduce_features, suggest_tiles
 
         points = reduce_features(looked.features) if reduced is None else reduced
         mine = labels.ravel()[looked.index]

@@ -9,18 +9,18 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import NDArray
 
-from napari_sem_classify.core.errors import AnnotationError
-from napari_sem_classify.core.image import SemImage
-from napari_sem_classify.core.progress import Progress
-from napari_sem_classify.core.teaching.annotated_tiles import AnnotatedTiles
-from napari_sem_classify.core.teaching.annotation_set import Annotations, full_plane, has_plane
-from napari_sem_classify.core.teaching.recipes import STANDARD, Recipe, RecipeChoice
-from napari_sem_classify.core.tiles import TileGrid
-from napari_sem_classify.plugin.jobs import JobContext
-from napari_sem_classify.plugin.tasks import DeviceWish
+from napari_sem_classify.core.annotate.annotation_set import Annotations, full_plane, has_plane
+from napari_sem_classify.core.common.errors import AnnotationError
+from napari_sem_classify.core.common.progress import Progress
+from napari_sem_classify.core.image.sem_image import SemImage
+from napari_sem_classify.core.teach.annotated_tiles import AnnotatedTiles
+from napari_sem_classify.core.teach.recipes import STANDARD, Recipe, RecipeChoice
+from napari_sem_classify.core.tiles.grid import TileGrid
+from napari_sem_classify.plugin.app.jobs import JobContext
+from napari_sem_classify.plugin.app.tasks import DeviceWish
 
 if TYPE_CHECKING:
-    from napari_sem_classify.core.engine.base import Engine
+    from napari_sem_classify.core.network.engine.base import Engine
 
 AUTOMATIC = DeviceWish()
 NOT_OPEN = "The annotated images are not open: open one to find the best way of looking at it."
@@ -96,10 +96,10 @@ def look(
     """
 
     def task(context: JobContext) -> Looked:
-        from napari_sem_classify.core.embedding_cache import EmbeddingCache, network_key
-        from napari_sem_classify.core.features import embed_image
-        from napari_sem_classify.core.model.backbone import DEFAULT_BACKBONE, backbone_sha256
-        from napari_sem_classify.core.teaching.teach import STAGES
+        from napari_sem_classify.core.network.backbone import DEFAULT_BACKBONE, backbone_sha256
+        from napari_sem_classify.core.network.embedding_cache import EmbeddingCache, network_key
+        from napari_sem_classify.core.network.features import embed_image
+        from napari_sem_classify.core.teach.teach import STAGES
 
         context.progress(Progress(0, 0, "Getting the network ready"))
         sha256 = backbone_sha256(DEFAULT_BACKBONE)
@@ -132,8 +132,8 @@ def look(
 
 def engine_on(wish: DeviceWish, network_px: int) -> Engine:
     """Give the engine with an input of some size on the chosen device."""
-    from napari_sem_classify.core.engine import make_engine
-    from napari_sem_classify.core.teaching.teach import STAGES
+    from napari_sem_classify.core.network.engine import make_engine
+    from napari_sem_classify.core.teach.teach import STAGES
 
     return make_engine(network_px=network_px, stages=STAGES, device=wish.id, backend=wish.backend)
 
@@ -150,7 +150,7 @@ def find_best_way(
     """
 
     def task(context: JobContext) -> RecipeChoice:
-        from napari_sem_classify.core.teaching.recipes import choose_recipe, recipes_for
+        from napari_sem_classify.core.teach.recipes import choose_recipe, recipes_for
 
         annotated = []
         for each in annotations.images:

@@ -16,11 +16,14 @@ from numpy.typing import NDArray
 from psygnal import Signal
 from qtpy.QtCore import QTimer
 
-from napari_sem_classify.core.class_map import ClassMap
-from napari_sem_classify.core.teaching.annotation_set import ImageAnnotations, TilePlace
-from napari_sem_classify.core.tiles import TileGrid
-from napari_sem_classify.plugin.layer_image import METADATA_KEY, noted_level, notes_of
-from napari_sem_classify.plugin.layers import (
+from napari_sem_classify.core.annotate.annotation_set import ImageAnnotations, TilePlace
+from napari_sem_classify.core.maps.class_map import ClassMap
+from napari_sem_classify.core.tiles.grid import TileGrid
+from napari_sem_classify.plugin.app.session import session_of
+from napari_sem_classify.plugin.layers.annotation_layer import KeyAction, bind, place_of, unbind
+from napari_sem_classify.plugin.layers.layer_image import METADATA_KEY, noted_level, notes_of
+from napari_sem_classify.plugin.layers.legend import legend_of
+from napari_sem_classify.plugin.layers.made_layers import (
     CLASSES,
     CONFIDENCE,
     add_class_map,
@@ -30,9 +33,6 @@ from napari_sem_classify.plugin.layers import (
     remove_layer,
     update_class_map,
 )
-from napari_sem_classify.plugin.legend import legend_of
-from napari_sem_classify.plugin.session import session_of
-from napari_sem_classify.plugin.teach.annotation_layer import KeyAction, bind, place_of, unbind
 
 if TYPE_CHECKING:
     from napari.components import ViewerModel

@@ -6,7 +6,7 @@ from qtpy.QtCore import QPointF, QRectF, QSize, Qt
 from qtpy.QtGui import QColor, QPainter, QPaintEvent, QPalette, QPen
 from qtpy.QtWidgets import QLabel, QSizePolicy, QWidget
 
-from napari_sem_classify.core.metrics import Reliability
+from napari_sem_classify.core.evaluate.metrics import Reliability
 from napari_sem_classify.plugin.forms.layout import explain
 
 AFTER = QColor("#0072b2")

@@ -14,9 +14,9 @@ from qtpy.QtWidgets import (
     QTableWidgetItem,
 )
 
-from napari_sem_classify.core.metrics import Scores
+from napari_sem_classify.core.evaluate.metrics import Scores
 from napari_sem_classify.core.model.card import ClassInfo
-from napari_sem_classify.core.teaching.scores import BlockedScore
+from napari_sem_classify.core.teach.scores import BlockedScore
 from napari_sem_classify.plugin.forms.fitted_table import adopt_font, fit_height
 from napari_sem_classify.plugin.forms.layout import Form, Note, explain
 from napari_sem_classify.plugin.teach.class_table import square

@@ -8,9 +8,9 @@ from magicgui import widgets
 from psygnal import Signal
 from qtpy.QtWidgets import QLabel
 
-from napari_sem_classify.core.teaching.annotation import MIN_SHARE
+from napari_sem_classify.core.annotate.annotation import MIN_SHARE
 from napari_sem_classify.plugin.forms.layout import Form, Note, explain, narrow, slim
-from napari_sem_classify.plugin.layers import kind_of
+from napari_sem_classify.plugin.layers.made_layers import kind_of
 from napari_sem_classify.plugin.teach.sources import classes_are_named
 
 if TYPE_CHECKING:

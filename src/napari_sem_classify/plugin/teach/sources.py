@@ -8,17 +8,17 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from napari_sem_classify.core.errors import AnnotationError
-from napari_sem_classify.core.teaching.annotation import (
+from napari_sem_classify.core.annotate.annotation import (
     TileLabels,
     label_values,
     tiles_from_mask,
     tiles_from_points,
     tiles_from_polygons,
 )
-from napari_sem_classify.core.tiles import TileGrid
-from napari_sem_classify.plugin.grid_layers import polygons_in
-from napari_sem_classify.plugin.layer_image import noted_level, pixels_at, spatial_shape
+from napari_sem_classify.core.common.errors import AnnotationError
+from napari_sem_classify.core.tiles.grid import TileGrid
+from napari_sem_classify.plugin.layers.grid_layers import polygons_in
+from napari_sem_classify.plugin.layers.layer_image import noted_level, pixels_at, spatial_shape
 
 if TYPE_CHECKING:
     from napari.layers import Image, Layer

@@ -11,11 +11,8 @@ from numpy.typing import NDArray
 from psygnal import Signal
 from qtpy.QtCore import QObject
 
-from napari_sem_classify.core.class_map import ClassMap
-from napari_sem_classify.core.errors import GridError
-from napari_sem_classify.core.image import SemImage
-from napari_sem_classify.core.teaching.annotation import TileLabels
-from napari_sem_classify.core.teaching.annotation_set import (
+from napari_sem_classify.core.annotate.annotation import TileLabels
+from napari_sem_classify.core.annotate.annotation_set import (
     Annotations,
     ImageAnnotations,
     TilePlace,
@@ -24,15 +21,18 @@ from napari_sem_classify.core.teaching.annotation_set import (
     is_of,
     plane_key,
 )
-from napari_sem_classify.core.teaching.recipes import RecipeChoice
-from napari_sem_classify.core.tiles import TileGrid
-from napari_sem_classify.plugin.jobs import Job
-from napari_sem_classify.plugin.layer_image import plane_at
-from napari_sem_classify.plugin.teach.annotation_layer import (
+from napari_sem_classify.core.common.errors import GridError
+from napari_sem_classify.core.image.sem_image import SemImage
+from napari_sem_classify.core.maps.class_map import ClassMap
+from napari_sem_classify.core.teach.recipes import RecipeChoice
+from napari_sem_classify.core.tiles.grid import TileGrid
+from napari_sem_classify.plugin.app.jobs import Job
+from napari_sem_classify.plugin.layers.annotation_layer import (
     AnnotationLayer,
     KeyAction,
     Painted,
 )
+from napari_sem_classify.plugin.layers.layer_image import plane_at
 from napari_sem_classify.plugin.teach.book import Book, book_of
 from napari_sem_classify.plugin.teach.correction_marks import CorrectionMarks
 from napari_sem_classify.plugin.teach.keeper import Kept, find_kept

@@ -5,17 +5,17 @@ from __future__ import annotations
 from magicgui import widgets
 from qtpy.QtWidgets import QWidget
 
-from napari_sem_classify.core.progress import Progress
-from napari_sem_classify.core.teaching.recipes import (
+from napari_sem_classify.core.common.progress import Progress
+from napari_sem_classify.core.teach.recipes import (
     STANDARD,
     Recipe,
     RecipeChoice,
     recipes_for,
 )
+from napari_sem_classify.plugin.app.jobs import Job
+from napari_sem_classify.plugin.app.session import Session
 from napari_sem_classify.plugin.forms.device_form import DeviceForm
 from napari_sem_classify.plugin.forms.layout import Form, Note, explain, narrow
-from napari_sem_classify.plugin.jobs import Job
-from napari_sem_classify.plugin.session import Session
 from napari_sem_classify.plugin.teach.looking import find_best_way
 from napari_sem_classify.plugin.teach.teacher import Teacher
 

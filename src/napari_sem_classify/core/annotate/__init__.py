@@ -1,0 +1,1 @@
+"""What a person says about places of images, and its file."""

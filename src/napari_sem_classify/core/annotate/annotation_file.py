@@ -1,0 +1,273 @@
+"""Annotations on disk: one JSON file, saved whole after each stroke, and files for other programs.
+
+A save goes through a temporary file and a rename, so a kill in the middle of it leaves the file of
+the stroke before. Tiles are rows of ``[y, x, side, class number, 1 for a correction]``, in pixels
+of the image file. A class that a tile takes where it contains a little of it has ``"contains"``, a
+share from 0 to 1; files from before that know no such rule. An entry of a stack's further planes
+has ``"plane"``, the index along its leading axes, beside the stack's own fingerprint; without it
+the first plane is meant. Where the way of looking at tiles was chosen, ``"looking"`` tells it.
+"""
+
+from __future__ import annotations
+
+import csv
+import io
+import json
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from napari_sem_classify.core.annotate.annotation_set import (
+    Annotations,
+    ImageAnnotations,
+    Mark,
+    TilePlace,
+)
+from napari_sem_classify.core.common.errors import AnnotationError
+from napari_sem_classify.core.common.files import atomic_path, write_text
+from napari_sem_classify.core.model.card import ClassInfo
+from napari_sem_classify.core.teach.recipes import RecipeChoice
+
+FORMAT = "napari-sem-classify annotations"
+FORMAT_VERSION = 1
+SUFFIX = ".annotations.json"
+MAX_BYTES = 256 << 20
+
+
+def beside(image_path: Path) -> Path:
+    """The usual place of an image's annotations: ``STEM.annotations.json`` beside it."""
+    return image_path.with_name(image_path.stem + SUFFIX)
+
+
+def save_annotations(path: Path, annotations: Annotations) -> None:
+    """Write all annotations, or leave the file as it was.
+
+    Images in the same folder or below it are kept by their relative path, so that the folder can be
+    moved as a whole.
+
+    Raises
+    ------
+    OutputError
+        When the file cannot be written.
+    """
+    numbers = {name: number for number, name in enumerate(annotations.class_names)}
+    value: dict[str, Any] = {
+        "format": FORMAT,
+        "format_version": FORMAT_VERSION,
+        "classes": [_class_to_plain(info, annotations.rules) for info in annotations.classes],
+        "images": [
+            {
+                "name": image.name,
+                "path": _relative(image.path, path),
+                "fingerprint": image.fingerprint,
+                "shape": list(image.shape),
+                **({"plane": list(image.plane)} if image.plane else {}),
+                "tiles": [
+                    [*place, numbers[mark.class_name], int(mark.correction)]
+                    for place, mark in image.marks.items()
+                ],
+            }
+            for image in annotations.images
+            if image.marks or not image.plane
+        ],
+    }
+    if annotations.looking is not None:
+        value["looking"] = annotations.looking.to_dict()
+    # Compact: it is written after each stroke, and may hold thousands of tiles.
+    write_text(path, json.dumps(value, ensure_ascii=False, separators=(",", ":")) + "\n")
+
+
+def load_annotations(path: Path) -> Annotations:
+    """Read annotations.
+
+    Raises
+    ------
+    AnnotationError
+        When the file is missing, damaged, no annotations, or of a newer program.
+    """
+    try:
+        if path.stat().st_size > MAX_BYTES:
+            raise AnnotationError(f"{path} is too large for annotations: choose another file.")
+        value = json.loads(path.read_text(encoding="utf-8"))
+    except OSError as error:
+        why = error.strerror or error
+        raise AnnotationError(f"{path} cannot be read ({why}): choose another file.") from error
+    except (ValueError, RecursionError) as error:
+        raise AnnotationError(
+            f"{path} is no annotations file or is damaged: choose another file."
+        ) from error
+    if not isinstance(value, dict) or value.get("format") != FORMAT:
+        raise AnnotationError(f"{path} holds no annotations of this program: choose another file.")
+    version = value.get("format_version")
+    if not isinstance(version, int) or version > FORMAT_VERSION:
+        raise AnnotationError(
+            f"{path} has annotations format {version}, and this program reads up to "
+            f"{FORMAT_VERSION}: update napari-sem-classify."
+        )
+    try:
+        return _from_plain(value, path)
+    except (KeyError, TypeError, ValueError, IndexError) as error:
+        raise AnnotationError(
+            f"{path} is damaged ({error!r}): take a copy of it from before, or annotate again."
+        ) from error
+
+
+def annotations_csv(annotations: Annotations) -> str:
+    """All annotated tiles as CSV: ``image,y,x,height,width,class,correction``.
+
+    Where further planes of a stack are annotated, ``plane`` comes last; it is empty for a single
+    image and a first plane. Rows and columns are pixels of the image file, info bar included; a
+    tile that reaches over the border of its image is given as far as it goes.
+    """
+    text = io.StringIO()
+    writer = csv.writer(text, lineterminator="\n")
+    stacks = any(image.plane and image.marks for image in annotations.images)
+    head = ["image", "y", "x", "height", "width", "class", "correction"]
+    writer.writerow([*head, "plane"] if stacks else head)
+    for image in annotations.images:
+        for place, mark in image.marks.items():
+            top, bottom, left, right = _window(place, image.shape)
+            row = [image.name, top, left, bottom - top, right - left, mark.class_name]
+            row.append(int(mark.correction))
+            writer.writerow([*row, " ".join(map(str, image.plane))] if stacks else row)
+    return text.getvalue()
+
+
+def write_annotation_labels(path: Path, annotations: Annotations, image: ImageAnnotations) -> None:
+    """Write a label TIFF of the image's size: 0 unlabelled, 1 the first class and so on.
+
+    Where tiles overlap the one that was annotated last lies on top. The class names are in the
+    TIFF's description.
+
+    Raises
+    ------
+    OutputError
+        When the file cannot be written.
+    """
+    import tifffile
+
+    labels = np.zeros(image.shape, dtype=np.uint8 if len(annotations.classes) < 256 else np.uint16)
+    numbers = {name: number for number, name in enumerate(annotations.class_names, start=1)}
+    for place, mark in image.marks.items():
+        top, bottom, left, right = _window(place, image.shape)
+        labels[top:bottom, left:right] = numbers[mark.class_name]
+    names = {number: name for name, number in numbers.items()}
+    with atomic_path(path) as temporary:
+        tifffile.imwrite(
+            temporary, labels, compression="zlib", metadata=None,
+            description=json.dumps({"classes": {0: "unlabelled", **names}}),
+        )  # fmt: skip
+
+
+def annotations_geojson(annotations: Annotations, image: ImageAnnotations) -> dict[str, Any]:
+    """An image's annotated tiles as a GeoJSON FeatureCollection that QuPath reads.
+
+    Coordinates are [x, y] in pixels, (0, 0) being the upper left corner of the first pixel. A plane
+    of a stack is named as QuPath does it, by z, the last of the stack's axes.
+    """
+    where = {"plane": {"c": -1, "z": image.plane[-1], "t": 0}} if image.plane else {}
+    colours = {info.name: info.colour for info in annotations.classes}
+    features = []
+    for place, mark in image.marks.items():
+        top, bottom, left, right = _window(place, image.shape)
+        ring = [[left, top], [right, top], [right, bottom], [left, bottom], [left, top]]
+        colour = colours[mark.class_name]
+        features.append(
+            {
+                "type": "Feature",
+                "geometry": {"type": "Polygon", "coordinates": [ring], **where},
+                "properties": {
+                    "objectType": "annotation",
+                    "classification": {
+                        "name": mark.class_name,
+                        "color": [int(colour[at : at + 2], 16) for at in (1, 3, 5)],
+                    },
+                    "correction": mark.correction,
+                },
+            }
+        )
+    return {"type": "FeatureCollection", "features": features}
+
+
+def _from_plain(value: dict[str, Any], path: Path) -> Annotations:
+    classes = tuple(
+        ClassInfo(_text(item["name"]), _colour(item["colour"])) for item in value["classes"]
+    )
+    names = [info.name for info in classes]
+    if len(set(names)) < len(names):
+        raise ValueError("a class is named twice")
+    rules = {
+        name: _share(item["contains"])
+        for name, item in zip(names, value["classes"], strict=True)
+        if "contains" in item
+    }
+    images = []
+    for item in value["images"]:
+        rows, cols = (int(length) for length in item["shape"])
+        marks = {}
+        for y, x, side, number, correction in item["tiles"]:
+            if not (0 <= y < rows and 0 <= x < cols and side > 0 and 0 <= number < len(names)):
+                raise ValueError(f"a tile at {y}, {x} is impossible")
+            marks[int(y), int(x), int(side)] = Mark(names[number], bool(correction))
+        where = item["path"]
+        images.append(
+            ImageAnnotations(
+                name=_text(item["name"]),
+                fingerprint=_text(item["fingerprint"]),
+                shape=(rows, cols),
+                path=None if where is None else (path.parent / _text(where)).resolve(),
+                marks=marks,
+                plane=_plane(item.get("plane", [])),
+            )
+        )
+    looking = value.get("looking")
+    choice = None if looking is None else RecipeChoice.from_dict(looking)
+    return Annotations(classes, tuple(images), rules, choice)
+
+
+def _plane(value: Any) -> tuple[int, ...]:
+    if not isinstance(value, list) or not all(type(n) is int and n >= 0 for n in value):
+        raise ValueError(f"{value!r} is no plane of a stack")
+    return tuple(value) if any(value) else ()
+
+
+def _class_to_plain(info: ClassInfo, rules: Mapping[str, float]) -> dict[str, Any]:
+    plain: dict[str, Any] = {"name": info.name, "colour": info.colour}
+    if info.name in rules:
+        plain["contains"] = rules[info.name]
+    return plain
+
+
+def _share(value: Any) -> float:
+    if isinstance(value, bool) or not isinstance(value, (int, float)) or not 0 < value <= 1:
+        raise ValueError(f"{value!r} is no share of a tile")
+    return float(value)
+
+
+def _text(value: Any) -> str:
+    if not isinstance(value, str):
+        raise TypeError(f"{value!r} is no text")
+    return value
+
+
+def _colour(value: Any) -> str:
+    text = _text(value).lower()
+    if len(text) != 7 or text[0] != "#":
+        raise ValueError(f"{value!r} is no colour")
+    int(text[1:], 16)
+    return text
+
+
+def _relative(image_path: Path | None, file: Path) -> str | None:
+    if image_path is None:
+        return None
+    whole = image_path.resolve()
+    folder = file.resolve().parent
+    return whole.relative_to(folder).as_posix() if whole.is_relative_to(folder) else str(whole)
+
+
+def _window(place: TilePlace, shape: tuple[int, int]) -> tuple[int, int, int, int]:
+    y, x, side = place
+    return y, min(y + side, shape[0]), x, min(x + side, shape[1])

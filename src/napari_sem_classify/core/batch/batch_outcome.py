@@ -1,0 +1,143 @@
+"""What became of each image of a batch, in plain values that a later run reads back."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from napari_sem_classify.core.maps.class_map import ClassMap
+
+if TYPE_CHECKING:
+    from napari_sem_classify.core.classify.grid_choice import GridChoice
+    from napari_sem_classify.core.image.sem_image import SemImage
+
+_log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, slots=True)
+class ImageOutcome:
+    """What became of one image.
+
+    Attributes
+    ----------
+    path : Path
+    stem : str
+        Start of the names of its files.
+    files : tuple of Path
+        What was written.
+    planes : tuple of mapping
+        A summary of each plane's map: ``plane``, ``cells``, ``cells_left_out``, ``tile_px``,
+        ``stride_px``, ``pixel_size_nm``, ``classes`` (name, colour, cells, fraction, area_px,
+        area_um2), ``features_from_cache``, ``seconds``.
+    note : str
+        About the tile size, from `grid_for_model`.
+    scale_warning : bool
+    problem : str
+        Why it failed, in one sentence; empty for a classified image.
+    resumed : bool
+        Whether an earlier run had classified it.
+    """
+
+    path: Path
+    stem: str
+    files: tuple[Path, ...] = ()
+    planes: tuple[Mapping[str, Any], ...] = ()
+    note: str = ""
+    scale_warning: bool = False
+    problem: str = ""
+    resumed: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class BatchReport:
+    """What became of each image, in the order given.
+
+    Attributes
+    ----------
+    images : tuple of ImageOutcome
+    seconds : float
+    """
+
+    images: tuple[ImageOutcome, ...]
+    seconds: float
+
+    @property
+    def done(self) -> tuple[ImageOutcome, ...]:
+        """Images that are classified, now or by an earlier run."""
+        return tuple(image for image in self.images if not image.problem)
+
+    @property
+    def failed(self) -> tuple[ImageOutcome, ...]:
+        """Images that could not be classified, each with its problem."""
+        return tuple(image for image in self.images if image.problem)
+
+
+def scale_note(image: SemImage, choice: GridChoice) -> str:
+    """About the tile size, and the resolution that is read where an image has several."""
+    if not image.level:
+        return choice.note
+    rows, cols = image.shape
+    return f"{choice.note}; resolution level {image.level} is read ({cols} × {rows} px)"
+
+
+def summary(class_map: ClassMap) -> dict[str, Any]:
+    """A map in a few numbers, as plain JSON values; see `ImageOutcome.planes`."""
+    rows, cols = class_map.grid.shape
+    return {
+        "plane": list(class_map.plane),
+        "cells": rows * cols,
+        "cells_left_out": int(class_map.left_out.sum()),
+        "tile_px": class_map.grid.tile,
+        "stride_px": class_map.grid.stride,
+        "pixel_size_nm": class_map.pixel_size_nm,
+        "classes": [
+            {
+                "name": share.name,
+                "colour": share.colour,
+                "cells": share.cells,
+                "fraction": share.fraction,
+                "area_px": share.area_px,
+                "area_um2": share.area_um2,
+            }
+            for share in class_map.fractions()
+        ],
+        "features_from_cache": class_map.record.get("features_from_cache"),
+        "seconds": class_map.record.get("seconds"),
+        "approximation": class_map.record.get("dense", {}).get("approximation"),
+    }
+
+
+def strange_problem(path: Path, error: Exception) -> str:
+    """Word a failure that nobody foresaw, of one image among many.
+
+    A library may fail on a strange file in any way; the night's other images go on.
+    """
+    _log.error("%s could not be classified", path, exc_info=error)
+    return f"{path} could not be classified ({error!r}): look at it by itself."
+
+
+def as_json(outcome: ImageOutcome) -> dict[str, Any]:
+    """What the output folder's note says of an image."""
+    return {
+        "stem": outcome.stem,
+        "files": [path.name for path in outcome.files],
+        "planes": list(outcome.planes),
+        "note": outcome.note,
+        "scale_warning": outcome.scale_warning,
+    }
+
+
+def resumed_outcome(path: Path, out: Path, known: Mapping[str, Any]) -> ImageOutcome:
+    """What an earlier run left, from the output folder's note."""
+    return ImageOutcome(
+        path,
+        known["stem"],
+        tuple(out / name for name in known["files"]),
+        tuple(known["planes"]),
+        known["note"],
+        known["scale_warning"],
+        resumed=True,
+    )

@@ -1,0 +1,173 @@
+"""What a batch has finished, noted in its output folder so that a later run can take up there."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import re
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, TypeVar
+
+from napari_sem_classify.core.common.errors import ImageError
+from napari_sem_classify.core.common.files import append_line, read_lines
+from napari_sem_classify.core.image.image_key import file_state, image_key
+from napari_sem_classify.core.image.sem_image import SemImage
+from napari_sem_classify.core.model.file import head_sha256
+from napari_sem_classify.core.model.head import TileClassifier
+
+STATE_NAME = "classified.jsonl"
+"""A line for each finished image; of several lines of an image the last one counts."""
+
+EARLIER_NAME = "classified.json"
+"""One object with all images, as earlier versions wrote it: read, never written."""
+
+Item = Path | SemImage
+"""An image of a batch: a file, or one that is open already, with the user's corrections."""
+
+ItemT = TypeVar("ItemT", Path, SemImage, Item)
+_VERSION = 2  # of what is noted of an image; notes of another version count as none
+_FORBIDDEN = re.compile(r'[\\/:*?"<>|\x00-\x1f]')
+_KEYS = ("stem", "files", "planes", "note", "scale_warning", "settings", "state")
+
+
+def settings_digest(classifier: TileClassifier, wish: Mapping[str, Any]) -> str:
+    """Name the model and the user's choices: results of another digest are not taken over."""
+    from napari_sem_classify.core.network.embedding_cache import network_of
+
+    card = classifier.card
+    parts = [
+        _VERSION,
+        head_sha256(classifier.head),
+        network_of(classifier),
+        card.class_names,
+        card.tile_px,
+        card.pixel_size_nm,
+        card.temperature,
+        [card.intensity.low_percentile, card.intensity.high_percentile, card.intensity.per_tile],
+        dict(wish),
+    ]
+    return hashlib.sha256(json.dumps(parts, sort_keys=True).encode()).hexdigest()
+
+
+@dataclass(slots=True)
+class BatchState:
+    """The note in an output folder.
+
+    Attributes
+    ----------
+    folder : Path
+    settings : str
+        From `settings_digest`, of the run that is under way.
+    images : dict
+        Per image, by its full path, what was written for it.
+    """
+
+    folder: Path
+    settings: str
+    images: dict[str, dict[str, Any]] = field(default_factory=dict)
+
+    @classmethod
+    def open(cls, folder: Path, settings: str) -> BatchState:
+        """Read the folder's note; what is missing or unreadable in it counts as not there."""
+        noted = [*_noted_earlier(folder / EARLIER_NAME)]
+        for line in read_lines(folder / STATE_NAME):
+            if isinstance(line, dict):
+                noted.append((line.get("image"), line.get("written")))
+        images = {path: entry for path, entry in noted if _is_whole(path, entry)}
+        return cls(folder, settings, images)
+
+    def with_stems(self, items: Sequence[ItemT]) -> Iterator[tuple[ItemT, str]]:
+        """Pair each image with a start for its files' names that no other image has.
+
+        An image keeps the one it had; one whose own stem is taken gets a number.
+        """
+        taken = {entry["stem"].lower() for entry in self.images.values()}
+        for item in items:
+            entry = self.images.get(_name(item))
+            if entry is not None:
+                yield item, entry["stem"]
+                continue
+            own = stem = item_stem(item)
+            number = 1
+            while stem.lower() in taken:  # some file systems take A and a for the same
+                number += 1
+                stem = f"{own}-{number}"
+            taken.add(stem.lower())
+            yield item, stem
+
+    def finished(self, item: Item) -> dict[str, Any] | None:
+        """What was written for an image, if it is all there and still right."""
+        entry = self.images.get(_name(item))
+        if entry is None or entry["settings"] != self.settings:
+            return None
+        if not entry["state"] or entry["state"] != _state(item):
+            return None
+        there = all((self.folder / name).exists() for name in entry["files"])
+        return entry if there and entry["files"] else None
+
+    def note(self, item: Item, written: Mapping[str, Any]) -> None:
+        """Note what was written for an image.
+
+        Raises
+        ------
+        OutputError
+            When the folder cannot be written.
+        """
+        entry = {**written, "settings": self.settings, "state": _state(item)}
+        name = _name(item)
+        append_line(self.folder / STATE_NAME, {"image": name, "written": entry})
+        self.images[name] = entry
+
+
+def _noted_earlier(path: Path) -> list[tuple[Any, Any]]:
+    try:
+        return list(json.loads(path.read_text(encoding="utf-8"))["images"].items())
+    except (OSError, ValueError, KeyError, TypeError, AttributeError, RecursionError):
+        return []
+
+
+def _is_whole(path: Any, entry: Any) -> bool:
+    known = isinstance(path, str) and isinstance(entry, dict)
+    return known and all(key in entry for key in _KEYS)
+
+
+def item_path(item: Item) -> Path:
+    """The file of an image, or its name where it has none."""
+    return item if isinstance(item, Path) else item.path or Path(item.name)
+
+
+def item_stem(item: Item) -> str:
+    """A start for the names of an image's files."""
+    if isinstance(item, Path):
+        return item.stem
+    return _FORBIDDEN.sub("_", item.name).strip(". ") or "image"
+
+
+def _name(item: Item) -> str:
+    if isinstance(item, Path):
+        return str(item.resolve())
+    return f"{item.name if item.path is None else item.path.resolve()} (open image {item.name})"
+
+
+def _state(item: Item) -> str:
+    """What tells that an image changed, as a hash; empty where that cannot be told.
+
+    Size and time of change of a file, of a folder (zarr) those of all files in it; of an open image
+    what `image_key` tells of its pixels, and the user's corrections.
+    """
+    try:
+        if isinstance(item, Path):
+            state = file_state(item)
+        else:
+            planes = list(item.planes())
+            keys = [
+                image_key(item, plane) for plane in (planes if item.path is None else planes[:1])
+            ]
+            if None in keys:
+                return ""
+            state = f"{keys} {item.area.as_list()} {item.pixel_size_nm} {item.level}"
+        return hashlib.sha256(state.encode()).hexdigest()
+    except (OSError, ImageError):
+        return ""

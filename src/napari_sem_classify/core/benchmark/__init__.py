@@ -1,0 +1,1 @@
+"""How fast this computer is."""

@@ -1,0 +1,1 @@
+"""The main job: image, model and options in, class map out."""

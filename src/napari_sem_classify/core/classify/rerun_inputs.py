@@ -1,0 +1,188 @@
+"""What a run is repeated from: the image, the model, the grid and the engine of a record."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from napari_sem_classify.core.classify.record import content_hash, unpack_mask
+from napari_sem_classify.core.common.errors import (
+    DeviceError,
+    ImageError,
+    ModelError,
+    RecordError,
+    SemClassifyError,
+)
+from napari_sem_classify.core.image.sem_image import SemImage
+from napari_sem_classify.core.model.head import TileClassifier
+from napari_sem_classify.core.tiles.grid import Area, TileGrid
+
+if TYPE_CHECKING:
+    from napari_sem_classify.core.model.card import ModelCard
+    from napari_sem_classify.core.network.engine.base import Engine
+
+
+def open_recorded(
+    record: Mapping[str, Any], record_path: Path, given: Path | None
+) -> tuple[SemImage, list[str]]:
+    """Open the image of a record, and tell where it is not the same file."""
+    from napari_sem_classify.core.sem_io import open_image
+
+    known = record["image"]
+    name = str(known.get("name", "the image"))
+    if given is None and not known.get("path"):
+        raise ImageError(f"{record_path} names no file for {name}: say where the image is.")
+    places = [given] if given is not None else [Path(known["path"])]
+    if given is None:
+        places.append(record_path.parent / places[0].name)
+    path = next((place for place in places if place is not None and place.exists()), None)
+    if path is None:
+        raise ImageError(f"The image {places[0]} of this record is not there: say where it is.")
+    opened = open_image(path, int(known.get("level", 0)))
+    now = content_hash(path)
+    expected = {key: known.get(key) for key in now if known.get(key) is not None}
+    if not expected:
+        return opened, ["The record holds no hash of the image, so it may be another one."]
+    if any(now[key] != value for key, value in expected.items()):
+        return opened, [f"{path.name} is not the file of the record: its content differs."]
+    return opened, []
+
+
+def find_classifier(
+    record: Mapping[str, Any], record_path: Path, given: Path | str | None
+) -> tuple[TileClassifier, list[str]]:
+    """The model of a record, and what is not as it was."""
+    from napari_sem_classify.core.model.catalogue import load_model
+    from napari_sem_classify.core.model.file import head_sha256
+
+    known = record["model"]
+    expected = known.get("head_sha256")
+    if given is None:
+        found = _where_it_was(known.get("path"), expected) or _in_catalogue(expected)
+        if found is None:
+            place = f"at {known['path']} nor " if known.get("path") else ""
+            raise ModelError(
+                f"The model {known.get('name')!r} of {record_path.name} is "
+                f"{'neither ' if place else 'not '}{place}in the catalogue: give its file."
+            )
+        return found, []
+    classifier = load_model(given)
+    differs = []
+    if expected is None or head_sha256(classifier.head) != expected:
+        differs.append(f"The model {classifier.card.name!r} is not the one of the record.")
+    elif classifier.card.backbone_sha256 != known.get("backbone_sha256"):
+        differs.append("The network under the model is not the one of the record.")
+    return classifier, differs
+
+
+def recorded_card(model: Mapping[str, Any]) -> ModelCard | None:
+    """The card of a record's model, where its file is found and still holds that model."""
+    expected = model.get("head_sha256")
+    if not isinstance(expected, str):
+        return None
+    found = _where_it_was(model.get("path"), expected) or _in_catalogue(expected)
+    return None if found is None else found.card
+
+
+def _where_it_was(path: object, expected: object) -> TileClassifier | None:
+    from napari_sem_classify.core.model.catalogue import load_model
+    from napari_sem_classify.core.model.file import head_sha256
+
+    if not isinstance(path, str) or not Path(path).is_file():
+        return None
+    try:
+        classifier = load_model(Path(path))
+    except SemClassifyError:
+        return None  # another file lies there by now
+    return classifier if head_sha256(classifier.head) == expected else None
+
+
+def _in_catalogue(expected: object) -> TileClassifier | None:
+    from napari_sem_classify.core.model.catalogue import catalogue, load_model
+    from napari_sem_classify.core.model.file import head_sha256
+
+    for entry in catalogue():
+        if entry.card is None:
+            continue
+        try:
+            classifier = load_model(entry.path)
+        except SemClassifyError:
+            continue  # a damaged file in the user's folder is not the one looked for
+        if head_sha256(classifier.head) == expected:
+            return classifier
+    return None
+
+
+def recorded_grid(record: Mapping[str, Any]) -> TileGrid:
+    """The tiles of a record."""
+    grid = record["grid"]
+    top, bottom, left, right = (int(value) for value in grid["area"])
+    return TileGrid(Area(top, bottom, left, right), int(grid["tile_px"]), int(grid["stride_px"]))
+
+
+def recorded_tiles(record: Mapping[str, Any], grid: TileGrid) -> NDArray[np.bool_] | None:
+    """The tiles that a person or a rule had chosen."""
+    chosen = record.get("chosen_tiles")
+    if chosen is None:
+        return None
+    mask = unpack_mask(chosen)
+    if mask.shape != grid.tile_shape:
+        raise ValueError("chosen tiles of another grid")
+    return mask
+
+
+def as_recorded(image: SemImage, record: Mapping[str, Any], grid: TileGrid) -> SemImage:
+    """The image with the area and the pixel size that the first run used."""
+    if image.area != grid.area:
+        image = image.with_area(grid.area, "as in the record")
+    size = record["image"].get("pixel_size_nm")
+    if size is not None and size != image.pixel_size_nm:
+        image = image.with_pixel_size(float(size), "as in the record")
+    return image
+
+
+def engine_like(record: Mapping[str, Any], classifier: TileClassifier) -> tuple[Engine, list[str]]:
+    """The engine of a record where it can be had, else what there is; and what differs."""
+    from napari_sem_classify.core.network.engine import engine_for
+    from napari_sem_classify.core.network.engine.factory import make_engine
+
+    known = record.get("engine") or {}
+    card = classifier.card
+    try:
+        engine = make_engine(
+            network_px=card.network_px,
+            stages=card.stages,
+            backbone_id=card.backbone_id,
+            trunk=classifier.trunk,
+            device=_device_id(str(known.get("device", ""))),
+            backend=str(known.get("backend", "auto")),
+            dtype=str(known.get("dtype", "auto")),
+        )
+    except (DeviceError, ValueError):
+        engine = engine_for(classifier)
+    differs = [
+        f"{what.capitalize()} {known[what]} → {now}."
+        for what, now in (
+            ("backend", engine.backend),
+            ("device", engine.device),
+            ("dtype", engine.dtype),
+        )
+        if known.get(what) not in (None, now)
+    ]
+    return engine, differs
+
+
+def _device_id(shown: str) -> str:
+    """The device behind the name that a record gives it, see `devices.device_title`."""
+    if shown.startswith("CPU"):
+        return "cpu"
+    return {"": "auto", "Apple GPU": "mps"}.get(shown, "cuda")
+
+
+def lacks(path: Path, what: str) -> RecordError:
+    """The error of a record without one of its parts."""
+    return RecordError(f"{path} lacks {what}, so the run cannot be repeated.")

@@ -1,0 +1,169 @@
+"""The tiles' probabilities of a huge image in one zarr, written block by block.
+
+A block that is not done yet has no chunk in the zarr, so a run that was stopped knows what is
+lacking. The zarr has a hidden name until all of it is there.
+"""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Iterator, Mapping
+from contextlib import suppress
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from napari_sem_classify.core.common.errors import OutputError
+from napari_sem_classify.core.tiles.grid import Area, TileGrid
+
+NOT_DONE = -1.0
+
+
+@dataclass(frozen=True, slots=True)
+class Block:
+    """Some neighbouring tiles of one plane: rows and columns of tiles, ends excluded."""
+
+    plane: tuple[int, ...]
+    top: int
+    bottom: int
+    left: int
+    right: int
+
+    @property
+    def place(self) -> tuple[int | slice, ...]:
+        """Where the block lies in an array of (plane..., tile rows, tile columns)."""
+        return (*self.plane, slice(self.top, self.bottom), slice(self.left, self.right))
+
+    def grid(self, whole: TileGrid) -> TileGrid:
+        """The block's tiles as a grid of their own, each where it lies in the whole grid."""
+        rows = whole.row_starts()[self.top : self.bottom]
+        cols = whole.col_starts()[self.left : self.right]
+        area = Area(
+            int(rows[0]),
+            min(int(rows[-1]) + whole.tile, whole.area.bottom),
+            int(cols[0]),
+            min(int(cols[-1]) + whole.tile, whole.area.right),
+        )
+        return TileGrid(area, whole.tile, whole.stride)
+
+
+def blocks_of(grid: TileGrid, side: int, plane: tuple[int, ...] = ()) -> Iterator[Block]:
+    """Cut the tiles of a plane into blocks of at most `side` × `side` tiles, row by row."""
+    rows, cols = grid.tile_shape
+    for top in range(0, rows, side):
+        for left in range(0, cols, side):
+            yield Block(plane, top, min(rows, top + side), left, min(cols, left + side))
+
+
+class TileStore:
+    """A zarr of float32 (plane..., tile rows, tile columns, classes); NaN for tiles left out.
+
+    Parameters
+    ----------
+    path : Path
+        Where the finished zarr will be.
+    shape : tuple of int
+        Planes, tile rows, tile columns, classes.
+    side : int
+        Side of a block in tiles; a block is a chunk.
+    facts : mapping
+        What the probabilities depend on, as plain JSON values.
+    resume : bool
+        Keep the blocks of an earlier run with the same facts.
+
+    Raises
+    ------
+    OutputError
+        When it cannot be written.
+    """
+
+    def __init__(
+        self,
+        path: Path,
+        shape: tuple[int, ...],
+        side: int,
+        facts: Mapping[str, Any],
+        resume: bool = True,
+    ) -> None:
+        self.path = path
+        self._hidden = path.with_name(f".{path.name}")
+        self._array: Any = self._of_earlier_run(shape, facts) if resume else None
+        if self._array is None:
+            self._array = self._new(shape, side, facts)
+
+    def _of_earlier_run(self, shape: tuple[int, ...], facts: Mapping[str, Any]) -> Any:
+        import zarr
+
+        with suppress(Exception):  # zarr raises what its JSON, codecs and the file system raise
+            array = zarr.open_array(str(self._hidden), mode="r+")
+            if array.shape == shape and array.attrs["run"] == dict(facts):
+                return array
+        return None
+
+    def _new(self, shape: tuple[int, ...], side: int, facts: Mapping[str, Any]) -> Any:
+        import zarr
+
+        chunks = (*(1 for _ in shape[:-3]), side, side, shape[-1])
+        try:
+            shutil.rmtree(self._hidden, ignore_errors=True)
+            array = zarr.create_array(
+                str(self._hidden),
+                shape=shape,
+                chunks=chunks,
+                dtype="float32",
+                fill_value=NOT_DONE,
+                attributes={"run": dict(facts)},
+            )
+        except OSError as error:
+            raise self._problem(error) from error
+        return array
+
+    def has(self, block: Block) -> bool:
+        """Whether an earlier run wrote the block."""
+        with suppress(Exception):  # a chunk that was cut short is as good as none
+            return not bool((self._array[block.place] == NOT_DONE).any())
+        return False
+
+    def write(self, block: Block, probabilities: NDArray[np.float32]) -> None:
+        """Write a block, shape (tile rows, tile columns, classes).
+
+        Raises
+        ------
+        OutputError
+            When it cannot be written.
+        """
+        try:
+            self._array[block.place] = probabilities
+        except OSError as error:
+            raise self._problem(error) from error
+
+    def read(self, plane: tuple[int, ...]) -> NDArray[np.float32]:
+        """All tiles of a plane, shape (tile rows, tile columns, classes)."""
+        tiles: NDArray[np.float32] = np.asarray(self._array[plane])
+        return tiles
+
+    def finish(self, attributes: Mapping[str, Any]) -> Path:
+        """Give the zarr its name, in place of one of an earlier run.
+
+        Raises
+        ------
+        OutputError
+            When it cannot be written.
+        """
+        try:
+            self._array.attrs.update(dict(attributes))
+            if self.path.exists():
+                shutil.rmtree(self.path)
+            self._hidden.rename(self.path)
+        except OSError as error:
+            raise self._problem(error) from error
+        return self.path
+
+    def _problem(self, error: OSError) -> OutputError:
+        return OutputError(
+            f"{self.path} cannot be written ({error.strerror or error}): "
+            "choose a folder you may write to, with free space."
+        )

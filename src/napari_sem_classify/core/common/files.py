@@ -1,0 +1,180 @@
+"""Writing files so that a crash, a full disk or a kill leaves the old file or the new one."""
+
+from __future__ import annotations
+
+import json
+import os
+import tempfile
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager, suppress
+from pathlib import Path
+from typing import Any
+
+from napari_sem_classify.core.common.errors import OutputError
+
+
+def ensure_folder(folder: Path) -> Path:
+    """Make `folder` and its parents if they are not there, and prove that it can be written.
+
+    Raises
+    ------
+    OutputError
+        When it is a file, or may not be written.
+    """
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        with tempfile.NamedTemporaryFile(dir=folder, prefix=".probe-"):
+            pass
+    except FileExistsError as error:
+        message = f"{folder} is a file, not a folder: choose another output folder."
+        raise OutputError(message) from error
+    except OSError as error:
+        raise OutputError(cannot_write(folder, error)) from error
+    return folder
+
+
+@contextmanager
+def atomic_path(path: Path) -> Iterator[Path]:
+    """Give a temporary path beside `path`; move it there when the block ends without an error.
+
+    The temporary name keeps the suffix of `path`, since many writers choose the format by it.
+
+    Raises
+    ------
+    OutputError
+        When the folder cannot be written or the disk is full. `path` is then as it was before.
+    """
+    path = Path(path)
+    try:
+        handle, name = tempfile.mkstemp(
+            dir=path.parent, prefix=f".{path.stem}-", suffix=path.suffix
+        )
+        os.close(handle)
+    except OSError as error:
+        raise OutputError(cannot_write(path, error)) from error
+    temporary = Path(name)
+    try:
+        yield temporary
+        with temporary.open("rb+") as file:
+            os.fsync(file.fileno())
+        # mkstemp gives 0600; a result should be as readable as any other new file.
+        umask = os.umask(0)
+        os.umask(umask)
+        temporary.chmod(0o666 & ~umask)
+        temporary.replace(path)
+    except OSError as error:
+        raise OutputError(cannot_write(path, error)) from error
+    finally:
+        with suppress(OSError):
+            temporary.unlink()
+
+
+def write_text(path: Path, text: str) -> None:
+    """Write `text` as UTF-8, all of it or nothing.
+
+    Raises
+    ------
+    OutputError
+        When the file cannot be written.
+    """
+    with atomic_path(path) as temporary:
+        temporary.write_text(text, encoding="utf-8", newline="\n")
+
+
+def write_json(path: Path, value: Any) -> None:
+    """Write `value` as indented JSON, all of it or nothing; NaN becomes null.
+
+    Raises
+    ------
+    OutputError
+        When the file cannot be written.
+    """
+    write_text(path, to_json(value) + "\n")
+
+
+def append_line(path: Path, value: Any) -> None:
+    """Add `value` as a line of JSON at the end of a file, which is made where it is not there.
+
+    Lines before it are never touched: a kill in mid-line costs that line alone, as the next one
+    begins anew. Read such a file with `read_lines`.
+
+    Raises
+    ------
+    OutputError
+        When the file cannot be written; it is then as it was before.
+    """
+    line = json.dumps(_plain(value), ensure_ascii=False, allow_nan=False).encode() + b"\n"
+    try:
+        with path.open("ab+") as file:
+            end = file.seek(0, os.SEEK_END)
+            if end:
+                file.seek(end - 1)
+                line = line if file.read(1) == b"\n" else b"\n" + line
+            try:
+                file.write(line)
+                file.flush()
+                os.fsync(file.fileno())
+            except OSError:
+                os.truncate(path, end)
+                raise
+    except OSError as error:
+        raise OutputError(cannot_write(path, error)) from error
+
+
+def read_lines(path: Path) -> Iterator[Any]:
+    """Values of a file of JSON lines; none where there is no file, damaged lines do not come."""
+    try:
+        lines = path.read_bytes().split(b"\n")
+    except OSError:
+        return
+    for line in lines:
+        try:
+            yield json.loads(line)
+        except (ValueError, RecursionError):
+            continue
+
+
+def write_tensors(
+    path: Path, save_file: Callable[..., None], tensors: Mapping[str, Any], metadata: dict[str, str]
+) -> None:
+    """Write a ``.safetensors`` file with the library's `save_file`, all of it or nothing.
+
+    The library has an error of its own for a full disk, which is no `OSError`.
+
+    Raises
+    ------
+    OutputError
+        When the file cannot be written.
+    """
+    from safetensors import SafetensorError
+
+    with atomic_path(path) as temporary:
+        try:
+            save_file(tensors, temporary, metadata=metadata)
+        except SafetensorError as error:
+            raise OSError(str(error).rpartition(": ")[2]) from error
+
+
+def to_json(value: Any) -> str:
+    """JSON that every reader accepts: numpy as numbers, paths as text, NaN and inf as null."""
+    return json.dumps(_plain(value), indent=2, ensure_ascii=False, allow_nan=False)
+
+
+def _plain(value: Any) -> Any:
+    if isinstance(value, dict):
+        return {str(key): _plain(item) for key, item in value.items()}
+    if isinstance(value, (list, tuple)):
+        return [_plain(item) for item in value]
+    if hasattr(value, "tolist"):  # numpy scalars and arrays
+        return _plain(value.tolist())
+    if isinstance(value, Path):
+        return str(value)
+    if isinstance(value, float) and (value != value or value in (float("inf"), float("-inf"))):
+        return None
+    return value
+
+
+def cannot_write(path: Path, error: OSError) -> str:
+    """Say in one sentence that a file or folder cannot be written."""
+    why = error.strerror or str(error)
+    return f"{path} cannot be written ({why}): choose a folder you may write to, with free space."

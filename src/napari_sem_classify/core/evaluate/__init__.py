@@ -1,0 +1,1 @@
+"""How good a model is: labelled sets, their splits, scores with intervals."""

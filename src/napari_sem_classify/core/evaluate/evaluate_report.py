@@ -1,0 +1,269 @@
+"""An evaluation as files: JSON, CSV tables, and a one-page report with its pictures inside."""
+
+from __future__ import annotations
+
+import base64
+import csv
+import io
+from collections.abc import Mapping, Sequence
+from html import escape
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from napari_sem_classify.core.common.files import atomic_path, write_json, write_text
+from napari_sem_classify.core.evaluate.evaluate import Evaluation
+from napari_sem_classify.core.export.html_page import data_table, page
+from napari_sem_classify.core.model.card import ModelCard
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
+PICTURE_DPI = 130
+MOST_NUMBERED = 30
+WORST = 12
+WORST_PX = 160
+
+
+def write_evaluation(found: Evaluation, card: ModelCard, folder: Path) -> list[Path]:
+    """Write ``evaluation`` as .json, .classes.csv, .confusion.csv, .cases.csv and .html.
+
+    Parameters
+    ----------
+    found : Evaluation
+    card : ModelCard
+        Of the model that was scored.
+    folder : Path
+        Has to exist.
+
+    Returns
+    -------
+    list of Path
+        The files written.
+
+    Raises
+    ------
+    OutputError
+        When a file cannot be written.
+    """
+    paths = [
+        folder / f"evaluation.{ending}"
+        for ending in ("json", "classes.csv", "confusion.csv", "cases.csv", "html")
+    ]
+    as_json, classes, confusion, cases, html = paths
+    value = {"model": card.name, **found.to_dict(), "left_out": dict(found.left_out)}
+    write_json(as_json, value)
+    write_rows(classes, [_flat(row) for row in found.class_rows()])
+    shares = 100 * found.scores.row_normalised()
+    write_rows(
+        confusion,
+        [
+            {"true class": name, **dict(zip(found.class_names, shares[k].tolist(), strict=True))}
+            for k, name in enumerate(found.class_names)
+        ],
+    )
+    write_rows(cases, _case_rows(found))
+    write_text(html, evaluation_html(found, card))
+    return paths
+
+
+def evaluation_html(found: Evaluation, card: ModelCard) -> str:
+    """The report as one page that needs no other file."""
+    value = found.to_dict()
+    low, high = found.scores.accuracy_interval()
+    head = ["", "macro", "weighted"]
+    overall = [
+        [name.capitalize(), f"{value[f'macro_{name}']:.3f}", f"{value[f'weighted_{name}']:.3f}"]
+        for name in ("precision", "recall", "f1")
+    ]
+    classes = [
+        [
+            escape(row["class"]),
+            str(row[found.what]),
+            _with_interval(row["precision"], row["precision_interval_95"]),
+            _with_interval(row["recall"], row["recall_interval_95"]),
+            _number(row["f1"]),
+        ]
+        for row in found.class_rows()
+    ]
+    coverage = [
+        [f"{100 * share:.0f} %", f"{accuracy:.3f}", f"{lowest:.2f}"]
+        for share, accuracy, lowest in found.coverage()
+    ]
+    parts = [
+        f"<h1>Evaluation of {escape(card.name)}</h1>",
+        f"<p>{len(found.truth):,} {found.what}. Accuracy <b>{value['accuracy']:.3f}</b> "
+        f"({low:.3f} to {high:.3f}), balanced accuracy {value['balanced_accuracy']:.3f}.</p>",
+        data_table(head, overall),
+        "<h2>Classes</h2>",
+        data_table(["Class", found.what, "precision", "recall", "F1"], classes),
+        '<p class="note">95 % Wilson intervals.</p>',
+        "<h2>Confusion matrix</h2>",
+        _picture(draw_confusion(found), "confusion matrix in percent of each true class"),
+        "<h2>Calibration</h2>",
+        f"<p>Expected calibration error {value['ece_before_temperature']:.3f} before the "
+        f"temperature of {card.temperature:.2f}, {value['ece']:.3f} after.</p>",
+        _picture(draw_calibration(found), "confidence against share of right ones"),
+        "<h2>Leaving doubtful ones to a person</h2>",
+        data_table(["Answered", "accuracy among them", "lowest confidence"], coverage),
+        _worst(found),
+        _list("Notes", [*found.notes]),
+        _list("Files that could not be used", [f"{k}: {v}" for k, v in found.left_out.items()]),
+    ]
+    return page(f"Evaluation of {card.name}", [part for part in parts if part])
+
+
+def draw_confusion(found: Evaluation) -> Figure:
+    """The confusion matrix in percent of each true class, as Modarres et al. (2017) show it."""
+    figure, axes = _figure(_side(found), _side(found))
+    shares = 100 * found.scores.row_normalised()
+    names = list(found.class_names)
+    axes.imshow(np.nan_to_num(shares), cmap="Blues", vmin=0, vmax=100)
+    axes.set_xticks(range(len(names)), names, rotation=60, ha="right")
+    axes.set_yticks(range(len(names)), names)
+    axes.set_xlabel("predicted class")
+    axes.set_ylabel("true class")
+    if len(names) <= MOST_NUMBERED:
+        for row, col in np.ndindex(shares.shape):
+            if shares[row, col] >= 0.05:
+                colour = "white" if shares[row, col] > 55 else "black"
+                text = f"{shares[row, col]:.0f}"
+                axes.text(col, row, text, ha="center", va="center", color=colour, fontsize=8)
+    return figure
+
+
+def draw_calibration(found: Evaluation) -> Figure:
+    """Share of right ones against confidence, before and after the temperature."""
+    figure, axes = _figure(4.2, 3.8)
+    axes.plot([0, 1], [0, 1], color="#888", linewidth=1, linestyle="--")
+    for before, label, colour in ((True, "before", "#d55e00"), (False, "after", "#0072b2")):
+        bins = found.calibration(before=before)
+        known = bins.count > 0
+        axes.plot(
+            bins.confidence[known], bins.accuracy[known], marker="o", color=colour, label=label
+        )
+    axes.set_xlabel("confidence")
+    axes.set_ylabel("share of right ones")
+    axes.legend(title="temperature", frameon=False)
+    return figure
+
+
+def _worst(found: Evaluation) -> str:
+    """Thumbnails of the cases that the model is most wrong about."""
+    if not found.paths:
+        return ""
+    wrong = np.flatnonzero(found.predicted != found.truth)
+    if not len(wrong):
+        return ""
+    own = found.probabilities[wrong, found.truth[wrong]]
+    figures = []
+    for case in wrong[np.argsort(own, kind="stable")][:WORST]:
+        picture = _thumbnail(Path(found.paths[case]))
+        if picture is None:
+            continue
+        truth, said = (found.class_names[k] for k in (found.truth[case], found.predicted[case]))
+        confidence = float(found.probabilities[case].max())
+        caption = escape(f"{Path(found.paths[case]).name}: {truth}, called {said}")
+        figures.append(
+            f'<figure style="display:inline-block;width:{WORST_PX}px;vertical-align:top">'
+            f'<img alt="{caption}" src="data:image/png;base64,{picture}">'
+            f"<figcaption>{caption} ({confidence:.2f})</figcaption></figure>"
+        )
+    return "<h2>Most mistaken</h2>\n" + "\n".join(figures) if figures else ""
+
+
+def _thumbnail(path: Path) -> str | None:
+    from PIL import Image
+
+    from napari_sem_classify.core.common.errors import SemClassifyError
+    from napari_sem_classify.core.image.intensity import (
+        IntensityRecipe,
+        measure_range,
+        stretch_to_uint8,
+    )
+    from napari_sem_classify.core.sem_io import open_image
+
+    try:
+        image = open_image(path)
+        plane = (0,) * len(image.leading_shape)
+        pixels = image.read(image.area, plane)
+        grey = stretch_to_uint8(pixels, measure_range(image, IntensityRecipe(), plane))
+    except SemClassifyError:
+        return None  # the file is gone since it was scored
+    picture = Image.fromarray(grey)
+    picture.thumbnail((WORST_PX, WORST_PX))
+    buffer = io.BytesIO()
+    picture.save(buffer, format="png")
+    return base64.b64encode(buffer.getvalue()).decode("ascii")
+
+
+def _figure(width: float, height: float) -> tuple[Figure, Any]:
+    from matplotlib.backends.backend_agg import FigureCanvasAgg
+    from matplotlib.figure import Figure
+
+    figure = Figure(figsize=(width, height), layout="constrained")
+    FigureCanvasAgg(figure)
+    return figure, figure.add_subplot()
+
+
+def _side(found: Evaluation) -> float:
+    return float(np.clip(2.2 + 0.42 * len(found.class_names), 3.5, 20.0))
+
+
+def _picture(figure: Figure, text: str) -> str:
+    buffer = io.BytesIO()
+    figure.savefig(buffer, dpi=PICTURE_DPI, facecolor="white", format="png")
+    data = base64.b64encode(buffer.getvalue()).decode("ascii")
+    return f'<figure><img alt="{escape(text)}" src="data:image/png;base64,{data}"></figure>'
+
+
+def _list(title: str, lines: list[str]) -> str:
+    if not lines:
+        return ""
+    items = "\n".join(f"<li>{escape(line)}</li>" for line in lines)
+    return f"<h2>{title}</h2>\n<ul>\n{items}\n</ul>"
+
+
+def _number(value: float) -> str:
+    return "–" if value != value else f"{value:.3f}"
+
+
+def _with_interval(value: float, interval: list[float]) -> str:
+    if value != value or interval[0] != interval[0]:
+        return _number(value)
+    return f"{value:.3f} ({interval[0]:.2f} to {interval[1]:.2f})"
+
+
+def _flat(row: dict[str, Any]) -> dict[str, Any]:
+    flat: dict[str, Any] = {}
+    for key, value in row.items():
+        if isinstance(value, list):
+            flat[f"{key}_low"], flat[f"{key}_high"] = value
+        else:
+            flat[key] = value
+    return flat
+
+
+def _case_rows(found: Evaluation) -> list[dict[str, Any]]:
+    paths = found.paths or ("",) * len(found.truth)
+    return [
+        {
+            "path": paths[case],
+            "true class": found.class_names[found.truth[case]],
+            "class": found.class_names[found.predicted[case]],
+            "confidence": round(float(found.probabilities[case].max()), 6),
+        }
+        for case in range(len(found.truth))
+    ]
+
+
+def write_rows(path: Path, rows: Sequence[Mapping[str, Any]]) -> None:
+    """Write rows of the same columns as CSV, all of it or nothing; NaN and None become empty."""
+    with atomic_path(path) as temporary, temporary.open("w", newline="", encoding="utf-8") as file:
+        writer = csv.DictWriter(file, list(rows[0]))
+        writer.writeheader()
+        writer.writerows(
+            {k: "" if isinstance(v, float) and v != v else v for k, v in row.items()}
+            for row in rows
+        )

@@ -1,0 +1,1 @@
+"""Training the network itself, with fastai."""

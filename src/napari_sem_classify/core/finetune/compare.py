@@ -1,0 +1,300 @@
+"""The article's table on the user's own images: every way of training on one and the same split.
+
+Rows: Inception-v3 on frozen features without augmentation, as Modarres et al. did; ResNet50 alike;
+the article's recipe; this program's own.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from napari_sem_classify.core.common.errors import ModelError
+from napari_sem_classify.core.common.progress import CancelToken, ProgressCallback, Reporter
+from napari_sem_classify.core.evaluate.dataset_split import Split
+from napari_sem_classify.core.evaluate.evaluate import Evaluation
+from napari_sem_classify.core.evaluate.training_set import TrainingSet
+from napari_sem_classify.core.finetune.finetune_presets import ARTICLE, SEM, Preset
+
+if TYPE_CHECKING:
+    import torch
+    from torch import Tensor
+
+    from napari_sem_classify.core.finetune.finetune_data import PlainBatches, TileStore, Units
+
+RESNET_PX = 224
+
+PUBLISHED = (
+    {
+        "method": "Modarres et al. 2017: Inception-v3, no augmentation",
+        "accuracy": 0.90,
+        "macro_precision": 0.80,
+        "macro_recall": 0.90,
+        "minutes": None,
+    },
+    {
+        "method": "The article 2020: ResNet50, augmentation, 64 to 224 px",
+        "accuracy": 0.945,
+        "macro_precision": 0.942,
+        "macro_recall": 0.918,
+        "minutes": 400.0,
+    },
+)
+"""On the ten classes of NFFA-EUROPE, random split with near-duplicates on both sides."""
+
+
+@dataclass(frozen=True, slots=True)
+class ComparedRow:
+    """One way of training, once.
+
+    Attributes
+    ----------
+    method : str
+        For the user.
+    seed : int or None
+        None where nothing is random.
+    evaluation : Evaluation or None
+        None where it could not be done.
+    seconds : float
+    problem : str
+        Why it could not be done, else "".
+    """
+
+    method: str
+    seed: int | None
+    evaluation: Evaluation | None
+    seconds: float
+    problem: str = ""
+
+    def to_dict(self) -> dict[str, Any]:
+        """The row as plain values."""
+        row: dict[str, Any] = {
+            "method": self.method,
+            "seed": self.seed,
+            "minutes": self.seconds / 60 if self.evaluation is not None else None,
+            "problem": self.problem,
+        }
+        if self.evaluation is not None:
+            found = self.evaluation.to_dict()
+            keys = ("accuracy", "macro_precision", "macro_recall", "macro_f1", "weighted_f1")
+            row |= {key: found[key] for key in keys}
+            row["intervals_95"] = found["intervals_95"]
+        return row
+
+
+def compare(
+    data: TrainingSet,
+    split: Split,
+    *,
+    presets: Sequence[Preset] = (ARTICLE, SEM),
+    seeds: Sequence[int] = (0,),
+    frozen_px: int = RESNET_PX,
+    inception: Path | None = None,
+    download: bool = True,
+    device: str = "auto",
+    batch_size: int | None = None,
+    on_row: Callable[[ComparedRow], None] | None = None,
+    progress: ProgressCallback | None = None,
+    cancel: CancelToken | None = None,
+) -> tuple[ComparedRow, ...]:
+    """Train every way on one split and score all on the same held-out images.
+
+    Parameters
+    ----------
+    data : TrainingSet
+        Best made with ``largest_px`` of 299 or more, which Inception-v3 takes.
+    split : Split
+    presets : sequence of Preset
+    seeds : sequence of int
+        Each preset is trained once with each.
+    frozen_px : int
+        Input size of the frozen ResNet50.
+    inception : Path, optional
+        Weights of Inception-v3; see `inception.load_inception`.
+    download : bool
+        Whether these may be downloaded.
+    device, batch_size
+        As for `fine_tune`.
+    on_row : callable, optional
+        Told every row when it is done.
+    progress, cancel : optional
+
+    Raises
+    ------
+    Cancelled
+        When `cancel` was set.
+    """
+    from napari_sem_classify.core.finetune.finetune import fine_tune
+    from napari_sem_classify.core.finetune.finetune_result import held_out_evaluation
+    from napari_sem_classify.core.network.engine.devices import find_device
+
+    place = find_device(device)
+    rows: list[ComparedRow] = []
+
+    def add(row: ComparedRow) -> None:
+        rows.append(row)
+        if on_row is not None:
+            on_row(row)
+
+    started = time.perf_counter()
+    method = "Inception-v3, frozen, no augmentation (Modarres et al.)"
+    try:
+        found = _frozen_inception(data, split, place, inception, download, progress, cancel)
+        add(ComparedRow(method, None, found, time.perf_counter() - started))
+    except ModelError as error:
+        add(ComparedRow(method, None, None, 0.0, str(error)))
+    started = time.perf_counter()
+    last, several = _frozen_resnet(data, split, place, frozen_px, progress, cancel)
+    seconds = time.perf_counter() - started
+    method = f"ResNet50, frozen, no augmentation, {frozen_px} px"
+    add(ComparedRow(method, None, last, seconds))
+    add(ComparedRow(f"{method}, stages 2 to 4 as in Teach", None, several, seconds))
+    for preset in presets:
+        sizes = " to ".join(dict.fromkeys(str(stage.size) for stage in preset.stages))
+        for seed in seeds:
+            started = time.perf_counter()
+            result = fine_tune(
+                data,
+                split,
+                preset=preset,
+                seed=seed,
+                device=device,
+                batch_size=batch_size,
+                progress=progress,
+                cancel=cancel,
+            )
+            if cancel is not None:
+                cancel.raise_if_cancelled()
+            add(
+                ComparedRow(
+                    f"ResNet50, preset {preset.name}, {sizes} px, {preset.epochs} epoch"
+                    + "s" * (preset.epochs != 1),
+                    seed,
+                    held_out_evaluation(data, result.held_out),
+                    time.perf_counter() - started,
+                )
+            )
+    return tuple(rows)
+
+
+def class_table(data: TrainingSet, split: Split) -> list[dict[str, Any]]:
+    """Images of each class in all and on each side of the split."""
+    counts = [
+        np.bincount(data.labels[part], minlength=len(data.class_names))
+        for part in (split.train, split.valid, split.test)
+    ]
+    return [
+        {
+            "class": name,
+            "images": int(data.counts[k]),
+            "train": int(counts[0][k]),
+            "valid": int(counts[1][k]),
+            "test": int(counts[2][k]),
+        }
+        for k, name in enumerate(data.class_names)
+    ]
+
+
+def _frozen_inception(
+    data: TrainingSet,
+    split: Split,
+    device: torch.device,
+    weights: Path | None,
+    download: bool,
+    progress: ProgressCallback | None,
+    cancel: CancelToken | None,
+) -> Evaluation:
+    from napari_sem_classify.core.finetune.inception import INPUT_PX, load_inception
+
+    network = load_inception(weights, download=download).to(device)
+
+    def features(grey: Tensor) -> Tensor:
+        pooled: Tensor = network((2 * grey - 1).expand(-1, 3, -1, -1))
+        return pooled
+
+    return _Frozen(data, split, device, features, INPUT_PX, progress, cancel).evaluation()
+
+
+def _frozen_resnet(
+    data: TrainingSet,
+    split: Split,
+    device: torch.device,
+    size: int,
+    progress: ProgressCallback | None,
+    cancel: CancelToken | None,
+) -> tuple[Evaluation, Evaluation]:
+    """Heads on the last stage alone, and on stages 2 to 4."""
+    from napari_sem_classify.core.finetune.finetune_network import TrainedNetwork
+    from napari_sem_classify.core.network.backbone import FEATURE_SIZES, load_backbone
+
+    network = TrainedNetwork(load_backbone(), 2, stages=(2, 3, 4), dropout=0.0, fixed_norms=True)
+    network = network.to(device).eval()
+    frozen = _Frozen(data, split, device, network.features, size, progress, cancel)
+    return frozen.evaluation(FEATURE_SIZES[4]), frozen.evaluation()
+
+
+class _Frozen:
+    """Frozen features of whole tiles, on which heads are fitted and scored."""
+
+    def __init__(
+        self,
+        data: TrainingSet,
+        split: Split,
+        device: torch.device,
+        features: Callable[[Tensor], Tensor],
+        size: int,
+        progress: ProgressCallback | None,
+        cancel: CancelToken | None,
+    ) -> None:
+        from napari_sem_classify.core.finetune.finetune_data import (
+            PlainBatches,
+            TileStore,
+            units_of,
+        )
+
+        store: TileStore = TileStore(data.tiles, device)
+        self.data = data
+        self.batches: list[PlainBatches] = [
+            PlainBatches(store, units_of(data, images), size, 32)
+            for images in (split.train, split.valid, split.scored)
+        ]
+        total = sum(len(some.tile) for some in self.batches)
+        reporter = Reporter(total, "Looking at tiles", progress, cancel)
+        self.features = [_embedded(some, features, reporter) for some in self.batches]
+
+    def evaluation(self, last: int = 0) -> Evaluation:
+        """Score a head on the `last` features, all where 0, on the images held out."""
+        from napari_sem_classify.core.teach.head_fit import fit_head
+        from napari_sem_classify.core.teach.logistic import fit_temperature
+
+        train, valid, scored = (each[:, -last:] for each in self.features)
+        known, choosing, held = self.batches
+        head = fit_head(train, known.label, len(self.data.class_names))
+        temperature = fit_temperature(head.logits(valid), choosing.label)
+        units: Units = held.units
+        return Evaluation(
+            class_names=self.data.class_names,
+            truth=units.label,
+            probabilities=held.unit_means(head.probabilities(scored, temperature)),
+            uncalibrated=held.unit_means(head.probabilities(scored)),
+            groups=units.image,
+            what="images" if self.data.whole_images else "tiles",
+        )
+
+
+def _embedded(
+    batches: PlainBatches, features: Callable[[Tensor], Tensor], reporter: Reporter
+) -> Any:
+    import torch
+
+    found = []
+    with torch.inference_mode():
+        for grey, _ in batches:
+            found.append(features(grey).float().cpu().numpy())
+            reporter.advance(len(grey))
+    return np.concatenate(found)

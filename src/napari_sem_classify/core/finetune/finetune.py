@@ -1,0 +1,396 @@
+"""Fine-tuning: tiles and a preset in, a model with its own trunk out."""
+
+from __future__ import annotations
+
+import hashlib
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import asdict, replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from napari_sem_classify.core.common.errors import Cancelled, DatasetError
+from napari_sem_classify.core.common.progress import CancelToken, ProgressCallback, Reporter
+from napari_sem_classify.core.evaluate.dataset_split import Split
+from napari_sem_classify.core.evaluate.training_set import TrainingSet
+from napari_sem_classify.core.finetune.finetune_presets import Preset, Stage, make_preset
+from napari_sem_classify.core.finetune.finetune_result import FineTuned, HeldOut, make_card
+from napari_sem_classify.core.finetune.finetune_time import batch_size_for
+from napari_sem_classify.core.model.head import TileClassifier
+from napari_sem_classify.core.network.backbone import DEFAULT_BACKBONE
+from napari_sem_classify.core.network.engine.devices import (
+    cpu_has_bfloat16,
+    device_title,
+    find_device,
+)
+from napari_sem_classify.core.teach.logistic import fit_temperature
+
+if TYPE_CHECKING:
+    import torch
+    from fastai.learner import Learner
+
+    from napari_sem_classify.core.finetune.finetune_data import (
+        PlainBatches,
+        TileStore,
+        TrainingBatches,
+        Units,
+    )
+    from napari_sem_classify.core.finetune.finetune_learner import EpochReport, Run
+    from napari_sem_classify.core.finetune.finetune_network import TrainedNetwork
+
+NOT_TESTED = (
+    "It was stopped before the images kept for the last test were scored: the score is that of "
+    "the images that chose the best epoch."
+)
+FITTED_KEPT = (
+    "The fitted head is kept: no training was clearly better on the images that choose "
+    "(by more than one standard error)."
+)
+LOWEST_TEMPERATURE = 0.5
+"""A handful of held-out images that are all right would fit any confidence, however high."""
+
+
+def fine_tune(
+    data: TrainingSet,
+    split: Split,
+    *,
+    preset: Preset | None = None,
+    name: str = "Fine-tuned model",
+    colours: Mapping[str, str] | None = None,
+    seed: int = 0,
+    device: str = "auto",
+    batch_size: int | None = None,
+    backbone_id: str = DEFAULT_BACKBONE,
+    search_rate: bool = False,
+    checkpoint: Path | None = None,
+    on_epoch: Callable[[EpochReport], None] | None = None,
+    on_batch: Callable[[float], None] | None = None,
+    progress: ProgressCallback | None = None,
+    cancel: CancelToken | None = None,
+) -> FineTuned:
+    """Train head and trunk on the tiles of a training set.
+
+    Parameters
+    ----------
+    data : TrainingSet
+    split : Split
+        From `plan_split` on the same set.
+    preset : Preset, optional
+        The default one where None; see `make_preset`.
+    name : str
+        Of the model.
+    colours : mapping of str to str, optional
+        ``#rrggbb`` by class name.
+    seed : int
+        The same seed, set and split give the same model on the same CPU with as many threads.
+    device : str
+        "auto", "cpu", "cuda", "cuda:1", "mps".
+    batch_size : int, optional
+        Chosen by device, size and number of tiles where None.
+    backbone_id : str
+        Where the weights start from.
+    search_rate : bool
+        Look for a learning rate before each stage instead of taking the preset's.
+    checkpoint : Path, optional
+        File in which the training is kept about once a minute, and from which the same training
+        goes on if it was killed. It is removed at the end.
+    on_epoch : callable, optional
+        Told an `EpochReport` after every epoch.
+    on_batch : callable, optional
+        Told the training loss of every batch.
+    progress, cancel : optional
+        Told and checked at every batch. A cancelled training gives the best model so far, with
+        the score that its best epoch had.
+
+    Raises
+    ------
+    DatasetError
+        When the training comes to no usable model.
+    Cancelled
+        When it was cancelled before there was any model.
+    ModelError, DeviceError
+        When the backbone or the device is not there.
+    """
+    import torch
+
+    place = find_device(device)
+    preset = preset or make_preset()
+    devices = [place] if place.type == "cuda" else []
+    # The viewer's own random numbers stay as they are.
+    with torch.random.fork_rng(devices, device_type=place.type if devices else "cuda"):
+        torch.manual_seed(seed)
+        job = _Job(data, split, preset, place, seed, batch_size, backbone_id)
+        return job.run(name, colours, search_rate, checkpoint, on_epoch, on_batch, progress, cancel)
+
+
+class _Job:
+    """One training: the things that all its steps share."""
+
+    def __init__(
+        self,
+        data: TrainingSet,
+        split: Split,
+        preset: Preset,
+        device: torch.device,
+        seed: int,
+        batch_size: int | None,
+        backbone_id: str,
+    ) -> None:
+        import torch
+
+        from napari_sem_classify.core.finetune.finetune_data import TileStore, units_of
+        from napari_sem_classify.core.finetune.finetune_network import TrainedNetwork
+        from napari_sem_classify.core.network.backbone import load_backbone
+
+        self.data, self.split, self.preset, self.device = data, split, preset, device
+        self.seed, self.batch_size, self.backbone_id = seed, batch_size, backbone_id
+        self.store: TileStore = TileStore(data.tiles, device)
+        self.train: Units = units_of(data, split.train)
+        self.valid: Units = units_of(data, split.valid)
+        self.started = time.perf_counter()
+        self.model: TrainedNetwork = TrainedNetwork(
+            load_backbone(backbone_id),
+            len(data.class_names),
+            stages=preset.pooled_stages,
+            dropout=preset.dropout,
+            fixed_norms=preset.fixed_norms,
+            dtype=_arithmetic(device),
+        )
+        # A plain `to` for the types' sake: torch's stubs do not know its memory_format.
+        move: Any = self.model.to
+        move(device, memory_format=torch.channels_last)
+
+    def run(
+        self,
+        name: str,
+        colours: Mapping[str, str] | None,
+        search_rate: bool,
+        checkpoint: Path | None,
+        on_epoch: Callable[[EpochReport], None] | None,
+        on_batch: Callable[[float], None] | None,
+        progress: ProgressCallback | None,
+        cancel: CancelToken | None,
+    ) -> FineTuned:
+        from napari_sem_classify.core.finetune.finetune_choice import cases_that_choose
+        from napari_sem_classify.core.finetune.finetune_learner import Run
+        from napari_sem_classify.core.finetune.finetune_scoring import begin_scoring
+
+        total = sum(stage.epochs * self._batches(stage) for stage in self.preset.stages)
+        run = Run(
+            run_id=self._run_id(),
+            seed=self.seed,
+            reporter=Reporter(total, "Training", progress),
+            cancel=cancel,
+            on_epoch=on_epoch,
+            on_batch=on_batch,
+            checkpoint=checkpoint,
+            choosing=cases_that_choose(self.data, self.valid.image),
+        )
+        self._train(run, search_rate, progress, cancel)
+        averaged = bool(self.preset.average and run.start)
+        begin_scoring(run, self.data, self.split, progress, cancel, averaged=averaged)
+        if averaged and not run.cancelled:
+            self._average(run)
+        if not run.best_state:
+            if run.cancelled:
+                raise Cancelled
+            raise DatasetError(
+                "The training came to no usable model: its loss is no number. "
+                "Take a lower learning rate or another preset."
+            )
+        self.model.load_state_dict(run.best_state)
+        result = self._finish(run, name, colours)
+        if checkpoint is not None and not run.cancelled:
+            checkpoint.unlink(missing_ok=True)
+        return result
+
+    def _train(
+        self,
+        run: Run,
+        search_rate: bool,
+        progress: ProgressCallback | None,
+        cancel: CancelToken | None,
+    ) -> None:
+        from napari_sem_classify.core.finetune.finetune_checkpoint import read_checkpoint
+        from napari_sem_classify.core.finetune.finetune_learner import (
+            ALL,
+            HEAD,
+            batches_for,
+            fit_phase,
+            restore,
+        )
+
+        learner = self._learner(0)
+        begin = (0, HEAD, 0)
+        found = None if run.checkpoint is None else read_checkpoint(run.checkpoint, run.run_id)
+        if found is not None:
+            begin = restore(learner, run, found)
+        elif self.preset.head_first:
+            self._fit_head(run, progress, cancel)
+            learner.train_bn = not self.model.fixed_norms
+        for number, stage in enumerate(self.preset.stages):
+            if number < begin[0]:
+                run.reporter.done += stage.epochs * self._batches(stage)
+                continue
+            train, valid = self._loaders(number)
+            learner.dls = batches_for(train, valid, self.device)
+            if search_rate and found is None:
+                from napari_sem_classify.core.finetune.finetune_rate import find_rate
+
+                rate = find_rate(learner, cancel=cancel)
+                if rate is not None:
+                    self._use_rate(number, rate)
+            for phase in (HEAD, ALL):
+                start = 0
+                if number == begin[0] and phase == begin[1]:
+                    start = begin[2]
+                elif number == begin[0] and phase == HEAD and begin[1] == ALL:
+                    start = stage.epochs_frozen
+                run.reporter.done += start * len(train)
+                run.reporter.stage = f"Training at {stage.size} px"
+                if run.asked_to_stop:
+                    run.cancelled = True
+                if run.cancelled:
+                    return
+                fit_phase(learner, run, self.preset, number, phase, start)
+
+    def _use_rate(self, number: int, rate: float) -> None:
+        stages = list(self.preset.stages)
+        stage = stages[number]
+        scaled = stage.lr_unfrozen * rate / stage.lr_frozen
+        stages[number] = replace(stage, lr_frozen=rate, lr_unfrozen=scaled)
+        self.preset = replace(self.preset, stages=tuple(stages))
+
+    def _fit_head(
+        self, run: Run, progress: ProgressCallback | None, cancel: CancelToken | None
+    ) -> None:
+        from napari_sem_classify.core.finetune.finetune_data import PlainBatches
+        from napari_sem_classify.core.finetune.finetune_start import (
+            sample_for_head,
+            start_from_exact_head,
+        )
+
+        size, n_classes = self.preset.stages[0].size, len(self.data.class_names)
+        chosen = sample_for_head(self.train, n_classes, self.seed)
+        batches = PlainBatches(self.store, chosen, size, self._batch_size(size))
+        valid = self._loaders(0)[1]
+        start_from_exact_head(self.model, batches, valid, n_classes, run, progress, cancel)
+
+    def _average(self, run: Run) -> None:
+        """Try weights between the start and the end of the training."""
+        from napari_sem_classify.core.finetune.finetune_start import average_with_start
+
+        last = len(self.preset.stages) - 1
+        epoch = self.preset.stages[last].epochs_unfrozen - 1
+        valid = self._loaders(last)[1]
+        average_with_start(
+            self.model,
+            self.backbone_id,
+            valid,
+            run,
+            stage=last,
+            epoch=epoch,
+            reporter=run.reporter,
+        )
+
+    def _finish(self, run: Run, name: str, colours: Mapping[str, str] | None) -> FineTuned:
+        """Temperature, scores, card and record of the best weights."""
+        import torch
+
+        from napari_sem_classify.core.finetune.finetune_data import PlainBatches, units_of
+        from napari_sem_classify.core.finetune.finetune_learner import as_dict, mean_probabilities
+        from napari_sem_classify.core.finetune.finetune_scoring import last_scores
+
+        self.model.dtype = torch.float32  # a score that every engine comes to
+        data, size = self.data, run.best_size
+        valid, test = (
+            PlainBatches(self.store, units, size, self._batch_size(size))
+            for units in (self.valid, units_of(data, self.split.test))
+        )
+        chose, scored, logits = last_scores(self.model, run, valid, test)
+        temperature = max(LOWEST_TEMPERATURE, fit_temperature(chose.numpy(), valid.label))
+        held_out = HeldOut(
+            image=scored.units.image,
+            tile=scored.units.first,
+            truth=scored.units.label,
+            probabilities=mean_probabilities(logits, scored, temperature),
+            uncalibrated=mean_probabilities(logits, scored),
+        )
+        notes = (*data.notes, *self.split.notes)
+        if run.cancelled and len(self.split.test):
+            notes += (NOT_TESTED,)
+        if run.kept_fitted:
+            notes += (FITTED_KEPT,)
+        if run.checkpoint_problem:
+            notes += (f"The training could not be kept on the way: {run.checkpoint_problem}",)
+        history = [as_dict(report) for report in run.history]
+        card = make_card(
+            data,
+            self.split,
+            self.preset,
+            held_out,
+            name=name,
+            colours=colours,
+            network_px=size,
+            temperature=temperature,
+            backbone_id=self.backbone_id,
+            record={
+                "seed": self.seed,
+                "device": device_title(self.device),
+                "stopped_early": run.cancelled,
+                "share_of_trained_weights": run.best_share,
+                "notes": list(notes),
+                "history": history,
+            },
+            seconds=time.perf_counter() - self.started,
+        )
+        classifier = TileClassifier(card, self.model.head.to_head(), self.model.trunk_weights())
+        return FineTuned(classifier, tuple(run.history), held_out, run.cancelled, notes)
+
+    def _learner(self, number: int) -> Learner:
+        from napari_sem_classify.core.finetune.finetune_learner import make_learner
+
+        train, valid = self._loaders(number)
+        return make_learner(self.model, train, valid, self.preset, self.device)
+
+    def _loaders(self, number: int) -> tuple[TrainingBatches, PlainBatches]:
+        from napari_sem_classify.core.finetune.finetune_data import PlainBatches, TrainingBatches
+
+        size = self.preset.stages[number].size
+        batch = self._batch_size(size)
+        train = TrainingBatches(
+            self.store, self.train, size, batch, self.preset.augmentation, self.preset.balance
+        )
+        return train, PlainBatches(self.store, self.valid, size, 2 * batch)
+
+    def _batches(self, stage: Stage) -> int:
+        return max(1, -(-len(self.train.label) // self._batch_size(stage.size)))
+
+    def _batch_size(self, size: int) -> int:
+        """Tiles of a batch, as the user wants or as suits device and size."""
+        if self.batch_size is not None:
+            return max(2, self.batch_size)
+        return batch_size_for(self.device.type, size, len(self.train.label))
+
+    def _run_id(self) -> str:
+        parts = (
+            self.data.fingerprint(),
+            self.split.train.tolist(),
+            self.split.valid.tolist(),
+            asdict(self.preset),
+            self.seed,
+            self.batch_size,
+            self.backbone_id,
+        )
+        return hashlib.sha256(repr(parts).encode()).hexdigest()
+
+
+def _arithmetic(device: torch.device) -> torch.dtype:
+    """bfloat16 where the processor has it, else float32."""
+    import torch
+
+    if device.type == "cuda":
+        native = torch.cuda.is_bf16_supported(including_emulation=False)
+    else:
+        native = device.type == "cpu" and cpu_has_bfloat16()
+    return torch.bfloat16 if native else torch.float32

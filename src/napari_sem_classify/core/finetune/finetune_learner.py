@@ -1,0 +1,392 @@
+"""fastai's Learner, told what to do and watched: epochs, best weights, cancel, checkpoints.
+
+Imports torch and fastai: import this module inside functions only.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from fastai.callback import schedule as _one_cycle  # noqa: F401  gives Learner its fit_one_cycle
+from fastai.callback.core import Callback, CancelFitException
+from fastai.callback.mixup import MixUp
+from fastai.data.core import DataLoaders
+from fastai.learner import Learner
+from fastai.losses import LabelSmoothingCrossEntropyFlat
+from fastai.optimizer import OptimWrapper
+from numpy.typing import NDArray
+from torch import Tensor
+
+from napari_sem_classify.core.common.errors import OutputError
+from napari_sem_classify.core.common.progress import CancelToken, Reporter
+from napari_sem_classify.core.evaluate.metrics import score
+from napari_sem_classify.core.finetune.finetune_checkpoint import (
+    Checkpoint,
+    pack_optimiser,
+    unpack_optimiser,
+    write_checkpoint,
+)
+from napari_sem_classify.core.finetune.finetune_choice import Choosing
+from napari_sem_classify.core.finetune.finetune_data import PlainBatches, TrainingBatches
+from napari_sem_classify.core.finetune.finetune_network import TrainedNetwork, layer_groups
+from napari_sem_classify.core.finetune.finetune_presets import Preset
+from napari_sem_classify.core.model.head import softmax
+
+CHECKPOINT_EVERY_S = 60.0
+FITTED, HEAD, ALL, AVERAGED = "fitted head", "head", "all layers", "averaged"
+
+
+@dataclass(frozen=True, slots=True)
+class EpochReport:
+    """What an epoch came to.
+
+    Attributes
+    ----------
+    stage, epoch : int
+        Counted from 0; the epoch within its phase.
+    size : int
+        Of the network's input.
+    phase : str
+        "head" or "all layers"; "fitted head" for the score of the exact head at the start, and
+        "averaged" for that of weights between start and end.
+    train_loss, valid_loss : float
+        The training loss is NaN where nothing was trained: fitted head and averaged.
+    accuracy, macro_f1 : float
+        On the images that choose the best weights.
+    seconds : float
+    best : bool
+        Whether this is the best macro-F1 so far.
+    """
+
+    stage: int
+    epoch: int
+    size: int
+    phase: str
+    train_loss: float
+    valid_loss: float
+    accuracy: float
+    macro_f1: float
+    seconds: float
+    best: bool
+
+
+@dataclass(slots=True)
+class Run:
+    """A training under way: what the callbacks share."""
+
+    run_id: str
+    seed: int
+    reporter: Reporter
+    cancel: CancelToken | None
+    on_epoch: Callable[[EpochReport], None] | None
+    on_batch: Callable[[float], None] | None
+    checkpoint: Path | None
+    choosing: Choosing
+    history: list[EpochReport] = field(default_factory=list)
+    best_f1: float = -1.0
+    best_size: int = 0
+    best_state: dict[str, Tensor] = field(default_factory=dict)
+    best_logits: Tensor | None = None
+    best_share: float | None = None
+    start: dict[str, Tensor] = field(default_factory=dict)
+    fitted: NDArray[np.int64] | None = None
+    cancelled: bool = False
+    checkpoint_problem: str = ""
+    saved_at: float = field(default_factory=time.perf_counter)
+
+    def offer(
+        self,
+        model: TrainedNetwork,
+        size: int,
+        macro_f1: float,
+        logits: Tensor,
+        predicted: NDArray[np.int64],
+    ) -> bool:
+        """Keep these weights, and what they say of the tiles that choose, if they are the best.
+
+        They also have to be clearly better than the plain fitted head, where there is one:
+        `fitted` is what that says of the cases that choose.
+        """
+        if not macro_f1 > self.best_f1:
+            return False
+        if self.fitted is not None and not self.choosing.clearly_better(predicted, self.fitted):
+            return False
+        self.best_f1, self.best_size = macro_f1, size
+        self.best_logits = logits.detach().float().cpu()
+        self.best_state = {k: v.detach().cpu().clone() for k, v in model.state_dict().items()}
+        return True
+
+    def tell(self, report: EpochReport) -> None:
+        """Tell whoever wants to know about an epoch."""
+        if self.on_epoch is not None:
+            self.on_epoch(report)
+
+    @property
+    def kept_fitted(self) -> bool:
+        """Whether a fitted head is the best so far."""
+        best = [report.phase for report in self.history if report.best]
+        return bool(best) and best[-1] == FITTED
+
+    @property
+    def asked_to_stop(self) -> bool:
+        """Whether the user wants the training to end."""
+        return self.cancel is not None and self.cancel.cancelled
+
+
+class Watch(Callback):  # type: ignore[misc]
+    """Seeds every epoch, counts batches, scores every epoch, keeps the best, stops when asked."""
+
+    order = 80
+
+    def __init__(self, run: Run, stage: int, phase: str, size: int, start_epoch: int) -> None:
+        super().__init__()
+        self.job, self.stage, self.phase, self.size = run, stage, phase, size
+        self.start_epoch = start_epoch
+        self.since_best, self.highest = 0, -1.0
+        self.outputs: list[Tensor] = []
+
+    def before_epoch(self) -> None:
+        """Make the epoch depend on the seed and its own number alone."""
+        if self.epoch < self.start_epoch:
+            return
+        key = (self.job.seed, self.stage, int(self.phase == ALL), self.epoch)
+        self.dls.train.start_epoch(*key)
+        torch.manual_seed(int(np.random.SeedSequence(key).generate_state(1)[0]))
+        self.started = time.perf_counter()
+
+    def before_train(self) -> None:
+        """Begin a mean of the training loss."""
+        self.loss_sum, self.seen = torch.zeros((), device=self.dls.device), 0
+
+    def before_validate(self) -> None:
+        """Begin to collect logits."""
+        self.outputs = []
+        self.valid_loss_sum = torch.zeros((), device=self.dls.device)
+
+    def after_pred(self) -> None:
+        """Keep the logits of held-out tiles."""
+        if not self.training:
+            self.outputs.append(self.pred.detach())
+
+    def after_batch(self) -> None:
+        """Count the batch, tell, and stop within it when asked."""
+        count = len(self.yb[0])
+        if self.training:
+            self.loss_sum += self.loss.detach() * count
+            self.seen += count
+            if self.job.on_batch is not None:
+                self.job.on_batch(float(self.loss.detach()))
+            self.job.reporter.advance()
+        else:
+            self.valid_loss_sum += self.loss.detach() * count
+        if self.job.asked_to_stop:
+            self.job.cancelled = True
+            raise CancelFitException
+
+    def after_epoch(self) -> None:
+        """Score the epoch, keep the best weights, write a checkpoint."""
+        if self.epoch < self.start_epoch or not self.outputs:
+            return
+        batches: PlainBatches = self.dls.valid
+        logits = torch.cat(self.outputs)
+        probabilities = mean_probabilities(logits, batches)
+        predicted = probabilities.argmax(axis=1)
+        found = score(batches.units.label, predicted, probabilities.shape[1])
+        better = self.job.offer(self.learn.model, self.size, found.macro_f1, logits, predicted)
+        # The best of the training itself: it may still be on its way past the fitted head.
+        self.since_best = 0 if found.macro_f1 > self.highest else self.since_best + 1
+        self.highest = max(self.highest, found.macro_f1)
+        report = EpochReport(
+            stage=self.stage,
+            epoch=self.epoch,
+            size=self.size,
+            phase=self.phase,
+            train_loss=float(self.loss_sum) / max(1, self.seen),
+            valid_loss=float(self.valid_loss_sum) / len(batches.tile),
+            accuracy=found.accuracy,
+            macro_f1=found.macro_f1,
+            seconds=time.perf_counter() - self.started,
+            best=better,
+        )
+        self.job.history.append(report)
+        self._save()
+        self.job.tell(report)
+
+    def _save(self) -> None:
+        run = self.job
+        if run.checkpoint is None or time.perf_counter() - run.saved_at < CHECKPOINT_EVERY_S:
+            return
+        model = {f"model.{k}": v for k, v in self.learn.model.state_dict().items()}
+        best = {f"best.{k}": v for k, v in run.best_state.items()}
+        start = {f"start.{k}": v for k, v in run.start.items()}
+        if run.best_logits is not None:
+            start["logits.best"] = run.best_logits
+        if run.fitted is not None:
+            start["fitted"] = torch.from_numpy(run.fitted)
+        position = {
+            "stage": self.stage,
+            "phase": self.phase,
+            "epochs_done": self.epoch + 1,
+            "best_f1": run.best_f1,
+            "best_size": run.best_size,
+            "fixed_norms": self.learn.model.fixed_norms,
+            "history": [as_dict(report) for report in run.history],
+        }
+        tensors = model | best | start | pack_optimiser(self.opt.opt.state_dict())
+        try:
+            write_checkpoint(run.checkpoint, Checkpoint(run.run_id, position, tensors))
+        except OutputError as error:
+            # The training itself is unharmed: go on, and tell at the end.
+            run.checkpoint_problem = str(error)
+        run.saved_at = time.perf_counter()
+
+
+class Patience(Callback):  # type: ignore[misc]
+    """Ends a phase after so many epochs without a better macro-F1."""
+
+    order = 90
+
+    def __init__(self, watch: Watch, epochs: int) -> None:
+        super().__init__()
+        self.watch, self.epochs = watch, epochs
+
+    def after_epoch(self) -> None:
+        """Stop the phase when nothing gets better."""
+        if self.watch.since_best >= self.epochs:
+            raise CancelFitException
+
+
+def make_learner(
+    model: TrainedNetwork,
+    train: TrainingBatches,
+    valid: PlainBatches,
+    preset: Preset,
+    device: torch.device,
+) -> Learner:
+    """The learner of fastai on these batches, silent, writing no file."""
+    optimiser = partial(
+        OptimWrapper,
+        opt=torch.optim.AdamW,
+        weight_decay=preset.weight_decay,
+        fused=device.type in ("cuda", "cpu"),
+    )
+    return Learner(
+        batches_for(train, valid, device),
+        model,
+        loss_func=LabelSmoothingCrossEntropyFlat(eps=preset.label_smoothing),
+        opt_func=optimiser,
+        splitter=layer_groups,
+        train_bn=not preset.fixed_norms,
+        cbs=[MixUp(preset.mixup)] if preset.mixup > 0 else None,
+    )
+
+
+def batches_for(train: TrainingBatches, valid: PlainBatches, device: torch.device) -> DataLoaders:
+    """Both kinds of batches as fastai wants them."""
+    loaders = DataLoaders(train, valid)
+    loaders._device = device
+    return loaders
+
+
+def fit_phase(
+    learner: Learner,
+    run: Run,
+    preset: Preset,
+    stage: int,
+    phase: str,
+    start_epoch: int = 0,
+) -> None:
+    """Train one phase of a stage, from an epoch on, until it is done or cancelled."""
+    settings = preset.stages[stage]
+    watch = Watch(run, stage, phase, settings.size, start_epoch)
+    callbacks: list[Callback] = [watch]
+    if preset.patience is not None:
+        callbacks.append(Patience(watch, preset.patience))
+    if phase == HEAD:
+        learner.freeze()
+        epochs, top = settings.epochs_frozen, settings.lr_frozen
+        rates = slice(top, top)
+    else:
+        learner.unfreeze()
+        epochs, top = settings.epochs_unfrozen, settings.lr_unfrozen
+        rates = slice(top * preset.earlier_layers, top)
+    if epochs <= start_epoch:
+        return
+    with learner.no_bar(), learner.no_logging():
+        learner.fit_one_cycle(epochs, rates, cbs=callbacks, start_epoch=start_epoch)
+
+
+def restore(learner: Learner, run: Run, checkpoint: Checkpoint) -> tuple[int, str, int]:
+    """Take up a checkpoint; gives stage, phase and epochs done."""
+    position = checkpoint.position
+    if position["fixed_norms"]:
+        learner.model.fix_norms()
+        learner.train_bn = False
+    learner.model.load_state_dict(_named(checkpoint, "model."))
+    run.best_state = _named(checkpoint, "best.")
+    run.best_logits = checkpoint.tensors.get("logits.best")
+    run.start = _named(checkpoint, "start.")
+    if "fitted" in checkpoint.tensors:
+        run.fitted = checkpoint.tensors["fitted"].numpy()
+    run.best_f1, run.best_size = float(position["best_f1"]), int(position["best_size"])
+    run.history[:] = [_report(values) for values in position["history"]]
+    learner.create_opt()
+    groups = learner.opt.opt.state_dict()["param_groups"]
+    learner.opt.opt.load_state_dict(unpack_optimiser(checkpoint.tensors, groups))
+    return int(position["stage"]), str(position["phase"]), int(position["epochs_done"])
+
+
+def predict(
+    model: TrainedNetwork, batches: PlainBatches, reporter: Reporter | None = None
+) -> Tensor:
+    """Logits of every tile of some batches, on the CPU, shape (tiles, classes).
+
+    Raises
+    ------
+    Cancelled
+        Within a batch of the wish, where there is a reporter that knows of it.
+    """
+    model.eval()
+    found = []
+    with torch.inference_mode():
+        for grey, _ in batches:
+            found.append(model(grey).float().cpu())
+            if reporter is not None:
+                reporter.advance(len(grey))
+    return torch.cat(found)
+
+
+def mean_probabilities(
+    logits: Tensor, batches: PlainBatches, temperature: float = 1.0
+) -> NDArray[np.float32]:
+    """Probabilities of each unit: the mean over its tiles, shape (units, classes)."""
+    values: NDArray[np.float32] = logits.detach().float().cpu().numpy()
+    return batches.unit_means(softmax(values / np.float32(temperature)))
+
+
+def as_dict(report: EpochReport) -> dict[str, Any]:
+    """A report as plain values."""
+    from dataclasses import asdict
+
+    return asdict(report)
+
+
+def _report(values: Mapping[str, Any]) -> EpochReport:
+    # JSON has no NaN: it comes back as None.
+    known: dict[str, Any] = {k: float("nan") if v is None else v for k, v in values.items()}
+    return EpochReport(**known)
+
+
+def _named(checkpoint: Checkpoint, start: str) -> dict[str, Tensor]:
+    return {
+        name.removeprefix(start): value
+        for name, value in checkpoint.tensors.items()
+        if name.startswith(start)
+    }

@@ -1,0 +1,214 @@
+"""How a network is trained: sizes, epochs, rates, augmentation; the article's way and this one."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+
+from napari_sem_classify.core.common.errors import DatasetError
+
+
+@dataclass(frozen=True, slots=True)
+class Stage:
+    """Training at one size of the network's input.
+
+    Attributes
+    ----------
+    size : int
+        Side of the network's input in pixels.
+    epochs_frozen, epochs_unfrozen : int
+        One-cycle epochs of the head alone, then of all layers.
+    lr_frozen, lr_unfrozen : float
+        Highest learning rate of the head in each.
+    """
+
+    size: int
+    epochs_frozen: int
+    epochs_unfrozen: int
+    lr_frozen: float
+    lr_unfrozen: float
+
+    @property
+    def epochs(self) -> int:
+        """Epochs in all."""
+        return self.epochs_frozen + self.epochs_unfrozen
+
+
+@dataclass(frozen=True, slots=True)
+class Augmentation:
+    """Random changes of a tile that do not change its class.
+
+    Attributes
+    ----------
+    flips : bool
+        Left to right and upside down.
+    quarter_turns : bool
+        By 90°, 180°, 270°: for specimens without an up.
+    rotation_deg : float
+        Up to so many degrees either way.
+    lighting : float
+        Contrast times ``1 ± lighting`` and brightness plus ``± lighting / 2`` of the grey range.
+    smallest_crop : float
+        Side of the smallest random crop as a share of the tile's, 1 for none. A crop is not
+        resized: the texture keeps the scale at which the model will see it.
+    """
+
+    flips: bool = True
+    quarter_turns: bool = False
+    rotation_deg: float = 10.0
+    lighting: float = 0.1
+    smallest_crop: float = 1.0
+
+
+@dataclass(frozen=True, slots=True)
+class Preset:
+    """A way to train.
+
+    Attributes
+    ----------
+    name : str
+    stages : tuple of Stage
+        In order of training.
+    augmentation : Augmentation
+    pooled_stages : tuple of int
+        Stages of the network whose pooled outputs the head sees.
+    head_first : bool
+        Whether the head starts as the exact fit on the network's own features, before any layer
+        moves (LP-FT, Kumar et al. 2022, arXiv 2202.10054), instead of at random.
+    earlier_layers : float
+        Learning rate of the first layers as a share of the head's when all layers learn; those
+        between lie evenly on a log scale.
+    label_smoothing : float
+        Share of each label given to the other classes (Szegedy et al. 2016).
+    balance : float
+        0 draws tiles as often as they are, 1 every class equally often; between, classes are drawn
+        in proportion to their tiles to the power 1 - balance.
+    weight_decay : float
+    dropout : float
+        Before the head.
+    fixed_norms : bool
+        Whether the batch-norms keep the statistics they came with. Where they do not and the head
+        comes first, they take those of the tiles before the head is fitted, unless the head is
+        clearly worse for it.
+    mixup : float
+        Parameter of the Beta distribution (Zhang et al. 2018), 0 for no mixup.
+    average : bool
+        Whether weights between the exact head's start and the end are tried too, and kept where
+        they score better (WiSE-FT, Wortsman et al. 2022, arXiv 2109.01903).
+    patience : int or None
+        Epochs without a better macro-F1 after which a phase ends early; None for never.
+    """
+
+    name: str
+    stages: tuple[Stage, ...]
+    augmentation: Augmentation
+    pooled_stages: tuple[int, ...] = (2, 3, 4)
+    head_first: bool = True
+    earlier_layers: float = 0.1
+    label_smoothing: float = 0.1
+    balance: float = 0.5
+    weight_decay: float = 0.01
+    dropout: float = 0.1
+    fixed_norms: bool = True
+    mixup: float = 0.0
+    average: bool = True
+    patience: int | None = None
+
+    @property
+    def epochs(self) -> int:
+        """Epochs in all."""
+        return sum(stage.epochs for stage in self.stages)
+
+
+ARTICLE = Preset(
+    name="article",
+    stages=(
+        Stage(64, 10, 5, 5e-3, 1e-3),
+        Stage(128, 10, 5, 1e-3, 1e-3),
+        Stage(224, 10, 5, 5e-4, 1e-3),
+    ),
+    augmentation=Augmentation(rotation_deg=10.0, lighting=0.2),
+    pooled_stages=(4,),
+    head_first=False,
+    earlier_layers=1.0,
+    label_smoothing=0.0,
+    balance=0.0,
+    dropout=0.5,
+    fixed_norms=False,
+    average=False,
+)
+"""The article's schedule ("The Augmented Scientist, part 1", 2020), with its body really unfrozen.
+
+The head is linear on mean-pooled features, as every model of this program; fastai's own has a
+hidden layer of 512 and max-pooled features beside them.
+"""
+
+SEM = Preset(
+    name="sem",
+    stages=(Stage(128, 0, 8, 1e-3, 1e-3),),
+    augmentation=Augmentation(quarter_turns=True, rotation_deg=0.0, lighting=0.05),
+    label_smoothing=0.05,
+    fixed_norms=False,
+)
+"""The default: the exact head first, then all layers, earlier ones more gently.
+
+Tiles are turned and flipped but never interpolated, so that the network learns from the
+textures that it will see. Batch-norms take the statistics of the tiles before the head is fitted:
+with those of photographs, kept fixed, every training did worse than the head alone.
+"""
+
+PRESETS = {preset.name: preset for preset in (SEM, ARTICLE)}
+DEFAULT_PRESET = SEM.name
+
+
+def make_preset(
+    name: str = DEFAULT_PRESET,
+    *,
+    sizes: Sequence[int] | None = None,
+    epochs: int | None = None,
+    mixup: float | None = None,
+    patience: int | None = None,
+) -> Preset:
+    """Give a preset with the user's sizes and epochs.
+
+    Parameters
+    ----------
+    name : str
+        Of `PRESETS`.
+    sizes : sequence of int, optional
+        Network input sizes in px, 32 to 1024, one stage each; a further stage is as the last one.
+    epochs : int, optional
+        Epochs of every stage, shared out between head and all layers as in the preset; at least
+        one trains all layers.
+    mixup, patience : optional
+        See `Preset`.
+
+    Raises
+    ------
+    DatasetError
+        When there is no such preset, or a number is out of range.
+    """
+    if name not in PRESETS:
+        raise DatasetError(f"There is no preset {name!r}: choose {' or '.join(PRESETS)}.")
+    preset = PRESETS[name]
+    stages = preset.stages
+    if sizes is not None:
+        if not sizes or not all(32 <= size <= 1024 for size in sizes):
+            raise DatasetError("Sizes have to be 32 to 1024 px, for example 64,128,224.")
+        stages = tuple(
+            replace(stages[min(index, len(stages) - 1)], size=size)
+            for index, size in enumerate(sizes)
+        )
+    if epochs is not None:
+        if not 1 <= epochs <= 1000:
+            raise DatasetError(f"{epochs} epochs cannot be trained: choose 1 to 1000.")
+        stages = tuple(_with_epochs(stage, epochs) for stage in stages)
+    preset = replace(preset, stages=stages)
+    if mixup is not None:
+        preset = replace(preset, mixup=mixup)
+    return preset if patience is None else replace(preset, patience=patience)
+
+
+def _with_epochs(stage: Stage, epochs: int) -> Stage:
+    unfrozen = max(1, round(epochs * stage.epochs_unfrozen / stage.epochs))
+    return replace(stage, epochs_frozen=epochs - unfrozen, epochs_unfrozen=unfrozen)

@@ -1,0 +1,142 @@
+"""What a training comes to: the model, its score on images held out, and its card."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from napari_sem_classify.core.classify.record import run_record
+from napari_sem_classify.core.evaluate.dataset_split import Split
+from napari_sem_classify.core.evaluate.evaluate import SHORT_HASH, Evaluation
+from napari_sem_classify.core.evaluate.training_set import TrainingSet
+from napari_sem_classify.core.finetune.finetune_presets import Preset
+from napari_sem_classify.core.model.card import ClassInfo, ModelCard, default_colours
+from napari_sem_classify.core.model.head import TileClassifier
+from napari_sem_classify.core.network.backbone import backbone_sha256
+
+if TYPE_CHECKING:
+    from napari_sem_classify.core.finetune.finetune_learner import EpochReport
+
+
+@dataclass(frozen=True, slots=True)
+class HeldOut:
+    """What the finished model says about the images it is scored on.
+
+    Attributes
+    ----------
+    image : int64, shape (N,)
+        Number of the image in the training set; a tile's image where tiles are scored.
+    tile : int64, shape (N,)
+        The case's first tile in the training set, for showing it.
+    truth : int64, shape (N,)
+    probabilities, uncalibrated : float32, shape (N, classes)
+        After and before the temperature.
+    """
+
+    image: NDArray[np.int64]
+    tile: NDArray[np.int64]
+    truth: NDArray[np.int64]
+    probabilities: NDArray[np.float32]
+    uncalibrated: NDArray[np.float32]
+
+
+@dataclass(frozen=True, slots=True)
+class FineTuned:
+    """A trained model and how it came about.
+
+    Attributes
+    ----------
+    classifier : TileClassifier
+        With the best weights by macro-F1 on the images held out for choosing.
+    history : tuple of EpochReport
+    held_out : HeldOut
+    cancelled : bool
+        Whether it was stopped early; the classifier is then the best so far.
+    notes : tuple of str
+        What the user should know, a sentence each.
+    """
+
+    classifier: TileClassifier
+    history: tuple[EpochReport, ...]
+    held_out: HeldOut
+    cancelled: bool
+    notes: tuple[str, ...]
+
+
+def make_card(
+    data: TrainingSet,
+    split: Split,
+    preset: Preset,
+    held_out: HeldOut,
+    *,
+    name: str,
+    colours: Mapping[str, str] | None,
+    network_px: int,
+    temperature: float,
+    backbone_id: str,
+    record: Mapping[str, Any],
+    seconds: float,
+) -> ModelCard:
+    """The card of a fine-tuned model, with its score and what it takes to repeat the training."""
+    usual = default_colours(len(data.class_names))
+    classes = tuple(
+        ClassInfo(class_name, (colours or {}).get(class_name, colour))
+        for class_name, colour in zip(data.class_names, usual, strict=True)
+    )
+    settings = {
+        "preset": asdict(preset),
+        "tile_px": data.tile_px,
+        "whole_images": data.whole_images,
+        "crop_rows": None if data.crop is None else str(data.crop),
+    }
+    what = "images" if data.whole_images else "tiles"
+    method = f"{len(held_out.truth)} held-out {what}, split {split.how}"
+    if np.isin(held_out.image, split.valid).any():
+        method += "; they also chose the best epoch and the temperature"
+    counts = zip(data.class_names, data.counts.tolist(), strict=True)
+    return ModelCard(
+        name=name,
+        classes=classes,
+        tile_px=data.tile_px,
+        network_px=network_px,
+        pixel_size_nm=data.pixel_size_nm,
+        backbone_id=backbone_id,
+        backbone_sha256=backbone_sha256(backbone_id),
+        intensity=data.recipe,
+        stages=preset.pooled_stages,
+        kind="fine-tuned",
+        temperature=temperature,
+        scores={"method": method, **held_out_evaluation(data, held_out).to_dict()},
+        record={
+            **run_record(job="fine-tune", settings=settings, seconds=seconds),
+            **record,
+            "data": data.fingerprint(),
+            f"{'images' if data.blocks is None else 'tiles'}_per_class": dict(counts),
+            "learned_from": learned_from(data, split),
+            "split": split.to_dict(),
+        },
+    )
+
+
+def learned_from(data: TrainingSet, split: Split) -> list[str]:
+    """Short sha256 of every image that the model learned from or was chosen on."""
+    used = np.concatenate([split.train, split.valid] if len(split.test) else [split.train])
+    names = [data.images[image].sha256 for image in used]
+    return sorted({name[:SHORT_HASH] for name in names if name is not None})
+
+
+def held_out_evaluation(data: TrainingSet, held_out: HeldOut) -> Evaluation:
+    """The score on the images held out."""
+    groups = held_out.image if data.blocks is None else data.blocks[held_out.image]
+    return Evaluation(
+        class_names=data.class_names,
+        truth=held_out.truth,
+        probabilities=held_out.probabilities,
+        uncalibrated=held_out.uncalibrated,
+        groups=groups,
+        what="images" if data.whole_images else "tiles",
+    )

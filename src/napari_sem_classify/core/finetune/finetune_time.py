@@ -1,0 +1,122 @@
+"""How much work a training is: tiles of a batch, and the time that is left of it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+from napari_sem_classify.core.finetune.finetune_presets import Preset
+
+BATCH_AT_224 = {"cpu": 16, "mps": 32, "cuda": 128}
+SHARES = (0.25, 0.5, 0.75)
+"""Shares of the trained weights that are tried after the last epoch."""
+
+LEARNING, LOOKING = 3.0, 1.0
+"""Work of a tile that is learned from with all layers (there and back), and of one looked at."""
+
+SCORING = "Scoring the model"
+"""Stage of the progress after the last epoch: counted in tiles, not in batches."""
+
+FIRST_BATCHES = 3
+"""The first batches get the processor ready: nothing is foretold from them."""
+
+
+def batch_size_for(device: str, size: int, n_train: int) -> int:
+    """Tiles of a batch: as many pixels at every size, and at least eight batches an epoch.
+
+    Never fewer than eight: statistics of batch-norms from fewer are mostly noise (Wu & He 2018,
+    arXiv 1803.08494, figure 1).
+
+    Parameters
+    ----------
+    device : {"cpu", "mps", "cuda"}
+    size : int
+        Side of the network's input in pixels.
+    n_train : int
+        Tiles (or images) of an epoch.
+    """
+    most = BATCH_AT_224[device] * (224 / size) ** 2
+    limit = 64 if device == "cpu" else 512
+    return int(max(8, min(most, limit, n_train // 8)))
+
+
+def times_scored(*, averaged: bool) -> int:
+    """How often the tiles that choose are looked at after the last epoch."""
+    return 1 + len(SHARES) * averaged
+
+
+@dataclass(slots=True)
+class TimeLeft:
+    """Foretells the end of a training from the batches done, whatever their sizes.
+
+    Parameters
+    ----------
+    preset : Preset
+    n_train, n_valid : int
+        Tiles to learn from, and those that are scored after every epoch.
+    device : {"cpu", "mps", "cuda"}
+    n_test : int
+        Tiles that are scored at the end.
+    """
+
+    preset: Preset
+    n_train: int
+    n_valid: int
+    device: str
+    n_test: int = 0
+    _epochs: list[tuple[int, float]] = field(init=False)
+    _scoring: float = field(init=False)
+    _start: tuple[float, float] | None = field(init=False, default=None)
+    _seen: int = field(init=False, default=0)
+
+    def __post_init__(self) -> None:
+        self._epochs = []
+        for stage in self.preset.stages:
+            batches = -(-self.n_train // batch_size_for(self.device, stage.size, self.n_train))
+            for epoch in range(stage.epochs):
+                each = LOOKING if epoch < stage.epochs_frozen else LEARNING
+                work = stage.size**2 * (each * self.n_train + LOOKING * self.n_valid)
+                self._epochs.append((max(1, batches), work))
+        averaged = self.preset.average and self.preset.head_first
+        looked_at = times_scored(averaged=averaged) * self.n_valid + self.n_test
+        self._scoring = LOOKING * self.preset.stages[-1].size ** 2 * looked_at
+
+    @property
+    def batches(self) -> int:
+        """Batches of the whole training."""
+        return sum(batches for batches, _ in self._epochs)
+
+    def work_until(self, batch: int, scored: float = 0.0) -> float:
+        """Share of the work that is done after so many batches, 0 to 1.
+
+        `scored` is the share of the scoring after the last epoch.
+        """
+        done, left = self._scoring * scored, batch
+        for batches, work in self._epochs:
+            done += work * min(1.0, left / batches)
+            left -= batches
+            if left <= 0:
+                break
+        return done / (self._scoring + sum(work for _, work in self._epochs))
+
+    def epochs_until(self, batch: int) -> float:
+        """Epochs that are done after so many batches, as a decimal number."""
+        done = 0.0
+        for batches, _ in self._epochs:
+            if batch <= batches:
+                return done + batch / batches
+            batch -= batches
+            done += 1.0
+        return done
+
+    def seconds(self, batch: int, now: float, scored: float = 0.0) -> float | None:
+        """Seconds left after `batch` batches at the time `now`; None while it is too early.
+
+        A training that goes on from a checkpoint begins at its own first batch.
+        """
+        self._seen += 1
+        if self._seen <= FIRST_BATCHES or self._start is None:
+            self._start = (self.work_until(batch, scored), now)
+            return None
+        done, begun = self._start
+        share, took = self.work_until(batch, scored), now - begun
+        return took * (1.0 - share) / (share - done) if share > done and took > 0 else None

@@ -1,1 +1,0 @@
-"""Area fractions that hold: reviewed samples, corrected estimates, intervals, regions."""

@@ -1,0 +1,1 @@
+"""An SEM image as pixels read by region, with its scale, specimen area and grey range."""

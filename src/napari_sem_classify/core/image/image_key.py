@@ -1,0 +1,89 @@
+"""A short name for what an image holds, cheap enough to ask before every run."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+from pathlib import Path
+
+import numpy as np
+
+from napari_sem_classify.core.image.sem_image import SemImage
+from napari_sem_classify.core.tiles.grid import Area
+
+SAMPLE_SIDE = 8
+SAMPLE_PX = 64
+
+
+def image_key(
+    image: SemImage, plane: tuple[int, ...] = (), held: SemImage | None = None
+) -> str | None:
+    """Name the content of a plane, or None where that is not to be had cheaply.
+
+    An array in memory can change without a trace, so all its pixels are hashed, which is far
+    faster than a network looks at them. A file of 100 GB cannot be hashed whole before each run:
+    its size and time of change tell, and a sample of pixels guards against a copy that keeps both.
+    For a folder (zarr), sizes and times of all its files count. An array that is neither, a
+    computed dask array for one, has no name.
+
+    Parameters
+    ----------
+    image : SemImage
+    plane : tuple of int
+    held : SemImage, optional
+        The plane in memory, from `hold_plane`: the sample is then taken there.
+
+    Returns
+    -------
+    str or None
+        64 hexadecimal digits.
+
+    Raises
+    ------
+    OSError, ImageError
+        When the file cannot be read.
+    """
+    digest = hashlib.sha256()
+    digest.update(f"{image.shape} {image.dtype} {image.colour} {plane}".encode())
+    if type(image.data) is np.ndarray:
+        digest.update(np.ascontiguousarray(image.data[plane]).data)
+        return digest.hexdigest()
+    if image.path is None:
+        return None
+    digest.update(file_state(image.path).encode())
+    for window in _sample_windows(image):
+        pixels = image.read(window, plane) if held is None else held.read(window)
+        digest.update(np.ascontiguousarray(pixels).data)
+    return digest.hexdigest()
+
+
+def file_state(path: Path) -> str:
+    """Size and time of change of a file, or of every file in a folder.
+
+    Raises
+    ------
+    OSError
+        When it is not there.
+    """
+    state = path.stat()
+    if not path.is_dir():
+        return f"{state.st_size} {state.st_mtime_ns}"
+    states: list[str] = []
+    for parent, folders, files in os.walk(path):
+        folders.sort()
+        for name in sorted(files):
+            item = Path(parent, name)
+            state = item.stat()
+            states.append(f"{item.relative_to(path)} {state.st_size} {state.st_mtime_ns}")
+    return "\n".join(states)
+
+
+def _sample_windows(image: SemImage) -> list[Area]:
+    """Small windows spread evenly over the plane, on a diagonal to touch few chunks."""
+    rows, cols = image.shape
+    tops = np.linspace(0, max(0, rows - SAMPLE_PX), SAMPLE_SIDE).astype(int)
+    lefts = np.linspace(0, max(0, cols - SAMPLE_PX), SAMPLE_SIDE).astype(int)
+    return [
+        Area(int(top), min(int(top) + SAMPLE_PX, rows), int(left), min(int(left) + SAMPLE_PX, cols))
+        for top, left in zip(tops, lefts, strict=True)
+    ]

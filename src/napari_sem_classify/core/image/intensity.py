@@ -1,0 +1,170 @@
+"""The one place that stretches intensities.
+
+The range is found once per image on its specimen area, recorded with the model as a recipe, and
+applied alike when a model learns and when it is used. Each tile is standardised on its own only
+where a recipe says so: it helps where texture tells the classes, and is harmful where brightness
+does (docs/teaching.md).
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from napari_sem_classify.core.common.errors import ImageError
+from napari_sem_classify.core.image.sem_image import SemImage
+from napari_sem_classify.core.tiles.grid import Area
+
+SAMPLE_BLOCKS = 64
+SAMPLE_BLOCK_PX = 256
+ZERO_RUN_PX = 16
+
+TILE_SPREAD = 0.22
+"""Standard deviation that a tile gets, of 1 from black to white: about that of photographs."""
+
+TILE_SPREAD_FLOOR = 0.02
+"""A tile of less spread is taken for noise and not blown up further than this one would be."""
+
+
+@dataclass(frozen=True, slots=True)
+class IntensityRecipe:
+    """How grey values become network input.
+
+    Attributes
+    ----------
+    low_percentile, high_percentile : float
+        Percentiles of the specimen area (0 to 100) that become black and white.
+    per_tile : bool
+        Whether each tile is then given the same mean and spread.
+    """
+
+    low_percentile: float = 1.0
+    high_percentile: float = 99.0
+    per_tile: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class IntensityRange:
+    """Grey values of one image that become 0 and 1 in the network's input.
+
+    Values outside are clipped. ``low < high`` always; a constant image gets a range one unit wide.
+    With `per_tile` each tile is then brought to the mean 0.5 and the spread `TILE_SPREAD`.
+    """
+
+    low: float
+    high: float
+    per_tile: bool = False
+
+
+def measure_range(
+    image: SemImage, recipe: IntensityRecipe, plane: tuple[int, ...] = ()
+) -> IntensityRange:
+    """Robust range of an image from a bounded sample of its specimen area.
+
+    At most `SAMPLE_BLOCKS` blocks of `SAMPLE_BLOCK_PX` squared, spread evenly, are read, so the
+    cost does not grow with the image. The same image gives the same range each time. NaN and inf,
+    and runs of exact zeros (the borders of a mosaic, not a dark pixel here and there), do not
+    count.
+
+    Raises
+    ------
+    ImageError
+        When no finite value is found.
+    """
+    values = _sample(image, plane)
+    finite = values[np.isfinite(values)] if values.dtype.kind == "f" else values
+    if finite.size == 0:
+        raise ImageError(f"{image.name} holds no finite values: there is nothing to classify.")
+    finite = _without_zero_runs(finite)
+    low, high = np.percentile(
+        finite.astype(np.float64), [recipe.low_percentile, recipe.high_percentile]
+    )
+    if not high > low:
+        # A constant image: centre it, so that noise of one grey level is not blown up.
+        low, high = low - 0.5, low + 0.5
+    return IntensityRange(float(low), float(high), recipe.per_tile)
+
+
+def to_batch_dtype(
+    pixels: NDArray[Any], intensity: IntensityRange
+) -> tuple[NDArray[Any], IntensityRange]:
+    """Pixels as uint8 or uint16, the only types that travel to the device, and their range there.
+
+    uint8 and uint16 travel as they are. Every other type (int32, float, bool) is quantised over the
+    intensity range into uint16, which keeps 65,536 steps inside the range the network can see;
+    NaN becomes the low end.
+
+    Returns
+    -------
+    pixels : ndarray of uint8 or uint16, same shape
+    intensity : IntensityRange
+        The range in units of the returned pixels.
+    """
+    if pixels.dtype in (np.uint8, np.uint16):
+        return pixels, intensity
+    scaled = (pixels.astype(np.float64) - intensity.low) / (intensity.high - intensity.low)
+    scaled = np.nan_to_num(scaled, nan=0.0, posinf=1.0, neginf=0.0)
+    steps = np.rint(np.clip(scaled, 0.0, 1.0) * 65535.0)
+    return steps.astype(np.uint16), replace(intensity, low=0.0, high=65535.0)
+
+
+def stretch_to_uint8(pixels: NDArray[Any], intensity: IntensityRange) -> NDArray[np.uint8]:
+    """Pixels as 8-bit grey over the range, for pictures and saved tiles; NaN becomes 0.
+
+    Raises
+    ------
+    ValueError
+        Where each tile is to be evened out on its own, which only the engine does.
+    """
+    if intensity.per_tile:
+        raise ValueError("tiles that are evened out one by one cannot be stretched together")
+    # Wide types may hold a small range on a large offset, which float32 would round away.
+    exact: Any = np.float32 if pixels.dtype.itemsize <= 2 else np.float64
+    scaled = (pixels.astype(exact) - intensity.low) / (intensity.high - intensity.low)
+    scaled = np.nan_to_num(scaled, nan=0.0, posinf=1.0, neginf=0.0)
+    grey: NDArray[np.uint8] = np.rint(np.clip(scaled, 0.0, 1.0) * 255.0).astype(np.uint8)
+    return grey
+
+
+def no_data_mask(pixels: NDArray[Any]) -> NDArray[np.bool_]:
+    """True where a pixel holds no data: NaN, inf, or the exact zero of a mosaic's border.
+
+    A single zero may be a dark pixel: only a tile of nothing else is to be left out.
+    """
+    if pixels.dtype.kind == "f":
+        mask: NDArray[np.bool_] = ~np.isfinite(pixels) | (pixels == 0)
+        return mask
+    return np.asarray(pixels == 0)
+
+
+def _without_zero_runs(values: NDArray[Any]) -> NDArray[Any]:
+    length = values.size - values.size % ZERO_RUN_PX
+    runs = values[:length].reshape(-1, ZERO_RUN_PX)
+    kept = runs[runs.any(axis=1)].ravel()
+    return np.concatenate([kept, values[length:]]) if kept.size else values
+
+
+def _sample(image: SemImage, plane: tuple[int, ...]) -> NDArray[Any]:
+    area = image.area
+    if area.height * area.width <= SAMPLE_BLOCKS * SAMPLE_BLOCK_PX**2:
+        return image.read(area, plane).ravel()
+    side = int(np.sqrt(SAMPLE_BLOCKS))
+    tops = np.linspace(area.top, area.bottom - SAMPLE_BLOCK_PX, side).astype(int)
+    lefts = np.linspace(area.left, area.right - SAMPLE_BLOCK_PX, side).astype(int)
+    blocks = [
+        image.read(
+            Area(
+                max(top, area.top),
+                min(max(top, area.top) + SAMPLE_BLOCK_PX, area.bottom),
+                max(left, area.left),
+                min(max(left, area.left) + SAMPLE_BLOCK_PX, area.right),
+            ),
+            plane,
+        ).ravel()
+        for top in tops
+        for left in lefts
+    ]
+    return np.concatenate(blocks)

@@ -1,0 +1,1 @@
+"""Class maps, in memory and as files, alone and several beside each other."""

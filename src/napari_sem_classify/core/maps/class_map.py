@@ -1,0 +1,162 @@
+"""The result: which class each cell is, how sure, and how much of the specimen each class covers.
+
+Labels, confidence, entropy and fractions all derive from the one array of probabilities, so the
+viewer, the tables, the files and the figures cannot disagree.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from napari_sem_classify.core.model.card import ClassInfo
+from napari_sem_classify.core.tiles.grid import TileGrid
+
+
+@dataclass(frozen=True, slots=True)
+class ClassFraction:
+    """How much of the classified area one class covers.
+
+    Attributes
+    ----------
+    name, colour : str
+    cells : int
+        Cells of the class.
+    area_px : int
+        Their area in pixels.
+    fraction : float
+        Their share of the classified area, 0 to 1 (NaN where nothing was classified).
+    area_um2 : float or None
+        Their area in square micrometres; None without calibration.
+    """
+
+    name: str
+    colour: str
+    cells: int
+    area_px: int
+    fraction: float
+    area_um2: float | None
+
+
+@dataclass(frozen=True, slots=True)
+class ClassMap:
+    """Probabilities of each class in each cell of one plane.
+
+    Attributes
+    ----------
+    probabilities : float32, shape (rows, cols, classes)
+        Sum to 1 over the classes; NaN in cells left out.
+    grid : TileGrid
+        ``grid.shape == (rows, cols)``.
+    classes : tuple of ClassInfo
+    pixel_size_nm : float or None
+        Of the image.
+    image_name : str
+    plane : tuple of int
+        Which plane of a stack, ``()`` for a single image.
+    record : mapping
+        What it takes to repeat the run.
+    """
+
+    probabilities: NDArray[np.float32]
+    grid: TileGrid
+    classes: tuple[ClassInfo, ...]
+    pixel_size_nm: float | None = None
+    image_name: str = ""
+    plane: tuple[int, ...] = ()
+    record: Mapping[str, Any] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        expected = (*self.grid.shape, len(self.classes))
+        if self.probabilities.shape != expected:
+            raise ValueError(f"probabilities are {self.probabilities.shape}, not {expected}")
+
+    @property
+    def left_out(self) -> NDArray[np.bool_]:
+        """True in cells without a class, shape (rows, cols)."""
+        mask: NDArray[np.bool_] = np.isnan(self.probabilities[..., 0])
+        return mask
+
+    @property
+    def confidence_known(self) -> bool:
+        """False for a map of which only the classes are left: its probabilities are 0 and 1."""
+        return self.record.get("confidence_known") is not False
+
+    def labels(self) -> NDArray[np.uint16]:
+        """Class numbers, shape (rows, cols): 0 left out, 1 the first class and so on."""
+        filled = np.nan_to_num(self.probabilities, nan=-1.0)
+        labels: NDArray[np.uint16] = filled.argmax(axis=-1).astype(np.uint16) + np.uint16(1)
+        labels[self.left_out] = 0
+        return labels
+
+    def confidence(self) -> NDArray[np.float32]:
+        """Probability of the cell's class, shape (rows, cols), NaN where left out."""
+        highest: NDArray[np.float32] = self.probabilities.max(axis=-1)
+        return highest
+
+    def entropy(self) -> NDArray[np.float32]:
+        """Shannon entropy over the classes in bits, shape (rows, cols), NaN where left out."""
+        p = self.probabilities.astype(np.float64)
+        with np.errstate(divide="ignore", invalid="ignore"):
+            terms = np.where(p > 0, -p * np.log2(p), 0.0)
+        bits = np.where(self.left_out, np.nan, terms.sum(axis=-1))
+        return bits.astype(np.float32)
+
+    def fractions(self) -> list[ClassFraction]:
+        """Cells, area and area fraction of each class, in the classes' order.
+
+        Cells count with the pixels they really hold, so narrower cells at the border weigh less.
+        """
+        areas = self.grid.cell_areas()
+        labels = self.labels()
+        total = int(areas[labels > 0].sum())
+        rows = []
+        for number, info in enumerate(self.classes, start=1):
+            mine = labels == number
+            area = int(areas[mine].sum())
+            rows.append(
+                ClassFraction(
+                    name=info.name,
+                    colour=info.colour,
+                    cells=int(mine.sum()),
+                    area_px=area,
+                    fraction=area / total if total else float("nan"),
+                    area_um2=self._um2(area),
+                )
+            )
+        return rows
+
+    def _um2(self, area_px: int) -> float | None:
+        if self.pixel_size_nm is None:
+            return None
+        return area_px * (self.pixel_size_nm / 1000.0) ** 2
+
+
+def tiles_to_cells(grid: TileGrid, probabilities: NDArray[Any]) -> NDArray[np.float32]:
+    """Average tiles into cells: each cell is the Hann-weighted mean of the tiles that cover it.
+
+    Parameters
+    ----------
+    grid : TileGrid
+    probabilities : float, shape (tile rows, tile cols, classes)
+        NaN for tiles left out or not done yet.
+
+    Returns
+    -------
+    float32, shape (rows, cols, classes)
+        NaN where no tile speaks for a cell.
+    """
+    by_row, by_col = grid.cell_weights()
+    known = ~np.isnan(probabilities[..., 0])
+    weight = by_row @ known.astype(np.float64) @ by_col.T
+    n_classes = probabilities.shape[-1]
+    cells = np.full((*grid.shape, n_classes), np.nan, dtype=np.float32)
+    with np.errstate(invalid="ignore", divide="ignore"):
+        for index in range(n_classes):
+            plane = np.where(known, probabilities[..., index], 0.0).astype(np.float64)
+            cells[..., index] = np.where(weight > 0, (by_row @ plane @ by_col.T) / weight, np.nan)
+    return cells

@@ -1,0 +1,1 @@
+"""Area fractions with errors, reviews, regions, statistics of fields."""

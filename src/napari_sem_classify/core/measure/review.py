@@ -1,0 +1,346 @@
+"""Which cells of a class map a person looks at, and what she says about them.
+
+The cells are a stratified random sample: the strata are the classes of the map, within a stratum
+every cell is equally likely to be drawn. A review is plain frozen data; each answer gives a new
+one. Cells come in an order in which the strata are mixed in proportion, so that a review that is
+stopped early is still a stratified random sample, of fewer cells.
+
+Sampling design after Olofsson et al., Remote Sens. Environ. 148 (2014) 42-57, section 3.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from typing import Literal
+
+import numpy as np
+from numpy.typing import NDArray
+
+from napari_sem_classify.core.common.errors import AnnotationError
+from napari_sem_classify.core.maps.class_map import ClassMap
+from napari_sem_classify.core.model.card import ClassInfo
+
+UNSURE: Literal["unsure"] = "unsure"
+SKIPPED: Literal["skipped"] = "skipped"
+Answer = int | Literal["unsure", "skipped"]
+
+LEAST_IN_STRATUM = 50
+"""Olofsson et al. (2014), section 5.1: 50 or more in a rare stratum, the rest in proportion."""
+
+
+@dataclass(frozen=True, slots=True)
+class ReviewedMap:
+    """Which class map a review was drawn from.
+
+    Attributes
+    ----------
+    name : str
+        Of the image.
+    plane : tuple of int
+        Plane of a stack, () for a single image.
+    sha256 : str
+        Of the map's classes and grid, see `map_sha256`.
+    """
+
+    name: str
+    plane: tuple[int, ...]
+    sha256: str
+
+
+@dataclass(frozen=True, slots=True)
+class ReviewCell:
+    """A cell of the sample.
+
+    Attributes
+    ----------
+    image : int
+        Place of its class map in `Review.images`.
+    row, col : int
+        Place in the class map.
+    map_class : int
+        Class that the map gives it, 1 for the first: its stratum.
+    area_px : int
+        Pixels it holds; cells at the border hold fewer.
+    answer : int, "unsure", "skipped" or None
+        Class seen by the reviewer (1 for the first), or why there is none; None not asked yet.
+    """
+
+    image: int
+    row: int
+    col: int
+    map_class: int
+    area_px: int
+    answer: Answer | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Review:
+    """A sample of cells, and the answers so far.
+
+    Attributes
+    ----------
+    classes : tuple of ClassInfo
+    images : tuple of ReviewedMap
+    seed : int
+        The same maps, seed and numbers give the same sample.
+    stratum_cells, stratum_area_px : tuple of int
+        Cells and pixels of each class in all the maps.
+    cells : tuple of ReviewCell
+        In the order in which they are shown.
+    blind : bool or None
+        Whether the map was hidden at every answer; None where that was not noted.
+    """
+
+    classes: tuple[ClassInfo, ...]
+    images: tuple[ReviewedMap, ...]
+    seed: int
+    stratum_cells: tuple[int, ...]
+    stratum_area_px: tuple[int, ...]
+    cells: tuple[ReviewCell, ...]
+    blind: bool | None = None
+
+    @property
+    def n_answered(self) -> int:
+        """Cells with a class or "unsure"."""
+        return sum(cell.answer not in (None, SKIPPED) for cell in self.cells)
+
+    @property
+    def next_open(self) -> int | None:
+        """Place of the next cell to show: those not asked, then skipped ones; None at the end."""
+        for wanted in (None, SKIPPED):
+            for index, cell in enumerate(self.cells):
+                if cell.answer == wanted:
+                    return index
+        return None
+
+    def with_answer(
+        self, index: int, answer: Answer | None, *, blind: bool | None = None
+    ) -> Review:
+        """The review with another answer for the cell at `index`; None takes an answer back.
+
+        Parameters
+        ----------
+        index : int
+        answer : Answer or None
+        blind : bool, optional
+            Whether the map was hidden. One answer with the map in view makes the whole review one
+            that was not blind; answers that nothing is known of are never called blind.
+
+        Raises
+        ------
+        ValueError
+            When `answer` is no class of the review.
+        """
+        if isinstance(answer, int) and not 1 <= answer <= len(self.classes):
+            raise ValueError(f"{answer} is no class of this review")
+        changed = replace(self.cells[index], answer=answer)
+        if blind and any(cell.answer is not None for cell in self.cells):
+            blind = self.blind
+        cells = (*self.cells[:index], changed, *self.cells[index + 1 :])
+        return replace(self, cells=cells, blind=self.blind if blind is None else blind)
+
+
+def start_review(
+    maps: Sequence[ClassMap],
+    total: int,
+    *,
+    seed: int = 0,
+    least: int | None = None,
+    per_class: Sequence[int] | None = None,
+) -> Review:
+    """Draw a stratified random sample of cells from one or several class maps.
+
+    Parameters
+    ----------
+    maps : sequence of ClassMap
+        Of the same classes; their cells are one population.
+    total : int
+        Cells to review, at most as many as there are.
+    seed : int
+    least : int, optional
+        At least so many in each class, see `allocate`.
+    per_class : sequence of int, optional
+        Cells of each class instead of `total` and `least`.
+
+    Raises
+    ------
+    AnnotationError
+        When there is no map or no classified cell, or the maps have different classes.
+    """
+    classes = check_same_classes(maps)
+    pools = _pools(maps, len(classes))
+    counts = [len(pool) for pool in pools]
+    if not sum(counts):
+        raise AnnotationError("The class map has no classified cell: classify the image first.")
+    wanted = list(per_class) if per_class is not None else allocate(counts, total, least)
+    areas = [grid_areas(class_map) for class_map in maps]
+    cells = _draw(pools, wanted, areas, seed)
+    strata_px = [
+        sum(int(areas[i][class_map.labels() == k].sum()) for i, class_map in enumerate(maps))
+        for k in range(1, len(classes) + 1)
+    ]
+    images = tuple(ReviewedMap(m.image_name, m.plane, map_sha256(m)) for m in maps)
+    return Review(classes, images, seed, tuple(counts), tuple(strata_px), cells)
+
+
+def extend_review(review: Review, maps: Sequence[ClassMap], per_class: Sequence[int]) -> Review:
+    """Draw more cells of each class to a review; answers stay.
+
+    The cells of a class are the first ones of a fixed random order, so that the longer sample is
+    as random as one drawn at once.
+
+    Parameters
+    ----------
+    review : Review
+    maps : sequence of ClassMap
+        Those that the review was drawn from.
+    per_class : sequence of int
+        Cells of each class to add, from `area_fraction.more_cells` for example.
+
+    Raises
+    ------
+    AnnotationError
+        When the maps are not those of the review.
+    """
+    check_review(review, maps)
+    have = [sum(cell.map_class == k + 1 for cell in review.cells) for k in range(len(per_class))]
+    wanted = [old + more for old, more in zip(have, per_class, strict=True)]
+    whole = start_review(maps, 0, seed=review.seed, per_class=wanted)
+    known = {(cell.image, cell.row, cell.col) for cell in review.cells}
+    added = [cell for cell in whole.cells if (cell.image, cell.row, cell.col) not in known]
+    return replace(review, cells=(*review.cells, *added))
+
+
+def allocate(counts: Sequence[int], total: int, least: int | None = None) -> list[int]:
+    """Share `total` cells out to the classes: a minimum to each, the rest in proportion.
+
+    Olofsson et al. (2014), section 5.1: in proportion alone, a rare class gets too few cells for
+    its user's accuracy; in equal parts, the overall figures suffer.
+
+    Parameters
+    ----------
+    counts : sequence of int
+        Cells of each class in the map. No class gets more than it has.
+    total : int
+    least : int, optional
+        Minimum of each class that is there; `LEAST_IN_STRATUM`, but no more than half of `total`
+        in all, where it is not given.
+
+    Returns
+    -------
+    list of int
+        Their sum is `total`, or all cells where there are fewer.
+    """
+    there = [k for k, count in enumerate(counts) if count > 0]
+    total = min(total, sum(counts))
+    if least is None:
+        least = min(LEAST_IN_STRATUM, total // (2 * len(there))) if there else 0
+    least = min(least, total // len(there)) if there else 0
+    wanted = [min(least, count) for count in counts]
+    remaining = total - sum(wanted)
+    while remaining > 0:
+        room = [count - have for count, have in zip(counts, wanted, strict=True)]
+        open_cells = sum(count for count, free in zip(counts, room, strict=True) if free > 0)
+        ideal = [
+            remaining * count / open_cells if free > 0 else 0.0
+            for count, free in zip(counts, room, strict=True)
+        ]
+        step = [min(int(want), free) for want, free in zip(ideal, room, strict=True)]
+        if not any(step):  # less than one a class is left: largest remainders first
+            best = sorted(there, key=lambda k: -ideal[k])[:remaining]
+            step = [int(k in best and room[k] > 0) for k in range(len(counts))]
+        wanted = [have + more for have, more in zip(wanted, step, strict=True)]
+        remaining -= sum(step)
+    return wanted
+
+
+def check_review(review: Review, maps: Sequence[ClassMap]) -> None:
+    """Make sure that the maps are those that the review was drawn from.
+
+    Raises
+    ------
+    AnnotationError
+        When an image is missing, or its map was made anew and differs.
+    """
+    if len(maps) != len(review.images):
+        raise AnnotationError(
+            f"This review was drawn from {len(review.images)} class maps and there are "
+            f"{len(maps)}: choose the same ones, or start a new review."
+        )
+    for known, class_map in zip(review.images, maps, strict=True):
+        if known.sha256 != map_sha256(class_map):
+            raise AnnotationError(
+                f"The class map of {class_map.image_name or known.name} is not the one that this "
+                "review was drawn from: start a new review, or open the map it was drawn from."
+            )
+
+
+def map_sha256(class_map: ClassMap) -> str:
+    """SHA-256 of a map's class numbers, grid and class names; confidences do not count."""
+    grid = class_map.grid
+    digest = hashlib.sha256()
+    digest.update(repr((grid.area.as_list(), grid.tile, grid.stride)).encode())
+    digest.update(repr([info.name for info in class_map.classes]).encode())
+    digest.update(np.ascontiguousarray(class_map.labels(), dtype="<u2").tobytes())
+    return digest.hexdigest()
+
+
+def grid_areas(class_map: ClassMap) -> NDArray[np.int64]:
+    """Pixels in each cell, shape (rows, cols)."""
+    return class_map.grid.cell_areas()
+
+
+def check_same_classes(maps: Sequence[ClassMap]) -> tuple[ClassInfo, ...]:
+    """Give the classes that all the maps have.
+
+    Raises
+    ------
+    AnnotationError
+        When there is no map, or they differ.
+    """
+    if not maps:
+        raise AnnotationError("There is no class map to review: classify an image first.")
+    first = maps[0]
+    names = [info.name for info in first.classes]
+    for other in maps[1:]:
+        if [info.name for info in other.classes] != names:
+            raise AnnotationError(
+                f"{first.image_name} and {other.image_name} have maps of different classes: "
+                "review only maps of one model together."
+            )
+    return first.classes
+
+
+def _pools(maps: Sequence[ClassMap], n_classes: int) -> list[NDArray[np.int64]]:
+    """Cells of each class as (image, row, col), in a fixed order."""
+    found: list[list[NDArray[np.int64]]] = [[] for _ in range(n_classes)]
+    for image, class_map in enumerate(maps):
+        labels = class_map.labels()
+        for k in range(n_classes):
+            places = np.argwhere(labels == k + 1)
+            found[k].append(np.insert(places, 0, image, axis=1).astype(np.int64))
+    return [np.concatenate(parts) for parts in found]
+
+
+def _draw(
+    pools: Sequence[NDArray[np.int64]],
+    wanted: Sequence[int],
+    areas: Sequence[NDArray[np.int64]],
+    seed: int,
+) -> tuple[ReviewCell, ...]:
+    drawn: list[tuple[float, ReviewCell]] = []
+    for k, (pool, n) in enumerate(zip(pools, wanted, strict=True)):
+        # One generator a class, so that a longer sample of it begins with the shorter one.
+        generator = np.random.default_rng([seed, k])
+        chosen = generator.permutation(len(pool))[:n]
+        for place, index in enumerate(chosen):
+            image, row, col = (int(value) for value in pool[index])
+            cell = ReviewCell(image, row, col, k + 1, int(areas[image][row, col]))
+            # Evenly spread over the whole order, so that any first part holds all classes; the
+            # shift differs by class, lest the order tells the map's answer.
+            shift = (k + 0.5) / len(pools)
+            drawn.append(((place + shift) / len(chosen), cell))
+    drawn.sort(key=lambda item: item[0])
+    return tuple(cell for _, cell in drawn)

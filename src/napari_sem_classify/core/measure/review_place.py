@@ -1,0 +1,132 @@
+"""Where a review is kept, and finding the one that belongs to some class maps.
+
+``STEM.review.json`` lies beside the image, ``STEM-and-3-more.review.json`` beside the first of
+several; a second review of the same images has a number. Where that folder cannot be written, or an
+image came from no file, reviews lie in a folder of the user's. A review belongs to maps by their
+hashes, whatever the files are called.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from napari_sem_classify.core.common.errors import AnnotationError
+from napari_sem_classify.core.export.outputs import plane_suffix
+from napari_sem_classify.core.maps.class_map import ClassMap
+from napari_sem_classify.core.measure.review import Review, map_sha256
+from napari_sem_classify.core.measure.review_file import load_review
+
+SUFFIX = ".review.json"
+OTHER_MAP = (
+    "There is a review of an earlier class map of this image: it does not count for this one, and "
+    "it stays in its file."
+)
+
+
+@dataclass(frozen=True, slots=True)
+class FoundReview:
+    """What was found for some class maps.
+
+    Attributes
+    ----------
+    review : Review or None
+    order : tuple of int
+        Which of the maps is the review's first, second, ... one.
+    path : Path
+        Where the review is written from here on; a new one has a name of its own.
+    note : str
+        One sentence where there are files that do not count, "" else.
+    """
+
+    review: Review | None
+    order: tuple[int, ...]
+    path: Path
+    note: str = ""
+
+
+def find_review(
+    maps: Sequence[ClassMap], image_path: Path | None, user_folder: Path
+) -> FoundReview:
+    """Look for the review of some class maps; of several the one written last.
+
+    Parameters
+    ----------
+    maps : sequence of ClassMap
+        At least one.
+    image_path : Path or None
+        Where the first map's image lies.
+    user_folder : Path
+        For reviews that cannot lie beside their image; need not be there yet.
+    """
+    stem = review_stem(maps, image_path)
+    near = None if image_path is None else image_path.absolute().parent
+    folders = [user_folder] if near is None else [near, user_folder]
+    place = near if near is not None and os.access(near, os.W_OK) else user_folder
+    hashes = [map_sha256(class_map) for class_map in maps]
+    note, best, latest = "", None, 0.0
+    for path in (each for folder in folders for each in _candidates(folder, stem)):
+        try:
+            review = load_review(path)
+            written = path.stat().st_mtime
+        except (AnnotationError, OSError) as error:
+            note = note or str(error)
+            continue
+        order = review_order(review, hashes)
+        if order is None:
+            note = note or OTHER_MAP
+        elif best is None or written >= latest:
+            writable = os.access(path, os.W_OK) and os.access(path.parent, os.W_OK)
+            target = path if writable else _free(user_folder, stem)
+            best, latest = FoundReview(review, order, target), written
+    if best is not None:
+        return best
+    return FoundReview(None, tuple(range(len(maps))), _free(place, stem), note)
+
+
+def review_order(review: Review, hashes: Sequence[str]) -> tuple[int, ...] | None:
+    """Which map is each of the review's images, by `map_sha256`; None where one is missing."""
+    if len(hashes) != len(review.images):
+        return None
+    left = list(range(len(hashes)))
+    order = []
+    for image in review.images:
+        match = next((index for index in left if hashes[index] == image.sha256), None)
+        if match is None:
+            return None
+        left.remove(match)
+        order.append(match)
+    return tuple(order)
+
+
+def review_stem(maps: Sequence[ClassMap], image_path: Path | None) -> str:
+    """Start of a review's file name."""
+    first = maps[0]
+    stem = image_path.stem if image_path is not None else first.image_name
+    # A layer may have any name, a file may not.
+    stem = "".join(c if c.isalnum() or c in "-_. " else "_" for c in stem).strip(". ") or "image"
+    more = f"-and-{len(maps) - 1}-more" if len(maps) > 1 else ""
+    return stem + plane_suffix(first.plane) + more
+
+
+def _candidates(folder: Path, stem: str) -> list[Path]:
+    """Files ``STEM.review.json``, ``STEM-2.review.json`` and so on."""
+    try:
+        names = [each.name for each in folder.iterdir() if each.name.endswith(SUFFIX)]
+    except OSError:
+        return []
+
+    def ours(name: str) -> bool:
+        rest = name.removesuffix(SUFFIX).removeprefix(stem)
+        return name.startswith(stem) and (not rest or (rest[0] == "-" and rest[1:].isdigit()))
+
+    return [folder / name for name in sorted(names) if ours(name)]
+
+
+def _free(folder: Path, stem: str) -> Path:
+    path, number = folder / f"{stem}{SUFFIX}", 2
+    while path.exists():
+        path, number = folder / f"{stem}-{number}{SUFFIX}", number + 1
+    return path

@@ -1,0 +1,269 @@
+"""A review without a viewer: the cells as a table and pictures, the answers from a table or a mask.
+
+The table does not tell what the map says of a cell, so that the reviewer is not led.
+"""
+
+from __future__ import annotations
+
+import csv
+import io
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from napari_sem_classify.core.common.errors import AnnotationError
+from napari_sem_classify.core.common.files import atomic_path, ensure_folder, write_text
+from napari_sem_classify.core.image.sem_image import SemImage
+from napari_sem_classify.core.maps.class_map import ClassMap
+from napari_sem_classify.core.measure.review import (
+    UNSURE,
+    Answer,
+    Review,
+    ReviewCell,
+    check_review,
+)
+from napari_sem_classify.core.tiles.grid import Area
+
+COLUMNS = ("cell", "image", "plane", "y", "x", "height", "width", "answer")
+PICTURE_PX = 480
+CONTEXT = 3.0
+"""Side of a picture in cells or tiles, whichever is larger."""
+
+
+def write_review_table(review: Review, maps: Sequence[ClassMap], path: Path) -> None:
+    """Write the cells as a CSV: where each lies in its image in pixels, and the answer so far.
+
+    Parameters
+    ----------
+    review : Review
+    maps : sequence of ClassMap
+        Those that the review was drawn from.
+    path : Path
+
+    Raises
+    ------
+    AnnotationError
+        When the maps are not those of the review.
+    OutputError
+        When the file cannot be written.
+    """
+    check_review(review, maps)
+    text = io.StringIO()
+    writer = csv.writer(text, lineterminator="\n")
+    writer.writerow(COLUMNS)
+    for number, cell in enumerate(review.cells, start=1):
+        place = maps[cell.image].grid.cell(cell.row, cell.col)
+        known = review.images[cell.image]
+        plane = "/".join(str(index) for index in known.plane)
+        box = (place.top, place.left, place.height, place.width)
+        writer.writerow([number, known.name, plane, *box, _text(review, cell.answer)])
+    write_text(path, text.getvalue())
+
+
+def read_review_table(review: Review, path: Path) -> Review:
+    """Take the answers of a table that a person filled: class names, "unsure", or nothing.
+
+    Raises
+    ------
+    AnnotationError
+        When it cannot be read or is not the table of this review, or an answer is no class.
+    """
+    rows = _rows(path)
+    names = {info.name.strip().lower(): k for k, info in enumerate(review.classes, start=1)}
+    if len({row["cell"] for row in rows}) < len(rows):
+        raise AnnotationError(f"{path} names a cell twice: keep one row a cell.")
+    for row in rows:
+        index = int(row["cell"]) - 1 if row["cell"].isdigit() else -1
+        if not 0 <= index < len(review.cells):
+            raise AnnotationError(
+                f"{path} has the cell {row['cell']!r}, which this review has not: use the table "
+                "that was written with it."
+            )
+        known = review.images[review.cells[index].image]
+        if row.get("image", known.name) != known.name:
+            raise AnnotationError(f"{path} is the table of another review: its images differ.")
+        text = row["answer"].strip().lower()
+        answer: Answer | None = UNSURE if text == UNSURE else names.get(text)
+        if text and answer is None:
+            listed = ", ".join([*(info.name for info in review.classes), UNSURE])
+            raise AnnotationError(
+                f"{path}, cell {row['cell']}: {row['answer']!r} is no class: write {listed}, or "
+                "nothing."
+            )
+        review = review.with_answer(index, answer)
+    return review
+
+
+def answer_from_masks(
+    review: Review,
+    maps: Sequence[ClassMap],
+    masks: Sequence[NDArray[Any]],
+    classes: Mapping[int, str],
+    contains: Mapping[int, float] | None = None,
+) -> Review:
+    """Answer every cell from label images: what covers most of it.
+
+    Parameters
+    ----------
+    review : Review
+    maps : sequence of ClassMap
+        Those that the review was drawn from.
+    masks : sequence of integer arrays, shape (rows, cols)
+        One a map, in pixels of its image.
+    classes : mapping of int to str
+        Values of the masks and the classes that they mean. Where other values cover most of a cell
+        it is unsure.
+    contains : mapping of int to float, optional
+        Value of a class that a cell has as soon as so much of it (0 to 1) is of the class.
+
+    Raises
+    ------
+    AnnotationError
+        When masks and maps do not fit, or a class of the review has no value.
+    """
+    check_review(review, maps)
+    if len(masks) != len(maps):
+        raise AnnotationError(
+            f"There are {len(maps)} class maps and {len(masks)} label images: give one for each."
+        )
+    numbers = {info.name: k for k, info in enumerate(review.classes, start=1)}
+    unknown = [name for name in classes.values() if name not in numbers]
+    missing = [name for name in numbers if name not in classes.values()]
+    if unknown or missing:
+        raise AnnotationError(
+            f"The map has the classes {', '.join(numbers)} and the label values name "
+            f"{', '.join(classes.values())}: name the same ones."
+        )
+    for class_map, mask in zip(maps, masks, strict=True):
+        area = class_map.grid.area
+        if mask.shape[0] < area.bottom or mask.shape[1] < area.right:
+            raise AnnotationError(
+                f"The labels of {class_map.image_name} are {mask.shape[1]} × {mask.shape[0]} px, "
+                "which does not cover its map: give labels of the image's own size."
+            )
+    answers = [_answer(cell, maps, masks, classes, contains or {}) for cell in review.cells]
+    for index, name in enumerate(answers):
+        review = review.with_answer(index, UNSURE if name is None else numbers[name])
+    return review
+
+
+def write_cell_pictures(
+    review: Review, maps: Sequence[ClassMap], images: Sequence[SemImage | None], folder: Path
+) -> int:
+    """Write a picture of each cell with what lies around it, named by its number in the table.
+
+    Parameters
+    ----------
+    review : Review
+    maps : sequence of ClassMap
+    images : sequence of SemImage or None
+        One a map; a cell without its image gets no picture.
+    folder : Path
+        Made when it is not there.
+
+    Returns
+    -------
+    int
+        Pictures written.
+
+    Raises
+    ------
+    OutputError
+        When one cannot be written.
+    ImageError
+        When an image cannot be read.
+    """
+    from PIL import Image
+
+    from napari_sem_classify.core.image.intensity import (
+        IntensityRecipe,
+        measure_range,
+        stretch_to_uint8,
+    )
+
+    ensure_folder(folder)
+    recipe, ranges, count = IntensityRecipe(), {}, 0
+    for number, cell in enumerate(review.cells, start=1):
+        image, class_map = images[cell.image], maps[cell.image]
+        if image is None:
+            continue
+        if cell.image not in ranges:
+            ranges[cell.image] = measure_range(image, recipe, class_map.plane)
+        place = class_map.grid.cell(cell.row, cell.col)
+        window = _around(place, class_map.grid.tile, image.shape)
+        grey = stretch_to_uint8(image.read(window, class_map.plane), ranges[cell.image])
+        with atomic_path(folder / f"{number:04d}.png") as temporary:
+            Image.fromarray(_framed(grey, place, window)).save(temporary)
+        count += 1
+    return count
+
+
+def _answer(
+    cell: ReviewCell,
+    maps: Sequence[ClassMap],
+    masks: Sequence[NDArray[Any]],
+    classes: Mapping[int, str],
+    contains: Mapping[int, float],
+) -> str | None:
+    place = maps[cell.image].grid.cell(cell.row, cell.col)
+    part = masks[cell.image][place.top : place.bottom, place.left : place.right]
+    values, counts = np.unique(part, return_counts=True)
+    pixels = dict(zip(values.tolist(), counts.tolist(), strict=True))
+    for value, share in contains.items():
+        if pixels.get(value, 0) >= share * part.size:
+            return classes[value]
+    most = max(pixels, key=lambda value: pixels[value])
+    return classes.get(most)
+
+
+def _around(place: Area, tile: int, shape: tuple[int, int]) -> Area:
+    """A square around a cell, moved into the image."""
+    side = round(CONTEXT * max(tile, place.height, place.width))
+    rows, cols = (min(side, n) for n in shape)
+    top = min(max(0, (place.top + place.bottom - rows) // 2), shape[0] - rows)
+    left = min(max(0, (place.left + place.right - cols) // 2), shape[1] - cols)
+    return Area(top, top + rows, left, left + cols)
+
+
+def _framed(grey: NDArray[np.uint8], place: Area, window: Area) -> NDArray[np.uint8]:
+    """The picture enlarged by whole pixels, with a frame just outside of the cell."""
+    zoom = max(1, PICTURE_PX // max(grey.shape))
+    shown: NDArray[np.uint8] = np.repeat(
+        np.kron(grey, np.ones((zoom, zoom), np.uint8))[..., None], 3, 2
+    )
+    width = max(2, zoom)
+    rows, cols = shown.shape[:2]
+    top, bottom = (zoom * (n - window.top) for n in (place.top, place.bottom))
+    left, right = (zoom * (n - window.left) for n in (place.left, place.right))
+    frame = np.zeros((rows, cols), bool)
+    frame[max(0, top - width) : bottom + width, max(0, left - width) : right + width] = True
+    frame[top:bottom, left:right] = False
+    shown[frame] = (255, 200, 0)
+    return shown
+
+
+def _text(review: Review, answer: Answer | None) -> str:
+    if isinstance(answer, int):
+        return review.classes[answer - 1].name
+    return UNSURE if answer == UNSURE else ""
+
+
+def _rows(path: Path) -> list[dict[str, str]]:
+    try:
+        text = path.read_text(encoding="utf-8-sig")  # spreadsheets write a mark at the start
+    except OSError as error:
+        raise AnnotationError(f"The table {path} cannot be read ({error.strerror}).") from error
+    except UnicodeDecodeError as error:
+        raise AnnotationError(f"{path} is no CSV in UTF-8: save it as CSV (UTF-8).") from error
+    dialect = (
+        ";" if text.partition("\n")[0].count(";") > text.partition("\n")[0].count(",") else ","
+    )
+    rows = list(csv.DictReader(io.StringIO(text), delimiter=dialect, restval=""))
+    if not rows or not {"cell", "answer"} <= rows[0].keys():
+        raise AnnotationError(
+            f"{path} has no columns cell and answer: use the table that belongs to the review."
+        )
+    return rows

@@ -1,0 +1,1 @@
+"""Networks and their engines: tiles in, features out, kept in a cache."""

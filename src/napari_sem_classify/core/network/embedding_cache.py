@@ -1,0 +1,309 @@
+"""Features of tiles kept on disk, so that a second model on the same image needs no network run.
+
+One file an entry: a header of fixed length, the features in float16, the numbers of their tiles,
+and the numbers of tiles found empty. It is written under a temporary name and renamed, so another
+process, or one that comes after a kill, finds a whole entry or none. The cache only ever saves
+time: where it cannot be read or written, the network runs as if there were none.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import struct
+import time
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager, suppress
+from dataclasses import dataclass
+from pathlib import Path
+from types import TracebackType
+from typing import TYPE_CHECKING, Any, BinaryIO
+
+import numpy as np
+from numpy.typing import NDArray
+
+from napari_sem_classify.core.common.errors import OutputError, SemClassifyError
+from napari_sem_classify.core.common.files import atomic_path, ensure_folder
+from napari_sem_classify.core.image.image_key import image_key
+
+if TYPE_CHECKING:
+    from napari_sem_classify.core.image.intensity import IntensityRange
+    from napari_sem_classify.core.image.sem_image import SemImage
+    from napari_sem_classify.core.model.card import ModelCard
+    from napari_sem_classify.core.model.head import TileClassifier
+    from napari_sem_classify.core.network.engine.base import Engine
+    from napari_sem_classify.core.tiles.grid import TileGrid
+
+MAX_BYTES = 4_000_000_000
+SUFFIX = ".tiles"
+
+_HEADER = struct.Struct("<8sQQQ")  # magic, features a tile, tiles, empty tiles
+_MAGIC = b"SEMTILE1"
+_BLOCK_TILES = 2048
+_ORPHAN_S = 86_400
+_LARGEST_SHARE = 0.5
+
+
+@dataclass(frozen=True, slots=True)
+class CachedFeatures:
+    """An entry of the cache that answers a question.
+
+    Attributes
+    ----------
+    file : binary file
+        Open for as long as the entry is used, so that nobody replaces the features under the index.
+    feature_size : int
+    index : int64, shape (N,)
+        Tiles with features, in the order in which they lie in the file.
+    empty : int64, shape (M,)
+        Tiles that hold no data.
+    """
+
+    file: BinaryIO
+    feature_size: int
+    index: NDArray[np.int64]
+    empty: NDArray[np.int64]
+
+    def blocks(self) -> Iterator[tuple[NDArray[np.int64], NDArray[np.float16]]]:
+        """Give numbers of tiles and their features, float16 of shape (n, features), in blocks."""
+        self.file.seek(_HEADER.size)
+        for start in range(0, len(self.index), _BLOCK_TILES):
+            some = self.index[start : start + _BLOCK_TILES]
+            values = np.fromfile(self.file, np.float16, len(some) * self.feature_size)
+            yield some, values.reshape(len(some), self.feature_size)
+
+
+class EmbeddingCache:
+    """Features on disk, the least recently used ones deleted beyond a size.
+
+    Parameters
+    ----------
+    folder : Path, optional
+        The user's cache folder where none is given.
+    max_bytes : int
+        Size of all entries together; a single entry takes at most half of it.
+    """
+
+    def __init__(self, folder: Path | None = None, max_bytes: int = MAX_BYTES) -> None:
+        self.folder = folder if folder is not None else default_folder()
+        self.max_bytes = max_bytes
+
+    @contextmanager
+    def find(self, key: str, wanted: NDArray[np.int64]) -> Iterator[CachedFeatures | None]:
+        """Open the entry that knows every tile in `wanted`, if there is one.
+
+        It then counts as just used.
+        """
+        with ExitStack() as stack:
+            entry = None
+            with suppress(OSError, ValueError):
+                path = self._path(key)
+                found = _read_entry(stack.enter_context(path.open("rb")))
+                if np.isin(wanted, np.concatenate([found.index, found.empty])).all():
+                    os.utime(path)
+                    entry = found
+            yield entry
+
+    def writer(self, key: str, feature_size: int, n_tiles: int) -> FeatureWriter | None:
+        """Start an entry for up to `n_tiles` tiles; None where it would be too large to keep."""
+        if n_tiles * feature_size * 2 > self.max_bytes * _LARGEST_SHARE:
+            return None
+        return FeatureWriter(self, self._path(key), feature_size)
+
+    def size(self) -> int:
+        """Bytes of all entries."""
+        return sum(size for _, size, _ in self._entries())
+
+    def clear(self) -> None:
+        """Delete all entries."""
+        for _, _, path in self._entries():
+            with suppress(OSError):
+                path.unlink()
+
+    def evict(self) -> None:
+        """Delete the least recently used entries beyond the size, and what kills left behind."""
+        entries = sorted(self._entries())
+        excess = sum(size for _, size, _ in entries) - self.max_bytes
+        for _, size, path in entries:
+            if excess <= 0:
+                break
+            with suppress(OSError):  # in use by another process on Windows, or gone already
+                path.unlink()
+                excess -= size
+        for path in self.folder.glob(f".*{SUFFIX}"):
+            with suppress(OSError):
+                if time.time() - path.stat().st_mtime > _ORPHAN_S:
+                    path.unlink()
+
+    def _path(self, key: str) -> Path:
+        return self.folder / f"{key}{SUFFIX}"
+
+    def _entries(self) -> list[tuple[float, int, Path]]:
+        """Time of last use, size and path of each entry."""
+        found = []
+        for path in self.folder.glob(f"*{SUFFIX}"):
+            with suppress(OSError):
+                state = path.stat()
+                if not path.name.startswith("."):
+                    found.append((state.st_mtime, state.st_size, path))
+        return found
+
+
+class FeatureWriter:
+    """Writes one entry while the network runs; kept only when the block ends without an error."""
+
+    def __init__(self, cache: EmbeddingCache, path: Path, feature_size: int) -> None:
+        self._cache, self._path, self._feature_size = cache, path, feature_size
+        self._index: list[NDArray[np.int64]] = []
+        self._empty: list[NDArray[np.int64]] = []
+        self._given_up = False
+        self._stack = ExitStack()
+
+    def __enter__(self) -> FeatureWriter:
+        try:
+            ensure_folder(self._path.parent)
+            temporary = self._stack.enter_context(atomic_path(self._path))
+            self._file = self._stack.enter_context(temporary.open("r+b"))
+            self._file.write(bytes(_HEADER.size))
+        except (OSError, OutputError):
+            self._abandon()
+        return self
+
+    def add(
+        self, index: NDArray[np.int64], features: NDArray[np.float32], empty: NDArray[np.int64]
+    ) -> None:
+        """Append features of tiles, shape (N, features), and the tiles found empty."""
+        if self._given_up:
+            return
+        with np.errstate(over="ignore"):
+            small = features.astype(np.float16)
+        if not np.isfinite(small).all():
+            self._abandon()  # beyond float16: better not kept than kept wrong
+            return
+        try:
+            self._file.write(small.tobytes())
+        except OSError:
+            self._abandon()
+            return
+        self._index.append(index.copy())
+        self._empty.append(empty.copy())
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        if self._given_up:
+            return
+        if kind is not None:
+            self._abandon()
+            return
+        try:
+            index = np.concatenate([np.empty(0, np.int64), *self._index])
+            empty = np.concatenate([np.empty(0, np.int64), *self._empty])
+            self._file.write(index.astype("<i8").tobytes() + empty.astype("<i8").tobytes())
+            self._file.seek(0)
+            self._file.write(_HEADER.pack(_MAGIC, self._feature_size, len(index), len(empty)))
+            self._stack.close()
+        except (OSError, OutputError):
+            self._abandon()
+            return
+        self._cache.evict()
+
+    def _abandon(self) -> None:
+        """Leave no file behind and take no more."""
+        self._given_up = True
+        with suppress(_Abandoned, OSError, OutputError):
+            self._stack.__exit__(_Abandoned, _Abandoned(), None)
+
+
+class _Abandoned(Exception):
+    """Tells `atomic_path` to drop its file."""
+
+
+def default_folder() -> Path:
+    """Give the user's cache folder for features."""
+    from platformdirs import user_cache_path
+
+    return user_cache_path("napari-sem-classify", appauthor=False) / "tiles"
+
+
+def network_key(
+    backbone_sha256: str, stages: tuple[int, ...], network_px: int, trunk_sha256: str = ""
+) -> str:
+    """Name what turns a tile into features, apart from the arithmetic that the engine uses."""
+    return json.dumps([backbone_sha256, list(stages), network_px, trunk_sha256])
+
+
+def network_of(classifier: TileClassifier) -> str:
+    """Name the network of a model; a fine-tuned one is named by its own weights."""
+    digest = hashlib.sha256()
+    for name, value in sorted((classifier.trunk or {}).items()):
+        digest.update(f"{name} {value.dtype} {value.shape}".encode())
+        digest.update(np.ascontiguousarray(value).tobytes())
+    trunk = digest.hexdigest() if classifier.trunk else ""
+    return network_of_card(classifier.card, trunk)
+
+
+def network_of_card(card: ModelCard, trunk_sha256: str = "") -> str:
+    """Name the network of a card; the trunk's hash for a fine-tuned one."""
+    return network_key(card.backbone_sha256, card.stages, card.network_px, trunk_sha256)
+
+
+def features_key(
+    image: SemImage,
+    plane: tuple[int, ...],
+    grid: TileGrid,
+    intensity: IntensityRange,
+    network: str,
+    engine: Engine,
+    held: SemImage | None = None,
+    dense: bool = False,
+) -> str | None:
+    """Name the features of a grid's tiles; None where the image's content cannot be named.
+
+    The measured range stands for the intensity recipe: it is all of it that reaches the network.
+    """
+    try:
+        content = image_key(image, plane, held)
+    except (OSError, SemClassifyError):
+        return None
+    if content is None:
+        return None
+    parts: list[Any] = [
+        content,
+        list(plane),
+        grid.area.as_list(),
+        grid.tile,
+        grid.stride,
+        intensity.low,
+        intensity.high,
+        network,
+        engine.dtype,
+        engine.feature_size,
+    ]
+    if intensity.per_tile:
+        parts.append("per tile")
+    if dense:
+        parts.append("dense")
+    checked = getattr(engine, "checked", None)
+    if checked is not None:
+        parts.append(dict(checked))
+    return hashlib.sha256(json.dumps(parts).encode()).hexdigest()
+
+
+def _read_entry(file: BinaryIO) -> CachedFeatures:
+    header = file.read(_HEADER.size)
+    if len(header) != _HEADER.size:
+        raise ValueError("cut short")
+    magic, feature_size, n_tiles, n_empty = _HEADER.unpack(header)
+    features = n_tiles * feature_size * 2
+    expected = _HEADER.size + features + 8 * (n_tiles + n_empty)
+    if magic != _MAGIC or os.fstat(file.fileno()).st_size != expected:
+        raise ValueError("not a whole entry")
+    file.seek(_HEADER.size + features)
+    index = np.fromfile(file, "<i8", n_tiles).astype(np.int64)
+    empty = np.fromfile(file, "<i8", n_empty).astype(np.int64)
+    return CachedFeatures(file, feature_size, index, empty)

@@ -1,0 +1,196 @@
+"""The ResNet as the engines run it: folded, one grey channel in, pooled features out.
+
+Imports torch: import this module inside functions only.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import cast
+
+import torch
+from torch import Tensor, nn
+
+from napari_sem_classify.core.network.backbone import IMAGENET_MEAN, IMAGENET_STD
+from napari_sem_classify.core.network.engine.fold import (
+    convolution_like,
+    fold_batchnorm,
+    fold_grey,
+    in_two_parts,
+)
+
+GREY_CENTRE = 0.5
+"""Subtracted from grey values 0 to 1 before they enter a `GreyTrunk`."""
+
+
+class FoldedBlock(nn.Module):
+    """A bottleneck block of a ResNet with its batch-norms folded.
+
+    With `take` above 1 the result is every `take`-th row and column of the block's result, computed
+    without the others.
+    """
+
+    def __init__(self, block: nn.Module, take: int = 1) -> None:
+        super().__init__()
+        parts = dict(block.named_children())
+        self.conv1 = _folded(parts["conv1"], parts["bn1"])
+        self.conv2 = _folded(parts["conv2"], parts["bn2"])
+        self.conv3 = _folded(parts["conv3"], parts["bn3"])
+        shortcut = parts.get("downsample")
+        self.shortcut: nn.Module = nn.Identity()
+        if isinstance(shortcut, nn.Sequential):
+            self.shortcut = _folded(shortcut[0], shortcut[1])
+        self.take = take
+        if take > 1:
+            # The last convolution and the sum work pixel by pixel, so what is left out of the
+            # result need not be computed after the 3 × 3 convolution.
+            rows, columns = self.conv2.stride
+            self.conv2.stride = (rows * take, columns * take)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Feature maps (N, C, H, W) in and out."""
+        y = self.conv1(x).relu_()
+        y = self.conv2(y).relu_()
+        y = self.conv3(y)
+        if self.take > 1:
+            x = x[:, :, :: self.take, :: self.take]
+        total: Tensor = y.add_(self.shortcut(x))
+        return total.relu_()
+
+
+class GreyTrunk(nn.Module):
+    """A ResNet with bottleneck blocks on one grey channel, its stages pooled into features.
+
+    Equals `PooledStages` of the same network on three normalised copies of the grey channel. Takes
+    what `network_input` makes.
+
+    In half precision the rounding of the first layer's weights and input would make most of the
+    whole network's error, because their large constant parts cancel. So both come in two parts
+    there, which costs two channels more in a layer that is a few per cent of the work.
+
+    Parameters
+    ----------
+    network : Module
+        A torchvision ResNet with bottleneck blocks in evaluation mode; it is not changed.
+    stages : sequence of int
+        Stages to pool, 1 to 4, in the order of the result.
+    dtype : torch.dtype
+        Arithmetic that the trunk will run in. The weights stay float32: whoever runs it converts.
+    """
+
+    def __init__(
+        self,
+        network: nn.Module,
+        stages: Sequence[int] = (2, 3, 4),
+        dtype: torch.dtype = torch.float32,
+    ) -> None:
+        super().__init__()
+        if not stages or not set(stages) <= {1, 2, 3, 4}:
+            raise ValueError(f"stages must be some of 1, 2, 3, 4, not {tuple(stages)}")
+        self.stages = tuple(stages)
+        first = _folded(network.get_submodule("conv1"), network.get_submodule("bn1"))
+        grey, constant = fold_grey(first, IMAGENET_MEAN, IMAGENET_STD, GREY_CENTRE)
+        parts = [grey, constant]
+        if dtype != torch.float32:
+            high, low = in_two_parts(grey, dtype)
+            parts = [high, low, high, *in_two_parts(constant, dtype)]
+        self.stem = convolution_like(first, torch.cat(parts, dim=1), None)
+        self.pool = nn.MaxPool2d(3, stride=2, padding=1)
+        self.blocks = nn.ModuleList(
+            nn.Sequential(*blocks) for blocks in _folded_stages(network, self.stages)
+        )
+        self.feature_size = sum(
+            cast(FoldedBlock, cast(nn.Sequential, self.blocks[stage - 1])[-1]).conv3.out_channels
+            for stage in self.stages
+        )
+        self.eval().requires_grad_(False)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Pool network input to features: (N, channels, H, W) to (N, D) float32."""
+        pooled = [each.mean(dim=(2, 3), dtype=torch.float32) for each in self.maps(x)]
+        return torch.cat(pooled, dim=1)
+
+    def maps(self, x: Tensor) -> list[Tensor]:
+        """Maps of the pooled stages before pooling, in the order of `stages`."""
+        x = self.pool(self.stem(x).relu_())
+        found: dict[int, Tensor] = {}
+        for stage, blocks in enumerate(self.blocks, start=1):
+            x = blocks(x)
+            if stage in self.stages:
+                found[stage] = x
+        return [found[stage] for stage in self.stages]
+
+
+def network_input(grey: Tensor, dtype: torch.dtype) -> Tensor:
+    """Channels that a `GreyTrunk` of `dtype` takes, of grey values.
+
+    Parameters
+    ----------
+    grey : float32 Tensor, shape (N, 1, H, W)
+        Grey value 0 to 1, less `GREY_CENTRE`.
+    dtype : torch.dtype
+
+    Returns
+    -------
+    Tensor of `dtype`, shape (N, 2 or 5, H, W), channels last
+        Grey and ones in float32; else grey in two parts, the first of them twice, and ones twice.
+    """
+    count, _, rows, columns = grey.shape
+    channels = 2 if dtype == torch.float32 else 5
+    x = torch.empty(
+        (count, channels, rows, columns),
+        dtype=dtype,
+        device=grey.device,
+        memory_format=torch.channels_last,
+    )
+    if dtype == torch.float32:
+        x[:, 0:1] = grey
+        x[:, 1] = 1.0
+        return x
+    high = grey.to(dtype)
+    x[:, 0:1] = high
+    x[:, 1:2] = high
+    x[:, 2:3] = grey - high
+    x[:, 3:] = 1.0
+    return x
+
+
+def _folded_stages(network: nn.Module, stages: tuple[int, ...]) -> list[list[FoldedBlock]]:
+    """Blocks of the stages up to the last pooled one, each computing only what is read of it."""
+    originals = [
+        list(network.get_submodule(f"layer{stage}").children())
+        for stage in range(1, max(stages) + 1)
+    ]
+    folded: list[list[FoldedBlock]] = []
+    for stage, blocks in enumerate(originals, start=1):
+        following = originals[stage][0] if stage < len(originals) else None
+        take = 1 if stage in stages or following is None else _entry_stride(following)
+        last = len(blocks) - 1
+        made = [
+            FoldedBlock(block, take if place == last else 1) for place, block in enumerate(blocks)
+        ]
+        if stage > 1 and folded[-1][-1].take > 1:
+            # The stage before already gives only the pixels that these strides would pick.
+            made[0].conv1.stride = (1, 1)
+            cast(nn.Conv2d, made[0].shortcut).stride = (1, 1)
+        folded.append(made)
+    return folded
+
+
+def _entry_stride(block: nn.Module) -> int:
+    """Stride with which a block reads its input through 1 × 1 convolutions alone, else 1."""
+    parts = dict(block.named_children())
+    entry, shortcut = parts["conv1"], parts.get("downsample")
+    if not isinstance(entry, nn.Conv2d) or not isinstance(shortcut, nn.Sequential):
+        return 1
+    side = shortcut[0]
+    if not isinstance(side, nn.Conv2d) or entry.stride != side.stride:
+        return 1
+    plain = entry.kernel_size == (1, 1) and side.kernel_size == (1, 1)
+    return int(entry.stride[0]) if plain else 1
+
+
+def _folded(convolution: nn.Module, norm: nn.Module) -> nn.Conv2d:
+    if not isinstance(convolution, nn.Conv2d) or not isinstance(norm, nn.BatchNorm2d):
+        raise TypeError("only convolutions followed by batch-norm can be folded")
+    return fold_batchnorm(convolution, norm)

@@ -1,0 +1,150 @@
+"""A folded trunk as an OpenVINO model.
+
+The graph is written down layer by layer rather than converted by ``openvino.convert_model``: that
+traces the module through torch.jit, which torch is giving up, takes seconds more, and comes with a
+telemetry client, while the trunk is nothing but convolutions, sums and poolings.
+Imports torch and openvino: import this module inside functions only.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any, cast
+
+import numpy as np
+import openvino as ov
+import torch
+from openvino import opset13 as ops
+from torch import nn
+
+from napari_sem_classify.core.network.engine.network import FoldedBlock, GreyTrunk
+from napari_sem_classify.core.network.engine.quantise import EXACT_STAGES
+
+ELEMENT_TYPES = {
+    torch.float32: ov.Type.f32,
+    torch.bfloat16: ov.Type.bf16,
+    torch.float16: ov.Type.f16,
+}
+
+
+Ranges = Mapping[str, float]
+"""Largest value of each activation that is quantised, from `quantise.activation_ranges`."""
+
+
+def build_model(
+    trunk: GreyTrunk, tiles: int, network_px: int, dtype: torch.dtype, ranges: Ranges | None = None
+) -> Any:
+    """Write down `GreyTrunk.forward` for a fixed number of tiles.
+
+    Parameters
+    ----------
+    trunk : GreyTrunk
+        In float32 on the CPU.
+    tiles, network_px : int
+        Length of the batch and side of its tiles.
+    dtype : torch.dtype
+        Element type of the input; the one for which the trunk was made.
+    ranges : mapping, optional
+        With it all stages after the first compute in 8-bit integers: weights symmetric with a step
+        a filter, activations, which are never negative, from zero to these values. The first
+        layer and stage stay as they are: most of the error would come from them.
+
+    Returns
+    -------
+    openvino.Model
+        Takes (tiles, network_px, network_px, channels) and gives (tiles, D) float32.
+    """
+    source, maps = _trunk(trunk, (tiles, network_px, network_px), dtype, ranges)
+    pooled = [ops.reduce_mean(each, np.array([2, 3]), keep_dims=False) for each in maps]
+    return ov.Model([ops.result(ops.concat(pooled, axis=1))], [source], "trunk")
+
+
+def build_map_model(
+    trunk: GreyTrunk, rows: int, columns: int, dtype: torch.dtype, ranges: Ranges | None = None
+) -> Any:
+    """Write down `GreyTrunk.maps` for one block of fixed size.
+
+    Takes (1, rows, columns, channels) and gives a float32 map (1, C, rows / n, columns / n) for
+    each pooled stage; see `build_model` for the parameters.
+    """
+    source, maps = _trunk(trunk, (1, rows, columns), dtype, ranges)
+    return ov.Model([ops.result(each) for each in maps], [source], "trunk maps")
+
+
+def _trunk(
+    trunk: GreyTrunk, size: tuple[int, int, int], dtype: torch.dtype, ranges: Ranges | None
+) -> tuple[Any, list[Any]]:
+    """Input of a number of pictures of some rows and columns, and the pooled stages' maps."""
+    source = ops.parameter([*size, trunk.stem.in_channels], ELEMENT_TYPES[dtype])
+    x = source if dtype == torch.float32 else ops.convert(source, "f32")
+    x = ops.transpose(x, np.array([0, 3, 1, 2]))
+    x = ops.relu(_convolution(x, trunk.stem, exact=True))
+    pool = trunk.pool
+    x = ops.max_pool(
+        x,
+        strides=[pool.stride] * 2,
+        dilations=[1, 1],
+        pads_begin=[pool.padding] * 2,
+        pads_end=[pool.padding] * 2,
+        kernel_shape=[pool.kernel_size] * 2,
+    ).output(0)
+    found: dict[int, Any] = {}
+    for stage, blocks in enumerate(trunk.blocks, start=1):
+        stage_ranges = ranges if stage > EXACT_STAGES else None
+        for number, block in enumerate(cast(nn.Sequential, blocks)):
+            entering = _quantised(x, stage_ranges, f"{stage}.{number}")
+            x = _block(entering, cast(FoldedBlock, block), stage_ranges, f"{stage}.{number}")
+        if stage in trunk.stages:
+            found[stage] = x
+    return source, [found[stage] for stage in trunk.stages]
+
+
+def _block(x: Any, block: FoldedBlock, ranges: Ranges | None, name: str) -> Any:
+    exact = ranges is None
+    y = ops.relu(_convolution(x, block.conv1, exact))
+    y = _quantised(y, ranges, f"{name}.1")
+    y = ops.relu(_convolution(y, block.conv2, exact))
+    y = _quantised(y, ranges, f"{name}.2")
+    y = _convolution(y, block.conv3, exact)
+    if block.take > 1:
+        axes = np.array([2, 3])
+        step = np.array([block.take] * 2)
+        end = np.array([np.iinfo(np.int64).max] * 2)
+        x = ops.slice(x, np.array([0, 0]), end, step, axes)
+    if isinstance(block.shortcut, nn.Conv2d):
+        x = _convolution(x, block.shortcut, exact)
+    return ops.relu(ops.add(y, x))
+
+
+def _quantised(x: Any, ranges: Ranges | None, name: str) -> Any:
+    """An activation in 256 steps from zero to its largest value."""
+    if ranges is None:
+        return x
+    low, high = np.float32(0.0), np.float32(ranges[name])
+    return ops.fake_quantize(x, low, high, low, high, 256)
+
+
+def _weight(layer: nn.Conv2d, exact: bool) -> Any:
+    weight = layer.weight.detach().contiguous().numpy()
+    if exact:
+        return ops.constant(weight)
+    largest = np.abs(weight).max(axis=(1, 2, 3), keepdims=True)
+    largest = np.maximum(largest, np.finfo(np.float32).tiny)
+    return ops.fake_quantize(ops.constant(weight), -largest, largest, -largest, largest, 255)
+
+
+def _convolution(x: Any, layer: nn.Conv2d, exact: bool) -> Any:
+    if layer.groups != 1:
+        raise ValueError("grouped convolutions are not written down for OpenVINO")
+    padding = [int(number) for number in layer.padding]
+    y = ops.convolution(
+        x,
+        _weight(layer, exact),
+        strides=list(layer.stride),
+        pads_begin=padding,
+        pads_end=padding,
+        dilations=list(layer.dilation),
+    )
+    if layer.bias is None:
+        return y
+    return ops.add(y, ops.constant(layer.bias.detach().numpy()[None, :, None, None]))

@@ -1,0 +1,245 @@
+"""What the engines share: tiles are prepared by torch, counted, padded and tried again with less.
+
+Imports torch: import this module inside functions only.
+"""
+
+from __future__ import annotations
+
+import threading
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from napari_sem_classify.core.common.errors import DeviceError
+from napari_sem_classify.core.image.intensity import IntensityRange
+from napari_sem_classify.core.network.engine.dense_pool import pool_tiles, resample
+from napari_sem_classify.core.network.engine.network import GREY_CENTRE, GreyTrunk, network_input
+from napari_sem_classify.core.network.engine.prepare import Regions, stretch_and_resize, to_device
+from napari_sem_classify.core.tiles.dense_blocks import Span
+
+if TYPE_CHECKING:
+    from napari_sem_classify.core.tiles.cut import Cut
+
+DTYPES = {
+    "float32": torch.float32,
+    "bfloat16": torch.bfloat16,
+    "float16": torch.float16,
+}
+
+
+class PreparingEngine(ABC):
+    """An engine whose tiles are stretched and resized by torch; see `Engine` for the attributes.
+
+    One call at a time: a second thread waits. `checked` says for a record how an arithmetic that is
+    not always good enough was checked; None where there is no need. `cuts` tells whether it should
+    be given regions of an image rather than tiles.
+
+    Parameters
+    ----------
+    trunk : GreyTrunk
+        Made for `dtype`.
+    network_px : int
+        Side of the network's input.
+    dtype : {"float32", "bfloat16", "float16", "int8"}
+    torch_device : torch.device
+        Where the tiles are prepared.
+    arithmetic : torch.dtype, optional
+        For which the tiles are prepared, where `dtype` does not tell.
+    backend, device : str
+        As shown to the user.
+    batch_size : int
+    """
+
+    def __init__(
+        self,
+        trunk: GreyTrunk,
+        *,
+        network_px: int,
+        dtype: str,
+        torch_device: torch.device,
+        backend: str,
+        device: str,
+        batch_size: int,
+        arithmetic: torch.dtype | None = None,
+    ) -> None:
+        self.backend = backend
+        self.device = device
+        self.dtype = dtype
+        self.batch_size = batch_size
+        self.feature_size = trunk.feature_size
+        self.network_px = network_px
+        self.torch_device = torch_device
+        self.arithmetic = arithmetic or DTYPES[dtype]
+        self.checked: Mapping[str, Any] | None = None
+        self.cuts = False
+        self._regions = Regions(torch_device)
+        self._lock = threading.Lock()
+
+    def embed(self, batch: NDArray[Any], intensity: IntensityRange) -> NDArray[np.float32]:
+        """Pooled features of a batch of tiles; see `Engine.embed`.
+
+        A batch larger than `batch_size` is done in parts.
+
+        Raises
+        ------
+        DeviceError
+            When the device has not even enough memory for one tile.
+        """
+        if batch.ndim != 3:
+            raise ValueError(f"a batch has shape (N, H, W), not {batch.shape}")
+        return self._in_parts(len(batch), lambda part: self.embed_part(batch[part], intensity))
+
+    def embed_cuts(
+        self, cuts: Sequence[Cut], tile: int, intensity: IntensityRange
+    ) -> NDArray[np.float32]:
+        """Pooled features of tiles that the device cuts out of regions of an image.
+
+        Parameters
+        ----------
+        cuts : sequence of Cut
+            At least one; a region that the last call had too is not copied again.
+        tile : int
+            Side of a tile in px.
+        intensity : IntensityRange
+            In units of the regions.
+
+        Returns
+        -------
+        float32, shape (N, feature_size)
+            In the order of the cuts.
+
+        Raises
+        ------
+        DeviceError
+            When the device has not even enough memory for one tile.
+        """
+        rows, cols = (np.concatenate([getattr(cut, at) for cut in cuts]) for at in ("rows", "cols"))
+        ends = np.cumsum([len(cut.rows) for cut in cuts])
+
+        def some(part: slice) -> NDArray[np.float32]:
+            wanted = []
+            for cut, end in zip(cuts, ends.tolist(), strict=True):
+                begin = end - len(cut.rows)
+                mine = slice(max(part.start, begin), min(part.stop, end))
+                if mine.start < mine.stop:
+                    wanted.append(replace(cut, rows=rows[mine], cols=cols[mine]))
+            raw = self._regions.tiles(wanted, tile)
+            grey = stretch_and_resize(raw, intensity, self.network_px)
+            return self.run_network(network_input(grey, self.arithmetic))
+
+        return self._in_parts(len(rows), some)
+
+    def _in_parts(
+        self, count: int, embed: Callable[[slice], NDArray[np.float32]]
+    ) -> NDArray[np.float32]:
+        """Features of `count` tiles, at most `batch_size` at once, less where memory lacks."""
+        features = np.empty((count, self.feature_size), dtype=np.float32)
+        with self._lock, torch.inference_mode():
+            done = 0
+            while done < count:
+                part = slice(done, min(count, done + self.batch_size))
+                try:
+                    features[part] = embed(part)
+                    done = part.stop
+                except (torch.OutOfMemoryError, MemoryError, RuntimeError) as error:
+                    if not _is_out_of_memory(error):
+                        raise
+                    self._use_smaller_batches()
+        return features
+
+    def prepare(self, batch: NDArray[Any], intensity: IntensityRange) -> Tensor:
+        """Network input on the device, as `network_input` makes it."""
+        raw = to_device(batch, self.torch_device)
+        grey = stretch_and_resize(raw, intensity, self.network_px)
+        return network_input(grey, self.arithmetic)
+
+    def embed_part(self, batch: NDArray[Any], intensity: IntensityRange) -> NDArray[np.float32]:
+        """Features of at most `batch_size` tiles."""
+        return self.run_network(self.prepare(batch, intensity))
+
+    @abstractmethod
+    def run_network(self, prepared: Tensor) -> NDArray[np.float32]:
+        """Features of prepared tiles, at most `batch_size`: the bare network."""
+
+    def embed_block(
+        self, pixels: NDArray[Any], intensity: IntensityRange, rows: Span, cols: Span
+    ) -> NDArray[np.float32]:
+        """Features of the tiles in a block, from one run of the network over it.
+
+        Parameters
+        ----------
+        pixels : uint8 or uint16, shape (rows.last - rows.first, cols.last - cols.first)
+        intensity : IntensityRange
+            In units of `pixels`; without `per_tile`.
+        rows, cols : Span
+            Where the block lies and which tiles share pixels with its core.
+
+        Returns
+        -------
+        float32, shape (rows' tiles, columns' tiles, feature_size)
+            What the core contributes: tiles that reach over several cores are their sum.
+
+        Raises
+        ------
+        DeviceError
+            When the device has not enough memory for a block.
+        """
+        gain = 1.0 / (intensity.high - intensity.low)
+        with self._lock, torch.inference_mode():
+            try:
+                raw = to_device(pixels, self.torch_device)
+                grey = resample(raw, intensity.low, gain, rows, cols).sub_(GREY_CENTRE)
+                prepared = network_input(grey[None, None], self.arithmetic)
+                return pool_tiles(self.run_maps(prepared), rows, cols, self.network_px)
+            except (torch.OutOfMemoryError, MemoryError, RuntimeError) as error:
+                if not _is_out_of_memory(error):
+                    raise
+                raise DeviceError(
+                    f"{self.device} has not enough free memory for a fine (dense) map: "
+                    "classify tile by tile instead."
+                ) from error
+
+    @abstractmethod
+    def run_maps(self, prepared: Tensor) -> list[Tensor]:
+        """Maps of the pooled stages of one prepared block, each (1, C, rows, columns)."""
+
+    def _use_smaller_batches(self) -> None:
+        if self.torch_device.type == "cuda":
+            torch.cuda.empty_cache()
+        if self.batch_size == 1:
+            raise DeviceError(
+                f"{self.device} has not enough free memory for one tile: "
+                "close other programs or choose another device."
+            )
+        self.batch_size = max(1, self.batch_size // 2)
+
+
+def pad_batch(prepared: Tensor, count: int) -> Tensor:
+    """`prepared` with copies of its last tile behind it, so that it has `count`."""
+    missing = count - len(prepared)
+    if missing <= 0:
+        return prepared
+    padding = prepared[-1:].expand(missing, -1, -1, -1)
+    return torch.cat([prepared, padding]).contiguous(memory_format=torch.channels_last)
+
+
+def tiles_per_batch(tiles_at_224_px: int, network_px: int) -> int:
+    """Tiles with as many pixels in all as these of 224 px, so that small inputs fill a device too.
+
+    A power of two from 8 to 1024.
+    """
+    tiles = tiles_at_224_px * (224 / network_px) ** 2
+    return int(min(1024, max(8, 2 ** round(np.log2(tiles)))))
+
+
+def _is_out_of_memory(error: BaseException) -> bool:
+    if isinstance(error, (torch.OutOfMemoryError, MemoryError)):
+        return True
+    text = str(error).lower()
+    return "out of memory" in text or "can't allocate memory" in text

@@ -1,0 +1,62 @@
+"""Ranges for 8-bit arithmetic, measured on the user's own tiles.
+
+Imports torch: import this module inside functions only.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import cast
+
+import torch
+from torch import Tensor, nn
+
+from napari_sem_classify.core.network.engine.network import FoldedBlock, GreyTrunk
+
+EXACT_STAGES = 1
+"""Stages that stay as they are: most of the error would come from the first."""
+
+_LEAST = 1e-6  # so that a layer that is never active does not divide by zero
+
+
+def activation_ranges(trunk: GreyTrunk, batches: Iterable[Tensor]) -> dict[str, float]:
+    """Find from zero to what value each activation has to reach.
+
+    Parameters
+    ----------
+    trunk : GreyTrunk
+        In float32.
+    batches : iterable of Tensors
+        From `network_input`, in float32; at least one tile in all.
+
+    Returns
+    -------
+    dict
+        By "STAGE.BLOCK" (what enters a block) and "STAGE.BLOCK.1" and ".2" (what enters its
+        second and third convolution), of the stages after `EXACT_STAGES`.
+    """
+    found: dict[str, float] = {}
+
+    def note(name: str, values: Tensor) -> None:
+        # The largest value of all: to clip even one in ten thousand makes the features far worse.
+        found[name] = max(found.get(name, _LEAST), float(values.max()))
+
+    with torch.inference_mode():
+        for batch in batches:
+            x = trunk.pool(trunk.stem(batch).relu_())
+            for stage, blocks in enumerate(trunk.blocks, start=1):
+                for number, each in enumerate(cast(nn.Sequential, blocks)):
+                    block = cast(FoldedBlock, each)
+                    if stage <= EXACT_STAGES:
+                        x = block(x)
+                        continue
+                    note(f"{stage}.{number}", x)
+                    y = block.conv1(x).relu_()
+                    note(f"{stage}.{number}.1", y)
+                    y = block.conv2(y).relu_()
+                    note(f"{stage}.{number}.2", y)
+                    y = block.conv3(y)
+                    if block.take > 1:
+                        x = x[:, :, :: block.take, :: block.take]
+                    x = (y + block.shortcut(x)).relu_()
+    return found

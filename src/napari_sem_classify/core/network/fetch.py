@@ -1,0 +1,67 @@
+"""Downloading the weights of networks that do not come with the program."""
+
+from __future__ import annotations
+
+from contextlib import suppress
+from pathlib import Path
+
+from napari_sem_classify.core.common.download import Remote, download, has_checksum
+from napari_sem_classify.core.common.errors import ModelError
+from napari_sem_classify.core.common.progress import CancelToken, ProgressCallback
+from napari_sem_classify.core.network.backbone import (
+    BackboneInfo,
+    backbone_info,
+    backbone_path,
+    backbone_sha256,
+    load_backbone,
+    user_weights_folder,
+)
+
+
+def fetch_backbone(
+    id: str, *, progress: ProgressCallback | None = None, cancel: CancelToken | None = None
+) -> Path:
+    """Download a network's weights into the user's weights folder, unless they are there already.
+
+    Parameters
+    ----------
+    id : str
+        Of `BACKBONES`. One that comes with the program needs no download.
+    progress, cancel : optional
+        Progress counts megabytes. A cancelled download goes on where it stopped.
+
+    Returns
+    -------
+    Path
+        The weights file, whole and checked.
+
+    Raises
+    ------
+    ModelError
+        When there is no such network, it cannot be downloaded, or what came is something else.
+    OutputError
+        When the folder cannot be written.
+    Cancelled
+        When `cancel` was set.
+    """
+    info = backbone_info(id)
+    if info.shipped:
+        return backbone_path(id)
+    with suppress(ModelError):  # not there, or damaged: the new file takes its place
+        backbone_sha256(id)
+        return backbone_path(id)
+
+    def check(path: Path) -> bool:
+        return _is_right(info, path)
+
+    remote = Remote(info.url, info.title, check, ModelError)
+    path = user_weights_folder() / info.filename
+    return download(remote, path, progress=progress, cancel=cancel)
+
+
+def _is_right(info: BackboneInfo, path: Path) -> bool:
+    if info.sha256:
+        return has_checksum(path, "sha256", info.sha256)
+    # No checksum is published: what came has to be a ResNet50 at least.
+    load_backbone(info.id, weights_path=path)
+    return True

@@ -1,0 +1,1 @@
+"""Annotations in, a head and its honest score out."""

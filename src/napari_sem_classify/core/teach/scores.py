@@ -1,0 +1,169 @@
+"""How good a taught model will be elsewhere: cross-validation on images or blocks it has not seen.
+
+The same out-of-fold logits choose the strength of the fit, set the temperature and give the score.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from napari_sem_classify.core.common.progress import CancelToken, ProgressCallback, Reporter
+from napari_sem_classify.core.evaluate.metrics import (
+    Reliability,
+    Scores,
+    bootstrap_intervals,
+    reliability,
+    score,
+)
+from napari_sem_classify.core.model.head import softmax
+from napari_sem_classify.core.teach.folds import Folds
+from napari_sem_classify.core.teach.logistic import (
+    Basis,
+    Solution,
+    balanced_weights,
+    fit_temperature,
+    log_loss,
+    solve,
+)
+
+STRENGTHS = (3e-4, 1e-3, 3e-3, 1e-2)
+
+
+@dataclass(frozen=True, slots=True)
+class BlockedScore:
+    """Scores on tiles that the model had not seen, nor their neighbours.
+
+    Attributes
+    ----------
+    scores : Scores
+        Over all scored tiles.
+    intervals : mapping of str to (float, float)
+        95 % intervals of accuracy, balanced accuracy and macro-F1; blocks are drawn together.
+    reliability, uncalibrated : Reliability
+        After and before the temperature.
+    how : str
+        How the tiles were split, for the user.
+    scored : int64, shape (M,)
+        Which annotated tiles were scored.
+    probabilities : float32, shape (M, classes)
+        Of the scored tiles, out of fold, after the temperature.
+    class_names : tuple of str
+    """
+
+    scores: Scores
+    intervals: Mapping[str, tuple[float, float]]
+    reliability: Reliability
+    uncalibrated: Reliability
+    how: str
+    scored: NDArray[np.int64]
+    probabilities: NDArray[np.float32]
+    class_names: tuple[str, ...]
+
+    def to_dict(self) -> dict[str, Any]:
+        """Plain values for a model card."""
+        found = self.scores
+        recalls = found.recall_intervals()
+        return {
+            "method": "cross-validation " + self.how,
+            "tiles": found.n,
+            "accuracy": found.accuracy,
+            "balanced_accuracy": found.balanced_accuracy,
+            "macro_f1": found.macro_f1,
+            "intervals_95": {key: list(pair) for key, pair in self.intervals.items()},
+            "ece": self.reliability.ece,
+            "ece_before_temperature": self.uncalibrated.ece,
+            "classes": {
+                name: {
+                    "tiles": int(found.support[index]),
+                    "precision": float(found.precision[index]),
+                    "recall": float(found.recall[index]),
+                    "recall_interval_95": list(recalls[index]),
+                    "f1": float(found.f1[index]),
+                }
+                for index, name in enumerate(self.class_names)
+            },
+            "confusion": found.confusion.tolist(),
+        }
+
+
+@dataclass(frozen=True, slots=True)
+class CrossValidation:
+    """What a cross-validation found.
+
+    Attributes
+    ----------
+    strength : float
+        The strength with the lowest balanced log-loss out of fold.
+    temperature : float
+    score : BlockedScore
+    """
+
+    strength: float
+    temperature: float
+    score: BlockedScore
+
+
+def cross_validate(
+    basis: Basis,
+    labels: NDArray[Any],
+    class_names: tuple[str, ...],
+    folds: Folds,
+    *,
+    strengths: Sequence[float] = STRENGTHS,
+    seed: int = 0,
+    progress: ProgressCallback | None = None,
+    cancel: CancelToken | None = None,
+) -> CrossValidation:
+    """Fit without each fold in turn and score on it.
+
+    Strengths are tried from the weakest up; each fit starts from the one before. The features are
+    standardised once over all annotated tiles, which uses no label.
+
+    Raises
+    ------
+    Cancelled
+        When `cancel` was set; nothing is kept.
+    """
+    labels = np.asarray(labels, dtype=np.int64)
+    n_classes = len(class_names)
+    reporter = Reporter(len(folds.folds) * len(strengths), "Scoring", progress, cancel)
+    logits = np.full((len(strengths), len(labels), n_classes), np.nan)
+    taught = np.zeros(len(labels), dtype=bool)
+    for fold in folds.folds:
+        taught[fold.test] = np.isin(labels[fold.test], labels[fold.train])
+        solution: Solution | None = None
+        for number, strength in enumerate(strengths):
+            solution = solve(
+                basis.coordinates[fold.train], labels[fold.train], n_classes, strength, solution
+            )
+            logits[number, fold.test] = solution.logits(basis.coordinates[fold.test])
+            reporter.advance()
+    scored = np.flatnonzero(~np.isnan(logits[0, :, 0]))
+    truth = labels[scored]
+    weights = balanced_weights(truth, n_classes)
+    # A tile whose class no other fold holds has a fixed, very low logit: it says nothing here.
+    told = taught[scored]
+    # Without the temperature: on real specimens this chose better than with it (docs/teaching.md).
+    losses = [log_loss(some[scored][told], truth[told], weights[told]) for some in logits]
+    best = int(np.argmin(losses))
+    temperature = fit_temperature(logits[best, scored][told], truth[told])
+    probabilities = softmax(logits[best, scored] / temperature)
+    predicted = probabilities.argmax(axis=1)
+    blocked = BlockedScore(
+        scores=score(truth, predicted, n_classes),
+        intervals=bootstrap_intervals(
+            truth, predicted, n_classes, groups=folds.blocks[scored], seed=seed
+        ),
+        reliability=reliability(probabilities, truth),
+        uncalibrated=reliability(softmax(logits[best, scored]), truth),
+        how=folds.how,
+        scored=scored,
+        probabilities=probabilities,
+        class_names=class_names,
+    )
+    return CrossValidation(strengths[best], temperature, blocked)

@@ -1,0 +1,192 @@
+"""Which tiles to annotate next, and which annotations to look at again.
+
+While labels are few a model's doubts mean little: then typical tiles of clusters that hold no label
+yet teach most (TypiClust: Hacohen, Dekel, Weinshall 2022). Later the tiles between two classes do
+(margin: Scheffer, Decomain, Wrobel 2001), taken from different clusters so that one strange corner
+of the image does not fill the list.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from napari_sem_classify.core.annotate.annotation import UNLABELLED
+
+REDUCED_SIZE = 64
+BASIS_TILES = 2000
+FEW_PER_CLASS = 8
+MAX_CLUSTERS = 300
+MIN_CLUSTER = 5
+NEIGHBOURS = 20
+POOL_FACTOR = 10
+SUSPICIOUS = 0.9
+
+
+def reduce_features(
+    features: NDArray[Any], size: int = REDUCED_SIZE, seed: int = 0
+) -> NDArray[np.float32]:
+    """Principal components of standardised features, for clustering; once per image.
+
+    Parameters
+    ----------
+    features : float, shape (N, features)
+        Of all tiles; at most `BASIS_TILES` of them, drawn at random, find the components.
+
+    Returns
+    -------
+    float32, shape (N, at most `size`)
+    """
+    x = np.asarray(features, dtype=np.float32)
+    generator = np.random.default_rng(seed)
+    drawn = x if len(x) <= BASIS_TILES else x[generator.choice(len(x), BASIS_TILES, replace=False)]
+    mean, spread = drawn.mean(axis=0), drawn.std(axis=0)
+    scale = np.maximum(spread, 0.1 * (float(np.median(spread)) or 1.0))
+    z = (drawn - mean) / scale
+    # Eigenvectors of the smaller product; the features are many, the drawn tiles may be few.
+    values, vectors = np.linalg.eigh((z @ z.T).astype(np.float64))
+    kept = np.argsort(values)[::-1][: min(size, len(z))]
+    kept = kept[values[kept] > 1e-6 * values.max()]
+    axes = (z.T @ vectors[:, kept].astype(np.float32)) / np.sqrt(values[kept]).astype(np.float32)
+    weight = axes / scale[:, None]
+    return np.asarray(x @ weight - mean @ weight, dtype=np.float32)
+
+
+def suggest_tiles(
+    reduced: NDArray[np.float32],
+    labels: NDArray[Any],
+    probabilities: NDArray[Any] | None = None,
+    n: int = 10,
+    *,
+    few_per_class: int = FEW_PER_CLASS,
+    seed: int = 0,
+) -> NDArray[np.int64]:
+    """Tiles to annotate next, the most useful first.
+
+    Parameters
+    ----------
+    reduced : float32, shape (N, components)
+        From `reduce_features`.
+    labels : int, shape (N,)
+        Class of each tile, or `UNLABELLED`.
+    probabilities : float, shape (N, classes), optional
+        Of the current model; NaN for tiles that it left out.
+    n : int
+    few_per_class : int
+        Typical tiles are suggested until there are so many labels per class that has any.
+    seed : int
+
+    Returns
+    -------
+    int64, shape (at most n,)
+        Unlabelled tiles, none twice.
+    """
+    known = labels != UNLABELLED
+    n_classes = len(np.unique(labels[known]))
+    few = int(known.sum()) < few_per_class * max(n_classes, 2)
+    if probabilities is None or few or n_classes < 2:
+        return typical_tiles(reduced, labels, n, seed)
+    return uncertain_tiles(reduced, labels, probabilities, n, seed)
+
+
+def typical_tiles(
+    reduced: NDArray[np.float32], labels: NDArray[Any], n: int, seed: int = 0
+) -> NDArray[np.int64]:
+    """The most typical tile of each of the largest clusters that hold no label.
+
+    There are as many clusters as labels and suggestions together; a tile is typical where its
+    neighbours in the cluster are near.
+    """
+    known = labels != UNLABELLED
+    n = min(n, int(np.count_nonzero(~known)))
+    if n == 0:
+        return np.zeros(0, dtype=np.int64)
+    n_clusters = min(int(known.sum()) + n, MAX_CLUSTERS, len(reduced))
+    cluster = _cluster(reduced, n_clusters, seed)
+    sizes = np.bincount(cluster, minlength=n_clusters)
+    taken = np.bincount(cluster[known], minlength=n_clusters)
+    chosen: list[int] = []
+    used = known.copy()
+    while len(chosen) < n:
+        free = np.bincount(cluster[~used], minlength=n_clusters) > 0
+        # Without a label first, then those that are no mere scatter of outliers, then the largest.
+        order = np.lexsort((-sizes, sizes < MIN_CLUSTER, taken, ~free))
+        number = int(order[0])
+        members = np.flatnonzero(cluster == number)
+        open_ = members[~used[members]]
+        best = int(open_[np.argmax(_typicality(reduced[members], reduced[open_]))])
+        chosen.append(best)
+        used[best] = True
+        taken[number] += 1
+    return np.array(chosen, dtype=np.int64)
+
+
+def uncertain_tiles(
+    reduced: NDArray[np.float32],
+    labels: NDArray[Any],
+    probabilities: NDArray[Any],
+    n: int,
+    seed: int = 0,
+) -> NDArray[np.int64]:
+    """Tiles between two classes, each from another cluster of such tiles."""
+    open_ = np.flatnonzero((labels == UNLABELLED) & ~np.isnan(probabilities[:, 0]))
+    n = min(n, len(open_))
+    if n == 0:
+        return np.zeros(0, dtype=np.int64)
+    best_two = np.sort(probabilities[open_], axis=1)[:, -2:]
+    margin = best_two[:, 1] - best_two[:, 0]
+    pool = np.argsort(margin, kind="stable")[: max(POOL_FACTOR * n, n)]
+    cluster = _cluster(reduced[open_[pool]], n, seed)
+    # The pool is in order of margin, so the first tile of a cluster is its least certain.
+    firsts = np.sort(np.unique(cluster, return_index=True)[1])
+    rest = np.setdiff1d(np.arange(len(pool)), firsts)
+    return np.asarray(open_[pool[np.concatenate([firsts, rest])[:n]]], dtype=np.int64)
+
+
+def suspicious_tiles(
+    labels: NDArray[Any], probabilities: NDArray[Any], confidence: float = SUSPICIOUS
+) -> NDArray[np.int64]:
+    """Annotated tiles that a model which had not seen them puts confidently into another class.
+
+    Parameters
+    ----------
+    labels : int, shape (M,)
+        Of the scored tiles: ``annotated[score.scored]``.
+    probabilities : float, shape (M, classes)
+        Out of fold, from `BlockedScore.probabilities`.
+    confidence : float
+        Probability of the other class, 0 to 1.
+
+    Returns
+    -------
+    int64
+        Indices into `labels`, the most doubtful first.
+    """
+    predicted = probabilities.argmax(axis=1)
+    sure = probabilities.max(axis=1)
+    found = np.flatnonzero((predicted != labels) & (sure >= confidence))
+    return np.asarray(found[np.argsort(-sure[found], kind="stable")], dtype=np.int64)
+
+
+def _cluster(points: NDArray[np.float32], n_clusters: int, seed: int) -> NDArray[np.int64]:
+    from sklearn.cluster import KMeans, MiniBatchKMeans
+
+    if n_clusters >= len(points):
+        return np.arange(len(points), dtype=np.int64)
+    # KMeans costs tiles × clusters; above some thousand tiles batches come to the same.
+    kind = KMeans if len(points) <= 5000 else MiniBatchKMeans
+    model = kind(n_clusters, n_init=1, random_state=seed)
+    return np.asarray(model.fit_predict(points), dtype=np.int64)
+
+
+def _typicality(members: NDArray[np.float32], of: NDArray[np.float32]) -> NDArray[np.float64]:
+    """One over the mean distance to the nearest neighbours in the cluster."""
+    from scipy.spatial import cKDTree
+
+    nearest = min(NEIGHBOURS + 1, len(members))
+    if nearest < 2:
+        return np.ones(len(of))
+    distance, _ = cKDTree(members).query(of, k=nearest)
+    return np.asarray(1.0 / (distance[:, 1:].mean(axis=1) + 1e-12), dtype=np.float64)

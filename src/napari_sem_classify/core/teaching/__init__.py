@@ -1,1 +1,0 @@
-"""Annotated tiles in, a head out, with an honest score and tiles to look at next."""

@@ -1,1 +1,0 @@
-"""Tiles of an image: read in batches, left out by rule, written as files."""

@@ -1,1 +1,0 @@
-"""Labelled images in, a fine-tuned network out, and what it is worth."""

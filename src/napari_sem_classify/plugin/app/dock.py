@@ -1,0 +1,37 @@
+"""What all dock widgets of the plugin share."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from qtpy.QtCore import QEvent
+from qtpy.QtWidgets import QWidget
+
+from napari_sem_classify.plugin.app.session import session_of, unwrapped
+
+if TYPE_CHECKING:
+    from napari.viewer import Viewer
+
+
+class DockWidget(QWidget):
+    """A widget in napari's dock that knows its viewer and lets go of it when it is taken out.
+
+    Parameters
+    ----------
+    napari_viewer : napari.viewer.Viewer
+    """
+
+    def __init__(self, napari_viewer: Viewer) -> None:
+        super().__init__()
+        self._viewer = unwrapped(napari_viewer)
+        self._session = session_of(self._viewer)
+
+    def event(self, event: QEvent) -> bool:
+        """Stop work when napari takes the widget out of its dock."""
+        if event.type() == QEvent.Type.ParentChange and self.parent() is None:
+            self.stop()
+        return super().event(event)
+
+    def stop(self) -> None:
+        """Let go of all work under way."""
+        raise NotImplementedError

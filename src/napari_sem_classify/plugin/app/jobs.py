@@ -1,0 +1,233 @@
+"""Long work off the main thread, watched from it a few times a second.
+
+The worker leaves its latest progress and result in a small shared state; a timer on the main
+thread picks them up. Nothing queues, so a fast worker cannot flood the window, and a widget that
+is deleted simply stops looking: its timer dies with it.
+"""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Callable
+from typing import Any
+
+from qtpy.QtCore import QCoreApplication, QObject, QTimer
+
+from napari_sem_classify.core.common.errors import Cancelled, SemClassifyError
+from napari_sem_classify.core.common.log import log_unexpected
+from napari_sem_classify.core.common.progress import CancelToken, Progress
+
+POLL_MS = 80
+PUBLISH_EVERY_S = 0.35
+SHOWN_WITHIN_S = 2.0
+
+
+class JobContext:
+    """What a task sees of its job: where to report, where to publish, when to stop.
+
+    Attributes
+    ----------
+    cancel : CancelToken
+        Checked by the task at least once per batch.
+    """
+
+    def __init__(self) -> None:
+        self.cancel = CancelToken()
+        self.latest_progress: Progress | None = None
+        self._published: Any = None
+        self._has_published = False
+        self._last_publish = 0.0
+        self._lock = threading.Lock()
+        self.shown = threading.Event()
+
+    def progress(self, progress: Progress) -> None:
+        """Tell how far the task is."""
+        self.latest_progress = progress
+
+    @property
+    def wants_publication(self) -> bool:
+        """Whether it is time for another intermediate result."""
+        return time.monotonic() - self._last_publish >= PUBLISH_EVERY_S
+
+    def publish(self, value: Any) -> None:
+        """Leave an intermediate result for the main thread; it replaces one not yet taken."""
+        with self._lock:
+            self._published, self._has_published = value, True
+            self._last_publish = time.monotonic()
+
+    def publish_and_wait(self, value: Any) -> None:
+        """Leave a result and let the main thread show it before going on.
+
+        What is slow to show, as a new layer is, goes faster while no other work is under way.
+        """
+        self.shown.clear()
+        self.publish(value)
+        end = time.monotonic() + SHOWN_WITHIN_S
+        while not self.cancel.cancelled and time.monotonic() < end:
+            if self.shown.wait(0.05):
+                return
+
+    def take(self) -> tuple[bool, Any]:
+        """Take the intermediate result left since the last look, if there is one."""
+        with self._lock:
+            found, value = self._has_published, self._published
+            self._published, self._has_published = None, False
+        return found, value
+
+
+class _Outcome:
+    """How a task ended; the thread writes it last."""
+
+    __slots__ = ("error", "finished", "value")
+
+    def __init__(self) -> None:
+        self.finished = False
+        self.value: Any = None
+        self.error: BaseException | None = None
+
+
+def _work(task: Callable[[JobContext], Any], context: JobContext, outcome: _Outcome) -> None:
+    try:
+        outcome.value = task(context)
+    except BaseException as error:  # every failure is shown or logged by the main thread
+        # Frames hold the task's arrays; the traceback as text is kept by the exception itself.
+        outcome.error = error
+    outcome.finished = True
+
+
+class Job(QObject):
+    """One task in a thread.
+
+    Parameters
+    ----------
+    task : callable
+        Called with a `JobContext` in the thread. It must hold no widget, layer or viewer.
+    doing : str
+        What it does, as a phrase for messages: "classifying the image".
+    parent : QObject
+        Its deletion stops the job.
+    on_done : callable
+        Told the task's value, on the main thread.
+    on_failed : callable
+        Told one sentence.
+    on_cancelled, on_progress, on_published : callable, optional
+    """
+
+    def __init__(
+        self,
+        task: Callable[[JobContext], Any],
+        *,
+        doing: str,
+        parent: QObject,
+        on_done: Callable[[Any], None],
+        on_failed: Callable[[str], None],
+        on_cancelled: Callable[[], None] | None = None,
+        on_progress: Callable[[Progress], None] | None = None,
+        on_published: Callable[[Any], None] | None = None,
+    ) -> None:
+        super().__init__(parent)
+        self._context = JobContext()
+        self._outcome = _Outcome()
+        self._doing = doing
+        self._on_done = on_done
+        self._on_failed = on_failed
+        self._on_cancelled = on_cancelled
+        self._on_progress = on_progress
+        self._on_published = on_published
+        self._told: Progress | None = None
+        self._watched = True
+        # A function of the token alone: it still works when this object is deleted.
+        token = self._context.cancel
+        self._stop = lambda *_: token.cancel()
+        parent.destroyed.connect(self._stop)
+        self._application = QCoreApplication.instance()
+        if self._application is not None:
+            self._application.aboutToQuit.connect(self._stop)
+        self._timer = QTimer(self)
+        self._timer.setInterval(POLL_MS)
+        self._timer.timeout.connect(self._look)
+        # Not a daemon: torch must not be torn down under a running thread. Once cancelled, it
+        # ends within a batch.
+        self._thread = threading.Thread(
+            target=_work, args=(task, self._context, self._outcome), name=f"sem-classify: {doing}"
+        )
+        self._thread.start()
+        self._timer.start()
+
+    @property
+    def running(self) -> bool:
+        """Whether the task is still at work and watched."""
+        return self._watched
+
+    @property
+    def cancelling(self) -> bool:
+        """Whether the task was asked to stop and has not answered yet."""
+        return self._watched and self._context.cancel.cancelled
+
+    def cancel(self) -> None:
+        """Ask the task to stop; `on_cancelled` is told when it has."""
+        self._context.cancel.cancel()
+
+    def abandon(self) -> None:
+        """Ask the task to stop and look no further: for a widget that goes away."""
+        self._context.cancel.cancel()
+        self._finish()
+
+    def _look(self) -> None:
+        # Read before the results: what is published last must not be missed.
+        finished = self._outcome.finished
+        progress = self._context.latest_progress
+        if progress is not None and progress is not self._told and self._on_progress is not None:
+            self._told = progress
+            self._on_progress(progress)
+        found, value = self._context.take()
+        wanted = self._watched and not self._context.cancel.cancelled
+        if found and wanted and self._on_published is not None:
+            self._on_published(value)
+        if found:
+            # Painting follows in the event loop, before other timers.
+            QTimer.singleShot(0, self._context.shown.set)
+        if finished and self._watched:
+            self._end()
+
+    def _end(self) -> None:
+        outcome, cancelled = self._outcome, self._context.cancel.cancelled
+        done, failed, on_cancelled = self._on_done, self._on_failed, self._on_cancelled
+        self._finish()
+        error = outcome.error
+        if error is None and not cancelled:
+            done(outcome.value)
+        elif error is None or isinstance(error, Cancelled):
+            if on_cancelled is not None:
+                on_cancelled()
+        elif isinstance(error, SemClassifyError):
+            failed(str(error))
+        elif isinstance(error, MemoryError):
+            failed("The computer ran out of memory: close other programs or choose larger tiles.")
+        else:
+            failed(log_unexpected(error, self._doing))
+
+    def _finish(self) -> None:
+        self._watched = False
+        self._timer.stop()
+        if self._application is not None:
+            self._application.aboutToQuit.disconnect(self._stop)
+            self._application = None
+        # Let go of the widget: a thread that is still ending must not keep a closed viewer alive.
+        self._on_done = self._on_failed = _nothing
+        self._on_cancelled = self._on_progress = self._on_published = None
+        self.deleteLater()
+
+
+def settle_timer(owner: QObject, milliseconds: int, call: Callable[[], Any]) -> QTimer:
+    """Give a timer that calls once no more changes came for a while: `start` it at each."""
+    timer = QTimer(owner)
+    timer.setSingleShot(True)
+    timer.setInterval(milliseconds)
+    timer.timeout.connect(call)
+    return timer
+
+
+def _nothing(_value: Any) -> None:
+    return None

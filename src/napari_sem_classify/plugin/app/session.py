@@ -1,0 +1,136 @@
+"""What the widgets of one viewer share: images as read, maps made, speeds measured.
+
+Everything hangs on the layers themselves (weakly), so that a deleted layer takes its part along
+and a renamed one keeps it.
+"""
+
+from __future__ import annotations
+
+import weakref
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any, ClassVar, TypeVar
+from weakref import WeakKeyDictionary
+
+import numpy as np
+from numpy.typing import NDArray
+from psygnal import Signal
+
+from napari_sem_classify.core.image.sem_image import SemImage
+from napari_sem_classify.core.maps.class_map import ClassMap
+from napari_sem_classify.core.tiles.grid import TileGrid
+
+if TYPE_CHECKING:
+    from napari.components import ViewerModel
+    from napari.layers import Layer
+
+    from napari_sem_classify.core.model.head import TileClassifier
+    from napari_sem_classify.core.network.engine.base import Engine
+
+T = TypeVar("T")
+
+
+@dataclass(frozen=True, slots=True)
+class GridPlan:
+    """Tiles laid by hand over one image.
+
+    Attributes
+    ----------
+    grid : TileGrid
+    keep : bool, shape ``grid.tile_shape``
+        False for tiles left out.
+    """
+
+    grid: TileGrid
+    keep: NDArray[np.bool_]
+
+
+@dataclass(frozen=True, slots=True)
+class ReadyModel:
+    """A model loaded on a device, with its measured speed.
+
+    Attributes
+    ----------
+    classifier : TileClassifier
+    engine : Engine
+    tiles_per_s : float
+        From a short trial, or from the last run once there is one.
+    """
+
+    classifier: TileClassifier
+    engine: Engine
+    tiles_per_s: float
+
+
+@dataclass(eq=False)
+class Session:
+    """What the widgets of one viewer share.
+
+    Attributes
+    ----------
+    images : layer -> SemImage
+        Image layers as the program sees them, with the user's corrections.
+    plans : image layer -> GridPlan
+        Tiles laid with *Tile image*.
+    maps : labels layer -> {plane: ClassMap}
+        Results behind the class-map layers.
+    sources : made layer -> weak reference to the image layer
+        Which image a layer was made from, whatever either is called by now.
+    ready : (model file, device) -> ReadyModel
+    devices : list
+        Devices found, empty before the first look.
+    helpers : {name: object}
+        The viewer's legend and status line.
+    plan_changed : signal
+        Tells the image layer whose plan was laid, changed or taken away.
+    maps_changed : signal
+        Tells the class-map layer whose maps came back from a file, found their image again, or
+        were taught or corrected.
+    """
+
+    images: WeakKeyDictionary[Layer, SemImage] = field(default_factory=WeakKeyDictionary)
+    plans: WeakKeyDictionary[Layer, GridPlan] = field(default_factory=WeakKeyDictionary)
+    maps: WeakKeyDictionary[Layer, dict[tuple[int, ...], ClassMap]] = field(
+        default_factory=WeakKeyDictionary
+    )
+    sources: WeakKeyDictionary[Layer, weakref.ref[Layer]] = field(default_factory=WeakKeyDictionary)
+    ready: dict[tuple[str, str], ReadyModel] = field(default_factory=dict)
+    devices: list[Any] = field(default_factory=list)
+    helpers: dict[str, Any] = field(default_factory=dict)
+    plan_changed: ClassVar[Signal] = Signal(object)
+    maps_changed: ClassVar[Signal] = Signal(object)
+
+    def source_of(self, layer: Layer) -> Layer | None:
+        """The image layer from which `layer` was made, None when it is gone or unknown."""
+        reference = self.sources.get(layer)
+        return None if reference is None else reference()
+
+
+_sessions: dict[int, Session] = {}
+
+
+def unwrapped(value: T) -> T:
+    """The object behind the proxy that napari hands to plugin widgets.
+
+    Layers are keys of weak dictionaries and data of Qt models here: through a proxy, which is a
+    new object each time, they would not be found again.
+    """
+    return getattr(value, "__wrapped__", value)
+
+
+def session_of(viewer: ViewerModel) -> Session:
+    """The session of a viewer, made on first use; it goes when the viewer goes."""
+    viewer = unwrapped(viewer)
+    key = id(viewer)
+    if key not in _sessions:
+        _sessions[key] = Session()
+        weakref.finalize(viewer, _sessions.pop, key, None)
+    return _sessions[key]
+
+
+def map_layer_with(data: Any) -> tuple[Session, Layer] | None:
+    """The class-map layer, of any viewer, that holds this very array, with its session."""
+    for session in _sessions.values():
+        for layer in session.maps:
+            if layer.data is data:
+                return session, layer
+    return None

@@ -1,0 +1,330 @@
+"""The *Batch* widget: many images and one model in, a map of each, one table and one report out."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from napari_sem_classify.core.batch.batch_outcome import ImageOutcome
+from napari_sem_classify.core.batch.batch_plan import plan_batch
+from napari_sem_classify.core.common.errors import SemClassifyError
+from napari_sem_classify.plugin.app.dock import DockWidget
+from napari_sem_classify.plugin.app.jobs import Job, settle_timer
+from napari_sem_classify.plugin.app.text import duration_text
+from napari_sem_classify.plugin.batch import work
+from napari_sem_classify.plugin.batch.opening import open_outcome
+from napari_sem_classify.plugin.batch.outcome_form import OutcomeForm
+from napari_sem_classify.plugin.batch.plan_form import PlanForm, images_text
+from napari_sem_classify.plugin.batch.source_form import SourceForm
+from napari_sem_classify.plugin.batch.target_form import TargetForm
+from napari_sem_classify.plugin.batch.tile_form import TileForm
+from napari_sem_classify.plugin.forms.device_form import DeviceForm
+from napari_sem_classify.plugin.forms.layout import Form, Note, fill
+from napari_sem_classify.plugin.forms.model_form import ModelForm
+from napari_sem_classify.plugin.forms.run_form import RunForm
+
+if TYPE_CHECKING:
+    from napari.viewer import Viewer
+
+    from napari_sem_classify.core.common.progress import Progress
+    from napari_sem_classify.core.image.sem_image import SemImage
+
+SETTLE_MS = 250
+
+
+class BatchWidget(DockWidget):
+    """Dock widget that classifies many images.
+
+    Parameters
+    ----------
+    napari_viewer : napari.viewer.Viewer
+    """
+
+    def __init__(self, napari_viewer: Viewer) -> None:
+        super().__init__(napari_viewer)
+        self._known: work.Known = {}
+        self._found: work.Look | None = None
+        self._looking: Job | None = None
+        self._running: Job | None = None
+        self._outcomes: tuple[ImageOutcome, ...] = ()
+        self._build()
+        self._settle = settle_timer(self, SETTLE_MS, self._look)
+        self._connect()
+        self._on_model()
+
+    def _build(self) -> None:
+        self.setAccessibleName("Batch")
+        form = Form(self)
+        self.source_form = SourceForm(self._viewer, self._session, form, self)
+        self.model_form = ModelForm(form, self)
+        self.tile_form = TileForm(form)
+        self.device_form = DeviceForm(form, self._session, self)
+        self.target_form = TargetForm(form, self)
+        self.plan_form = PlanForm(form)
+        self.run_form = RunForm(form, "Run batch", "Classify all images and write the results")
+        self.current = Note("Image at work")
+        form.wide(self.current)
+        self.outcome_form = OutcomeForm(form)
+        self.open_problem = Note("Problem with opening an image")
+        form.wide(self.open_problem)
+        form.stretch()
+        fill(self, form)
+
+    def _connect(self) -> None:
+        self.source_form.changed.connect(self._on_sources)
+        self.model_form.changed.connect(self._on_model)
+        for part in (self.tile_form, self.target_form):
+            part.changed.connect(self._later)
+        self.device_form.changed.connect(self._tell)
+        self.run_form.started.connect(self.run)
+        self.run_form.cancelled.connect(self.cancel)
+        self.outcome_form.opened.connect(self._open)
+
+    # ------------------------------------------------------------------ what will be done
+
+    @property
+    def busy(self) -> bool:
+        """Whether a batch is under way."""
+        return self._running is not None
+
+    @property
+    def looking(self) -> bool:
+        """Whether the images are being looked at."""
+        return self._looking is not None or self._settle.isActive()
+
+    @property
+    def wish(self) -> work.BatchWish | None:
+        """What the user wants, None while there is no model."""
+        entry, card = self.model_form.entry, self.model_form.card
+        if entry is None or card is None:
+            return None
+        target = self.target_form
+        tiles = self.tile_form
+        return work.BatchWish(
+            entry.path, card, tiles.wish, target.chosen, target.out, tiles.wants_int8
+        )
+
+    def _on_sources(self) -> None:
+        self.target_form.suggest(self.source_form.first_folder)
+        self._later()
+
+    def _on_model(self) -> None:
+        card = self.model_form.card
+        if card is not None:
+            self.tile_form.suggest(card.tile_px)
+        self._later()
+
+    def _later(self) -> None:
+        """Look again once the user has stopped changing things for a moment."""
+        if self.busy:
+            return
+        if self._looking is not None:
+            self._looking.abandon()
+            self._looking = None
+        self._replan()
+        self._settle.start()
+        self._tell()
+
+    def _replan(self) -> None:
+        """Count the tiles again of images that are known, until the new look is done."""
+        wish = self.wish
+        if self._found is None or wish is None or not len(self.source_form):
+            self._found = None
+            return
+        plan = plan_batch(self._found.looked, wish.card, wish.grid)
+        self._found = work.Look(self._found.looked, plan, self._found.pixel_size_nm)
+
+    def _look(self) -> None:
+        wish = self.wish
+        if wish is None or not len(self.source_form) or self.busy:
+            self._tell()
+            return
+        try:
+            layers = self.source_form.open_now()
+        except SemClassifyError as error:
+            self._looked_in_vain(str(error))
+            return
+        self._looking = Job(
+            work.look(self.source_form.paths, layers, wish, self._known),
+            doing="looking at the images",
+            parent=self,
+            on_done=self._looked,
+            on_failed=self._looked_in_vain,
+            on_progress=self._on_look_progress,
+        )
+        self._tell()
+
+    def _on_look_progress(self, progress: Progress) -> None:
+        if self._looking is not None and progress.total:
+            self.plan_form.estimate.say(
+                f"looking at the images… {progress.done} of {progress.total}"
+            )
+
+    def _looked(self, found: work.Look) -> None:
+        self._looking, self._found = None, found
+        self.source_form.problem.say("")
+        self.tile_form.use_scale(_calibrated(found))
+        self._tell()
+
+    def _looked_in_vain(self, sentence: str) -> None:
+        self._looking = self._found = None
+        self.source_form.problem.fail(sentence)
+        self._tell()
+
+    def _tell(self) -> None:
+        """Bring everything above the button up to date."""
+        if self.busy:
+            return
+        if self.device_form.problem:
+            self.model_form.problem.fail(self.device_form.problem)
+        found, entry, wish = self._found, self.model_form.entry, self.wish
+        self.source_form.tell_count(None if found is None else found.plan.images)
+        if found is None or wish is None or entry is None:
+            self.plan_form.clear("looking at the images…" if self._looking is not None else "")
+            why = "Add images first" if not len(self.source_form) else "Wait: looking at the images"
+            self.run_form.allow(False, why if wish is not None else "Choose a model first")
+            return
+        self._tell_plan(found, wish)
+        tile = wish.grid.tile_px or wish.card.tile_px
+        self.device_form.want(entry, tile)
+
+    def _tell_plan(self, found: work.Look, wish: work.BatchWish) -> None:
+        self.plan_form.show(
+            found.plan,
+            self.device_form.ready(self.model_form.entry),
+            again=bool(self.target_form.again.value),
+            preparing=self.device_form.preparing,
+            looking=self.looking,
+            cost=work.cost_of_tile(found, wish),
+        )
+        if self.looking:
+            self.run_form.allow(False, "Wait: looking at the images")
+        elif wish.out is None or self.target_form.check():
+            self.run_form.allow(False, "Choose the folder to write into first")
+        else:
+            self.run_form.allow(bool(found.plan.tiles), "None of the images can be opened")
+
+    # ------------------------------------------------------------------ running
+
+    def run(self) -> None:
+        """Classify the images; what is finished stays, whatever happens."""
+        wish, found, entry = self.wish, self._found, self.model_form.entry
+        if self.busy or self.looking or wish is None or found is None or entry is None:
+            return
+        if wish.out is None:
+            self.run_form.message.fail("Choose the folder to write into.")
+            return
+        self.device_form.stop()
+        self.outcome_form.clear()
+        self.open_problem.say("")
+        self._outcomes = ()
+        self._allow(False)
+        self.run_form.start()
+        task = work.run(
+            found,
+            wish,
+            self.device_form.wish,
+            self.device_form.ready(entry),
+            again=bool(self.target_form.again.value),
+        )
+
+        def done(result: work.Done) -> None:
+            if result.ready is not None:
+                self.device_form.remember(entry, result.ready)
+            self._done(result)
+
+        self._running = Job(
+            task,
+            doing="classifying the batch",
+            parent=self,
+            on_done=done,
+            on_failed=self._failed,
+            on_cancelled=self._cancelled,
+            on_progress=self._on_progress,
+            on_published=self._published,
+        )
+
+    def cancel(self) -> None:
+        """Stop after this step; images that are finished stay."""
+        if self._running is not None:
+            self.run_form.cancelling()
+            self._running.cancel()
+
+    def _allow(self, free: bool) -> None:
+        self.source_form.allow(free)
+        self.target_form.allow(free)
+        self.tile_form.allow(free)
+        self.model_form.combo.enabled = self.device_form.combo.enabled = free
+
+    def _on_progress(self, progress: Progress) -> None:
+        if self._running is not None and not self._running.cancelling:
+            self.run_form.tell(progress)
+
+    def _published(self, under: work.Under) -> None:
+        self._outcomes = under.outcomes
+        self.outcome_form.show(under.outcomes)
+        if self._running is not None and not self._running.cancelling:
+            self.run_form.tell(under.whole)
+        if under.current:
+            self.current.say(under.current)
+
+    def _done(self, result: work.Done) -> None:
+        report = result.report
+        self.outcome_form.show(report.images)
+        self.outcome_form.finish(result.files, result.files[0].parent)
+        self._end()
+        earlier = sum(each.resumed for each in report.done)
+        words = [f"Done: {images_text(len(report.done))} in {duration_text(report.seconds)}"]
+        if earlier:
+            words.append(f"{earlier} of them done earlier")
+        if report.failed:
+            words.append(f"{len(report.failed)} could not be used, see below")
+        text = ", ".join(words) + "."
+        if report.done:
+            self.run_form.message.say(text)
+        else:
+            self.run_form.message.fail(text)
+
+    def _cancelled(self) -> None:
+        self._end()
+        self.run_form.message.say(f"Cancelled: {self._kept()}")
+
+    def _failed(self, sentence: str) -> None:
+        self._end()
+        self.run_form.message.fail(f"{sentence} {self._kept()[:1].upper()}{self._kept()[1:]}")
+
+    def _kept(self) -> str:
+        done = sum(not each.problem for each in self._outcomes)
+        if not done:
+            return "no image was finished."
+        return f"{images_text(done)} finished; they stay, run again to go on."
+
+    def _end(self) -> None:
+        self._running = None
+        self.run_form.idle()
+        self.current.say("")
+        self._allow(True)
+        self._later()
+
+    def _open(self, outcome: ImageOutcome) -> None:
+        self.open_problem.say("")
+        try:
+            open_outcome(self._viewer, outcome)
+        except SemClassifyError as error:
+            self.open_problem.fail(str(error))
+
+    # ------------------------------------------------------------------ end
+
+    def stop(self) -> None:
+        """Let go of all work under way, without touching the viewer."""
+        self._settle.stop()
+        self.device_form.stop()
+        for job in (self._looking, self._running):
+            if job is not None:
+                job.abandon()
+        self._looking = self._running = None
+
+
+def _calibrated(found: work.Look) -> SemImage | None:
+    """The first image that has a scale, by which a tile size is shown in both units."""
+    images = [each.image for each in found.looked if each.image is not None]
+    return next((image for image in images if image.pixel_size_nm is not None), None)

@@ -1,0 +1,112 @@
+"""What came out: the table of classes, and the files that can be made of it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+
+from magicgui import widgets
+from qtpy.QtWidgets import QFileDialog, QMenu, QWidget
+
+from napari_sem_classify.core.image.sem_image import SemImage
+from napari_sem_classify.core.maps.class_map import ClassFraction, ClassMap
+from napari_sem_classify.core.tiles.grid import TileGrid
+from napari_sem_classify.plugin.app.jobs import Job, JobContext
+from napari_sem_classify.plugin.classify.results import ResultTable
+from napari_sem_classify.plugin.forms.layout import Form, Note, explain
+
+FRACTIONS_NOTE = "As classified: not corrected for the mistakes of the model."
+NOT_CLASSIFIED = "This plane was not classified."
+
+
+class ResultForm:
+    """Table and export of the maps of one image.
+
+    Attributes
+    ----------
+    table : ResultTable
+    """
+
+    def __init__(self, form: Form, owner: QWidget) -> None:
+        self._owner = owner
+        self._image: SemImage | None = None
+        self._maps: dict[tuple[int, ...], ClassMap] = {}
+        self._job: Job | None = None
+        self.note = Note("About the area fractions")
+        self.table = ResultTable(self.note)
+        self.export = widgets.PushButton(text="Export ▾")
+        explain(self.export, "Export", "Write tables, map and picture, or copy the table")
+        self.message = Note("Result of the export")
+        self.menu = QMenu(owner)
+        write = self.menu.addAction("Tables, map and picture into a folder…")
+        write.triggered.connect(self._choose_folder)
+        self.menu.addAction("Copy table").triggered.connect(self.table.copy)
+        form.wide(self.table, self.note, self.export, self.message)
+        self.export.native.setVisible(False)
+        self.export.changed.connect(self._pop_menu)
+
+    def show_maps(
+        self,
+        image: SemImage | None,
+        maps: Mapping[tuple[int, ...], ClassMap],
+        plane: tuple[int, ...],
+    ) -> None:
+        """Show the finished maps of an image: the table tells the plane in view."""
+        if [id(each) for each in maps.values()] != [id(each) for each in self._maps.values()]:
+            self.message.say("")
+        self._image, self._maps = image, dict(maps)
+        self.export.native.setVisible(bool(maps) and image is not None)
+        class_map = maps.get(plane)
+        if class_map is None:
+            self.table.hide()
+            self.note.say(NOT_CLASSIFIED if maps else "")
+        else:
+            self.show_shares(class_map.fractions(), class_map.grid)
+
+    def show_shares(self, shares: list[ClassFraction], grid: TileGrid) -> None:
+        """Fill the table, also while the map is still filling."""
+        self.table.show_shares(shares, overlapping=grid.stride < grid.tile)
+        self.note.say(FRACTIONS_NOTE)
+
+    def export_to(self, folder: Path) -> None:
+        """Write tables, map and picture of the maps shown into a folder."""
+        image, maps = self._image, list(self._maps.values())
+        if image is None or not maps or self._job is not None:
+            return
+
+        def task(context: JobContext) -> int:
+            from napari_sem_classify.core.export.outputs import write_outputs
+
+            written = 0
+            for class_map in maps:
+                context.cancel.raise_if_cancelled()
+                written += len(write_outputs(class_map, image, folder, image.name))
+            return written
+
+        def done(written: int) -> None:
+            self._job = None
+            self.message.say(f"{written} files written to {folder}.")
+
+        def failed(sentence: str) -> None:
+            self._job = None
+            self.message.fail(sentence)
+
+        self.message.say("writing…")
+        self._job = Job(
+            task, doing="writing the results", parent=self._owner, on_done=done, on_failed=failed
+        )
+
+    def stop(self) -> None:
+        """Let go of work under way: for a widget that goes away."""
+        if self._job is not None:
+            self._job.abandon()
+            self._job = None
+
+    def _pop_menu(self) -> None:
+        button = self.export.native
+        self.menu.popup(button.mapToGlobal(button.rect().bottomLeft()))
+
+    def _choose_folder(self) -> None:
+        folder = QFileDialog.getExistingDirectory(self._owner, "Folder for the results")
+        if folder:
+            self.export_to(Path(folder))

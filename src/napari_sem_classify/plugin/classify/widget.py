@@ -1,0 +1,382 @@
+"""The *Classify* widget: image and model in, class map and area fractions out."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from magicgui import widgets
+from numpy.typing import NDArray
+
+from napari_sem_classify.core.classify.grid_choice import GridChoice, grid_for_model
+from napari_sem_classify.core.common.errors import SemClassifyError
+from napari_sem_classify.core.common.progress import Progress
+from napari_sem_classify.plugin import tasks
+from napari_sem_classify.plugin.app.dock import DockWidget
+from napari_sem_classify.plugin.app.jobs import Job
+from napari_sem_classify.plugin.app.session import GridPlan
+from napari_sem_classify.plugin.app.text import count_text, duration_text
+from napari_sem_classify.plugin.classify.result_form import ResultForm
+from napari_sem_classify.plugin.forms.compare_form import CompareForm
+from napari_sem_classify.plugin.forms.device_form import DeviceForm
+from napari_sem_classify.plugin.forms.grid_form import GridForm
+from napari_sem_classify.plugin.forms.image_form import ImageForm
+from napari_sem_classify.plugin.forms.layout import Form, Note, explain, fill, narrow
+from napari_sem_classify.plugin.forms.model_form import ModelForm
+from napari_sem_classify.plugin.forms.run_form import RunForm
+from napari_sem_classify.plugin.layers.grid_layers import grid_layer_of, show_grid
+from napari_sem_classify.plugin.layers.layer_image import image_from_layer, notes_of, plane_at
+from napari_sem_classify.plugin.layers.legend import legend_of
+from napari_sem_classify.plugin.layers.made_layers import CLASSES, made_from, remove_layer
+from napari_sem_classify.plugin.layers.run_layers import RunLayers
+from napari_sem_classify.plugin.layers.saved_maps import saved_maps_of
+from napari_sem_classify.plugin.layers.status import status_line_of
+
+if TYPE_CHECKING:
+    from napari.layers import Labels
+    from napari.viewer import Viewer
+
+    from napari_sem_classify.core.image.sem_image import SemImage
+
+THIS_PLANE, ALL_PLANES = "plane in view", "all planes"
+FINE_MAP = (
+    "As fine as the network allows, for little more time: it looks at large pieces of the image "
+    "instead of single tiles. How far that agrees with single tiles is measured and told"
+)
+DENSE_COST = 1.5
+
+
+class ClassifyWidget(DockWidget):
+    """Dock widget that classifies the tiles of an image.
+
+    Parameters
+    ----------
+    napari_viewer : napari.viewer.Viewer
+    """
+
+    def __init__(self, napari_viewer: Viewer) -> None:
+        super().__init__(napari_viewer)
+        self._running: Job | None = None
+        self._run_layers: RunLayers | None = None
+        self._shown: Labels | None = None
+        self._suggested_for: object = None
+        legend_of(self._viewer)
+        status_line_of(self._viewer)
+        saved_maps_of(self._viewer)
+        self._build()
+        self._connect()
+        self._on_image()
+
+    def _build(self) -> None:
+        self.setAccessibleName("Classify")
+        form = Form(self)
+        self.image_form = ImageForm(self._viewer, form, self)
+        self.model_form = ModelForm(form, self)
+        self.scale_note = Note("Scale of model and image")
+        form.wide(self.scale_note)
+        self.use_plan = widgets.CheckBox(value=True, text="use the tiles of Tile image")
+        explain(self.use_plan, "Use the tiles of Tile image", "Classify the tiles laid there")
+        form.wide(self.use_plan)
+        self.grid_form = GridForm(form)
+        self.dense = widgets.CheckBox(value=False, text="fine map, approximate")
+        explain(self.dense, "Fine map", FINE_MAP)
+        form.wide(self.dense)
+        self.planes = narrow(widgets.ComboBox(choices=[THIS_PLANE, ALL_PLANES], value=ALL_PLANES))
+        explain(self.planes, "Planes", "Which planes of the stack to classify")
+        self._planes_row = form.row("Planes", self.planes)
+        self.device_form = DeviceForm(form, self._session, self)
+        self.estimate = Note("Number of tiles and expected time")
+        form.wide(self.estimate)
+        self.run_form = RunForm(form, "Classify", "Classify all tiles and show the map")
+        self.result_form = ResultForm(form, self)
+        self.compare_form = CompareForm(self._viewer, form, self)
+        form.stretch()
+        fill(self, form)
+
+    def _connect(self) -> None:
+        self.image_form.changed.connect(self._on_image)
+        self.model_form.changed.connect(self._refresh)
+        self.device_form.changed.connect(self._on_device)
+        for each in (self.grid_form, self.use_plan, self.planes, self.dense):
+            each.changed.connect(self._refresh_tiles)
+        self.grid_form.show_changed.connect(self._show_grid)
+        self.run_form.started.connect(self.classify)
+        self.run_form.cancelled.connect(self.cancel)
+        self._session.plan_changed.connect(self._on_plan)
+        self._session.maps_changed.connect(self._show_result)
+        self._viewer.layers.events.removed.connect(self._on_removed)
+        self._viewer.dims.events.current_step.connect(self._show_result)
+
+    # ------------------------------------------------------------------ what will be done
+
+    def _on_image(self) -> None:
+        if not self.busy:
+            self.run_form.message.say("")
+        self._show_result()
+        self._refresh()
+
+    def _on_plan(self, layer: Any) -> None:
+        if layer is self.image_form.layer:
+            self._refresh()
+
+    def _on_device(self) -> None:
+        if self.device_form.problem:
+            self.model_form.problem.fail(self.device_form.problem)
+        self._refresh_tiles()
+
+    def _refresh(self) -> None:
+        """Bring everything below image and model up to date."""
+        card = self.model_form.card
+        if self.image_form.image is not None and card is not None and not self.busy:
+            self.image_form.read_for(card.pixel_size_nm)
+        image = self.image_form.image
+        self.grid_form.use_scale(image)
+        self._planes_row.setVisible(image is not None and bool(image.leading_shape))
+        self.use_plan.native.setVisible(self._laid is not None)
+        scale = None if image is None else (image.level, image.pixel_size_nm)
+        chosen = (self.image_form.layer, self.model_form.entry, scale)
+        if image is not None and card is not None and chosen != self._suggested_for:
+            self._suggested_for = chosen
+            try:
+                self.grid_form.suggest(grid_for_model(image, card).grid.tile)
+            except SemClassifyError:
+                self.grid_form.suggest(card.tile_px)
+        self._refresh_tiles()
+
+    def _refresh_tiles(self) -> None:
+        """Bring number of tiles, time, warnings and the preview up to date."""
+        self.grid_form.set_visible(self._plan is None)
+        if self._laid is not None:
+            self.use_plan.text = f"use the {self._laid.grid.tile} px tiles of Tile image"
+        self.grid_form.problem.say("")
+        self.scale_note.say("")
+        choice = None
+        try:
+            choice = self._choice()
+        except SemClassifyError as error:
+            self.grid_form.problem.fail(str(error))
+        if choice is not None and choice.scale_warning:
+            self.scale_note.warn(choice.note[:1].upper() + choice.note[1:] + ".")
+        entry = self.model_form.entry
+        if choice is not None and entry is not None and not self.busy:
+            self.device_form.want(entry, choice.grid.tile)
+        self._tell_estimate(choice)
+        self._show_grid()
+
+    @property
+    def _laid(self) -> GridPlan | None:
+        """Tiles that Tile image laid over the chosen image."""
+        layer = self.image_form.layer
+        return None if layer is None else self._session.plans.get(layer)
+
+    @property
+    def _plan(self) -> GridPlan | None:
+        """Tiles of Tile image, where they are to be used."""
+        return self._laid if self.use_plan.value else None
+
+    def _choice(self) -> GridChoice | None:
+        image, card = self.image_form.image, self.model_form.card
+        if image is None or card is None:
+            return None
+        if self._plan is not None:
+            grid = self._plan.grid
+            like = grid_for_model(image, card, tile_px=grid.tile, stride_px=grid.stride)
+            return GridChoice(grid, like.note, like.scale_warning)
+        return grid_for_model(
+            image,
+            card,
+            tile_px=int(self.grid_form.tile_px.value),
+            overlap=self.grid_form.overlap_share,
+            dense=self.dense.value,
+        )
+
+    def _keep(self) -> NDArray[np.bool_] | None:
+        return None if self._plan is None else self._plan.keep
+
+    def _planes(self) -> list[tuple[int, ...]]:
+        image = self.image_form.image
+        if image is None:
+            return []
+        if image.leading_shape and self.planes.value == THIS_PLANE:
+            return [self._plane_in_view()]
+        return list(image.planes())
+
+    def _plane_in_view(self) -> tuple[int, ...]:
+        layer, image = self.image_form.layer, self.image_form.image
+        if layer is None or image is None:
+            return ()
+        return plane_at(layer, self._viewer.dims.point, image.leading_shape)
+
+    def _tell_estimate(self, choice: GridChoice | None) -> None:
+        if choice is None:
+            self.estimate.say("")
+            self.run_form.allow(False, "Choose an image and a model first")
+            return
+        keep = self._keep()
+        tiles = choice.grid.n_tiles if keep is None else int(keep.sum())
+        tiles *= len(self._planes())
+        words = [f"{count_text(tiles)} tiles"]
+        ready = self.device_form.ready(self.model_form.entry)
+        if ready is not None and np.isfinite(ready.tiles_per_s):
+            if self.dense.value:
+                tiles *= DENSE_COST * (choice.grid.stride / choice.grid.tile) ** 2
+            words.append(f"about {duration_text(tiles / ready.tiles_per_s)}")
+            words.append(ready.engine.device)
+        elif self.device_form.preparing:
+            words.append("timing a few tiles…")
+        self.estimate.say(" · ".join(words))
+        self.run_form.allow(tiles > 0, "All tiles are left out")
+
+    def _show_grid(self) -> None:
+        layer = self.image_form.layer
+        # A grid with a plan behind it belongs to Tile image.
+        if layer is None or self._laid is not None:
+            return
+        if not self.grid_form.show.value:
+            remove_layer(self._viewer, grid_layer_of(self._viewer, layer))
+            return
+        try:
+            choice = self._choice()
+        except SemClassifyError:
+            return
+        if choice is not None:
+            show_grid(self._viewer, layer, choice.grid)
+
+    # ------------------------------------------------------------------ running
+
+    @property
+    def busy(self) -> bool:
+        """Whether a run is under way."""
+        return self._running is not None
+
+    def classify(self) -> None:
+        """Classify the chosen image; the map appears as it fills."""
+        layer, image, entry = self.image_form.layer, self.image_form.image, self.model_form.entry
+        if self.busy or layer is None or image is None or entry is None:
+            return
+        try:
+            choice = self._choice()
+        except SemClassifyError as error:
+            self.run_form.message.fail(str(error))
+            return
+        if choice is None:
+            return
+        self.device_form.stop()
+        self.image_form.follow = False
+        self._run_layers = RunLayers(self._viewer, layer, image.leading_shape)
+        self.run_form.start()
+        ready = self.device_form.ready(entry)
+        task = tasks.run(
+            image,
+            choice.grid,
+            self._keep(),
+            self._planes(),
+            entry.path,
+            self.device_form.wish,
+            ready,
+            dense=self.dense.value,
+        )
+
+        def done(result: tasks.RunResult) -> None:
+            self.device_form.remember(entry, result.ready)
+            self._done(result)
+
+        self._running = Job(
+            task,
+            doing=f"classifying {image.name}",
+            parent=self,
+            on_done=done,
+            on_failed=self._failed,
+            on_cancelled=self._cancelled,
+            on_progress=self._progress,
+            on_published=self._published,
+        )
+
+    def cancel(self) -> None:
+        """Stop the run; what was there before stays."""
+        if self._running is not None:
+            self.run_form.cancelling()
+            self._running.cancel()
+
+    def _progress(self, progress: Progress) -> None:
+        if self._running is not None and not self._running.cancelling:
+            self.run_form.tell(progress)
+
+    def _published(self, snapshot: tasks.Snapshot) -> None:
+        if self._run_layers is not None:
+            self._run_layers.show(snapshot)
+            self.result_form.show_shares(snapshot.shares, snapshot.class_map.grid)
+
+    def _done(self, result: tasks.RunResult) -> None:
+        if self._run_layers is None or not self._run_layers.image_is_there:
+            self._cancelled()
+            return
+        self._run_layers.finish(result.snapshots)
+        self.grid_form.show.value = False
+        self._end()
+        maps = [snapshot.class_map for snapshot in result.snapshots.values()]
+        tiles = sum(int(each.record["tiles"]["classified"]) for each in maps)
+        self.run_form.message.say(
+            f"Done: {count_text(tiles)} tiles in {duration_text(result.seconds)} on "
+            f"{result.ready.engine.device}.{tasks.approximation(maps)}"
+        )
+
+    def _cancelled(self) -> None:
+        gone = self._run_layers is not None and not self._run_layers.image_is_there
+        self._discard()
+        self.run_form.message.say(
+            "Stopped: the image was removed." if gone else "Cancelled: nothing was changed."
+        )
+
+    def _failed(self, sentence: str) -> None:
+        self._discard()
+        self.run_form.message.fail(sentence)
+
+    def _discard(self) -> None:
+        if self._run_layers is not None:
+            self._run_layers.discard()
+        self._end()
+
+    def _end(self) -> None:
+        self._running = self._run_layers = None
+        self.image_form.follow = True
+        self.run_form.idle()
+        self._show_result()
+        self._refresh_tiles()
+
+    def _on_removed(self, event: Any) -> None:
+        if self._run_layers is not None and self._run_layers.needs(event.value):
+            self.cancel()
+        elif event.value is self._shown:
+            self._show_result()
+
+    def _show_result(self, _event: Any = None) -> None:
+        """Show the latest map of the chosen image in the table, or nothing."""
+        layer = self.image_form.layer
+        if self.busy:
+            return
+        made = made_from(self._viewer, layer, CLASSES)
+        made = [each for each in made if each in self._session.maps]
+        self._shown = made[-1] if made else None
+        maps = {} if self._shown is None else self._session.maps[self._shown]
+        self.result_form.show_maps(self._classified_image(), maps, self._plane_in_view())
+        self.compare_form.follow(layer)
+
+    def _classified_image(self) -> SemImage | None:
+        """The image at the level that the map shown was made from."""
+        image, shown, layer = self.image_form.image, self._shown, self.image_form.layer
+        if image is None or shown is None or layer is None:
+            return image
+        level = int(notes_of(shown).get("level", 0))
+        return image if level == image.level else image_from_layer(layer, level)
+
+    # ------------------------------------------------------------------ end
+
+    def stop(self) -> None:
+        """Let go of all work under way, without touching the viewer."""
+        self.image_form.stop()
+        self.device_form.stop()
+        self.result_form.stop()
+        if self._running is not None:
+            self._running.abandon()
+            self._running = None

@@ -1,0 +1,83 @@
+"""The demo in the viewer: an image with its finished map, or the user's own image and the form."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from napari import Viewer
+
+    from napari_sem_classify.core.sample.demo import Demo
+
+PLUGIN = "napari-sem-classify"
+WIDGET = "Classify"
+
+
+def open_demo(demo: Demo) -> None:
+    """Open a viewer with the demo's image and map, and stay until it is closed."""
+    import napari
+
+    viewer = napari.Viewer(title="SEM classify demo")
+    show_demo(viewer, demo)
+    dock_form(viewer)
+    napari.run()
+
+
+def open_image_with_form(path: Path) -> None:
+    """Open a viewer with the user's image beside the Classify form, until it is closed.
+
+    Raises
+    ------
+    ImageError
+        When the image cannot be opened; no viewer appears then.
+    """
+    from napari_sem_classify.plugin.files.reader import read_images
+
+    layers = read_images(str(path))
+    import napari
+
+    viewer = napari.Viewer(title=f"SEM classify: {path.name}")
+    for layer in layers:
+        add_layer(viewer, layer)
+    show_scale_bar(viewer)
+    dock_form(viewer)
+    napari.run()
+
+
+def dock_form(viewer: Viewer) -> None:
+    """Dock the Classify form, and show the whole image in the room that it leaves."""
+    from qtpy.QtCore import QTimer
+
+    viewer.window.add_plugin_dock_widget(PLUGIN, WIDGET)
+    # The canvas gets its new size from the event loop, after the window is laid out anew.
+    QTimer.singleShot(0, viewer.reset_view)
+
+
+def show_scale_bar(viewer: Viewer) -> None:
+    """Show napari's scale bar."""
+    # napari 0.9 moved the overlays to the canvas and warns about the old place.
+    overlays = viewer.canvas.overlays if hasattr(viewer, "canvas") else viewer
+    overlays.scale_bar.visible = True
+
+
+def show_demo(viewer: Viewer, demo: Demo) -> None:
+    """Add the demo's image, truth (hidden), class map and confidence (hidden), with a legend."""
+    from napari_sem_classify.plugin.files.sample_data import cross_section_layers
+    from napari_sem_classify.plugin.layers.legend import legend_of
+    from napari_sem_classify.plugin.layers.made_layers import add_class_map, add_confidence
+
+    image_layer, _truth = [add_layer(viewer, data) for data in cross_section_layers(demo.sample)]
+    add_confidence(viewer, {(): demo.class_map}, image_layer)
+    add_class_map(viewer, demo.class_map, image_layer)
+    legend_of(viewer).update()
+    show_scale_bar(viewer)
+    viewer.layers.selection.active = image_layer
+    viewer.reset_view()
+
+
+def add_layer(viewer: Viewer, layer_data: tuple[Any, dict[str, Any], str]) -> Any:
+    """Add a layer given as data, keywords and type."""
+    from napari.layers import Layer
+
+    return viewer.add_layer(Layer.create(*layer_data))

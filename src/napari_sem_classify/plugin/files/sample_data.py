@@ -1,0 +1,175 @@
+"""File > Open Sample: a generated cross-section, and a real coating image for those online."""
+
+from __future__ import annotations
+
+import hashlib
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from napari_sem_classify.core.common.errors import ImageError
+
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
+
+    from napari_sem_classify.core.sample.cross_section import Sample
+    from napari_sem_classify.plugin.layers.file_layers import LayerData
+
+NASA_NAME = "nasa-coating"
+NASA_URL = (
+    "https://raw.githubusercontent.com/nasa/pretrained-microscopy-models/"
+    "63ef39f50220db4c4baad8777fbf1f80d6689442/"
+    "benchmark_segmentation_data/EBC1/train/010417%234_S2480009.tif"
+)
+NASA_SHAPE = (1024, 1024)
+# Of the pixels, row by row, 8-bit grey: it holds whichever way the file is packed.
+NASA_PIXELS_SHA256 = "243fb8505572e2f8648aeb1cff699009477033b79e35c11d11359942db3be7fe"
+NASA_ORIGIN = (
+    "Environmental barrier coating, NASA pretrained-microscopy-models (MIT licence); "
+    "Stuckner et al., npj Computational Materials 8, 200 (2022)"
+)
+TIMEOUT_S = 15
+
+
+def cross_section() -> list[LayerData]:
+    """Give the generated coating cross-section with its truth, hidden, as layers."""
+    from napari_sem_classify.core.sample.cross_section import generate_cross_section
+    from napari_sem_classify.core.sample.demo import DEMO_SEED
+
+    _choose_image_once_added()
+    return cross_section_layers(generate_cross_section(seed=DEMO_SEED))
+
+
+def _choose_image_once_added() -> None:
+    """Make the image the active layer: napari takes the last one, which is the hidden truth."""
+    from napari import current_viewer
+    from napari.layers import Image
+    from qtpy.QtCore import QTimer
+
+    viewer = current_viewer()
+    if viewer is None:
+        return
+    before = set(viewer.layers)
+
+    def choose() -> None:
+        added = [each for each in viewer.layers if each not in before]
+        for image in [each for each in added if isinstance(each, Image)][:1]:
+            viewer.layers.selection.active = image
+
+    QTimer.singleShot(0, choose)
+
+
+def cross_section_layers(sample: Sample) -> list[LayerData]:
+    """The image layer of a generated sample and, hidden, a Labels layer with its truth."""
+    from napari_sem_classify.core.model.card import ClassInfo, default_colours
+    from napari_sem_classify.core.sample.demo import sample_image
+    from napari_sem_classify.plugin.layers.file_layers import image_layer
+    from napari_sem_classify.plugin.layers.made_layers import class_colormap, layer_name
+
+    image, keywords, kind = image_layer(sample_image(sample))
+    names = sample.class_names
+    colours = default_colours(len(names))
+    classes = tuple(ClassInfo(*pair) for pair in zip(names, colours, strict=True))
+    truth: dict[str, Any] = {
+        "name": layer_name(keywords["name"], "truth"),
+        "colormap": class_colormap(classes),
+        "features": {"index": list(range(len(names) + 1)), "class": ["no specimen", *names]},
+        "visible": False,
+        "opacity": 0.5,
+        "scale": keywords["scale"],
+        "units": keywords["units"],
+    }
+    return [(image, keywords, kind), (sample.truth, truth, "labels")]
+
+
+def nasa_coating() -> list[LayerData]:
+    """Give a real coating image by NASA, downloaded once and checked.
+
+    Raises
+    ------
+    ImageError
+        In one sentence, when it cannot be downloaded or is not what it should be.
+    """
+    from napari_sem_classify.core.sem_io import image_from_array
+    from napari_sem_classify.plugin.layers.file_layers import image_layer
+
+    path = fetch_nasa_coating()
+    pixels = checked_pixels(path)
+    image = image_from_array(pixels, NASA_NAME, path=path, metadata={"origin": NASA_ORIGIN})
+    return [image_layer(image)]
+
+
+def fetch_nasa_coating(url: str = NASA_URL, folder: Path | None = None) -> Path:
+    """Give the downloaded file, from the cache folder where it is there already.
+
+    The user is told before anything is downloaded.
+
+    Raises
+    ------
+    ImageError
+        When it cannot be downloaded or its pixels are not the expected ones; no file is left then.
+    """
+    from napari.utils.notifications import show_info
+    from platformdirs import user_cache_path
+
+    from napari_sem_classify.core.common.files import ensure_folder
+
+    folder = folder or user_cache_path("napari-sem-classify", appauthor=False) / "samples"
+    target = folder / f"{NASA_NAME}.tif"
+    if target.is_file():
+        return target
+    import pooch
+
+    ensure_folder(folder)
+    show_info(f"Downloading a coating image of about 1 MB from github.com into {folder} ...")
+    pooch.get_logger().setLevel("ERROR")
+    try:
+        fetched = pooch.retrieve(
+            url,
+            known_hash=None,  # the pixels are checked below, before the file gets its name
+            fname=f".{NASA_NAME}.part.tif",
+            path=folder,
+            downloader=pooch.HTTPDownloader(timeout=TIMEOUT_S),
+        )
+    except (OSError, ValueError) as error:
+        raise ImageError(
+            "The coating image cannot be downloaded from github.com: check the internet "
+            "connection, or open the generated cross-section instead."
+        ) from error
+    part = Path(fetched)
+    try:
+        checked_pixels(part)
+        part.replace(target)
+    finally:
+        part.unlink(missing_ok=True)
+    return target
+
+
+def checked_pixels(path: Path) -> NDArray[np.uint8]:
+    """Pixels of the downloaded image, shape `NASA_SHAPE`.
+
+    Raises
+    ------
+    ImageError
+        When they are not what the authors published.
+    """
+    import numpy as np
+    from tifffile import imread
+
+    try:
+        pixels = np.asarray(imread(path))
+    except Exception as error:  # whatever a damaged file makes the decoder raise
+        raise _not_the_image(path) from error
+    if pixels.ndim == 3:  # grey written as RGB
+        pixels = pixels[..., 0]
+    digest = hashlib.sha256(np.ascontiguousarray(pixels).tobytes()).hexdigest()
+    if pixels.shape != NASA_SHAPE or digest != NASA_PIXELS_SHA256:
+        raise _not_the_image(path)
+    return pixels
+
+
+def _not_the_image(path: Path) -> ImageError:
+    return ImageError(
+        f"{path.name} is not the coating image that was expected: delete it and download it again, "
+        "or open the generated cross-section instead."
+    )

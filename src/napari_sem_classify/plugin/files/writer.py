@@ -1,0 +1,242 @@
+"""Class maps saved from napari, so that they can be opened again as they were.
+
+``NAME.map.tif`` holds one class map, of a single image or a stack: what *Export* and the command
+line write, with the layer's place in the viewer. ``NAME.map.ome.zarr`` holds a picture of the
+specimen too; it takes the image with its map from *Save Selected Layers*. Confidence is kept with
+the map and grids are not saved: both follow from it. Cells painted by hand count as painted.
+
+Polygons, reports and figures are not opened again here: they are for other programs and for people.
+Their double endings leave the plain ones, such as ``.png``, to napari.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from napari_sem_classify.core.common.errors import OutputError
+from napari_sem_classify.core.image.sem_image import SemImage
+from napari_sem_classify.core.maps.class_map import ClassMap
+from napari_sem_classify.core.maps.map_file import SavedMap, settle, write_map
+from napari_sem_classify.core.model.card import ClassInfo
+from napari_sem_classify.core.tiles.grid import Area, TileGrid
+from napari_sem_classify.plugin.app.session import map_layer_with
+from napari_sem_classify.plugin.layers.layer_image import METADATA_KEY, image_from_layer
+from napari_sem_classify.plugin.layers.made_layers import CLASSES
+from napari_sem_classify.plugin.layers.saved_maps import path_of
+
+ZARR_SUFFIX = ".map.ome.zarr"
+GEOJSON_SUFFIX = ".map.geojson"
+REPORT_SUFFIX = ".map.html"
+FIGURE_SUFFIXES = (".figure.png", ".figure.svg", ".figure.pdf")
+_SHOWN = ("name", "scale", "translate", "rotate", "shear", "affine", "opacity")
+
+
+def write_class_map(path: str, data: Any, attributes: Mapping[str, Any]) -> list[str]:
+    """Write one class-map layer as a TIFF.
+
+    Raises
+    ------
+    OutputError
+        When the layer is no class map, or the file cannot be written.
+    """
+    write_map(saved_map(data, attributes), Path(path))
+    return [str(path)]
+
+
+def write_ome_zarr_maps(
+    path: str, layers: Sequence[tuple[Any, Mapping[str, Any], str]]
+) -> list[str]:
+    """Write the class maps among some layers as OME-Zarr, each plane of each into its own.
+
+    Raises
+    ------
+    OutputError
+        When there is no class map, its image is not open, or nothing can be written.
+    """
+    from napari_sem_classify.core.export.ome_zarr import write_ome_zarr
+    from napari_sem_classify.core.export.outputs import plane_suffix
+
+    chosen = [(data, known) for data, known, _ in layers if _notes(known).get("kind") == CLASSES]
+    if not chosen:
+        raise OutputError("None of the layers is a class map: choose one made by Classify.")
+    stem = path.removesuffix(ZARR_SUFFIX)
+    written = []
+    for number, (data, known) in enumerate(chosen, start=1):
+        saved = saved_map(data, known)
+        image = _image_behind(data, known, saved)
+        for plane, class_map in saved.maps.items():
+            which = plane_suffix(plane) + (f"-{number}" if len(chosen) > 1 else "")
+            target = Path(f"{stem}{which}{ZARR_SUFFIX}")
+            write_ome_zarr(class_map, image, target, saved.shown)
+            written.append(str(target))
+    return written
+
+
+def write_geojson_map(path: str, data: Any, attributes: Mapping[str, Any]) -> list[str]:
+    """Write the regions of one class-map layer as polygons, each plane of a stack into its own.
+
+    Raises
+    ------
+    OutputError
+        When the layer is no class map, or a file cannot be written.
+    """
+    from napari_sem_classify.core.export.geojson import write_geojson
+
+    written = []
+    for plane, class_map in saved_map(data, attributes).maps.items():
+        target = _plane_path(path, plane, GEOJSON_SUFFIX)
+        write_geojson(class_map, target)
+        written.append(str(target))
+    return written
+
+
+def write_figures(path: str, data: Any, attributes: Mapping[str, Any]) -> list[str]:
+    """Draw one class-map layer for a paper, each plane of a stack in its own file.
+
+    Raises
+    ------
+    OutputError
+        When the layer is no class map, its image is not open, or a file cannot be written.
+    """
+    from napari_sem_classify.core.export.figure import write_figure
+
+    saved = saved_map(data, attributes)
+    image = _image_behind(data, attributes, saved)
+    suffix = next(one for one in FIGURE_SUFFIXES if path.lower().endswith(one))
+    written = []
+    for plane, class_map in saved.maps.items():
+        target = _plane_path(path, plane, suffix)
+        write_figure(class_map, image, target)
+        written.append(str(target))
+    return written
+
+
+def write_html_report(path: str, data: Any, attributes: Mapping[str, Any]) -> list[str]:
+    """Write a report of one class-map layer, all planes of a stack in one file.
+
+    Raises
+    ------
+    OutputError
+        When the layer is no class map, its image is not open, or the file cannot be written.
+    """
+    from napari_sem_classify.core.export.kinds import Measured, kind_named, write_export
+
+    saved = saved_map(data, attributes)
+    image = _image_behind(data, attributes, saved)
+    maps = list(saved.maps.values())
+    measured = Measured(maps, [image] * len(maps))
+    return [str(one) for one in write_export(kind_named("report"), measured, Path(path))]
+
+
+def _plane_path(path: str, plane: tuple[int, ...], suffix: str) -> Path:
+    """The path with the plane's number before its ending."""
+    from napari_sem_classify.core.export.outputs import plane_suffix
+
+    stem = path[: -len(suffix)] if path.lower().endswith(suffix) else path
+    return Path(f"{stem}{plane_suffix(plane)}{suffix}")
+
+
+def saved_map(data: Any, attributes: Mapping[str, Any]) -> SavedMap:
+    """What a class-map layer shows, with the probabilities behind it where they are known.
+
+    Raises
+    ------
+    OutputError
+        When the layer is no class map, or holds a number that no class has.
+    """
+    notes = _notes(attributes)
+    name = attributes.get("name", "layer")
+    if notes.get("kind") != CLASSES:
+        raise OutputError(
+            f"{name} is no class map: choose a layer made by Classify, or save it as a plain .tif."
+        )
+    found = map_layer_with(data)
+    labels = np.asarray(data)
+    shown = _shown(attributes)
+    stack = labels.shape[:-2]
+    if found is None:
+        maps = _maps_from_notes(labels, notes)
+        return SavedMap(maps, stack, None, int(notes.get("level", 0)), shown)
+    session, layer = found
+    known = session.maps[layer]
+    source = session.source_of(layer)
+    path = None if source is None else path_of(source)
+    maps = {}
+    for plane in np.ndindex(stack):
+        if plane in known:
+            maps[plane] = _as_painted(labels[plane], known[plane], str(name))
+        elif labels[plane].any():
+            like = next(iter(known.values()))
+            empty = replace(
+                like, probabilities=np.full_like(like.probabilities, np.nan), plane=plane
+            )
+            maps[plane] = _as_painted(labels[plane], empty, str(name))
+    level = int(notes.get("level", 0))
+    return SavedMap(maps, stack, None if path is None else Path(path), level, shown)
+
+
+def _as_painted(labels: NDArray[Any], class_map: ClassMap, name: str) -> ClassMap:
+    n_classes = len(class_map.classes)
+    _check_numbers(labels, n_classes, name)
+    known = class_map.probabilities if class_map.confidence_known else None
+    probabilities, record = settle(labels, known, n_classes, class_map.record)
+    return replace(class_map, probabilities=probabilities, record=record)
+
+
+def _maps_from_notes(
+    labels: NDArray[Any], notes: Mapping[str, Any]
+) -> dict[tuple[int, ...], ClassMap]:
+    """Maps of a layer that no session knows: the classes alone."""
+    grid = TileGrid(Area(*notes["grid"]["area"]), notes["grid"]["tile"], notes["grid"]["stride"])
+    classes = tuple(ClassInfo(each["name"], each["colour"]) for each in notes["classes"])
+    image_name, size = str(notes["image"]), notes.get("pixel_size_nm")
+    planes = [plane for plane in np.ndindex(labels.shape[:-2]) if labels[plane].any()]
+    maps = {}
+    for plane in planes or [(0,) * (labels.ndim - 2)]:
+        _check_numbers(labels[plane], len(classes), image_name)
+        record = {"model": notes.get("model", {})}
+        probabilities, noted = settle(labels[plane], None, len(classes), record)
+        maps[plane] = ClassMap(probabilities, grid, classes, size, image_name, plane, noted)
+    return maps
+
+
+def _check_numbers(labels: NDArray[Any], n_classes: int, name: str) -> None:
+    highest = int(labels.max(initial=0))
+    if highest > n_classes:
+        raise OutputError(
+            f"{name} holds the number {highest} and has {n_classes} classes: erase that number."
+        )
+
+
+def _image_behind(data: Any, attributes: Mapping[str, Any], saved: SavedMap) -> SemImage:
+    found = map_layer_with(data)
+    source = None if found is None else found[0].source_of(found[1])
+    if found is None or source is None:
+        raise OutputError(
+            f"The image of {attributes.get('name', 'the map')} is not open: open it first, or save "
+            "the map as .map.tif."
+        )
+    known = found[0].images.get(source)
+    if known is not None and known.level == saved.level:
+        return known
+    return image_from_layer(source, saved.level)
+
+
+def _notes(attributes: Mapping[str, Any]) -> Mapping[str, Any]:
+    metadata = attributes.get("metadata")
+    notes = metadata.get(METADATA_KEY) if isinstance(metadata, Mapping) else None
+    return notes if isinstance(notes, Mapping) else {}
+
+
+def _shown(attributes: Mapping[str, Any]) -> dict[str, Any]:
+    shown: dict[str, Any] = {key: attributes[key] for key in _SHOWN if key in attributes}
+    for key in ("units", "axis_labels"):
+        if attributes.get(key) is not None:
+            shown[key] = [str(one) for one in attributes[key]]
+    return shown

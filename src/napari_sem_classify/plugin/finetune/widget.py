@@ -1,0 +1,300 @@
+"""The *Fine-tune* widget: annotated tiles or sorted images in, a model with its own network out."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from qtpy.QtCore import QPoint, QTimer
+from qtpy.QtWidgets import QScrollArea, QWidget
+
+from napari_sem_classify.core.common.errors import SemClassifyError
+from napari_sem_classify.core.common.progress import Progress
+from napari_sem_classify.plugin.app.dock import DockWidget
+from napari_sem_classify.plugin.app.jobs import Job
+from napari_sem_classify.plugin.app.session import unwrapped
+from napari_sem_classify.plugin.app.text import duration_text
+from napari_sem_classify.plugin.finetune import tasks
+from napari_sem_classify.plugin.finetune.chosen import too_few
+from napari_sem_classify.plugin.finetune.curve_plot import CurvePlot
+from napari_sem_classify.plugin.finetune.data_form import DataForm
+from napari_sem_classify.plugin.finetune.result_form import ResultForm, outcome_text
+from napari_sem_classify.plugin.finetune.schedule_form import ScheduleForm
+from napari_sem_classify.plugin.finetune.summary_form import SummaryForm
+from napari_sem_classify.plugin.forms.image_form import SAMPLE_KEY, SAMPLE_PLUGIN
+from napari_sem_classify.plugin.forms.layout import Form, Note, fill
+from napari_sem_classify.plugin.forms.run_form import RunForm
+from napari_sem_classify.plugin.teach.tour import Tour
+
+if TYPE_CHECKING:
+    from napari.layers import Image
+    from napari.viewer import Viewer
+
+SETTLE_MS, SPARE_PX = 100, 40
+EARLIER = "Earlier models are untouched."
+NOTHING = "Choose data of two classes or more first"
+
+
+class FineTuneWidget(DockWidget):
+    """Dock widget that trains a network on annotated tiles or on sorted images.
+
+    Parameters
+    ----------
+    napari_viewer : napari.viewer.Viewer
+    """
+
+    def __init__(self, napari_viewer: Viewer) -> None:
+        super().__init__(napari_viewer)
+        self._job: Job | None = None
+        self._stop: tasks.Stop | None = None
+        self._snapshot: tasks.Snapshot | None = None
+        self._tour = Tour(self._viewer)
+        self._build()
+        self._scroll = QTimer(self)
+        self._scroll.setSingleShot(True)
+        self._scroll.setInterval(SETTLE_MS)
+        self._part: QWidget = self.run_form.button.native
+        self._connect()
+        self._refresh()
+        self.run_form.message.say(tasks.interrupted(tasks.training_folder()))
+
+    def _build(self) -> None:
+        self.setAccessibleName("Fine-tune")
+        form = Form(self)
+        self.data_form = DataForm(self._viewer, form, self)
+        self._rest = Form()
+        self._rest.layout().setContentsMargins(0, 0, 0, 0)
+        form.wide(self._rest)
+        form.stretch()
+        self.summary_form = SummaryForm(self._rest, self)
+        self.schedule_form = ScheduleForm(self._rest, self)
+        self.run_form = RunForm(self._rest, "Fine-tune", "Train the network, then score it")
+        self.now = Note("The training now")
+        self.curves = CurvePlot(self.now)
+        self._rest.wide(self.now, self.curves)
+        self.result_form = ResultForm(self._rest, self)
+        fill(self, form)
+
+    def _connect(self) -> None:
+        self.data_form.changed.connect(self._refresh)
+        self.data_form.sample_wanted.connect(self._open_sample)
+        self.data_form.teach_wanted.connect(self._open_teach)
+        self.schedule_form.changed.connect(self._refresh)
+        self._scroll.timeout.connect(self._on_scroll)
+        self.run_form.started.connect(self.train)
+        self.run_form.cancelled.connect(self.cancel)
+        self.result_form.picked.connect(self._go_to)
+        self.result_form.open_wanted.connect(self._open_held)
+        self.result_form.classify_wanted.connect(self._classify_with)
+        self._viewer.layers.events.removed.connect(self._on_removed)
+
+    # ------------------------------------------------------------------ what will be done
+
+    def _refresh(self) -> None:
+        if self.busy:
+            return
+        choice = self.data_form.choice
+        self._rest.setVisible(choice is not None or self.result_form.outcome is not None)
+        preset = self.schedule_form.chosen_preset()
+        self.summary_form.show(choice, preset)
+        ready = choice is not None and preset is not None and not too_few(choice)
+        self.run_form.allow(ready, NOTHING)
+        if ready:
+            self.schedule_form.look_for_devices()
+
+    # ------------------------------------------------------------------ training
+
+    @property
+    def busy(self) -> bool:
+        """Whether a training is under way."""
+        return self._job is not None
+
+    def train(self) -> None:
+        """Train on the chosen data; curves appear as it goes."""
+        choice, settings = self.data_form.choice, self.schedule_form.settings()
+        if self.busy or choice is None or settings is None:
+            return
+        self.summary_form.put_away(choice, settings.preset)
+        self._set_enabled(False)
+        self.result_form.hide()
+        self._tour.stop()
+        self._snapshot = None
+        self.curves.hide()
+        self.run_form.start()
+        self._stop = tasks.Stop()
+        self._job = Job(
+            tasks.train(choice, settings, self._stop, tasks.training_folder()),
+            doing="fine-tuning",
+            parent=self,
+            on_done=self._done,
+            on_failed=self._failed,
+            on_cancelled=self._cancelled,
+            on_progress=self._progress,
+            on_published=self._published,
+        )
+        self._scroll_to(self.run_form.button.native)
+
+    def cancel(self) -> None:
+        """End the training within a batch; the best model so far is kept."""
+        if self._stop is not None:
+            self.run_form.cancelling()
+            self._stop.cancel()
+
+    @property
+    def _cancelling(self) -> bool:
+        return self._stop is not None and self._stop.asked
+
+    def _progress(self, progress: Progress) -> None:
+        if not self._cancelling and self._snapshot is None:
+            self.run_form.tell(progress)
+            self.now.say(f"{progress.stage}…")
+
+    def _published(self, snapshot: tasks.Snapshot) -> None:
+        self._snapshot = snapshot
+        self.curves.fill(snapshot)
+        if self._cancelling:
+            return
+        self.run_form.bar.native.setRange(0, 100)
+        self.run_form.bar.native.setValue(int(100 * snapshot.fraction))
+        left = snapshot.remaining_s
+        told = "" if left is None else f" · about {duration_text(left)} left"
+        self.run_form.left.say(f"{100 * snapshot.fraction:.0f} %{told}")
+        self.now.say(_now_text(snapshot))
+
+    def _done(self, outcome: tasks.Outcome) -> None:
+        self._end()
+        self.now.say("")
+        self.curves.fill(outcome.curves)
+        self.run_form.message.say(outcome_text(outcome))
+        self.result_form.show(outcome)
+        self._scroll_to(self.result_form.score)
+
+    def _cancelled(self) -> None:
+        self._end()
+        self.curves.hide()
+        self._show_earlier()
+        self.run_form.message.say(f"Cancelled before there was any model. {EARLIER}")
+
+    def _failed(self, sentence: str) -> None:
+        self._end()
+        self._show_earlier()
+        self.run_form.message.fail(f"{sentence} {EARLIER}")
+
+    def _end(self) -> None:
+        self._job = self._stop = None
+        self.run_form.idle()
+        self.now.say("")
+        self._set_enabled(True)
+        self._refresh()
+
+    def _show_earlier(self) -> None:
+        """The result of the training before is still what can be saved."""
+        earlier = self.result_form.outcome
+        if earlier is not None:
+            saved = self.result_form.saved
+            self.result_form.show(earlier)
+            self.result_form.saved = saved
+            self.curves.fill(earlier.curves)
+
+    def _set_enabled(self, enabled: bool) -> None:
+        self.data_form.set_enabled(enabled)
+        self.schedule_form.set_enabled(enabled)
+
+    # ------------------------------------------------------------------ the viewer
+
+    def _scroll_to(self, part: QWidget) -> None:
+        """Bring a part of the form to the top, once it has its place."""
+        self._part = part
+        self._scroll.start()
+
+    def _on_scroll(self) -> None:
+        area = self.findChild(QScrollArea)
+        top = self._part.mapTo(area.widget(), QPoint(0, 0)).y()
+        area.verticalScrollBar().setValue(top - SPARE_PX)
+
+    def _open_sample(self) -> None:
+        try:
+            self._viewer.open_sample(SAMPLE_PLUGIN, SAMPLE_KEY)
+        except SemClassifyError as error:
+            self.data_form.problem.fail(str(error))
+
+    def _open_teach(self) -> None:
+        self._open("Teach")
+
+    def _open(self, name: str) -> Any:
+        window = self._viewer.window
+        dock, widget = window.add_plugin_dock_widget(SAMPLE_PLUGIN, name, tabify=True)
+        dock.raise_()
+        return widget
+
+    def _go_to(self, held: tasks.HeldTile) -> None:
+        """Move the camera to a tile where its image is open; else offer to open it."""
+        layer = self.data_form.finder.layer_of(held.key, held.path)
+        if layer is None:
+            self.result_form.tell_not_open(held)
+            return
+        if not held.is_tile:
+            self._viewer.layers.selection.active = layer
+        else:
+            top, bottom, left, right = held.place
+            self._tour.start(layer, [(top, left, max(bottom - top, right - left))], "held out")
+
+    def _open_held(self, held: tasks.HeldTile) -> None:
+        try:
+            self._viewer.open(str(held.path), plugin=SAMPLE_PLUGIN)
+        except SemClassifyError as error:
+            self.result_form.where.fail(str(error))
+            return
+        self.result_form.open_image.native.hide()
+        self._go_to(held)
+
+    def _classify_with(self, path: Path) -> None:
+        widget = self._open("Classify")
+        form = unwrapped(widget).model_form
+        form.refresh()
+        listed = [each for each in form.combo.choices if getattr(each, "path", None) == path]
+        if listed:
+            form.combo.value = listed[0]
+        else:
+            form.open_file(path)
+        layer = self._first_layer()
+        if layer is not None:
+            unwrapped(widget).image_form.combo.value = layer
+
+    def _first_layer(self) -> Image | None:
+        """The image in view if it is one, else the first that was learned from."""
+        active = self._viewer.layers.selection.active
+        finder = self.data_form.finder
+        keys = [image.fingerprint for image in finder.annotations().images]
+        layers = [layer for key in keys if (layer := finder.layer_of(key)) is not None]
+        return active if active in layers else (layers[0] if layers else None)
+
+    def _on_removed(self, event: Any) -> None:
+        self._tour.forget(event.value)
+
+    # ------------------------------------------------------------------ end
+
+    def stop(self) -> None:
+        """Let go of all work under way, without touching the viewer."""
+        if self._job is not None:
+            self._job.abandon()
+            self._job = None
+        self._scroll.stop()
+        self.data_form.changed.disconnect(self._refresh)
+        self.data_form.stop()
+        self.summary_form.stop()
+        self.schedule_form.stop()
+        self.result_form.stop()
+
+
+def _now_text(snapshot: tasks.Snapshot) -> str:
+    """Where the training is: size, epoch, and the score so far."""
+    epochs = [report for report in snapshot.epochs if report.train_loss == report.train_loss]
+    done = min(len(epochs) + 1, snapshot.preset.epochs)
+    words = [f"Epoch {done} of {snapshot.preset.epochs}"]
+    if snapshot.scoring:
+        words = ["Scoring the model on held-out tiles"]
+    if snapshot.epochs:
+        best = max(report.macro_f1 for report in snapshot.epochs)
+        words.append(f"best macro-F1 so far {best:.2f}")
+    return " · ".join(words)

@@ -1,0 +1,1 @@
+"""What lies in the viewer: images, grids, maps, annotations, legend, status line."""

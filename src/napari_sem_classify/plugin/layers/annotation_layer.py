@@ -1,0 +1,211 @@
+"""The layer on which tiles are painted: one pixel a tile, the viewer's own brush.
+
+Of a stack it has all planes, so that each is painted at its place of the viewer's slider.
+What is painted is told as tiles and classes; what the annotations say is shown. Keys are bound to
+the layer itself, so that napari's own stay wherever another layer is active.
+"""
+
+from __future__ import annotations
+
+import weakref
+from collections.abc import Callable, Mapping
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import NDArray
+from psygnal import Signal
+from qtpy.QtCore import QTimer
+
+from napari_sem_classify.core.annotate.annotation_set import TilePlace
+from napari_sem_classify.core.model.card import ClassInfo
+from napari_sem_classify.core.tiles.grid import TileGrid
+from napari_sem_classify.plugin.app.session import session_of, unwrapped
+from napari_sem_classify.plugin.layers.layer_image import METADATA_KEY
+from napari_sem_classify.plugin.layers.made_layers import (
+    cells_on,
+    class_colormap,
+    grid_to_dict,
+    layer_name,
+    made_from,
+    remove_layer,
+)
+
+if TYPE_CHECKING:
+    from napari.components import ViewerModel
+    from napari.layers import Image, Labels
+
+ANNOTATIONS = "annotations"
+OPACITY = 0.75
+MAX_KEYS = 9
+
+KeyAction = Callable[[], None]
+Painted = dict[tuple[int, ...], dict[TilePlace, int | None]]
+
+
+def place_of(grid: TileGrid, row: int, col: int) -> TilePlace:
+    """How annotations know the tile at (`row`, `col`)."""
+    return int(grid.row_starts()[row]), int(grid.col_starts()[col]), grid.tile
+
+
+class AnnotationLayer:
+    """Shows the annotated tiles of one image and tells what is painted.
+
+    Attributes
+    ----------
+    painted : signal
+        ``{plane: {place: class number from 0, or None where erased}}``, once a stroke; the plane of
+        a single image is ().
+    """
+
+    painted = Signal(object)
+
+    def __init__(self, viewer: ViewerModel) -> None:
+        self._viewer = viewer
+        self._grid: TileGrid | None = None
+        self._shown: NDArray[Any] | None = None
+        self._n_classes = 0
+        self._keys: list[str] = []
+        self.layer: Labels | None = None
+        self.hint = ""
+
+    @property
+    def alive(self) -> bool:
+        """Whether the layer is in the viewer."""
+        return self.layer is not None and self.layer in self._viewer.layers
+
+    def show(
+        self,
+        image_layer: Image,
+        grid: TileGrid,
+        labels: Mapping[tuple[int, ...], NDArray[np.int64]],
+        classes: tuple[ClassInfo, ...],
+        leading_shape: tuple[int, ...] = (),
+    ) -> Labels:
+        """Show annotated tiles, in the layer that is there or in a new one.
+
+        Parameters
+        ----------
+        grid : TileGrid
+            Without overlap.
+        labels : {plane: int64, shape ``grid.tile_shape``}
+            Class numbers from 0, -1 where there is none, of the planes with annotations.
+        leading_shape : tuple of int
+            Leading axes of a stack.
+        """
+        dtype = np.uint8 if len(classes) < 255 else np.uint16
+        data = np.zeros((*leading_shape, *grid.tile_shape), dtype=dtype)
+        for plane, mine in labels.items():
+            data[plane] = mine + 1
+        layer = self._layer_for(image_layer, grid, data)
+        self._grid, self._shown, self._n_classes = grid, data.copy(), len(classes)
+        if not np.array_equal(np.asarray(layer.data), data):
+            layer.data[...] = data
+            layer.refresh()
+        ours = {
+            "kind": ANNOTATIONS,
+            "image": image_layer.name,
+            "classes": [{"name": info.name, "colour": info.colour} for info in classes],
+            "grid": grid_to_dict(grid),
+        }
+        if layer.metadata.get(METADATA_KEY) != ours:
+            layer.metadata = {**layer.metadata, METADATA_KEY: ours}
+            layer.colormap = class_colormap(classes)
+            layer.features = {
+                "index": list(range(len(classes) + 1)),
+                "class": ["", *(info.name for info in classes)],
+            }
+        if not 1 <= layer.selected_label <= max(1, len(classes)):
+            layer.selected_label = 1
+        return layer
+
+    def choose(self, number: int) -> None:
+        """Paint tiles of a class (from 0) from here on."""
+        if self.alive and self.layer is not None:
+            self.layer.selected_label = number + 1
+            self.layer.mode = "paint"
+            self.layer.brush_size = 1
+            self._viewer.layers.selection.active = self.layer
+
+    def let_go(self) -> None:
+        """Follow the layer no more; it stays as it is."""
+        if self.layer is not None:
+            unbind(self.layer, self._keys)
+            events = self.layer.events
+            for event in (events.paint, events.set_data, events.data):
+                event.disconnect(self._on_edit)
+        self._keys = []
+        self.layer = self._grid = self._shown = None
+
+    def bind(self, actions: dict[str, KeyAction]) -> None:
+        """Let keys act while the layer is active, in place of those bound before."""
+        if self.layer is not None:
+            unbind(self.layer, self._keys)
+            self._keys = list(actions)
+            bind(self.layer, actions)
+
+    def _layer_for(self, image_layer: Image, grid: TileGrid, data: NDArray[Any]) -> Labels:
+        there = made_from(self._viewer, image_layer, ANNOTATIONS)
+        old: Any = there[-1] if there else None
+        same = old is not None and old is self.layer and grid == self._grid
+        if same and (old.data.dtype, old.data.shape) == (data.dtype, data.shape):
+            return old
+        self.let_go()
+        active = self._viewer.layers.selection.active
+        was_active = old is not None and active is old
+        if old is not None:
+            remove_layer(self._viewer, old)
+        layer = unwrapped(
+            self._viewer.add_labels(
+                data,
+                name=layer_name(image_layer.name, ANNOTATIONS),
+                opacity=OPACITY,
+                **cells_on(image_layer, grid, data.ndim),
+            )
+        )
+        layer.brush_size = 1
+        session_of(self._viewer).sources[layer] = weakref.ref(image_layer)
+        if active is not None and not was_active and active in self._viewer.layers:
+            self._viewer.layers.selection.active = active
+        self.layer = layer
+        for event in (layer.events.paint, layer.events.set_data, layer.events.data):
+            event.connect(self._on_edit)
+        return layer
+
+    def _on_edit(self, _event: Any = None) -> None:
+        # napari tells of some strokes before it paints them.
+        QTimer.singleShot(0, self.sync)
+
+    def sync(self) -> None:
+        """Tell what was painted since the last look."""
+        layer, shown, grid = self.layer, self._shown, self._grid
+        if layer is None or shown is None or grid is None:
+            return
+        data = np.asarray(layer.data)
+        if data.shape != shown.shape or np.array_equal(data, shown):
+            return
+        painted: Painted = {}
+        for at in np.argwhere(data != shown).tolist():
+            number = int(data[tuple(at)])
+            if number > self._n_classes:
+                self.hint = f"There is no class {number}: add it first."
+                continue
+            mine = painted.setdefault(tuple(at[:-2]), {})
+            mine[place_of(grid, at[-2], at[-1])] = number - 1 if number else None
+        self._shown = data.copy()
+        self.painted.emit(painted)
+
+
+def bind(layer: Any, actions: dict[str, KeyAction]) -> None:
+    """Bind keys to one layer; the actions hold no reference to it."""
+    for key, action in actions.items():
+
+        def act(_layer: Any, action: KeyAction = action) -> None:
+            action()
+
+        layer.bind_key(key, act, overwrite=True)
+
+
+def unbind(layer: Any, keys: list[str]) -> None:
+    """Give keys back to napari."""
+    for key in keys:
+        layer.bind_key(key, None)

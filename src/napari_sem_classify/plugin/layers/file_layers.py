@@ -1,0 +1,72 @@
+"""Image layers of files: calibrated in nm, info bar included, shown lazily."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from napari_sem_classify.core.sem_io import image_levels, open_image
+from napari_sem_classify.plugin.layers.layer_image import layer_metadata
+
+if TYPE_CHECKING:
+    from napari_sem_classify.core.image.sem_image import SemImage
+
+    LayerData = tuple[Any, dict[str, Any], str]
+
+# Larger pieces than most files store keep the viewer's own bookkeeping small.
+DISPLAY_BLOCK_PX = 2048
+
+
+def file_layer(path: Path) -> LayerData:
+    """The image layer of one file, all its resolution levels."""
+    image = open_image(path)
+    coarser = [open_image(path, level).data for level in range(1, len(image_levels(path)))]
+    return image_layer(image, [image.data, *coarser])
+
+
+def image_layer(image: SemImage, levels: Sequence[Any] = ()) -> LayerData:
+    """A layer's data, keywords and type from an image, all of it shown, info bar included.
+
+    Parameters
+    ----------
+    image : SemImage
+    levels : sequence of array-like
+        All resolutions of a multiscale image, finest first; the image's own data when left out.
+    """
+    keywords: dict[str, Any] = {"name": image.name, "metadata": layer_metadata(image)}
+    if image.colour == "colour":
+        keywords["rgb"] = True
+    if image.pixel_size_nm is not None:
+        leading = len(image.leading_shape)
+        keywords["scale"] = (1.0,) * leading + (image.pixel_size_nm,) * 2
+        keywords["units"] = ("pixel",) * leading + ("nm", "nm")
+    if len(levels) > 1:
+        keywords["multiscale"] = True
+        return [viewable(one, image) for one in levels], keywords, "image"
+    return viewable(image.data, image), keywords, "image"
+
+
+def viewable(data: Any, image: SemImage) -> Any:
+    """An array that the viewer can slice: numpy as it is, anything lazy through dask."""
+    import numpy as np
+
+    if isinstance(data, np.ndarray):
+        return data
+    import dask.array as da
+
+    if isinstance(data, da.Array):
+        return data
+    trailing = data.shape[-1:] if image.colour == "colour" else ()
+    n_leading = data.ndim - 2 - len(trailing)
+    block = image.chunks or (DISPLAY_BLOCK_PX, DISPLAY_BLOCK_PX)
+    spatial = data.shape[n_leading : n_leading + 2]
+    chunks = (
+        *(1,) * n_leading,
+        *(
+            min(int(length), max(1, DISPLAY_BLOCK_PX // side) * side)
+            for length, side in zip(spatial, block, strict=True)
+        ),
+        *trailing,
+    )
+    return da.from_array(data, chunks=chunks, name=False, asarray=False)

@@ -1,0 +1,260 @@
+"""Layers that show where tiles lie: a chequerboard with a pixel a tile, and the area's outline.
+
+A hundred thousand rectangles would bring any canvas to its knees; a hundred thousand label pixels
+are one small texture. Each pixel stands for a tile and lies around the tile's centre.
+"""
+
+from __future__ import annotations
+
+import weakref
+from collections.abc import Callable, Generator
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from napari_sem_classify.core.common.errors import GridError
+from napari_sem_classify.core.tiles.grid import Area, TileGrid
+from napari_sem_classify.plugin.app.session import session_of, unwrapped
+from napari_sem_classify.plugin.layers.layer_image import pixels_at
+from napari_sem_classify.plugin.layers.made_layers import (
+    AREA,
+    GRID,
+    METADATA_KEY,
+    grid_to_dict,
+    layer_name,
+    made_from,
+    placed_on,
+    remove_layer,
+)
+
+if TYPE_CHECKING:
+    from napari.components import ViewerModel
+    from napari.layers import Image, Labels, Layer, Shapes
+
+KEPT, KEPT_TOO, BY_HAND, NO_DATA, FLAT, OUTSIDE = 1, 2, 3, 4, 5, 6
+STATES = ("", "kept", "kept", "left out by hand", "no data", "flat", "outside the region")
+_COLOURS: dict[int | None, Any] = {
+    None: "transparent",
+    0: "transparent",
+    KEPT: (0.35, 0.75, 1.0, 0.30),
+    KEPT_TOO: (0.35, 0.75, 1.0, 0.10),
+    BY_HAND: (0.0, 0.0, 0.0, 0.75),
+    NO_DATA: (0.0, 0.0, 0.0, 0.75),
+    FLAT: (0.0, 0.0, 0.0, 0.75),
+    OUTSIDE: (0.0, 0.0, 0.0, 0.75),
+}
+
+
+def chequerboard(grid: TileGrid) -> NDArray[np.uint8]:
+    """All tiles kept, in two alternating shades, shape ``grid.tile_shape``."""
+    rows, cols = grid.tile_shape
+    states = np.add.outer(np.arange(rows), np.arange(cols)) % 2 + KEPT
+    return states.astype(np.uint8)
+
+
+def is_kept(states: NDArray[np.uint8]) -> NDArray[np.bool_]:
+    """Which tiles are kept, of a grid layer's data."""
+    return np.asarray((states == KEPT) | (states == KEPT_TOO))
+
+
+def show_grid(
+    viewer: ViewerModel,
+    image_layer: Image,
+    grid: TileGrid,
+    states: NDArray[np.uint8] | None = None,
+) -> Labels:
+    """Show the tiles over their image, in the grid layer that is there or in a new one.
+
+    Parameters
+    ----------
+    states : uint8, shape ``grid.tile_shape``, optional
+        `KEPT` or `KEPT_TOO` for tiles in use, `BY_HAND`, `NO_DATA`, `FLAT` or `OUTSIDE` for tiles
+        left out; all kept by default.
+    """
+    viewer, image_layer = unwrapped(viewer), unwrapped(image_layer)
+    states = chequerboard(grid) if states is None else states
+    metadata = {METADATA_KEY: {"kind": GRID, "image": image_layer.name, "grid": grid_to_dict(grid)}}
+    place = _tile_place(image_layer, grid)
+    layer = grid_layer_of(viewer, image_layer)
+    if layer is not None and layer.data.shape == states.shape:
+        layer.data = states
+        for name in ("scale", "translate", "rotate", "shear", "affine"):
+            setattr(layer, name, place[name])
+        layer.metadata = metadata
+        return layer
+    return _new_grid_layer(viewer, image_layer, layer, states, metadata, place)
+
+
+def grid_layer_of(viewer: ViewerModel, image_layer: Layer) -> Labels | None:
+    """The grid layer of an image, None where there is none."""
+    found = made_from(viewer, image_layer, GRID)
+    return found[-1] if found else None
+
+
+def area_layer_of(viewer: ViewerModel, image_layer: Layer) -> Shapes | None:
+    """The area layer of an image, None where there is none."""
+    found = made_from(viewer, image_layer, AREA)
+    return found[-1] if found else None
+
+
+def show_area(viewer: ViewerModel, image_layer: Image, area: Area) -> Shapes:
+    """Show the area to tile as a rectangle that can be moved and resized, and select it."""
+    return show_rectangle(viewer, image_layer, area, AREA, "#f0e442")
+
+
+def show_rectangle(
+    viewer: ViewerModel,
+    image_layer: Image,
+    area: Area,
+    kind: str,
+    colour: str,
+    level: int | None = None,
+) -> Shapes:
+    """Show an area of an image as a rectangle that can be moved and resized, and select it.
+
+    Parameters
+    ----------
+    kind : str
+        What the layer is called after the image, and known by: one layer of a kind per image.
+    colour : str
+        Of its outline.
+    level : int, optional
+        Whose pixels the area is in, see `layers.placed_on`.
+    """
+    viewer, image_layer = unwrapped(viewer), unwrapped(image_layer)
+    found = made_from(viewer, image_layer, kind)
+    corners = _corners(area)
+    if found:
+        layer: Shapes = found[-1]
+        layer.data = [corners]
+        layer.selected_data = {0}
+        return layer
+    place = placed_on(image_layer, (1.0, 1.0), (0.0, 0.0), 2, level)
+    layer = unwrapped(
+        viewer.add_shapes(
+            [corners],
+            shape_type="rectangle",
+            name=layer_name(image_layer.name, kind),
+            edge_color=colour,
+            face_color="transparent",
+            edge_width=max(1.0, max(area.height, area.width) / 200.0),
+            metadata={METADATA_KEY: {"kind": kind, "image": image_layer.name}},
+            **place,
+        )
+    )
+    session_of(viewer).sources[layer] = weakref.ref(image_layer)
+    layer.mode = "select"
+    layer.selected_data = {0}
+    return layer
+
+
+def area_in(layer: Shapes, limits: Area) -> Area:
+    """The rectangle of an area layer in whole image pixels, cut off at `limits`.
+
+    Raises
+    ------
+    GridError
+        When there is no rectangle or it lies outside.
+    """
+    if layer.nshapes == 0:
+        raise GridError("The area layer is empty: draw a rectangle, or use the whole image.")
+    corners = np.asarray(layer.data[0])[:, -2:]
+    low = np.rint(corners.min(axis=0) + 0.5).astype(int)
+    high = np.rint(corners.max(axis=0) + 0.5).astype(int)
+    top, left = max(low[0], limits.top), max(low[1], limits.left)
+    bottom, right = min(high[0], limits.bottom), min(high[1], limits.right)
+    if top >= bottom or left >= right:
+        raise GridError("The area lies outside the specimen: move the rectangle onto it.")
+    return Area(int(top), int(bottom), int(left), int(right))
+
+
+def polygons_in(layer: Shapes, image_layer: Layer) -> list[NDArray[np.float64]]:
+    """Closed shapes of any Shapes layer as polygons in image pixels (row, column)."""
+    polygons = []
+    for vertices, kind in zip(layer.data, layer.shape_type, strict=True):
+        if kind in ("line", "path"):
+            continue
+        outline = _ellipse(vertices) if kind == "ellipse" else np.asarray(vertices)
+        world = [np.asarray(layer.data_to_world(vertex)) for vertex in outline]
+        polygons.append(pixels_at(image_layer, world))
+    return polygons
+
+
+def attach_click(layer: Labels, toggle: Callable[[int, int], None]) -> None:
+    """Call `toggle(row, col)` when a tile of the grid layer is clicked (not when it is dragged).
+
+    Takes the place of one attached before.
+    """
+    callbacks = layer.mouse_drag_callbacks
+    for before in [each for each in callbacks if getattr(each, "__module__", "") == __name__]:
+        callbacks.remove(before)
+
+    def on_press(clicked: Labels, event: Any) -> Generator[None, None, None]:
+        if event.button != 1:
+            return
+        position = event.position
+        yield
+        while event.type == "mouse_move":
+            if np.linalg.norm(np.subtract(event.position, position)) > 0:
+                return
+            yield
+        place = clicked.world_to_data(position)[-2:]
+        row, col = (round(float(value)) for value in place)
+        rows, cols = clicked.data.shape
+        if 0 <= row < rows and 0 <= col < cols:
+            toggle(row, col)
+
+    callbacks.append(on_press)
+
+
+def _new_grid_layer(
+    viewer: ViewerModel,
+    image_layer: Image,
+    old: Labels | None,
+    states: NDArray[np.uint8],
+    metadata: dict[str, Any],
+    place: dict[str, Any],
+) -> Labels:
+    from napari.utils.colormaps import DirectLabelColormap
+
+    active = viewer.layers.selection.active
+    remove_layer(viewer, old)
+    layer = unwrapped(
+        viewer.add_labels(
+            states,
+            name=layer_name(image_layer.name, GRID),
+            colormap=DirectLabelColormap(color_dict=_COLOURS),
+            opacity=1.0,
+            metadata=metadata,
+            features={"index": list(range(len(STATES))), "tile": list(STATES)},
+            **place,
+        )
+    )
+    session_of(viewer).sources[layer] = weakref.ref(image_layer)
+    # A preview must not take the selection away from what the user works on.
+    if active is not None and active in viewer.layers:
+        viewer.layers.selection.active = active
+    return layer
+
+
+def _tile_place(image_layer: Layer, grid: TileGrid) -> dict[str, Any]:
+    half_height = (min(grid.tile, grid.area.height) - 1) / 2.0
+    half_width = (min(grid.tile, grid.area.width) - 1) / 2.0
+    start = (grid.area.top + half_height, grid.area.left + half_width)
+    return placed_on(image_layer, grid.scale, start, 2)
+
+
+def _corners(area: Area) -> NDArray[np.float64]:
+    top, left = area.top - 0.5, area.left - 0.5
+    bottom, right = area.bottom - 0.5, area.right - 0.5
+    return np.array([[top, left], [top, right], [bottom, right], [bottom, left]])
+
+
+def _ellipse(vertices: Any) -> NDArray[np.float64]:
+    """Napari keeps an ellipse as the four corners of its box, which may be turned."""
+    corners = np.asarray(vertices, dtype=float)
+    centre = corners.mean(axis=0)
+    first, second = (corners[1] - corners[0]) / 2.0, (corners[3] - corners[0]) / 2.0
+    angle = np.linspace(0.0, 2.0 * np.pi, 64, endpoint=False)[:, None]
+    return centre + np.cos(angle) * first + np.sin(angle) * second

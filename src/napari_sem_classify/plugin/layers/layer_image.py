@@ -1,0 +1,222 @@
+"""From a layer of the viewer to the image that core works on, and the notes that travel between.
+
+The notes are in ``layer.metadata["sem_classify"]`` and speak of the finest level: its shape, its
+pixel size, its specimen area. Of a multiscale layer they also say which level is read.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from napari_sem_classify.core.common.errors import GridError
+from napari_sem_classify.core.image.levels import level_factors, specimen_at_level
+from napari_sem_classify.core.image.sem_image import SemImage, Specimen
+from napari_sem_classify.core.sem_io import Level, image_from_array
+from napari_sem_classify.core.tiles.grid import Area
+
+if TYPE_CHECKING:
+    from napari.layers import Image, Layer
+
+METADATA_KEY = "sem_classify"
+# Scales and metadata that differ by less are the same pixel size.
+SAME_PIXEL_SIZE = 0.001
+SQUARE_TOLERANCE = 0.01
+_SOURCES = ("metadata", "pixels", "none", "user")
+
+
+def layer_metadata(image: SemImage) -> dict[str, Any]:
+    """What is known about an image, under plain names, for a layer's metadata.
+
+    Returns
+    -------
+    dict
+        ``{"sem_classify": {...}}`` of numbers, texts and lists only, so that it can be saved.
+    """
+    specimen = image.specimen
+    return {
+        METADATA_KEY: {
+            "path": str(image.path) if image.path is not None else None,
+            "vendor": image.vendor,
+            "pixel_size_nm": image.pixel_size_nm,
+            "pixel_size_source": image.pixel_size_source,
+            "shape": list(image.shape),
+            "specimen": specimen.area.as_list(),
+            "specimen_source": specimen.source,
+            "specimen_reason": specimen.reason,
+            "microscope": dict(image.metadata),
+        }
+    }
+
+
+def image_from_layer(layer: Image, level: int | None = None) -> SemImage:
+    """The image that a layer shows, lazily; of a multiscale layer the level that is to be read.
+
+    The pixel size is the layer's scale where its units are lengths. The specimen area comes from
+    the layer's metadata where it was noted for an image of this size, else from the pixels.
+
+    Parameters
+    ----------
+    layer : napari Image layer
+    level : int, optional
+        0 the finest; the one noted in the layer when left out, see `noted_level`.
+
+    Raises
+    ------
+    ImageError
+        When the layer holds no picture or cannot be read.
+    """
+    notes = notes_of(layer)
+    level = noted_level(layer) if level is None else level
+    rgb = bool(getattr(layer, "rgb", False))
+    shape = spatial_shape(layer)
+    size = pixel_size_nm(layer)
+    path = notes.get("path") or getattr(layer.source, "path", None)
+    microscope = notes.get("microscope")
+    finest = image_from_array(
+        layer.data[0] if layer.multiscale else layer.data,
+        layer.name,
+        rgb=rgb,
+        pixel_size_nm=size,
+        pixel_size_source=_size_source(size, notes),
+        specimen=noted_specimen(notes, shape),
+        vendor=str(notes.get("vendor") or ""),
+        metadata=microscope if isinstance(microscope, Mapping) else {},
+        path=Path(path) if path else None,
+    )
+    if level == 0:
+        return finest
+    at_level = spatial_shape(layer, level)
+    coarse = image_from_array(
+        layer.data[level],
+        layer.name,
+        rgb=rgb,
+        pixel_size_nm=None if size is None else size * level_factors(shape, at_level)[1],
+        pixel_size_source=finest.pixel_size_source,
+        specimen=specimen_at_level(finest.specimen, shape, at_level),
+        vendor=finest.vendor,
+        metadata=finest.metadata,
+        path=finest.path,
+    )
+    return replace(coarse, level=level)
+
+
+def notes_of(layer: Layer) -> Mapping[str, Any]:
+    """What this plugin noted in a layer's metadata, empty where there is nothing usable."""
+    notes = layer.metadata.get(METADATA_KEY)
+    return notes if isinstance(notes, Mapping) else {}
+
+
+def spatial_shape(layer: Layer, level: int = 0) -> tuple[int, int]:
+    """Rows and columns of an image layer, of one of its levels where it is multiscale."""
+    data = layer.data[level] if getattr(layer, "multiscale", False) else layer.data
+    shape = data.shape[:-1] if getattr(layer, "rgb", False) else data.shape
+    return int(shape[-2]), int(shape[-1])
+
+
+def noted_level(layer: Layer) -> int:
+    """The level of a multiscale layer that is to be read, 0 for any other layer."""
+    level = notes_of(layer).get("level", 0)
+    if not getattr(layer, "multiscale", False) or not isinstance(level, int):
+        return 0
+    return level if 0 <= level < len(layer.data) else 0
+
+
+def layer_levels(layer: Image) -> tuple[Level, ...]:
+    """The levels of a layer with the leading axes of the finest, finest first; at least one."""
+    size, full = pixel_size_nm(layer), spatial_shape(layer)
+    if not layer.multiscale:
+        return (Level(full, size, 1.0),)
+    n_spatial = 3 if layer.rgb else 2
+    leading = tuple(layer.data[0].shape[:-n_spatial])
+    levels = []
+    for number, data in enumerate(layer.data):
+        if tuple(data.shape[:-n_spatial]) != leading:
+            break
+        shape = spatial_shape(layer, number)
+        rows, cols = level_factors(full, shape)
+        levels.append(Level(shape, None if size is None else size * cols, rows))
+    return tuple(levels)
+
+
+def level_steps(layer: Layer, level: int) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """Where the pixels of a level lie on the finest one: ``finest = steps * pixel + start``.
+
+    Returns
+    -------
+    steps, start : float64, shape (2,)
+        Along rows and columns, integers being pixel centres.
+    """
+    steps = np.array(level_factors(spatial_shape(layer), spatial_shape(layer, level)))
+    return steps, (steps - 1.0) / 2.0
+
+
+def pixels_at(layer: Layer, world: Any) -> NDArray[np.float64]:
+    """Row and column, in pixels of the level that is read, of places in an image layer's world.
+
+    Parameters
+    ----------
+    world : array-like, shape (N, n)
+        The layer's last `n` world coordinates; leading ones that are missing count as 0.
+    """
+    steps, start = level_steps(layer, noted_level(layer))
+    world = np.atleast_2d(np.asarray(world, dtype=float))[:, -layer.ndim :]
+    full = np.pad(world, ((0, 0), (layer.ndim - world.shape[1], 0)))
+    finest = np.array([np.asarray(layer.world_to_data(place))[-2:] for place in full])
+    return np.asarray((finest.reshape(-1, 2) - start) / steps)
+
+
+def plane_at(layer: Layer, point: Any, leading_shape: tuple[int, ...]) -> tuple[int, ...]:
+    """Plane of a stack's layer that is shown where the viewer's sliders stand at `point`.
+
+    Parameters
+    ----------
+    point : sequence of float
+        World coordinates of the sliders, ``viewer.dims.point``.
+    leading_shape : tuple of int
+        Leading axes of the stack, () for a single image, whose plane is ().
+    """
+    if not leading_shape:
+        return ()
+    place = layer.world_to_data(tuple(point)[-layer.ndim :])
+    steps = zip(place, leading_shape, strict=False)
+    return tuple(int(np.clip(round(float(at)), 0, size - 1)) for at, size in steps)
+
+
+def pixel_size_nm(layer: Layer) -> float | None:
+    """Side of a layer's finest pixels in nm; None where they are not square or have no length."""
+    sides = []
+    for scale, unit in zip(layer.scale[-2:], layer.units[-2:], strict=True):
+        if unit.dimensionality != {"[length]": 1}:
+            return None
+        sides.append(abs(float(scale)) * float((1 * unit).to("nm").magnitude))
+    rows, cols = sides
+    square = abs(rows - cols) <= SQUARE_TOLERANCE * max(rows, cols)
+    return cols if cols > 0 and square else None
+
+
+def _size_source(size: float | None, notes: Mapping[str, Any]) -> str:
+    noted = notes.get("pixel_size_nm")
+    if size is None or not isinstance(noted, (int, float)):
+        return "layer scale"
+    same = abs(size - noted) <= SAME_PIXEL_SIZE * size
+    return str(notes.get("pixel_size_source") or "layer scale") if same else "layer scale"
+
+
+def noted_specimen(notes: Mapping[str, Any], shape: tuple[int, int]) -> Specimen | None:
+    """The area noted for an image of this shape; None where the layer's data is another by now."""
+    noted, source = notes.get("specimen"), notes.get("specimen_source")
+    if list(notes.get("shape") or ()) != list(shape) or source not in _SOURCES:
+        return None
+    try:
+        top, bottom, left, right = (int(n) for n in noted)  # type: ignore[union-attr]
+        return Specimen(
+            Area(top, bottom, left, right), source, str(notes.get("specimen_reason", ""))
+        )
+    except (TypeError, ValueError, GridError):
+        return None

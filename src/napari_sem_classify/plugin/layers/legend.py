@@ -1,0 +1,122 @@
+"""The classes' names and colours on the canvas, for the class map on top."""
+
+from __future__ import annotations
+
+import contextlib
+import weakref
+from typing import TYPE_CHECKING, Any
+
+from qtpy.QtCore import QTimer
+
+from napari_sem_classify.plugin.app.session import session_of, unwrapped
+from napari_sem_classify.plugin.layers.layer_image import METADATA_KEY
+from napari_sem_classify.plugin.layers.made_layers import CLASSES, kind_of
+
+if TYPE_CHECKING:
+    from napari.components import ViewerModel
+    from napari.layers import Layer
+
+_PREFIX = "sem_classify_legend_"
+BOX_COLOUR = (0.1, 0.1, 0.1, 0.75)
+FONT_SIZE = 11
+# Letters that were not drawn before take the canvas some time: one class after the other.
+STEP_MS = 20
+
+
+class Legend:
+    """Follows the layers of a viewer and shows the classes of the topmost visible class map."""
+
+    def __init__(self, viewer: ViewerModel) -> None:
+        # The session that keeps this object must not keep the viewer alive.
+        self._viewer_ref = weakref.ref(viewer)
+        self._shown: list[tuple[str, str]] = []
+        for event in ("inserted", "removed", "reordered"):
+            getattr(viewer.layers.events, event).connect(self._on_layers)
+        self._on_layers()
+
+    def _on_layers(self, _event: Any = None) -> None:
+        viewer = self._viewer_ref()
+        if viewer is None:
+            return
+        for layer in viewer.layers:
+            if kind_of(layer) == CLASSES:
+                # napari ignores a method that is connected already.
+                layer.events.visible.connect(self.update)
+        self.update()
+
+    @property
+    def complete(self) -> bool:
+        """Whether all classes are on the canvas by now."""
+        viewer = self._viewer_ref()
+        canvas = getattr(viewer, "canvas", None)
+        if canvas is None:
+            return True
+        return sum(key.startswith(_PREFIX) for key in canvas.overlays) == len(self._shown)
+
+    def update(self, _event: Any = None) -> None:
+        """Show what the topmost visible class map needs, or nothing."""
+        viewer = self._viewer_ref()
+        if viewer is None:
+            return
+        layer = _topmost(viewer)
+        entries = [] if layer is None else _entries(layer)
+        if entries != self._shown:
+            self._shown = entries
+            self._show(viewer, entries)
+
+    def _show(self, viewer: ViewerModel, entries: list[tuple[str, str]]) -> None:
+        canvas = getattr(viewer, "canvas", None)
+        if canvas is None:  # napari before 0.9 has one text overlay, of one colour
+            viewer.text_overlay.text = "\n".join(f"■ {name}" for name, _ in entries)
+            viewer.text_overlay.visible = bool(entries)
+            return
+        for key in [key for key in canvas.overlays if key.startswith(_PREFIX)]:
+            with contextlib.suppress(KeyError):
+                del canvas.overlays[key]
+        self._add_later(entries, 0)
+
+    def _add_later(self, entries: list[tuple[str, str]], number: int) -> None:
+        if number < len(entries):
+            QTimer.singleShot(STEP_MS, lambda: self._add(entries, number))
+
+    def _add(self, entries: list[tuple[str, str]], number: int) -> None:
+        from napari.components.overlays import TextOverlay
+
+        viewer = self._viewer_ref()
+        if viewer is None or entries is not self._shown:
+            return
+        name, colour = entries[number]
+        # The window may have been closed meanwhile.
+        with contextlib.suppress(RuntimeError):
+            viewer.canvas.overlays[f"{_PREFIX}{number}"] = TextOverlay(
+                text=f"■ {name}",
+                color=colour,
+                font_size=FONT_SIZE,
+                position="top_left",
+                box=True,
+                box_color=BOX_COLOUR,
+                visible=True,
+            )
+            self._add_later(entries, number + 1)
+
+
+def legend_of(viewer: ViewerModel) -> Legend:
+    """The viewer's legend, made on first use."""
+    viewer = unwrapped(viewer)
+    helpers = session_of(viewer).helpers
+    if "legend" not in helpers:
+        helpers["legend"] = Legend(viewer)
+    legend: Legend = helpers["legend"]
+    return legend
+
+
+def _topmost(viewer: ViewerModel) -> Layer | None:
+    for layer in reversed(viewer.layers):
+        if layer.visible and kind_of(layer) == CLASSES:
+            return layer
+    return None
+
+
+def _entries(layer: Layer) -> list[tuple[str, str]]:
+    classes = layer.metadata[METADATA_KEY].get("classes", [])
+    return [(str(each["name"]), str(each["colour"])) for each in classes]

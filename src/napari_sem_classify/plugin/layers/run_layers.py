@@ -1,0 +1,118 @@
+"""The layers of one run: the map that fills, what it replaces, what is left when it stops."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import TYPE_CHECKING
+
+from napari_sem_classify.plugin.app.tasks import Snapshot
+from napari_sem_classify.plugin.layers.layer_image import noted_level
+from napari_sem_classify.plugin.layers.made_layers import (
+    CLASSES,
+    CONFIDENCE,
+    GRID,
+    METADATA_KEY,
+    add_class_map,
+    add_confidence,
+    layer_name,
+    made_from,
+    remove_layer,
+    update_class_map,
+)
+
+if TYPE_CHECKING:
+    from napari.components import ViewerModel
+    from napari.layers import Image, Labels, Layer
+
+
+class RunLayers:
+    """Shows a run on one image; until it is finished, earlier maps are only hidden.
+
+    Parameters
+    ----------
+    viewer : napari viewer
+    image_layer : napari Image layer
+    leading_shape : tuple of int
+        Leading axes of a stack.
+    """
+
+    def __init__(
+        self, viewer: ViewerModel, image_layer: Image, leading_shape: tuple[int, ...]
+    ) -> None:
+        self._viewer = viewer
+        self.image_layer = image_layer
+        self._leading = leading_shape
+        self._level = noted_level(image_layer)
+        self._map: Labels | None = None
+        self._hidden: list[Layer] = []
+
+    @property
+    def image_is_there(self) -> bool:
+        """Whether the image layer is still in the viewer."""
+        return self.image_layer in self._viewer.layers
+
+    def needs(self, layer: Layer) -> bool:
+        """Whether the run makes no sense without this layer."""
+        return layer is self.image_layer or (self._map is not None and layer is self._map)
+
+    def show(self, snapshot: Snapshot) -> None:
+        """Show the map as far as it is."""
+        if not self.image_is_there:
+            return
+        if self._map is not None:
+            update_class_map(self._viewer, self._map, snapshot.class_map, snapshot.labels)
+            return
+        for old in made_from(self._viewer, self.image_layer, CLASSES):
+            if old.visible:
+                old.visible = False
+                self._hidden.append(old)
+        self._map = add_class_map(
+            self._viewer,
+            snapshot.class_map,
+            self.image_layer,
+            leading_shape=self._leading,
+            level=self._level,
+        )
+
+    def finish(self, snapshots: Mapping[tuple[int, ...], Snapshot]) -> None:
+        """Show the finished maps with their confidence, in place of earlier ones of the model.
+
+        Maps of other models stay, hidden.
+        """
+        for snapshot in snapshots.values():
+            self.show(snapshot)
+        fresh = self._map
+        if fresh is None:
+            return
+        model = _model_name(fresh)
+        for old in made_from(self._viewer, self.image_layer, CLASSES):
+            if old is not fresh and _model_name(old) == model:
+                remove_layer(self._viewer, old)
+        for old in made_from(self._viewer, self.image_layer, CONFIDENCE):
+            remove_layer(self._viewer, old)
+        fresh.name = layer_name(self.image_layer.name, CLASSES)
+        maps = {plane: each.class_map for plane, each in snapshots.items()}
+        add_confidence(
+            self._viewer,
+            maps,
+            self.image_layer,
+            leading_shape=self._leading,
+            level=self._level,
+        )
+        # The chequerboard would shine through the map and change its colours.
+        for grid in made_from(self._viewer, self.image_layer, GRID):
+            grid.visible = False
+        self._viewer.layers.selection.active = fresh
+
+    def discard(self) -> None:
+        """Take away what the run made and show again what it hid."""
+        remove_layer(self._viewer, self._map)
+        self._map = None
+        for old in self._hidden:
+            if old in self._viewer.layers:
+                old.visible = True
+
+
+def _model_name(layer: Layer) -> str | None:
+    name = layer.metadata[METADATA_KEY]["model"].get("name")
+    return None if name is None else str(name)

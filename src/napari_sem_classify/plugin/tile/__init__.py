@@ -1,0 +1,1 @@
+"""The Tile image dock."""

@@ -1,0 +1,143 @@
+"""Which tiles to leave out: by rule, outside a drawn region, or by hand."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from magicgui import widgets
+from numpy.typing import NDArray
+from psygnal import Signal
+
+from napari_sem_classify.core.tiles.tile_rules import FLAT_BELOW, TileChecks
+from napari_sem_classify.plugin.forms.layout import Form, Note, explain, narrow, slim
+from napari_sem_classify.plugin.layers.grid_layers import BY_HAND, FLAT, NO_DATA, OUTSIDE
+from napari_sem_classify.plugin.layers.made_layers import kind_of
+
+if TYPE_CHECKING:
+    from napari.components import ViewerModel
+    from napari.layers import Shapes
+
+NOWHERE = "nothing drawn"
+BY_HAND_NOTE = "Click a tile to leave it out, click again to take it back (grid layer selected)."
+
+
+@dataclass(eq=False)
+class HandPicked:
+    """What was clicked: tiles left out, and tiles taken back although a rule leaves them out.
+
+    Attributes
+    ----------
+    out, back : bool, shape ``grid.tile_shape``
+    """
+
+    out: NDArray[np.bool_]
+    back: NDArray[np.bool_]
+
+    @classmethod
+    def none(cls, shape: tuple[int, int]) -> HandPicked:
+        """Nothing clicked yet."""
+        return cls(np.zeros(shape, dtype=bool), np.zeros(shape, dtype=bool))
+
+    def toggle(self, row: int, col: int, kept: bool) -> None:
+        """Leave a kept tile out, take any other back."""
+        self.out[row, col] = kept
+        self.back[row, col] = not kept
+
+
+class LeaveOutForm:
+    """Rules that leave tiles out.
+
+    Attributes
+    ----------
+    changed : signal
+    """
+
+    changed = Signal()
+
+    def __init__(self, viewer: ViewerModel, form: Form) -> None:
+        self._viewer = viewer
+        self.no_data = widgets.CheckBox(value=True, text="without data")
+        self.flat = widgets.CheckBox(value=False, text="contrast under")
+        self.limit = widgets.FloatSpinBox(value=100 * FLAT_BELOW, min=0, max=100, step=0.5)
+        self.limit.native.setSuffix(" %")
+        self.limit.native.setDecimals(1)
+        slim(self.limit)
+        self.region = narrow(widgets.ComboBox(choices=self._regions))
+        explain(self.no_data, "Leave out tiles without data", "Tiles of nothing but black or NaN")
+        explain(self.flat, "Leave out flat tiles", "Tiles in which hardly anything is seen")
+        explain(
+            self.limit,
+            "Contrast of a flat tile",
+            "Standard deviation of the grey values, as a share of the image's range",
+        )
+        explain(
+            self.region,
+            "Only inside",
+            "A shapes layer: tiles whose centre lies outside its shapes are left out",
+        )
+        form.row("Leave out", self.no_data)
+        form.row("", self.flat, self.limit)
+        form.row("Inside", self.region)
+        hint = Note("Leaving out by hand")
+        form.wide(hint)
+        hint.say(BY_HAND_NOTE)
+        for control in (self.no_data, self.flat, self.limit, self.region):
+            control.changed.connect(self.changed.emit)
+        events = viewer.layers.events
+        for event in (events.inserted, events.removed, events.renamed):
+            event.connect(self._on_layers)
+
+    @property
+    def needs_pixels(self) -> bool:
+        """Whether a rule looks at the pixels."""
+        return bool(self.no_data.value or self.flat.value)
+
+    @property
+    def region_layer(self) -> Shapes | None:
+        """The shapes layer whose inside is kept, None for everywhere."""
+        value = self.region.value
+        return None if value is None or isinstance(value, str) else value
+
+    def states(
+        self,
+        board: NDArray[np.uint8],
+        checks: TileChecks | None,
+        inside: NDArray[np.bool_] | None,
+        picked: HandPicked,
+    ) -> NDArray[np.uint8]:
+        """State of each tile; what was picked by hand goes before the rules.
+
+        Parameters
+        ----------
+        board : uint8, shape ``grid.tile_shape``
+            All tiles kept.
+        checks : TileChecks or None
+            None where the pixels were not looked at yet.
+        inside : bool array or None
+            None for everywhere.
+        """
+        states = board.copy()
+        if checks is not None and self.flat.value:
+            states[checks.flat(float(self.limit.value) / 100.0)] = FLAT
+        if checks is not None and self.no_data.value:
+            states[checks.no_data] = NO_DATA
+        if inside is not None:
+            states[~inside] = OUTSIDE
+        states[picked.back] = board[picked.back]
+        states[picked.out] = BY_HAND
+        return states
+
+    def _regions(self, _widget: Any = None) -> list[Any]:
+        from napari.layers import Shapes
+
+        drawn = [
+            (layer.name, layer)
+            for layer in self._viewer.layers
+            if isinstance(layer, Shapes) and kind_of(layer) is None
+        ]
+        return [(NOWHERE, NOWHERE), *drawn]
+
+    def _on_layers(self, _event: Any = None) -> None:
+        self.region.reset_choices()

@@ -1,0 +1,337 @@
+"""The *Tile image* widget: lays tiles, leaves some out, and writes them as files."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from magicgui import widgets
+
+from napari_sem_classify.core.common.errors import SemClassifyError
+from napari_sem_classify.core.tiles.grid import Area, TileGrid
+from napari_sem_classify.core.tiles.tile_rules import TileChecks, covered_area, tiles_inside
+from napari_sem_classify.plugin.app.dock import DockWidget
+from napari_sem_classify.plugin.app.jobs import Job, JobContext, settle_timer
+from napari_sem_classify.plugin.app.session import GridPlan
+from napari_sem_classify.plugin.app.text import area_text, count_text, percent_text
+from napari_sem_classify.plugin.forms.grid_form import GridForm
+from napari_sem_classify.plugin.forms.image_form import ImageForm
+from napari_sem_classify.plugin.forms.layout import Form, Note, explain, fill
+from napari_sem_classify.plugin.layers.grid_layers import (
+    area_in,
+    area_layer_of,
+    attach_click,
+    chequerboard,
+    grid_layer_of,
+    is_kept,
+    polygons_in,
+    show_area,
+    show_grid,
+)
+from napari_sem_classify.plugin.layers.made_layers import remove_layer
+from napari_sem_classify.plugin.tile.leave_out_form import HandPicked, LeaveOutForm
+from napari_sem_classify.plugin.tile.write_form import WriteForm
+
+if TYPE_CHECKING:
+    from napari.layers import Image, Labels, Shapes
+    from napari.viewer import Viewer
+
+    from napari_sem_classify.core.image.sem_image import SemImage
+
+SETTLE_MS = 120
+LAY, TAKE_AWAY = "Lay tiles", "Take tiles away"
+
+
+class TileWidget(DockWidget):
+    """Dock widget that lays tiles over an image.
+
+    Parameters
+    ----------
+    napari_viewer : napari.viewer.Viewer
+    """
+
+    def __init__(self, napari_viewer: Viewer) -> None:
+        super().__init__(napari_viewer)
+        self._layer: Image | None = None
+        self._grid: TileGrid | None = None
+        self._picked: HandPicked | None = None
+        self._checks: TileChecks | None = None
+        self._checking: Job | None = None
+        self._laid = False
+        self._showing = False
+        self._area: Shapes | None = None
+        self._region: Shapes | None = None
+        self._clickable: Labels | None = None
+        self._build()
+        self._settle = settle_timer(self, SETTLE_MS, self._update)
+        self._connect()
+        self._on_image()
+
+    def _build(self) -> None:
+        self.setAccessibleName("Tile image")
+        form = Form(self)
+        self.image_form = ImageForm(self._viewer, form, self)
+        self.grid_form = GridForm(form, show=True)
+        self.in_area = widgets.CheckBox(value=False, text="only inside a rectangle")
+        explain(
+            self.in_area,
+            "Only inside a rectangle",
+            "Lay tiles in a rectangle that you can move and resize, not over the whole specimen",
+        )
+        form.row("Area", self.in_area)
+        self.leave_out = LeaveOutForm(self._viewer, form)
+        self.lay = widgets.PushButton(text=LAY)
+        explain(self.lay, "Lay tiles", "Show the tiles over the image; Classify will use them")
+        self.count = Note("Number of tiles and area covered")
+        self.problem = Note("Problem with the tiles")
+        form.wide(self.lay, self.problem, self.count)
+        self.write_form = WriteForm(form, self, self._tiles)
+        form.stretch()
+        fill(self, form)
+
+    def _connect(self) -> None:
+        self.image_form.changed.connect(self._on_image)
+        self.grid_form.changed.connect(self._later)
+        self.grid_form.show_changed.connect(self._on_show)
+        self.in_area.changed.connect(self._on_in_area)
+        self.leave_out.changed.connect(self._later)
+        self.lay.changed.connect(self._on_lay)
+        self._viewer.layers.events.removed.connect(self._on_removed)
+
+    # ------------------------------------------------------------------ laying
+
+    @property
+    def plan(self) -> GridPlan | None:
+        """The tiles laid over the chosen image."""
+        return None if self._layer is None else self._session.plans.get(self._layer)
+
+    def lay_tiles(self) -> None:
+        """Lay the tiles as a layer, and follow the form from here on."""
+        if self.image_form.image is None:
+            return
+        self._laid = True
+        self._update()
+
+    def take_away(self) -> None:
+        """Take the tiles away again."""
+        self._laid = False
+        if self._layer is not None:
+            remove_layer(self._viewer, grid_layer_of(self._viewer, self._layer))
+            remove_layer(self._viewer, area_layer_of(self._viewer, self._layer))
+            self._forget(self._layer)
+        self._tell()
+
+    def _on_lay(self) -> None:
+        if self._laid:
+            self.take_away()
+        else:
+            self.lay_tiles()
+
+    def _on_image(self) -> None:
+        layer, image = self.image_form.layer, self.image_form.image
+        self.grid_form.use_scale(image)
+        if layer is not self._layer:
+            self._stop_checking()
+            self._layer, self._grid, self._picked = layer, None, None
+            plan = self.plan
+            self._laid = plan is not None
+            if plan is not None:
+                self._take_over(plan)
+            with self.in_area.changed.blocked():
+                self.in_area.value = (
+                    layer is not None and area_layer_of(self._viewer, layer) is not None
+                )
+        self._follow_area()
+        self.lay.enabled = image is not None
+        if self._laid and image is not None:
+            self._later()
+        self._tell()
+
+    def _take_over(self, plan: GridPlan) -> None:
+        """Show the tile size of a grid that was laid before."""
+        self.grid_form.suggest(plan.grid.tile)
+        with self.grid_form.overlap.changed.blocked():
+            overlap = 1.0 - plan.grid.stride / plan.grid.tile
+            self.grid_form.overlap.value = round(100 * overlap)
+
+    def _later(self) -> None:
+        """Update once the user has stopped dragging or typing for a moment."""
+        if self._laid:
+            self._settle.start()
+
+    def _update(self) -> None:
+        layer, image = self._layer, self.image_form.image
+        if not self._laid or layer is None or image is None:
+            return
+        self.problem.say("")
+        self._follow_region()
+        try:
+            grid = self.grid_form.grid_over(self._area_to_tile(layer, image.area))
+        except SemClassifyError as error:
+            self.problem.fail(str(error))
+            return
+        if grid != self._grid:
+            self._stop_checking()
+            self._grid, self._checks = grid, None
+            self._picked = HandPicked.none(grid.tile_shape)
+        if self.leave_out.needs_pixels and self._checks is None and self._checking is None:
+            self._check(grid)
+        self._show()
+
+    def _area_to_tile(self, layer: Image, whole: Area) -> Area:
+        if not self.in_area.value:
+            return whole
+        drawn = area_layer_of(self._viewer, layer)
+        if drawn is None:
+            middle = Area(
+                whole.top + whole.height // 4,
+                whole.bottom - whole.height // 4,
+                whole.left + whole.width // 4,
+                whole.right - whole.width // 4,
+            )
+            drawn = show_area(self._viewer, layer, middle)
+            self._follow_area()
+        return area_in(drawn, whole)
+
+    def _check(self, grid: TileGrid) -> None:
+        image = self.image_form.image
+        if image is None:
+            return
+        plane = (0,) * len(image.leading_shape)
+
+        def task(context: JobContext) -> TileChecks:
+            from napari_sem_classify.core.tiles.tile_rules import check_tiles
+
+            return check_tiles(
+                image, grid, plane=plane, progress=context.progress, cancel=context.cancel
+            )
+
+        def done(checks: TileChecks) -> None:
+            self._checking, self._checks = None, checks
+            self._show()
+
+        def failed(sentence: str) -> None:
+            self._checking = None
+            self.problem.fail(sentence)
+            self._tell()
+
+        self._checking = Job(
+            task, doing="looking at the tiles", parent=self, on_done=done, on_failed=failed
+        )
+
+    def _stop_checking(self) -> None:
+        if self._checking is not None:
+            self._checking.abandon()
+            self._checking = None
+
+    def _show(self) -> None:
+        layer, grid, picked = self._layer, self._grid, self._picked
+        if layer is None or grid is None or picked is None or layer not in self._viewer.layers:
+            return
+        region = self.leave_out.region_layer
+        inside = None if region is None else tiles_inside(grid, polygons_in(region, layer))
+        states = self.leave_out.states(chequerboard(grid), self._checks, inside, picked)
+        self._showing = True
+        shown = show_grid(self._viewer, layer, grid, states)
+        self._showing = False
+        if shown is not self._clickable:
+            self._clickable = shown
+            attach_click(shown, self._toggle)
+        shown.visible = bool(self.grid_form.show.value)
+        self._session.plans[layer] = GridPlan(grid, is_kept(states))
+        self._session.plan_changed.emit(layer)
+        self._tell()
+
+    def _toggle(self, row: int, col: int) -> None:
+        plan = self.plan
+        if plan is not None and self._picked is not None:
+            self._picked.toggle(row, col, bool(plan.keep[row, col]))
+            self._show()
+
+    def _tell(self) -> None:
+        plan, image = self.plan, self.image_form.image
+        self.lay.text = TAKE_AWAY if self._laid else LAY
+        explain(self.lay, self.lay.text, "Tiles as a layer over the image; Classify uses them")
+        self.write_form.refresh()
+        if plan is None or image is None:
+            self.count.say("")
+            return
+        grid, kept = plan.grid, int(plan.keep.sum())
+        covered = covered_area(grid, plan.keep)
+        whole = image.area.height * image.area.width
+        words = [
+            f"{count_text(kept)} of {count_text(grid.n_tiles)} tiles",
+            f"{percent_text(covered / whole)} of the specimen",
+        ]
+        if image.pixel_size_nm is not None:
+            words.append(area_text(covered * (image.pixel_size_nm / 1000.0) ** 2))
+        else:
+            words.append(f"{count_text(covered)} px (not calibrated)")
+        if self._checking is not None:
+            words.append("looking at the tiles…")
+        self.count.say(" · ".join(words))
+
+    # ------------------------------------------------------------------ layers
+
+    def _on_show(self) -> None:
+        shown = None if self._layer is None else grid_layer_of(self._viewer, self._layer)
+        if shown is not None and self._laid:
+            shown.visible = bool(self.grid_form.show.value)
+
+    def _on_in_area(self) -> None:
+        if self._layer is not None and not self.in_area.value:
+            remove_layer(self._viewer, area_layer_of(self._viewer, self._layer))
+        if self.in_area.value and not self._laid:
+            self.lay_tiles()
+        self._update()
+
+    def _follow_area(self) -> None:
+        area = None if self._layer is None else area_layer_of(self._viewer, self._layer)
+        if area is not self._area:
+            if self._area is not None:
+                self._area.events.data.disconnect(self._on_shapes)
+            self._area = area
+            if area is not None:
+                area.events.data.connect(self._on_shapes)
+
+    def _follow_region(self) -> None:
+        region = self.leave_out.region_layer
+        if region is not self._region:
+            if self._region is not None:
+                self._region.events.data.disconnect(self._on_shapes)
+            self._region = region
+            if region is not None:
+                region.events.data.connect(self._on_shapes)
+
+    def _on_shapes(self, _event: Any = None) -> None:
+        self._later()
+
+    def _on_removed(self, event: Any) -> None:
+        if event.value is self._area:
+            self._area = None
+            with self.in_area.changed.blocked():
+                self.in_area.value = False
+            self._later()
+        elif event.value is self._clickable and self._layer is not None and not self._showing:
+            # Deleted by the user, not replaced by a grid of another shape.
+            self._laid = False
+            self._forget(self._layer)
+            self._tell()
+
+    def _forget(self, layer: Image) -> None:
+        self._grid = self._picked = self._checks = self._clickable = None
+        self._session.plans.pop(layer, None)
+        self._session.plan_changed.emit(layer)
+
+    def _tiles(self) -> tuple[SemImage, GridPlan] | None:
+        """What is to be written."""
+        image, plan = self.image_form.image, self.plan
+        return None if image is None or plan is None else (image, plan)
+
+    # ------------------------------------------------------------------ end
+
+    def stop(self) -> None:
+        """Let go of all work under way, without touching the viewer."""
+        self._settle.stop()
+        self.image_form.stop()
+        self._stop_checking()
+        self.write_form.stop()

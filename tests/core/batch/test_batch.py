@@ -1,0 +1,192 @@
+"""Many images: a bad one does not stop the others, and a second run does only what is left."""
+
+from __future__ import annotations
+
+import json
+from itertools import pairwise
+
+import numpy as np
+import pytest
+from PIL import Image
+from tiny_engine import TinyEngine, brightness_classifier
+
+from napari_sem_classify.core.batch.batch_state import BatchState
+from napari_sem_classify.core.batch.classify_many import GridWish, classify_many
+from napari_sem_classify.core.common.errors import Cancelled, OutputError
+from napari_sem_classify.core.common.progress import CancelToken
+
+CLASSIFIER = brightness_classifier()
+
+
+def picture(path, seed=0):
+    pixels = np.random.default_rng(seed).integers(1, 255, (64, 96)).astype(np.uint8)
+    path.parent.mkdir(exist_ok=True)
+    Image.fromarray(pixels).save(path)
+    return path
+
+
+@pytest.fixture
+def pictures(tmp_path):
+    return [picture(tmp_path / "in" / f"{name}.png", seed) for seed, name in enumerate("abc")]
+
+
+def run(paths, out, **more):
+    engine = TinyEngine()
+    classifier = more.pop("classifier", CLASSIFIER)
+    report = classify_many(paths, classifier, out, engine=engine, **more)
+    return report, engine.calls
+
+
+def test_every_image_gets_its_files(pictures, tmp_path):
+    told = []
+    report, _ = run(pictures, tmp_path / "out", on_image=told.append)
+    assert [image.stem for image in report.done] == ["a", "b", "c"]
+    assert report.failed == ()
+    assert list(report.images) == told
+    for image in report.images:
+        assert len(image.files) == 4
+        assert all(path.is_file() for path in image.files)
+        assert sum(item["fraction"] for item in image.planes[0]["classes"]) == pytest.approx(1)
+
+
+def test_a_bad_file_is_reported_and_the_others_are_classified(pictures, tmp_path):
+    pictures[1].write_bytes(b"no picture at all")
+    report, _ = run(pictures, tmp_path / "out")
+    assert [image.stem for image in report.done] == ["a", "c"]
+    (failed,) = report.failed
+    assert failed.path == pictures[1]
+    assert "b.png" in failed.problem
+    assert not list((tmp_path / "out").glob("b.*"))
+
+
+def test_a_failure_that_nobody_thought_of_does_not_stop_the_others(pictures, tmp_path):
+    class Fails(TinyEngine):
+        def embed(self, batch, intensity):
+            if self.calls == 1:
+                self.calls += 1
+                raise ZeroDivisionError("in a library")
+            return super().embed(batch, intensity)
+
+    report = classify_many(pictures, CLASSIFIER, tmp_path / "out", engine=Fails(64))
+    assert len(report.done) == 2
+    assert "in a library" in report.failed[0].problem
+
+
+def test_a_second_run_does_only_what_is_new_changed_or_gone(pictures, tmp_path):
+    out = tmp_path / "out"
+    first, _ = run(pictures, out)
+    again, none = run(pictures, out)
+    assert none == 0
+    assert all(image.resumed for image in again.images)
+    assert [image.planes for image in again.images] == [image.planes for image in first.images]
+    assert [image.files for image in again.images] == [image.files for image in first.images]
+
+    picture(pictures[0], seed=9)
+    (out / "b.map.tif").unlink()
+    new = picture(tmp_path / "in" / "d.png", seed=4)
+    third, _ = run([*pictures, new], out)
+    assert [image.resumed for image in third.images] == [False, False, True, False]
+    assert (out / "b.map.tif").is_file()
+
+
+def test_another_model_or_tile_size_does_everything_again(pictures, tmp_path):
+    out = tmp_path / "out"
+    run(pictures, out)
+    other = brightness_classifier(threshold=0.3)
+    assert not any(image.resumed for image in run(pictures, out, classifier=other)[0].images)
+    report, _ = run(pictures, out, classifier=other, wish=GridWish(tile_px=32))
+    assert not any(image.resumed for image in report.images)
+    assert report.images[0].planes[0]["tile_px"] == 32
+
+
+def test_on_request_everything_is_done_again(pictures, tmp_path):
+    run(pictures, tmp_path / "out")
+    report, calls = run(pictures, tmp_path / "out", resume=False)
+    assert calls > 0
+    assert not any(image.resumed for image in report.images)
+
+
+def test_a_cancelled_run_is_taken_up_where_it_stopped(pictures, tmp_path):
+    cancel = CancelToken()
+    seen = []
+
+    def stop(reading):
+        seen.append(reading.stage)
+        if "(2 of 3)" in reading.stage and reading.done:
+            cancel.cancel()
+
+    with pytest.raises(Cancelled):
+        run(pictures, tmp_path / "out", progress=stop, cancel=cancel)
+    assert seen[0] == "a.png (1 of 3)"
+    assert {path.name.split(".")[0] for path in (tmp_path / "out").iterdir()} == {"a", "classified"}
+    report, _ = run(pictures, tmp_path / "out")
+    assert [image.resumed for image in report.images] == [True, False, False]
+
+
+def test_images_of_one_name_in_two_folders_do_not_overwrite_each_other(tmp_path):
+    paths = [picture(tmp_path / folder / "a.png", seed) for seed, folder in enumerate("xyz")]
+    report, _ = run(paths, tmp_path / "out")
+    assert [image.stem for image in report.images] == ["a", "a-2", "a-3"]
+    again, _ = run(paths[::-1], tmp_path / "out")
+    assert [image.stem for image in again.images] == ["a-3", "a-2", "a"]
+    assert all(image.resumed for image in again.images)
+
+
+@pytest.mark.parametrize("name", ["classified.json", "classified.jsonl"])
+@pytest.mark.parametrize(
+    "note", ["", "{", "[]", '{"images": {"x": 5}}', '{"images": {"x": {}}}', '{"image": 5}']
+)
+def test_a_damaged_note_of_what_is_finished_is_an_empty_one(pictures, tmp_path, name, note):
+    out = tmp_path / "out"
+    out.mkdir()
+    (out / name).write_text(note)
+    report, _ = run(pictures[:1], out)
+    assert [image.resumed for image in report.images] == [False]
+    assert len(BatchState.open(out, "").images) == 1
+
+
+def test_a_kill_in_mid_line_of_the_note_costs_that_image_alone(pictures, tmp_path):
+    out = tmp_path / "out"
+    run(pictures, out)
+    note = out / "classified.jsonl"
+    note.write_bytes(note.read_bytes()[:-40])
+    report, _ = run(pictures, out)
+    assert [image.resumed for image in report.images] == [True, True, False]
+    again, calls = run(pictures, out)
+    assert calls == 0
+    assert all(image.resumed for image in again.images)
+
+
+def test_the_note_grows_by_a_line_an_image_and_is_never_rewritten(pictures, tmp_path):
+    out = tmp_path / "out"
+    notes = []
+    for _ in range(2):
+        run(pictures, out, resume=False, on_image=lambda _: notes.append(note_of(out)))
+    assert [len(note.splitlines()) for note in notes] == [1, 2, 3, 4, 5, 6]
+    assert all(later.startswith(earlier) for earlier, later in pairwise(notes))
+
+
+def test_the_note_of_an_earlier_version_is_taken_up(pictures, tmp_path):
+    out = tmp_path / "out"
+    run(pictures[:2], out)
+    lines = [json.loads(line) for line in note_of(out).splitlines()]
+    (out / "classified.jsonl").unlink()
+    earlier = {"images": {line["image"]: line["written"] for line in lines}}
+    (out / "classified.json").write_text(json.dumps(earlier))
+    report, _ = run(pictures, out)
+    assert [image.resumed for image in report.images] == [True, True, False]
+    picture(pictures[0], seed=9)
+    run(pictures, out)
+    assert all(image.resumed for image in run(pictures, out)[0].images)
+
+
+def note_of(out):
+    return (out / "classified.jsonl").read_text(encoding="utf-8")
+
+
+def test_a_folder_that_cannot_be_made_is_told_before_any_work(pictures, tmp_path):
+    (tmp_path / "out").write_text("a file")
+    engine = TinyEngine()
+    with pytest.raises(OutputError):
+        classify_many(pictures, CLASSIFIER, tmp_path / "out", engine=engine)
+    assert engine.calls == 0

@@ -1,0 +1,89 @@
+"""The benchmark tells rates and ratios of one run, and stops when asked."""
+
+from __future__ import annotations
+
+import json
+
+import numpy as np
+import pytest
+
+from napari_sem_classify.core.benchmark.speed import machine, peak_memory_mb, run_benchmark
+from napari_sem_classify.core.common.errors import Cancelled, DeviceError
+from napari_sem_classify.core.common.progress import CancelToken
+from napari_sem_classify.core.sem_io.layers import image_from_array
+
+
+@pytest.fixture
+def image():
+    pixels = np.random.default_rng(0).integers(1, 256, (96, 160), dtype=np.uint8)
+    return image_from_array(pixels, "noise")
+
+
+def test_rates_and_ratios_belong_together(image):
+    seen = []
+    result = run_benchmark(
+        image,
+        tile_px=32,
+        network_px=32,
+        device="cpu",
+        backend="torch",
+        repeats=1,
+        seconds=0.01,
+        progress=seen.append,
+    )
+    for key in ("end_to_end_tiles_per_s", "bare_tiles_per_s", "plain_loop_tiles_per_s"):
+        assert result[key] > 0
+    ratio = result["end_to_end_tiles_per_s"] / result["bare_tiles_per_s"]
+    assert result["end_to_end_to_bare"] == pytest.approx(ratio, abs=0.002)
+    assert result["backend"] == "torch"
+    assert result["device"].startswith("CPU")
+    assert result["tiles"] == 15
+    assert seen[-1].fraction == 1.0
+    assert json.loads(json.dumps(result, allow_nan=False)) == result
+
+
+def test_dense_maps_are_timed_against_single_tiles_in_the_arithmetic_asked_for(image):
+    result = run_benchmark(
+        image,
+        tile_px=32,
+        network_px=64,
+        device="cpu",
+        backend="torch",
+        dtype="float32",
+        dense=True,
+        repeats=1,
+        seconds=0.01,
+        plain_loop=False,
+    )
+    assert result["dtype"] == "float32"
+    assert result["dense_tiles"] == 5 * 9  # a tile of 32 px every 16 px
+    dense, single = (result["runs"][kind] for kind in ("dense_s", "tile_by_tile_s"))
+    assert result["dense_to_tiles"] == pytest.approx(dense[0] / single[0], rel=0.02)
+    assert result["plain_loop_tiles_per_s"] is None
+
+
+def test_peak_memory_grows_with_what_is_held():
+    before = peak_memory_mb()
+    held = np.ones(200_000_000, dtype=np.uint8)
+    if before is None:
+        pytest.skip("this system does not tell the peak memory")
+    assert peak_memory_mb() >= before
+    assert peak_memory_mb() * 1e6 >= held.nbytes
+
+
+def test_the_machine_is_described():
+    described = machine()
+    assert described["processor"]
+    assert described["versions"]["torch"]
+
+
+def test_a_benchmark_can_be_cancelled(image):
+    cancel = CancelToken()
+    cancel.cancel()
+    with pytest.raises(Cancelled):
+        run_benchmark(image, 32, 32, device="cpu", backend="torch", cancel=cancel)
+
+
+def test_a_device_that_is_not_there_is_said(image):
+    with pytest.raises(DeviceError, match="'cuda:99' is not there"):
+        run_benchmark(image, 32, 32, device="cuda:99")
