@@ -18,9 +18,10 @@ from pathlib import Path
 
 import numpy as np
 
+from napari_sem_classify.core.classify import int8
 from napari_sem_classify.core.classify.grid_choice import grid_for_model
 from napari_sem_classify.core.model.catalogue import load_model
-from napari_sem_classify.core.network.engine import int8, make_engine
+from napari_sem_classify.core.network.engine import make_engine
 from napari_sem_classify.core.network.engine.devices import cpu_has_bfloat16, has_openvino
 from napari_sem_classify.core.network.features import embed_image
 from napari_sem_classify.core.sem_io import open_image

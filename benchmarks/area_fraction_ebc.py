@@ -20,6 +20,7 @@ from numpy.typing import NDArray
 from tile_sets import CLASSES, load_set, nasa_pairs
 
 from napari_sem_classify.core.annotate.annotation import tiles_from_mask
+from napari_sem_classify.core.image.area import Area
 from napari_sem_classify.core.maps.class_map import ClassMap
 from napari_sem_classify.core.measure.area_fraction import Share, count_review, estimate_fractions
 from napari_sem_classify.core.measure.field_statistics import (
@@ -31,7 +32,7 @@ from napari_sem_classify.core.measure.prediction_powered import estimate_predict
 from napari_sem_classify.core.measure.review import start_review
 from napari_sem_classify.core.model.card import ClassInfo, default_colours
 from napari_sem_classify.core.teach.head_fit import teach_head
-from napari_sem_classify.core.tiles.grid import Area, TileGrid
+from napari_sem_classify.core.tiles.grid import TileGrid
 
 TILE = 64
 ANY_MAJORITY = 1e-6

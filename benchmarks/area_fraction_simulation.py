@@ -18,6 +18,7 @@ from pathlib import Path
 import numpy as np
 from scipy.ndimage import gaussian_filter
 
+from napari_sem_classify.core.image.area import Area
 from napari_sem_classify.core.maps.class_map import ClassMap
 from napari_sem_classify.core.measure.area_fraction import (
     count_review,
@@ -27,7 +28,7 @@ from napari_sem_classify.core.measure.area_fraction import (
 from napari_sem_classify.core.measure.prediction_powered import estimate_prediction_powered
 from napari_sem_classify.core.measure.review import start_review
 from napari_sem_classify.core.model.card import ClassInfo, default_colours
-from napari_sem_classify.core.tiles.grid import Area, TileGrid
+from napari_sem_classify.core.tiles.grid import TileGrid
 
 NAMES = ("matrix", "oxide", "crack")
 SIZES = (50, 200, 500)

@@ -30,13 +30,14 @@ from napari_sem_classify.core.evaluate.metrics import Scores, score
 from napari_sem_classify.core.evaluate.training_set import ImageFacts, TrainingSet
 from napari_sem_classify.core.finetune.compare import compare
 from napari_sem_classify.core.finetune.finetune_presets import make_preset
+from napari_sem_classify.core.image.area import Area
 from napari_sem_classify.core.image.intensity import (
     IntensityRecipe,
     measure_range,
     stretch_to_uint8,
 )
 from napari_sem_classify.core.sem_io import open_image
-from napari_sem_classify.core.tiles.grid import Area, TileGrid
+from napari_sem_classify.core.tiles.grid import TileGrid
 
 Baseline = Callable[
     [NDArray[np.float32], NDArray[np.int64], NDArray[np.float32]], NDArray[np.int64]

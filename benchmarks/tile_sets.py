@@ -20,12 +20,13 @@ from tile_features import intensity_statistics, texture_features
 
 from napari_sem_classify.core.annotate.annotation import tiles_from_mask
 from napari_sem_classify.core.classify.driver import embed_image
+from napari_sem_classify.core.image.area import Area
 from napari_sem_classify.core.image.intensity import IntensityRecipe, measure_range
 from napari_sem_classify.core.image.sem_image import SemImage
 from napari_sem_classify.core.network.engine import make_engine
 from napari_sem_classify.core.sem_io import open_image
 from napari_sem_classify.core.teach.folds import TilePlaces
-from napari_sem_classify.core.tiles.grid import Area, TileGrid
+from napari_sem_classify.core.tiles.grid import TileGrid
 
 NCM_ROWS = (130, 893)  # without the distorted top and the info bar, which give the class away
 NCM_STEP = 300  # rows of the strip between two frames that are used

@@ -18,8 +18,9 @@ from learning_curves import SETS, draw, on, split, teach
 from tile_sets import TileSet, load_set
 
 from napari_sem_classify.core.image.intensity import IntensityRecipe
+from napari_sem_classify.core.model.recipe import STANDARD, Recipe
 from napari_sem_classify.core.teach.folds import Folds, TilePlaces, plan_folds
-from napari_sem_classify.core.teach.recipes import STANDARD, Recipe, compare_recipes
+from napari_sem_classify.core.teach.recipes import compare_recipes
 
 
 def study(sets: dict[Recipe, TileSet], per_class: int, seeds: int) -> None:

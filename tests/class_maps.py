@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import numpy as np
 
+from napari_sem_classify.core.image.area import Area
 from napari_sem_classify.core.maps.class_map import ClassMap
 from napari_sem_classify.core.model.card import ClassInfo, default_colours
-from napari_sem_classify.core.tiles.grid import Area, TileGrid
+from napari_sem_classify.core.tiles.grid import TileGrid
 
 NAMES = ("matrix", "oxide", "crack")
 

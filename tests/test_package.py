@@ -20,6 +20,7 @@ PACKAGE = Path(napari_sem_classify.__file__).parent
 NEEDS_TORCH = (
     "napari_sem_classify.core.network.engine.",
     "napari_sem_classify.core.network.torch_modules",
+    "napari_sem_classify.core.classify.int8",
     "napari_sem_classify.core.finetune.finetune_data",
     "napari_sem_classify.core.finetune.finetune_learner",
     "napari_sem_classify.core.finetune.finetune_network",

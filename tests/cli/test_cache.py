@@ -14,7 +14,7 @@ from tiny_engine import TinyEngine, brightness_classifier
 def engine(monkeypatch):
     engine = TinyEngine()
     monkeypatch.setattr(
-        "napari_sem_classify.core.network.engine.engine_for", lambda *_a, **_k: engine
+        "napari_sem_classify.core.model.engines.engine_for", lambda *_a, **_k: engine
     )
     return engine
 

@@ -12,7 +12,7 @@ from PIL import Image
 
 from napari_sem_classify.core.common.errors import ImageError
 from napari_sem_classify.core.sample.demo import run_demo
-from napari_sem_classify.plugin import sample_data
+from napari_sem_classify.plugin.files import sample_data
 from napari_sem_classify.plugin.files.demo_view import show_demo
 
 if sys.platform.startswith("linux"):

@@ -90,6 +90,6 @@ def small_model(monkeypatch):
         "napari_sem_classify.core.model.catalogue.load_model", lambda _path: small.classifier
     )
     monkeypatch.setattr(
-        "napari_sem_classify.core.network.engine.engine_for", lambda _model, **_wish: small.engine
+        "napari_sem_classify.core.model.engines.engine_for", lambda _model, **_wish: small.engine
     )
     return small

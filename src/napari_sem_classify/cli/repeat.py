@@ -84,7 +84,7 @@ def rerun(
 def _engine(record: Path, model: str | None, device: str, backend: str) -> Engine:
     from napari_sem_classify.core.classify.rerun import read_record
     from napari_sem_classify.core.classify.rerun_inputs import find_classifier
-    from napari_sem_classify.core.network.engine import engine_for
+    from napari_sem_classify.core.model.engines import engine_for
 
     classifier, _ = find_classifier(read_record(record), record, model)
     return engine_for(classifier, device=device, backend=backend)

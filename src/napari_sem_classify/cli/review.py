@@ -199,7 +199,8 @@ def _open(maps: Sequence[str]) -> list[MapOnDisk]:
 
 def _ordered(review: Review, opened: Sequence[MapOnDisk]) -> list[MapOnDisk]:
     """The maps in the review's order, however they were named."""
-    from napari_sem_classify.core.measure.review import check_review, map_sha256
+    from napari_sem_classify.core.maps.class_map import map_sha256
+    from napari_sem_classify.core.measure.review import check_review
     from napari_sem_classify.core.measure.review_place import review_order
 
     order = review_order(review, [map_sha256(one.class_map) for one in opened])

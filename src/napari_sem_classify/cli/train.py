@@ -166,7 +166,7 @@ def evaluate(
     from napari_sem_classify.core.evaluate.evaluate import evaluate_images
     from napari_sem_classify.core.evaluate.evaluate_report import write_evaluation
     from napari_sem_classify.core.model.catalogue import load_model
-    from napari_sem_classify.core.network.engine import engine_for
+    from napari_sem_classify.core.model.engines import engine_for
 
     crop = row_crop(crop_rows)
     listing = read_listing(source, least_classes=1)

@@ -16,7 +16,8 @@ from napari_sem_classify.core.annotate.annotation import (
 )
 from napari_sem_classify.core.annotate.class_spec import parse_classes, parse_contains
 from napari_sem_classify.core.common.errors import AnnotationError
-from napari_sem_classify.core.tiles.grid import Area, TileGrid
+from napari_sem_classify.core.image.area import Area
+from napari_sem_classify.core.tiles.grid import TileGrid
 
 CLASSES = {0: "matrix", 1: "oxide", 2: "crack"}
 

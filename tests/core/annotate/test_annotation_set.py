@@ -25,8 +25,9 @@ from napari_sem_classify.core.annotate.annotation_file import (
 )
 from napari_sem_classify.core.annotate.annotation_set import Annotations, Mark, fingerprint
 from napari_sem_classify.core.common.errors import AnnotationError
+from napari_sem_classify.core.image.area import Area
 from napari_sem_classify.core.image.sem_image import SemImage, Specimen
-from napari_sem_classify.core.tiles.grid import Area, TileGrid
+from napari_sem_classify.core.tiles.grid import TileGrid
 
 
 def an_image(seed=0, path: Path | None = None, rows=100, cols=120) -> SemImage:
@@ -208,7 +209,7 @@ import numpy as np
 from napari_sem_classify.core.annotate.annotation_file import save_annotations
 from napari_sem_classify.core.annotate.annotation_set import Annotations
 from napari_sem_classify.core.image.sem_image import SemImage, Specimen
-from napari_sem_classify.core.tiles.grid import Area
+from napari_sem_classify.core.image.area import Area
 
 image = SemImage("a", np.zeros((640, 640), np.uint8), Specimen(Area(0, 640, 0, 640)))
 painted = Annotations().with_class("oxide").with_image(image, "key")

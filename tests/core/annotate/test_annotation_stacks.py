@@ -20,14 +20,10 @@ from napari_sem_classify.core.annotate.annotation_set import (
     plane_key,
 )
 from napari_sem_classify.core.common.errors import AnnotationError
+from napari_sem_classify.core.image.area import Area
+from napari_sem_classify.core.model.recipe import Recipe, RecipeChoice, RecipeScore
 from napari_sem_classify.core.sem_io import image_from_array
-from napari_sem_classify.core.teach.recipes import (
-    Recipe,
-    RecipeChoice,
-    RecipeScore,
-    recipes_for,
-)
-from napari_sem_classify.core.tiles.grid import Area
+from napari_sem_classify.core.teach.recipes import recipes_for
 
 FIRST, SECOND = (0, 0, 16), (16, 32, 16)
 

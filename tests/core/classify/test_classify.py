@@ -21,10 +21,11 @@ from napari_sem_classify.core.classify.driver import (
 )
 from napari_sem_classify.core.common.errors import Cancelled, GridError, ImageError, ModelError
 from napari_sem_classify.core.common.progress import CancelToken
+from napari_sem_classify.core.image.area import Area
 from napari_sem_classify.core.image.sem_image import SemImage, Specimen
 from napari_sem_classify.core.network.embedding_cache import EmbeddingCache
 from napari_sem_classify.core.tiles import sweep
-from napari_sem_classify.core.tiles.grid import Area, TileGrid
+from napari_sem_classify.core.tiles.grid import TileGrid
 
 CLASSIFIER = brightness_classifier()
 

@@ -26,8 +26,8 @@ PX = 64
 @pytest.fixture(autouse=True)
 def small_network(monkeypatch):
     """The engines' own network is ResNet50, whose weights are 100 MB."""
-    for module in ("int8", "factory"):
-        name = f"napari_sem_classify.core.network.engine.{module}.load_network"
+    for module in ("classify.int8", "network.engine.factory"):
+        name = f"napari_sem_classify.core.{module}.load_network"
         monkeypatch.setattr(name, lambda *_: small_resnet())
     from napari_sem_classify.core.network.engine.factory import forget_engines
 
@@ -140,7 +140,7 @@ def test_a_large_batch_takes_it_by_itself_only_where_it_is_faster(
 ):
     import tifffile
 
-    from napari_sem_classify.core import batch_engine
+    from napari_sem_classify.core.batch import batch_engine
 
     path = tmp_path / "large.tif"
     tifffile.imwrite(path, seen[0].data)

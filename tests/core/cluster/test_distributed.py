@@ -22,7 +22,8 @@ from napari_sem_classify.core.cluster.distributed import classify_on_cluster
 from napari_sem_classify.core.cluster.tile_store import TileStore, blocks_of
 from napari_sem_classify.core.common.errors import Cancelled, DeviceError
 from napari_sem_classify.core.common.progress import CancelToken
-from napari_sem_classify.core.tiles.grid import Area, TileGrid
+from napari_sem_classify.core.image.area import Area
+from napari_sem_classify.core.tiles.grid import TileGrid
 
 distributed = pytest.importorskip("distributed", reason="needs the extra 'distributed'")
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from napari_sem_classify.core import log
+from napari_sem_classify.core.common import log
 from napari_sem_classify.core.common.log import log_file, log_unexpected
 
 

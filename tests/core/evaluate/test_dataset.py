@@ -16,8 +16,8 @@ from napari_sem_classify.core.evaluate.dataset import RowCrop, read_listing
 from napari_sem_classify.core.evaluate.dataset_split import plan_split
 from napari_sem_classify.core.evaluate.duplicates import clusters, near_duplicates
 from napari_sem_classify.core.evaluate.training_set import make_training_set
+from napari_sem_classify.core.image.area import Area
 from napari_sem_classify.core.image.sem_image import SemImage, Specimen
-from napari_sem_classify.core.tiles.grid import Area
 
 
 @pytest.fixture

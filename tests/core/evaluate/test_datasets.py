@@ -15,9 +15,9 @@ from file_server import serving
 from labelled_images import grains
 from PIL import Image
 
-from napari_sem_classify.core import datasets
 from napari_sem_classify.core.common.errors import Cancelled, DatasetError, OutputError
 from napari_sem_classify.core.common.progress import CancelToken
+from napari_sem_classify.core.evaluate import public_sets as datasets
 from napari_sem_classify.core.evaluate.public_sets import (
     DATASETS,
     NFFA,

@@ -15,10 +15,11 @@ from napari_sem_classify.core.common.errors import Cancelled, OutputError
 from napari_sem_classify.core.common.progress import CancelToken
 from napari_sem_classify.core.export.outputs import write_outputs, write_tiles_csv
 from napari_sem_classify.core.export.overlay import length_text, nice_length, overview
+from napari_sem_classify.core.image.area import Area
 from napari_sem_classify.core.image.sem_image import SemImage, Specimen
 from napari_sem_classify.core.maps.class_map import ClassMap
 from napari_sem_classify.core.model.card import ClassInfo
-from napari_sem_classify.core.tiles.grid import Area, TileGrid
+from napari_sem_classify.core.tiles.grid import TileGrid
 from napari_sem_classify.core.tiles.tile_files import write_tiles
 
 CLASSES = (ClassInfo("matrix", "#e69f00"), ClassInfo('oxide, "mixed"', "#56b4e9"))

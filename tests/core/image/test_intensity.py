@@ -9,6 +9,7 @@ from hypothesis import strategies as st
 from sem_pictures import specimen
 
 from napari_sem_classify.core.common.errors import ImageError
+from napari_sem_classify.core.image.area import Area
 from napari_sem_classify.core.image.intensity import (
     IntensityRange,
     IntensityRecipe,
@@ -18,7 +19,6 @@ from napari_sem_classify.core.image.intensity import (
     to_batch_dtype,
 )
 from napari_sem_classify.core.image.sem_image import SemImage, Specimen
-from napari_sem_classify.core.tiles.grid import Area
 
 DTYPES = [np.uint8, np.uint16, np.int32, np.float32, np.float64]
 RECIPE = IntensityRecipe()

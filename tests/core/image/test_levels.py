@@ -13,10 +13,10 @@ from sem_pictures import panel, specimen, with_bar
 from tiny_engine import TinyEngine, brightness_classifier
 
 from napari_sem_classify.core.batch.classify_many import GridWish, classify_many
+from napari_sem_classify.core.image.area import Area
 from napari_sem_classify.core.image.levels import specimen_at_level
 from napari_sem_classify.core.image.sem_image import Specimen
 from napari_sem_classify.core.sem_io import open_for_scale, open_image
-from napari_sem_classify.core.tiles.grid import Area
 
 NM = 4.0
 

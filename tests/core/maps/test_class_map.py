@@ -7,9 +7,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from napari_sem_classify.core.image.area import Area
 from napari_sem_classify.core.maps.class_map import ClassMap, tiles_to_cells
 from napari_sem_classify.core.model.card import ClassInfo
-from napari_sem_classify.core.tiles.grid import Area, TileGrid
+from napari_sem_classify.core.tiles.grid import TileGrid
 
 CLASSES = (ClassInfo("a", "#e69f00"), ClassInfo("b", "#56b4e9"), ClassInfo("c", "#009e73"))
 

@@ -13,7 +13,7 @@ import zarr
 from class_maps import map_of, patchy_labels
 
 from napari_sem_classify.core.common.errors import ImageError
-from napari_sem_classify.core.export.ome_zarr import read_ome_map, write_ome_zarr
+from napari_sem_classify.core.export.ome_zarr import write_ome_zarr
 from napari_sem_classify.core.export.outputs import write_tiles_csv
 from napari_sem_classify.core.image.sem_image import SemImage, Specimen
 from napari_sem_classify.core.maps.map_file import (
@@ -22,6 +22,7 @@ from napari_sem_classify.core.maps.map_file import (
     read_map,
     write_map,
 )
+from napari_sem_classify.core.maps.ome_zarr_map import read_ome_map
 
 
 @pytest.fixture

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 from napari_sem_classify.core.common.errors import ModelError
-from napari_sem_classify.core.model import backbone as bb
+from napari_sem_classify.core.network import backbone as bb
 from napari_sem_classify.core.network.torchvision_compat import import_torchvision
 from napari_sem_classify.core.network.weights_file import load_state_dict_file
 
@@ -331,7 +331,8 @@ def run_python(code):
 
 def test_the_catalogue_is_there_without_loading_torch():
     result = run_python(
-        "import sys; from napari_sem_classify.core.network.backbone import BACKBONES, backbone_path;"
+        "import sys;"
+        "from napari_sem_classify.core.network.backbone import BACKBONES, backbone_path;"
         "backbone_path();"
         "print(sorted({'torch', 'torchvision', 'safetensors', 'napari'} & set(sys.modules)))"
     )

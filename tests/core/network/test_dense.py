@@ -13,6 +13,7 @@ from napari_sem_classify.core.batch.classify_many import GridWish, classify_many
 from napari_sem_classify.core.classify.driver import classify_image
 from napari_sem_classify.core.classify.grid_choice import grid_for_model
 from napari_sem_classify.core.common.errors import GridError
+from napari_sem_classify.core.image.area import Area
 from napari_sem_classify.core.image.intensity import IntensityRange
 from napari_sem_classify.core.model.card import ClassInfo, ModelCard
 from napari_sem_classify.core.model.head import Head, TileClassifier
@@ -22,7 +23,7 @@ from napari_sem_classify.core.network.engine.devices import has_openvino
 from napari_sem_classify.core.sem_io.layers import image_from_array
 from napari_sem_classify.core.tiles import dense_blocks
 from napari_sem_classify.core.tiles.dense_blocks import DensePlan
-from napari_sem_classify.core.tiles.grid import Area, TileGrid
+from napari_sem_classify.core.tiles.grid import TileGrid
 
 needs_openvino = pytest.mark.skipif(not has_openvino(), reason="needs the extra 'cpu' (OpenVINO)")
 BACKENDS = ["torch", pytest.param("openvino", marks=needs_openvino)]

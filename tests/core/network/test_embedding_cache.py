@@ -15,15 +15,13 @@ from tiny_engine import FEATURES, TinyEngine, brightness_classifier
 from napari_sem_classify.core.classify.driver import classify_image, embed_image
 from napari_sem_classify.core.common.errors import Cancelled
 from napari_sem_classify.core.common.progress import CancelToken
+from napari_sem_classify.core.image.area import Area
 from napari_sem_classify.core.image.image_key import image_key
 from napari_sem_classify.core.image.intensity import IntensityRange
 from napari_sem_classify.core.image.sem_image import SemImage, Specimen
-from napari_sem_classify.core.network.embedding_cache import (
-    EmbeddingCache,
-    features_key,
-    network_of,
-)
-from napari_sem_classify.core.tiles.grid import Area, TileGrid
+from napari_sem_classify.core.model.network_name import network_of
+from napari_sem_classify.core.network.embedding_cache import EmbeddingCache, features_key
+from napari_sem_classify.core.tiles.grid import TileGrid
 
 CLASSIFIER = brightness_classifier()
 RECIPE = CLASSIFIER.card.intensity

@@ -11,7 +11,7 @@ from file_server import serving
 
 from napari_sem_classify.core.common.errors import Cancelled, ModelError
 from napari_sem_classify.core.common.progress import CancelToken
-from napari_sem_classify.core.model import backbone
+from napari_sem_classify.core.network import backbone
 from napari_sem_classify.core.network.fetch import fetch_backbone
 
 ID = "resnet50-imagenet-torchvision-v1"

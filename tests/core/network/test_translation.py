@@ -8,8 +8,9 @@ from hypothesis import strategies as st
 from tiny_engine import TinyEngine, brightness_classifier
 
 from napari_sem_classify.core.classify.driver import classify_image
+from napari_sem_classify.core.image.area import Area
 from napari_sem_classify.core.image.sem_image import SemImage, Specimen
-from napari_sem_classify.core.tiles.grid import Area, TileGrid
+from napari_sem_classify.core.tiles.grid import TileGrid
 
 ENGINE = TinyEngine(batch_size=32)
 MODEL = brightness_classifier(tile_px=16)

@@ -8,10 +8,10 @@ import pytest
 import zarr
 from sem_pictures import panel, specimen, with_bar
 
+from napari_sem_classify.core.image.area import Area
 from napari_sem_classify.core.image.sem_image import Specimen
 from napari_sem_classify.core.sem_io import image_from_array
 from napari_sem_classify.core.sem_io.arrays import ChannelsLast, FirstChannel, Palette, View
-from napari_sem_classify.core.tiles.grid import Area
 
 PICTURE = with_bar(specimen(400, 512), panel(40, 512))
 

@@ -10,8 +10,8 @@ from PIL import Image
 from sem_pictures import panel, specimen, with_bar
 
 from napari_sem_classify.core.common.errors import ImageError
+from napari_sem_classify.core.image.area import Area
 from napari_sem_classify.core.sem_io import list_images, open_series
-from napari_sem_classify.core.tiles.grid import Area
 
 
 @pytest.fixture

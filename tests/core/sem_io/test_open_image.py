@@ -10,6 +10,7 @@ from PIL import Image
 from sem_pictures import panel, specimen, with_bar
 
 from napari_sem_classify.core.common.errors import ImageError
+from napari_sem_classify.core.image.area import Area
 from napari_sem_classify.core.image.sem_image import luminance
 from napari_sem_classify.core.sem_io import (
     image_levels,
@@ -17,7 +18,6 @@ from napari_sem_classify.core.sem_io import (
     open_image,
     pixel_size_from_scale_bar,
 )
-from napari_sem_classify.core.tiles.grid import Area
 
 ROWS, COLS = 180, 200
 WINDOW = Area(17, 93, 21, 150)

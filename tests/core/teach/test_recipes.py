@@ -11,19 +11,15 @@ from tiny_engine import TinyEngine
 from napari_sem_classify.core.classify.driver import classify_image
 from napari_sem_classify.core.common.errors import Cancelled
 from napari_sem_classify.core.common.progress import CancelToken
+from napari_sem_classify.core.image.area import Area
 from napari_sem_classify.core.image.intensity import IntensityRecipe
 from napari_sem_classify.core.image.sem_image import SemImage, Specimen
+from napari_sem_classify.core.model.recipe import STANDARD, Recipe
 from napari_sem_classify.core.teach.annotated_tiles import AnnotatedTiles, sample_tiles
 from napari_sem_classify.core.teach.folds import TilePlaces, plan_folds
-from napari_sem_classify.core.teach.recipes import (
-    STANDARD,
-    Recipe,
-    choose_recipe,
-    compare_recipes,
-    recipes_for,
-)
+from napari_sem_classify.core.teach.recipes import choose_recipe, compare_recipes, recipes_for
 from napari_sem_classify.core.teach.teach import teach_from_masks
-from napari_sem_classify.core.tiles.grid import Area, TileGrid
+from napari_sem_classify.core.tiles.grid import TileGrid
 
 TILE, SIDE = 16, 256
 EVENED = Recipe(IntensityRecipe(per_tile=True))

@@ -12,11 +12,12 @@ from napari_sem_classify.core.classify.driver import classify_image
 from napari_sem_classify.core.common.errors import AnnotationError, Cancelled
 from napari_sem_classify.core.common.progress import CancelToken
 from napari_sem_classify.core.evaluate.metrics import score
+from napari_sem_classify.core.image.area import Area
 from napari_sem_classify.core.image.sem_image import SemImage, Specimen
+from napari_sem_classify.core.model.recipe import Recipe
 from napari_sem_classify.core.teach.head_fit import fit_head, teach_head
-from napari_sem_classify.core.teach.recipes import Recipe
 from napari_sem_classify.core.teach.teach import teach_from_masks
-from napari_sem_classify.core.tiles.grid import Area, TileGrid
+from napari_sem_classify.core.tiles.grid import TileGrid
 
 CLASSES = [(0, "matrix"), (7, "oxide")]
 TILE = 16

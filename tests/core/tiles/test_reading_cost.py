@@ -10,16 +10,17 @@ import zarr
 from tiny_engine import TinyEngine, brightness_classifier
 from zarr.storage import MemoryStore
 
-from napari_sem_classify.core import image as image_module
-from napari_sem_classify.core import intensity as intensity_module
 from napari_sem_classify.core.classify.driver import classify_image
 from napari_sem_classify.core.export import overlay
 from napari_sem_classify.core.export.outputs import write_outputs
+from napari_sem_classify.core.image import intensity as intensity_module
+from napari_sem_classify.core.image import sem_image as image_module
+from napari_sem_classify.core.image.area import Area
 from napari_sem_classify.core.image.intensity import IntensityRange
 from napari_sem_classify.core.image.sem_image import SemImage, Specimen
 from napari_sem_classify.core.sem_io import image_from_array
 from napari_sem_classify.core.tiles import sweep
-from napari_sem_classify.core.tiles.grid import Area, TileGrid
+from napari_sem_classify.core.tiles.grid import TileGrid
 from napari_sem_classify.core.tiles.tile_source import read_tiles
 
 SIDE, BAR = 2048, 80

@@ -5,8 +5,9 @@ from __future__ import annotations
 import numpy as np
 from sem_pictures import specimen
 
+from napari_sem_classify.core.image.area import Area
 from napari_sem_classify.core.sem_io import image_from_array
-from napari_sem_classify.core.tiles.grid import Area, TileGrid
+from napari_sem_classify.core.tiles.grid import TileGrid
 from napari_sem_classify.core.tiles.tile_rules import check_tiles, covered_area, tiles_inside
 
 

@@ -11,10 +11,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from napari_sem_classify.core.common.errors import ImageError
+from napari_sem_classify.core.image.area import Area
 from napari_sem_classify.core.image.intensity import IntensityRange, no_data_mask, to_batch_dtype
 from napari_sem_classify.core.image.sem_image import SemImage, Specimen
 from napari_sem_classify.core.tiles import sweep
-from napari_sem_classify.core.tiles.grid import Area, TileGrid
+from napari_sem_classify.core.tiles.grid import TileGrid
 from napari_sem_classify.core.tiles.tile_source import read_tiles, travel_range
 
 RANGE = IntensityRange(10, 190)

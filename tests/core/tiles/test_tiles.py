@@ -10,8 +10,9 @@ from hypothesis import assume, given
 from hypothesis import strategies as st
 
 from napari_sem_classify.core.common.errors import GridError
+from napari_sem_classify.core.image.area import Area
 from napari_sem_classify.core.maps.class_map import tiles_to_cells
-from napari_sem_classify.core.tiles.grid import MIN_TILE_PX, Area, TileGrid, stride_for_overlap
+from napari_sem_classify.core.tiles.grid import MIN_TILE_PX, TileGrid, stride_for_overlap
 
 
 @st.composite

@@ -17,7 +17,7 @@ from napari_sem_classify.plugin.app.session import session_of
 from napari_sem_classify.plugin.batch import work
 from napari_sem_classify.plugin.layers.made_layers import CLASSES, kind_of
 
-from .conftest import SlowEngine, half_dark, until
+from ..conftest import SlowEngine, half_dark, until
 
 
 @pytest.fixture(autouse=True)

@@ -7,12 +7,13 @@ import threading
 import numpy as np
 import pytest
 
+from napari_sem_classify.core.image.area import Area
 from napari_sem_classify.core.model.catalogue import catalogue
-from napari_sem_classify.core.tiles.grid import Area, TileGrid
+from napari_sem_classify.core.tiles.grid import TileGrid
 from napari_sem_classify.plugin.app.session import GridPlan, session_of
 from napari_sem_classify.plugin.layers.made_layers import CLASSES, CONFIDENCE, made_from
 
-from .conftest import SlowEngine, half_dark, until
+from ..conftest import SlowEngine, half_dark, until
 
 NM = {"scale": (10, 10), "units": ("nm", "nm")}
 

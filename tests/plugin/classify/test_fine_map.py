@@ -10,7 +10,7 @@ from engine_reference import small_resnet
 from napari_sem_classify.core.model.head import Head
 from napari_sem_classify.plugin.layers.made_layers import CLASSES
 
-from .conftest import half_dark, until
+from ..conftest import half_dark, until
 
 
 def with_blocks(small):

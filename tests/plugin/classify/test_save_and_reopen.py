@@ -21,7 +21,7 @@ from napari_sem_classify.plugin.layers.made_layers import (
 )
 from napari_sem_classify.plugin.layers.status import describe
 
-from .conftest import PLUGIN, half_dark, until
+from ..conftest import PLUGIN, half_dark, until
 from .test_classify_widget import table_texts
 
 NM = {"scale": (10, 10), "units": ("nm", "nm")}

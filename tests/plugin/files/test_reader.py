@@ -14,8 +14,8 @@ from napari.layers import Image
 from sem_pictures import panel, specimen, with_bar
 
 from napari_sem_classify.core.common.errors import ImageError
+from napari_sem_classify.core.image.area import Area
 from napari_sem_classify.core.sem_io import open_image
-from napari_sem_classify.core.tiles.grid import Area
 from napari_sem_classify.plugin.files.reader import get_reader
 from napari_sem_classify.plugin.layers.layer_image import image_from_layer
 

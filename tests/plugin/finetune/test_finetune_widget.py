@@ -18,7 +18,7 @@ from napari_sem_classify.core.model.catalogue import load_model
 from napari_sem_classify.plugin.finetune import tasks
 from napari_sem_classify.plugin.finetune.data_form import NO_IMAGES, NOT_ANNOTATED
 
-from .conftest import PLUGIN, until
+from ..conftest import PLUGIN, until
 
 TILE = 32
 STAGE = [("32", "1", "0", "1e-3", "1e-3")]

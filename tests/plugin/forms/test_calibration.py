@@ -13,7 +13,7 @@ from napari_sem_classify.plugin.app.session import session_of
 from napari_sem_classify.plugin.layers.layer_image import image_from_layer
 from napari_sem_classify.plugin.layers.made_layers import add_class_map, add_confidence
 
-from .conftest import half_dark, until
+from ..conftest import half_dark, until
 
 PIXELS = [(0, 0), (31, 7), (127, 255)]
 

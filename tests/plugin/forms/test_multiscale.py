@@ -8,7 +8,7 @@ import dask.array as da
 import numpy as np
 import pytest
 
-from napari_sem_classify.core.tiles.grid import Area
+from napari_sem_classify.core.image.area import Area
 from napari_sem_classify.plugin.layers.layer_image import (
     image_from_layer,
     layer_levels,
@@ -17,7 +17,7 @@ from napari_sem_classify.plugin.layers.layer_image import (
 )
 from napari_sem_classify.plugin.layers.made_layers import CLASSES, CONFIDENCE, made_from
 
-from .conftest import half_dark, until
+from ..conftest import half_dark, until
 
 TURNED = {
     "translate": (300.0, -70.0),

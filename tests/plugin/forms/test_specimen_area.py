@@ -9,10 +9,10 @@ import pytest
 from napari.layers import Image, Layer
 from sem_pictures import panel, specimen, with_bar
 
-from napari_sem_classify.core.tiles.grid import Area
+from napari_sem_classify.core.image.area import Area
 from napari_sem_classify.plugin.layers.layer_image import image_from_layer
 
-from .conftest import until
+from ..conftest import until
 
 ROWS, BAR, COLS = 400, 40, 512
 TURNED = {"scale": (12.5, 12.5), "units": ("nm", "nm"), "translate": (50, -20), "rotate": 15.0}

@@ -10,7 +10,7 @@ from napari_sem_classify.plugin.forms.compare_form import ONE_MAP_ONLY
 from napari_sem_classify.plugin.layers.difference_layer import DIFFERENCE
 from napari_sem_classify.plugin.layers.made_layers import add_class_map, made_from
 
-from .conftest import half_dark, until
+from ..conftest import half_dark, until
 
 
 @pytest.fixture

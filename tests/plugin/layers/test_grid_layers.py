@@ -6,7 +6,8 @@ import numpy as np
 import pytest
 
 from napari_sem_classify.core.common.errors import GridError
-from napari_sem_classify.core.tiles.grid import Area, TileGrid
+from napari_sem_classify.core.image.area import Area
+from napari_sem_classify.core.tiles.grid import TileGrid
 from napari_sem_classify.plugin.layers.grid_layers import (
     BY_HAND,
     area_in,

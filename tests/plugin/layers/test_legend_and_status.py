@@ -10,7 +10,7 @@ from napari_sem_classify.plugin.layers.legend import legend_of
 from napari_sem_classify.plugin.layers.made_layers import add_class_map
 from napari_sem_classify.plugin.layers.status import status_line_of
 
-from .conftest import until
+from ..conftest import until
 
 
 @pytest.fixture

@@ -9,7 +9,8 @@ import pytest
 import tifffile
 
 from napari_sem_classify.core.annotate.annotation_file import beside, load_annotations
-from napari_sem_classify.core.teach.recipes import Recipe, RecipeChoice, recipes_for
+from napari_sem_classify.core.model.recipe import Recipe, RecipeChoice
+from napari_sem_classify.core.teach.recipes import recipes_for
 from napari_sem_classify.plugin.layers.made_layers import CLASSES, CONFIDENCE, made_from
 
 from ..conftest import half_dark, until

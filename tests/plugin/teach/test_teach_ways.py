@@ -6,7 +6,8 @@ import numpy as np
 import pytest
 
 from napari_sem_classify.core.model.catalogue import load_model
-from napari_sem_classify.core.teach.recipes import STANDARD, recipes_for
+from napari_sem_classify.core.model.recipe import STANDARD
+from napari_sem_classify.core.teach.recipes import recipes_for
 from napari_sem_classify.plugin.app.tasks import DeviceWish
 
 from ..conftest import until

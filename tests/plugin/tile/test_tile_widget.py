@@ -9,7 +9,7 @@ import pytest
 
 from napari_sem_classify.plugin.layers.grid_layers import area_layer_of, grid_layer_of
 
-from .conftest import half_dark, until
+from ..conftest import half_dark, until
 
 
 @pytest.fixture

@@ -28,7 +28,7 @@ from napari_sem_classify.core.annotate.annotation_set import (
 from napari_sem_classify.core.common.errors import AnnotationError
 from napari_sem_classify.core.common.files import atomic_path, write_text
 from napari_sem_classify.core.model.card import ClassInfo
-from napari_sem_classify.core.teach.recipes import RecipeChoice
+from napari_sem_classify.core.model.recipe import RecipeChoice
 
 FORMAT = "napari-sem-classify annotations"
 FORMAT_VERSION = 1

@@ -19,10 +19,11 @@ from numpy.typing import NDArray
 
 from napari_sem_classify.core.annotate.annotation import UNLABELLED, TileLabels
 from napari_sem_classify.core.common.errors import AnnotationError
+from napari_sem_classify.core.image.area import Area
 from napari_sem_classify.core.image.sem_image import ArrayLike, SemImage
 from napari_sem_classify.core.model.card import OKABE_ITO, ClassInfo, default_colours
-from napari_sem_classify.core.teach.recipes import RecipeChoice
-from napari_sem_classify.core.tiles.grid import Area, TileGrid
+from napari_sem_classify.core.model.recipe import RecipeChoice
+from napari_sem_classify.core.tiles.grid import TileGrid
 
 TilePlace = tuple[int, int, int]
 """First row, first column and side of a tile, in pixels of the image file."""

@@ -63,7 +63,7 @@ def engine_for_batch(
     Cancelled
         When `cancel` was set.
     """
-    from napari_sem_classify.core.network.engine import engine_for
+    from napari_sem_classify.core.model.engines import engine_for
     from napari_sem_classify.core.network.engine.devices import find_device, has_openvino
 
     on_cpu = find_device(device).type == "cpu" and backend in ("auto", "openvino")

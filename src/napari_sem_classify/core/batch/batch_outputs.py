@@ -100,7 +100,7 @@ def write_kinds(
     ImageError
         When the image is needed and not at hand, or cannot be read.
     """
-    from napari_sem_classify.core.export.outputs import plane_suffix
+    from napari_sem_classify.core.image.plane_names import plane_suffix
 
     stem += plane_suffix(class_map.plane)
     with staged(out, stem) as folder:

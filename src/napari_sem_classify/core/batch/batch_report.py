@@ -18,8 +18,8 @@ from typing import Any
 from napari_sem_classify.core.batch.batch_outcome import BatchReport, ImageOutcome
 from napari_sem_classify.core.batch.batch_outputs import KINDS
 from napari_sem_classify.core.common.files import ensure_folder, to_json, write_text
+from napari_sem_classify.core.common.html_page import data_table, page
 from napari_sem_classify.core.export.figure import area_text
-from napari_sem_classify.core.export.html_page import data_table, page
 from napari_sem_classify.core.export.report import card_section, class_cell, failures_section
 from napari_sem_classify.core.measure.field_statistics import field_spread
 from napari_sem_classify.core.model.card import ModelCard

@@ -152,7 +152,7 @@ def classify_many(
             outcome = resumed_outcome(path, out, known)
         else:
             if engine is None:
-                from napari_sem_classify.core.network.engine import engine_for
+                from napari_sem_classify.core.model.engines import engine_for
 
                 engine = engine_for(classifier)
             told = _named(progress, f"{path.name} ({number} of {len(paths)})")

@@ -15,9 +15,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from napari_sem_classify.core.common.progress import CancelToken, ProgressCallback, Reporter
+from napari_sem_classify.core.image.area import Area
 from napari_sem_classify.core.image.sem_image import SemImage
 from napari_sem_classify.core.tiles.dense_blocks import dense_stride
-from napari_sem_classify.core.tiles.grid import Area, TileGrid
+from napari_sem_classify.core.tiles.grid import TileGrid
 
 if TYPE_CHECKING:
     from napari_sem_classify.core.model.head import TileClassifier
@@ -95,7 +96,7 @@ def run_benchmark(
         When `cancel` was set.
     """
     from napari_sem_classify.core.classify.driver import classify_image
-    from napari_sem_classify.core.network.engine import engine_for
+    from napari_sem_classify.core.model.engines import engine_for
 
     reporter = Reporter(1 + 3 * repeats, "Measuring", progress, cancel)
     if image is None:

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
+from napari_sem_classify.core.classify.agreement import agreement_with_tiles
 from napari_sem_classify.core.classify.grid_choice import GridChoice, grid_for_model
 from napari_sem_classify.core.classify.record import (
     EngineNames,
@@ -22,11 +23,9 @@ from napari_sem_classify.core.common.errors import ModelError
 from napari_sem_classify.core.common.progress import CancelToken, Progress, ProgressCallback
 from napari_sem_classify.core.image.intensity import IntensityRange
 from napari_sem_classify.core.image.sem_image import SemImage, hold_plane
-from napari_sem_classify.core.maps.class_map import ClassMap, tiles_to_cells
-from napari_sem_classify.core.measure.review import map_sha256
+from napari_sem_classify.core.maps.class_map import ClassMap, map_sha256, tiles_to_cells
 from napari_sem_classify.core.model.file import head_sha256
 from napari_sem_classify.core.model.head import TileClassifier
-from napari_sem_classify.core.network.dense import agreement_with_tiles
 from napari_sem_classify.core.network.features import (
     embed_image,
     features_to,
@@ -85,7 +84,7 @@ def classify_image(
         Where features are looked up and kept, so that another model's head needs no network run.
     dense : bool
         Run the network over large blocks instead of tiles: an approximation for fine strides, see
-        `core.dense`. The record tells how far it agrees with single tiles.
+        `network.dense`. The record tells how far it agrees with single tiles.
 
     Returns
     -------
@@ -104,7 +103,7 @@ def classify_image(
     start = time.perf_counter()
     reporter = tile_reporter(grid, keep, "Classifying tiles", progress, cancel)
     if engine is None:
-        from napari_sem_classify.core.network.engine import engine_for
+        from napari_sem_classify.core.model.engines import engine_for
 
         engine = engine_for(classifier)
     head, card = classifier.head, classifier.card
@@ -126,7 +125,7 @@ def classify_image(
 
     network = None
     if cache is not None:
-        from napari_sem_classify.core.network.embedding_cache import network_of
+        from napari_sem_classify.core.model.network_name import network_of
 
         network = network_of(classifier)
     from_cache = features_to(
@@ -230,7 +229,7 @@ def classify_planes(
         One a plane, in the order of ``image.planes()``.
     """
     if engine is None:
-        from napari_sem_classify.core.network.engine import engine_for
+        from napari_sem_classify.core.model.engines import engine_for
 
         engine = engine_for(classifier)
     planes = list(image.planes())

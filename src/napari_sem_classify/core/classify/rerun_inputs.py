@@ -17,9 +17,10 @@ from napari_sem_classify.core.common.errors import (
     RecordError,
     SemClassifyError,
 )
+from napari_sem_classify.core.image.area import Area
 from napari_sem_classify.core.image.sem_image import SemImage
 from napari_sem_classify.core.model.head import TileClassifier
-from napari_sem_classify.core.tiles.grid import Area, TileGrid
+from napari_sem_classify.core.tiles.grid import TileGrid
 
 if TYPE_CHECKING:
     from napari_sem_classify.core.model.card import ModelCard
@@ -147,7 +148,7 @@ def as_recorded(image: SemImage, record: Mapping[str, Any], grid: TileGrid) -> S
 
 def engine_like(record: Mapping[str, Any], classifier: TileClassifier) -> tuple[Engine, list[str]]:
     """The engine of a record where it can be had, else what there is; and what differs."""
-    from napari_sem_classify.core.network.engine import engine_for
+    from napari_sem_classify.core.model.engines import engine_for
     from napari_sem_classify.core.network.engine.factory import make_engine
 
     known = record.get("engine") or {}

@@ -16,7 +16,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from napari_sem_classify.core import batch
+from napari_sem_classify.core.batch import classify_many as batch
 from napari_sem_classify.core.batch.batch_state import BatchState, settings_digest
 from napari_sem_classify.core.batch.classify_many import BatchReport, GridWish, ImageOutcome
 from napari_sem_classify.core.cluster import tasks as cluster_tasks

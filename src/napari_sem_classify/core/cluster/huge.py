@@ -7,7 +7,7 @@ from hashlib import sha256
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from napari_sem_classify.core import batch
+from napari_sem_classify.core.batch import classify_many as batch
 from napari_sem_classify.core.batch.classify_many import GridWish, ImageOutcome
 from napari_sem_classify.core.cluster.tasks import EngineFacts
 from napari_sem_classify.core.cluster.tile_store import Block, TileStore, blocks_of

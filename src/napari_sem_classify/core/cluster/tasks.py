@@ -74,7 +74,7 @@ def load_from_file(
 ) -> tuple[TileClassifier, Engine]:
     """Open a model file and make its engine."""
     from napari_sem_classify.core.model.catalogue import load_model
-    from napari_sem_classify.core.network.engine import engine_for
+    from napari_sem_classify.core.model.engines import engine_for
 
     classifier = load_model(path)
     return classifier, engine_for(classifier, device=device, backend=backend)

@@ -194,7 +194,7 @@ def evaluate_images(
     """
     label_of = _matched(listing.class_names, classifier)
     if engine is None:
-        from napari_sem_classify.core.network.engine import engine_for
+        from napari_sem_classify.core.model.engines import engine_for
 
         engine = engine_for(classifier)
     settings = classifier.card.record.get("settings", {})

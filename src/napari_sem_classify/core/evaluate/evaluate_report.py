@@ -13,8 +13,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from napari_sem_classify.core.common.files import atomic_path, write_json, write_text
+from napari_sem_classify.core.common.html_page import data_table, page
 from napari_sem_classify.core.evaluate.evaluate import Evaluation
-from napari_sem_classify.core.export.html_page import data_table, page
 from napari_sem_classify.core.model.card import ModelCard
 
 if TYPE_CHECKING:

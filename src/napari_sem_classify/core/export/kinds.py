@@ -18,8 +18,9 @@ from napari_sem_classify.core.export.figure import FigureLook, write_figure
 from napari_sem_classify.core.export.fractions_csv import write_fractions
 from napari_sem_classify.core.export.geojson import write_geojson
 from napari_sem_classify.core.export.ome_zarr import write_ome_zarr
-from napari_sem_classify.core.export.outputs import plane_suffix, write_tiles_csv
+from napari_sem_classify.core.export.outputs import write_tiles_csv
 from napari_sem_classify.core.export.report import Report, write_report
+from napari_sem_classify.core.image.plane_names import plane_suffix
 from napari_sem_classify.core.image.sem_image import SemImage
 from napari_sem_classify.core.maps.class_map import ClassMap
 from napari_sem_classify.core.maps.map_file import SavedMap, write_map

@@ -11,7 +11,6 @@ whole map back: the description of `map_file.describe` and the probabilities.
 
 from __future__ import annotations
 
-import json
 import shutil
 import tempfile
 from collections.abc import Iterator, Mapping
@@ -22,16 +21,14 @@ from typing import Any
 
 import numpy as np
 
-from napari_sem_classify.core.common.errors import ImageError, OutputError
-from napari_sem_classify.core.common.files import to_json
+from napari_sem_classify.core.common.errors import OutputError
 from napari_sem_classify.core.image.sem_image import SemImage
 from napari_sem_classify.core.maps.class_map import ClassMap
-from napari_sem_classify.core.maps.map_file import SavedMap, describe, restore
+from napari_sem_classify.core.maps.map_file import SavedMap
+from napari_sem_classify.core.maps.ome_zarr_map import CHUNK, _keep
 
 VERSION = "0.5"
 PICTURE_PX = 4096
-CHUNK = 1024
-KEPT = "sem_classify"
 
 
 def write_ome_zarr(
@@ -89,49 +86,6 @@ def write_ome_zarr(
             "image-label": _image_label(class_map),
         }
         _keep(root, replace(SavedMap.of(class_map, image), shown=dict(shown or {})))
-
-
-def read_ome_map(path: Path) -> SavedMap | None:
-    """Read the class map of an OME-Zarr written here; None for any other folder.
-
-    Raises
-    ------
-    ImageError
-        When there is one and it is damaged.
-    """
-    if not (path / KEPT / "zarr.json").is_file():
-        return None
-    import zarr
-
-    try:
-        root = zarr.open_group(path, mode="r")
-        kept: Any = root[KEPT]
-        info = dict(kept.attrs["map"])
-        stored: Any = kept.get("probabilities")
-        labels = np.asarray(root["labels/classes/0"][:])  # type: ignore[index]
-        known = None if stored is None else np.asarray(stored[:], dtype=np.float32)
-    except Exception as error:  # zarr raises what its codecs, JSON and the file system raise
-        raise ImageError(
-            f"{path} holds a class map that cannot be read ({error}): copy the folder again."
-        ) from error
-    return restore(
-        path, info, labels, lambda shape: None if known is None else known.reshape(shape)
-    )
-
-
-def _keep(root: Any, saved: SavedMap) -> None:
-    first = saved.first
-    kept = root.create_group(KEPT)
-    kept.attrs["map"] = json.loads(to_json(describe(saved)))
-    if first.confidence_known:
-        shape = first.probabilities.shape
-        array = kept.create_array(
-            "probabilities",
-            shape=shape,
-            dtype="float32",
-            chunks=(*(min(CHUNK, n) for n in shape[:2]), shape[2]),
-        )
-        array[:] = first.probabilities
 
 
 def _array(group: Any, pixels: Any) -> None:

@@ -11,10 +11,11 @@ from typing import Any
 import numpy as np
 
 from napari_sem_classify.core.common.files import atomic_path, ensure_folder, write_json
+from napari_sem_classify.core.image.area import Area
+from napari_sem_classify.core.image.plane_names import plane_suffix
 from napari_sem_classify.core.image.sem_image import SemImage
 from napari_sem_classify.core.maps.class_map import ClassMap
 from napari_sem_classify.core.maps.map_file import SUFFIX, SavedMap, write_map
-from napari_sem_classify.core.tiles.grid import Area
 
 COLUMNS = ("row", "col", "y", "x", "height", "width", "class", "confidence", "entropy")
 _CELLS_AT_ONCE = 8192
@@ -60,11 +61,6 @@ def write_outputs(class_map: ClassMap, image: SemImage, out_dir: Path, stem: str
     write_map(SavedMap.of(class_map, image), labels)
     write_overlay(class_map, image, overlay)
     return [table, summary, labels, overlay]
-
-
-def plane_suffix(plane: tuple[int, ...]) -> str:
-    """What a plane of a stack adds to a file's name: "" for a single image."""
-    return "".join(f"_z{index:04d}" for index in plane)
 
 
 def write_tiles_csv(class_map: ClassMap, path: Path) -> None:

@@ -12,6 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from napari_sem_classify.core.common.files import atomic_path
+from napari_sem_classify.core.image.area import Area
 from napari_sem_classify.core.image.intensity import (
     IntensityRecipe,
     measure_range,
@@ -19,7 +20,6 @@ from napari_sem_classify.core.image.intensity import (
 )
 from napari_sem_classify.core.image.sem_image import SemImage
 from napari_sem_classify.core.maps.class_map import ClassMap
-from napari_sem_classify.core.tiles.grid import Area
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes

@@ -15,8 +15,8 @@ from pathlib import Path
 from typing import Any
 
 from napari_sem_classify.core.common.files import to_json, write_text
+from napari_sem_classify.core.common.html_page import data_table, page
 from napari_sem_classify.core.export.figure import area_text, draw_figure, share_text
-from napari_sem_classify.core.export.html_page import data_table, page
 from napari_sem_classify.core.image.sem_image import SemImage
 from napari_sem_classify.core.maps.class_map import ClassMap
 from napari_sem_classify.core.measure.area_fraction import FractionEstimate, Share

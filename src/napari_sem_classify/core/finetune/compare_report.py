@@ -9,10 +9,10 @@ from typing import Any
 
 from napari_sem_classify.core.classify.record import run_record
 from napari_sem_classify.core.common.files import write_json, write_text
+from napari_sem_classify.core.common.html_page import data_table, page
 from napari_sem_classify.core.evaluate.dataset_split import Split
 from napari_sem_classify.core.evaluate.evaluate_report import write_rows
 from napari_sem_classify.core.evaluate.training_set import TrainingSet
-from napari_sem_classify.core.export.html_page import data_table, page
 from napari_sem_classify.core.finetune.compare import PUBLISHED, ComparedRow, class_table
 
 _COLUMNS = ("accuracy", "macro_precision", "macro_recall", "macro_f1")

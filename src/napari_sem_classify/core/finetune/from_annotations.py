@@ -24,11 +24,11 @@ from napari_sem_classify.core.evaluate.training_set import (
     shrink,
 )
 from napari_sem_classify.core.finetune.annotated_images import AnnotatedImage, AnnotatedTiles
+from napari_sem_classify.core.image.area import Area
 from napari_sem_classify.core.image.intensity import IntensityRecipe, no_data_mask, stretch_to_uint8
 from napari_sem_classify.core.image.sem_image import SemImage, hold_plane
 from napari_sem_classify.core.network.features import measure_in
 from napari_sem_classify.core.teach.folds import TilePlaces, spatial_blocks
-from napari_sem_classify.core.tiles.grid import Area
 
 MAX_TILES_PER_CLASS = 2000
 RUN_PX = 1 << 24

@@ -14,12 +14,12 @@ from napari_sem_classify.core.evaluate.training_set import shrink, tile_grid
 from napari_sem_classify.core.finetune.annotated_images import AnnotatedTiles
 from napari_sem_classify.core.finetune.finetune_presets import Augmentation
 from napari_sem_classify.core.finetune.from_annotations import cut_tiles
+from napari_sem_classify.core.image.area import Area
 from napari_sem_classify.core.image.intensity import (
     IntensityRecipe,
     measure_range,
     stretch_to_uint8,
 )
-from napari_sem_classify.core.tiles.grid import Area
 
 SHOWN_CLASSES = 4
 

@@ -8,8 +8,8 @@ from pathlib import Path
 
 import numpy as np
 
+from napari_sem_classify.core.image.area import Area
 from napari_sem_classify.core.image.sem_image import SemImage
-from napari_sem_classify.core.tiles.grid import Area
 
 SAMPLE_SIDE = 8
 SAMPLE_PX = 64

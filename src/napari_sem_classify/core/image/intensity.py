@@ -15,8 +15,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from napari_sem_classify.core.common.errors import ImageError
+from napari_sem_classify.core.image.area import Area
 from napari_sem_classify.core.image.sem_image import SemImage
-from napari_sem_classify.core.tiles.grid import Area
 
 SAMPLE_BLOCKS = 64
 SAMPLE_BLOCK_PX = 256

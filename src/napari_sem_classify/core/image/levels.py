@@ -9,8 +9,8 @@ from __future__ import annotations
 
 import math
 
+from napari_sem_classify.core.image.area import Area
 from napari_sem_classify.core.image.sem_image import Specimen
-from napari_sem_classify.core.tiles.grid import Area
 
 
 def level_factors(full: tuple[int, int], level: tuple[int, int]) -> tuple[float, float]:

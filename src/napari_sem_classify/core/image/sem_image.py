@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from napari_sem_classify.core.common.errors import ImageError
-from napari_sem_classify.core.tiles.grid import Area
+from napari_sem_classify.core.image.area import Area
 
 HELD_BYTES = 128 << 20
 

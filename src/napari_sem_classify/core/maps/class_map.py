@@ -6,6 +6,7 @@ viewer, the tables, the files and the figures cannot disagree.
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
@@ -160,3 +161,13 @@ def tiles_to_cells(grid: TileGrid, probabilities: NDArray[Any]) -> NDArray[np.fl
             plane = np.where(known, probabilities[..., index], 0.0).astype(np.float64)
             cells[..., index] = np.where(weight > 0, (by_row @ plane @ by_col.T) / weight, np.nan)
     return cells
+
+
+def map_sha256(class_map: ClassMap) -> str:
+    """SHA-256 of a map's class numbers, grid and class names; confidences do not count."""
+    grid = class_map.grid
+    digest = hashlib.sha256()
+    digest.update(repr((grid.area.as_list(), grid.tile, grid.stride)).encode())
+    digest.update(repr([info.name for info in class_map.classes]).encode())
+    digest.update(np.ascontiguousarray(class_map.labels(), dtype="<u2").tobytes())
+    return digest.hexdigest()

@@ -23,9 +23,10 @@ from numpy.typing import NDArray
 
 from napari_sem_classify.core.common.errors import GridError, ImageError, OutputError
 from napari_sem_classify.core.common.files import atomic_path, to_json
+from napari_sem_classify.core.image.area import Area
 from napari_sem_classify.core.maps.class_map import ClassMap
 from napari_sem_classify.core.model.card import ClassInfo
-from napari_sem_classify.core.tiles.grid import Area, TileGrid
+from napari_sem_classify.core.tiles.grid import TileGrid
 
 if TYPE_CHECKING:
     from napari_sem_classify.core.image.sem_image import SemImage

@@ -72,7 +72,7 @@ def open_maps(path: Path) -> list[MapOnDisk]:
     stem = path.name.removesuffix(SUFFIX).removesuffix(ZARR_SUFFIX)
     # A file of one plane has its index in the name already; files made of it get it again.
     if len(saved.maps) == 1:
-        from napari_sem_classify.core.export.outputs import plane_suffix
+        from napari_sem_classify.core.image.plane_names import plane_suffix
 
         stem = stem.removesuffix(plane_suffix(saved.first.plane))
     return [
@@ -83,7 +83,7 @@ def open_maps(path: Path) -> list[MapOnDisk]:
 
 def _read(path: Path) -> SavedMap | None:
     if path.is_dir():
-        from napari_sem_classify.core.export.ome_zarr import read_ome_map
+        from napari_sem_classify.core.maps.ome_zarr_map import read_ome_map
 
         return read_ome_map(path)
     return read_map(path)

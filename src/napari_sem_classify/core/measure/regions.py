@@ -13,8 +13,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from napari_sem_classify.core.common.files import write_text
+from napari_sem_classify.core.image.area import Area
 from napari_sem_classify.core.maps.class_map import ClassMap
-from napari_sem_classify.core.tiles.grid import Area
 
 
 @dataclass(frozen=True, slots=True)

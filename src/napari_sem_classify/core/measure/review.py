@@ -10,7 +10,6 @@ Sampling design after Olofsson et al., Remote Sens. Environ. 148 (2014) 42-57, s
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Literal
@@ -19,7 +18,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from napari_sem_classify.core.common.errors import AnnotationError
-from napari_sem_classify.core.maps.class_map import ClassMap
+from napari_sem_classify.core.maps.class_map import ClassMap, map_sha256
 from napari_sem_classify.core.model.card import ClassInfo
 
 UNSURE: Literal["unsure"] = "unsure"
@@ -275,16 +274,6 @@ def check_review(review: Review, maps: Sequence[ClassMap]) -> None:
                 f"The class map of {class_map.image_name or known.name} is not the one that this "
                 "review was drawn from: start a new review, or open the map it was drawn from."
             )
-
-
-def map_sha256(class_map: ClassMap) -> str:
-    """SHA-256 of a map's class numbers, grid and class names; confidences do not count."""
-    grid = class_map.grid
-    digest = hashlib.sha256()
-    digest.update(repr((grid.area.as_list(), grid.tile, grid.stride)).encode())
-    digest.update(repr([info.name for info in class_map.classes]).encode())
-    digest.update(np.ascontiguousarray(class_map.labels(), dtype="<u2").tobytes())
-    return digest.hexdigest()
 
 
 def grid_areas(class_map: ClassMap) -> NDArray[np.int64]:

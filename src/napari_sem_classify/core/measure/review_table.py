@@ -16,16 +16,10 @@ from numpy.typing import NDArray
 
 from napari_sem_classify.core.common.errors import AnnotationError
 from napari_sem_classify.core.common.files import atomic_path, ensure_folder, write_text
+from napari_sem_classify.core.image.area import Area
 from napari_sem_classify.core.image.sem_image import SemImage
 from napari_sem_classify.core.maps.class_map import ClassMap
-from napari_sem_classify.core.measure.review import (
-    UNSURE,
-    Answer,
-    Review,
-    ReviewCell,
-    check_review,
-)
-from napari_sem_classify.core.tiles.grid import Area
+from napari_sem_classify.core.measure.review import UNSURE, Answer, Review, ReviewCell, check_review
 
 COLUMNS = ("cell", "image", "plane", "y", "x", "height", "width", "answer")
 PICTURE_PX = 480

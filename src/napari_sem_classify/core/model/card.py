@@ -64,7 +64,7 @@ class ModelCard:
         Where it comes from: images, annotations, versions, seeds, date.
     format_version : int
     dense : bool
-        Whether the head learned from dense evaluation, see `core.dense`.
+        Whether the head learned from dense evaluation, see `network.dense`.
     """
 
     name: str

@@ -20,18 +20,13 @@ from numpy.typing import NDArray
 from napari_sem_classify.core.common.errors import GridError
 from napari_sem_classify.core.image.intensity import IntensityRange
 from napari_sem_classify.core.image.sem_image import SemImage
-from napari_sem_classify.core.tiles.dense_blocks import HALO_PX, STEP, DenseBlock, DensePlan
+from napari_sem_classify.core.tiles.dense_blocks import DenseBlock, DensePlan
 from napari_sem_classify.core.tiles.grid import TileGrid
 from napari_sem_classify.core.tiles.prefetch import prefetch
-from napari_sem_classify.core.tiles.tile_source import read_tiles, travel_range
+from napari_sem_classify.core.tiles.tile_source import travel_range
 
 if TYPE_CHECKING:
-    from napari_sem_classify.core.model.head import TileClassifier
-    from napari_sem_classify.core.network.engine.base import DenseEngine, Engine
-
-SAMPLE_TILES = 100
-SAMPLE_SHARE = 0.1
-LEAST_SAMPLE = 30
+    from napari_sem_classify.core.network.engine.base import DenseEngine
 
 
 @dataclass(frozen=True, slots=True)
@@ -145,66 +140,3 @@ def _as_tiles(
     return TileFeatures(
         numbers[good].astype(np.int64), sums[good][:, :-1], numbers[blank].astype(np.int64)
     )
-
-
-def agreement_with_tiles(
-    image: SemImage,
-    grid: TileGrid,
-    engine: Engine,
-    intensity: IntensityRange,
-    classifier: TileClassifier,
-    dense: NDArray[np.float32],
-    plane: tuple[int, ...] = (),
-    seed: int = 0,
-) -> dict[str, Any]:
-    """Look at a random sample of tiles one by one, and compare with a dense map.
-
-    Parameters
-    ----------
-    image, grid, engine, intensity, plane
-        As for `embed_densely`.
-    classifier : TileClassifier
-    dense : float32, shape (tile rows, tile columns, classes)
-        Probabilities from dense evaluation; NaN for tiles left out, but not for all.
-
-    Returns
-    -------
-    dict
-        What a record says of a dense map, as plain JSON values: ``approximation`` (a sentence),
-        ``taught_dense`` (whether the model was made for it), ``step_network_px`` and
-        ``halo_network_px``, ``compared_tiles``, ``same_class`` (share of these with the same
-        class, 0 to 1), and the ``mean_difference`` and ``largest_difference`` of a probability.
-    """
-    done = np.flatnonzero(~np.isnan(dense[..., 0]))
-    apart = len(done) * (grid.stride / grid.tile) ** 2
-    count = int(min(SAMPLE_TILES, max(LEAST_SAMPLE, SAMPLE_SHARE * apart), len(done)))
-    keep = np.zeros(grid.n_tiles, dtype=np.bool_)
-    keep[np.random.default_rng(seed).choice(done, count, replace=False)] = True
-    mine = dense.reshape(grid.n_tiles, -1)
-    same, differences = [], []
-    chosen = keep.reshape(grid.tile_shape)
-    batches = read_tiles(image, grid, intensity, engine.batch_size, keep=chosen, plane=plane)
-    travelled = travel_range(image, intensity)
-    with closing(batches):
-        for batch in batches:
-            if not len(batch.index):
-                continue
-            features = engine.embed(batch.pixels, travelled)
-            single = classifier.head.probabilities(features, classifier.card.temperature)
-            same.append(single.argmax(axis=1) == mine[batch.index].argmax(axis=1))
-            differences.append(np.abs(single - mine[batch.index]).max(axis=1))
-    agrees, difference = np.concatenate(same), np.concatenate(differences)
-    share = float(agrees.mean())
-    return {
-        "approximation": (
-            f"dense: the network looked at large blocks instead of single tiles; {share:.0%} of "
-            f"{len(agrees)} tiles looked at one by one have the same class"
-        ),
-        "taught_dense": classifier.card.dense,
-        "step_network_px": STEP,
-        "halo_network_px": HALO_PX,
-        "compared_tiles": len(agrees),
-        "same_class": round(share, 4),
-        "mean_difference": round(float(difference.mean()), 4),
-        "largest_difference": round(float(difference.max()), 4),
-    }

@@ -30,8 +30,6 @@ from napari_sem_classify.core.image.image_key import image_key
 if TYPE_CHECKING:
     from napari_sem_classify.core.image.intensity import IntensityRange
     from napari_sem_classify.core.image.sem_image import SemImage
-    from napari_sem_classify.core.model.card import ModelCard
-    from napari_sem_classify.core.model.head import TileClassifier
     from napari_sem_classify.core.network.engine.base import Engine
     from napari_sem_classify.core.tiles.grid import TileGrid
 
@@ -235,21 +233,6 @@ def network_key(
 ) -> str:
     """Name what turns a tile into features, apart from the arithmetic that the engine uses."""
     return json.dumps([backbone_sha256, list(stages), network_px, trunk_sha256])
-
-
-def network_of(classifier: TileClassifier) -> str:
-    """Name the network of a model; a fine-tuned one is named by its own weights."""
-    digest = hashlib.sha256()
-    for name, value in sorted((classifier.trunk or {}).items()):
-        digest.update(f"{name} {value.dtype} {value.shape}".encode())
-        digest.update(np.ascontiguousarray(value).tobytes())
-    trunk = digest.hexdigest() if classifier.trunk else ""
-    return network_of_card(classifier.card, trunk)
-
-
-def network_of_card(card: ModelCard, trunk_sha256: str = "") -> str:
-    """Name the network of a card; the trunk's hash for a fine-tuned one."""
-    return network_key(card.backbone_sha256, card.stages, card.network_px, trunk_sha256)
 
 
 def features_key(

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Generator
 from contextlib import closing, nullcontext
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
 import numpy as np
 from numpy.typing import NDArray
@@ -15,11 +15,17 @@ from napari_sem_classify.core.image.intensity import IntensityRange, IntensityRe
 from napari_sem_classify.core.image.sem_image import SemImage, hold_plane
 from napari_sem_classify.core.network.dense import TileFeatures, embed_densely
 from napari_sem_classify.core.tiles.grid import TileGrid
-from napari_sem_classify.core.tiles.tile_source import read_cuts, read_tiles, travel_range
+from napari_sem_classify.core.tiles.tile_source import (
+    CutBatch,
+    TileBatch,
+    read_cuts,
+    read_tiles,
+    travel_range,
+)
 
 if TYPE_CHECKING:
     from napari_sem_classify.core.network.embedding_cache import EmbeddingCache
-    from napari_sem_classify.core.network.engine.base import Engine
+    from napari_sem_classify.core.network.engine.base import CuttingEngine, Engine
 
 FeatureSink = Callable[[NDArray[np.int64], NDArray[Any]], None]
 
@@ -171,8 +177,17 @@ def _embed_tiles(
         for batch in batches:
             features = np.empty((0, engine.feature_size), np.float32)
             if len(batch.index):
-                features = batch.features(engine, travelled)
+                features = _seen(batch, engine, travelled)
             yield TileFeatures(batch.index, features, batch.empty)
+
+
+def _seen(
+    batch: TileBatch | CutBatch, engine: Engine, intensity: IntensityRange
+) -> NDArray[np.float32]:
+    """What an engine sees in tiles, the range in units of the batch."""
+    if isinstance(batch, CutBatch):
+        return cast("CuttingEngine", engine).embed_cuts(batch.cuts, batch.tile, intensity)
+    return engine.embed(batch.pixels, intensity)
 
 
 def _from_cache(

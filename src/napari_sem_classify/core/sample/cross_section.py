@@ -13,6 +13,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from napari_sem_classify.core.image.area import Area
 from napari_sem_classify.core.sample.structure import (
     crack_field,
     grains,
@@ -21,7 +22,6 @@ from napari_sem_classify.core.sample.structure import (
     pores,
     smooth_noise,
 )
-from napari_sem_classify.core.tiles.grid import Area
 
 PIXEL_SIZE_NM = 25.0
 CLASS_NAMES = ("substrate", "coating", "oxide", "crack")

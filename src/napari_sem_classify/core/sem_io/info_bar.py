@@ -13,9 +13,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from napari_sem_classify.core.image.area import Area
 from napari_sem_classify.core.image.sem_image import ArrayLike, ColourMode, Specimen, luminance
 from napari_sem_classify.core.sem_io.vendors.values import VendorMetadata
-from napari_sem_classify.core.tiles.grid import Area
 
 # Shares of a row that its most frequent grey level covers.
 OUTER_ROW_SHARE = 0.6

@@ -10,10 +10,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from napari_sem_classify.core.common.errors import ImageError
+from napari_sem_classify.core.image.area import Area
 from napari_sem_classify.core.image.sem_image import ArrayLike, ColourMode
 from napari_sem_classify.core.sem_io.arrays import FirstChannel
 from napari_sem_classify.core.sem_io.source import Source
-from napari_sem_classify.core.tiles.grid import Area
 
 SAMPLE_BLOCKS_A_SIDE = 4
 SAMPLE_BLOCK_PX = 128

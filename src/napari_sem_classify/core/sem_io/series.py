@@ -82,7 +82,7 @@ def _grey(image: SemImage) -> ArrayLike:
     if image.colour == "grey":
         return image.data
     rows, cols = image.shape
-    from napari_sem_classify.core.tiles.grid import Area
+    from napari_sem_classify.core.image.area import Area
 
     return np.asarray(image.read(Area(0, rows, 0, cols)))
 

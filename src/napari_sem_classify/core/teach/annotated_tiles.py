@@ -79,7 +79,7 @@ def embed_annotated(
 ) -> tuple[NDArray[np.float32], NDArray[np.int64], TilePlaces]:
     """Let the network see annotated tiles; those without data are dropped.
 
-    With `dense` the network runs over blocks of the images, see `core.dense`.
+    With `dense` the network runs over blocks of the images, see `network.dense`.
 
     Returns
     -------

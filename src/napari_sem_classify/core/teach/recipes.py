@@ -8,8 +8,7 @@ annotations themselves show that it is clearly better.
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import asdict, dataclass
+from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -18,6 +17,13 @@ from numpy.typing import NDArray
 from napari_sem_classify.core.common.progress import CancelToken, Progress, ProgressCallback
 from napari_sem_classify.core.evaluate.metrics import score
 from napari_sem_classify.core.image.intensity import IntensityRecipe
+from napari_sem_classify.core.model.recipe import (
+    LARGE_NETWORK_PX,
+    NETWORK_PX,
+    Recipe,
+    RecipeChoice,
+    RecipeScore,
+)
 from napari_sem_classify.core.teach.annotated_tiles import (
     AnnotatedTiles,
     embed_annotated,
@@ -29,123 +35,12 @@ from napari_sem_classify.core.teach.head_fit import teach_head
 if TYPE_CHECKING:
     from napari_sem_classify.core.network.engine.base import Engine
 
-NETWORK_PX = 128
-LARGE_NETWORK_PX = 224
 SMALLEST_NETWORK_PX = 96
 TILES_PER_CLASS = 150
 """Of each class that are looked at in every way; a comparison takes seconds to a minute."""
 
-MARGIN_SPREADS = 2.0
-MARGIN = 0.02
-"""A gain has to be larger than both: with less, new specimens did not confirm it."""
 
 _DRAWS = 400
-_SCORES = ("macro_f1", "balanced_accuracy", "gain", "spread")
-_NETWORK_PX_RANGE = 32, 1024
-
-
-@dataclass(frozen=True, slots=True)
-class Recipe:
-    """A way of looking at tiles.
-
-    Attributes
-    ----------
-    intensity : IntensityRecipe
-    network_px : int
-        Side to which a tile is brought for the network.
-    """
-
-    intensity: IntensityRecipe = IntensityRecipe()
-    network_px: int = NETWORK_PX
-
-    @property
-    def title(self) -> str:
-        """For the user: "tiles as they are, 128 px"."""
-        how = "tiles evened out" if self.intensity.per_tile else "tiles as they are"
-        return f"{how}, {self.network_px} px"
-
-
-STANDARD = Recipe()
-
-
-@dataclass(frozen=True, slots=True)
-class RecipeScore:
-    """How a recipe did on the annotated tiles.
-
-    Attributes
-    ----------
-    recipe : Recipe
-    macro_f1, balanced_accuracy : float
-        Blocked scores, 0 to 1.
-    gain : float
-        In macro-F1 over the first recipe.
-    spread : float
-        Standard deviation of `gain` when blocks are drawn anew.
-    """
-
-    recipe: Recipe
-    macro_f1: float
-    balanced_accuracy: float
-    gain: float
-    spread: float
-
-    @property
-    def clearly_better(self) -> bool:
-        """Whether the gain is more than chance would give."""
-        return self.gain > max(MARGIN, MARGIN_SPREADS * self.spread)
-
-
-@dataclass(frozen=True, slots=True)
-class RecipeChoice:
-    """Which recipe to use, and why.
-
-    Attributes
-    ----------
-    recipe : Recipe
-    scores : tuple of RecipeScore
-        Of all that were tried, the standard one first; empty where none could be scored.
-    reason : str
-        One sentence for the user.
-    """
-
-    recipe: Recipe
-    scores: tuple[RecipeScore, ...]
-    reason: str
-
-    def to_dict(self) -> dict[str, Any]:
-        """Plain values for a model's record."""
-        tried = [
-            {**asdict(each.recipe), "macro_f1": each.macro_f1, "gain": each.gain}
-            | {"balanced_accuracy": each.balanced_accuracy, "spread": each.spread}
-            for each in self.scores
-        ]
-        return {"chosen": asdict(self.recipe), "tried": tried, "reason": self.reason}
-
-    @classmethod
-    def from_dict(cls, value: Mapping[str, Any]) -> RecipeChoice:
-        """Read what `to_dict` gave.
-
-        Raises
-        ------
-        KeyError, TypeError, ValueError
-            When it is something else.
-        """
-        tried = tuple(
-            RecipeScore(_recipe(each), *(float(each[name]) for name in _SCORES))
-            for each in value["tried"]
-        )
-        return cls(_recipe(value["chosen"]), tried, str(value["reason"]))
-
-
-def _recipe(value: Mapping[str, Any]) -> Recipe:
-    told, network_px = value["intensity"], value["network_px"]
-    low, high = float(told["low_percentile"]), float(told["high_percentile"])
-    smallest, largest = _NETWORK_PX_RANGE
-    if not (0 <= low < high <= 100 and isinstance(network_px, int)):
-        raise ValueError(f"{value!r} is no way of looking at tiles")
-    if not (smallest <= network_px <= largest and isinstance(told["per_tile"], bool)):
-        raise ValueError(f"{value!r} is no way of looking at tiles")
-    return Recipe(IntensityRecipe(low, high, told["per_tile"]), network_px)
 
 
 def recipes_for(

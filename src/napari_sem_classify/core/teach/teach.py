@@ -19,18 +19,14 @@ from napari_sem_classify.core.common.progress import CancelToken, ProgressCallba
 from napari_sem_classify.core.image.sem_image import ArrayLike, SemImage
 from napari_sem_classify.core.model.card import ClassInfo, ModelCard, default_colours
 from napari_sem_classify.core.model.head import TileClassifier
+from napari_sem_classify.core.model.recipe import STANDARD, Recipe, RecipeChoice
 from napari_sem_classify.core.teach.annotated_tiles import (
     AnnotatedTiles,
     embed_annotated,
     sample_tiles,
 )
 from napari_sem_classify.core.teach.head_fit import Taught, teach_head
-from napari_sem_classify.core.teach.recipes import (
-    STANDARD,
-    Recipe,
-    RecipeChoice,
-    choose_recipe,
-)
+from napari_sem_classify.core.teach.recipes import choose_recipe
 from napari_sem_classify.core.tiles.grid import TileGrid
 
 if TYPE_CHECKING:
@@ -93,7 +89,7 @@ def teach_from_masks(
         Of a class with more tiles a random sample of so many is used.
     seed : int
     dense : bool
-        Teach for dense maps: the network runs over blocks of the images, see `core.dense`. For
+        Teach for dense maps: the network runs over blocks of the images, see `network.dense`. For
         recipes with the brightness of the image alone.
     progress, cancel : optional
         Told and checked once per batch.

@@ -17,9 +17,10 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from napari_sem_classify.core.image.area import Area
 from napari_sem_classify.core.image.intensity import IntensityRange, no_data_mask, to_batch_dtype
 from napari_sem_classify.core.image.sem_image import SemImage
-from napari_sem_classify.core.tiles.grid import Area, TileGrid
+from napari_sem_classify.core.tiles.grid import TileGrid
 
 STEP = 32
 """Network px between neighbours in the network's coarsest map."""

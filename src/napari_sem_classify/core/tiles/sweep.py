@@ -18,9 +18,10 @@ import numpy as np
 from numpy.lib.stride_tricks import sliding_window_view
 from numpy.typing import NDArray
 
+from napari_sem_classify.core.image.area import Area
 from napari_sem_classify.core.image.intensity import IntensityRange, no_data_mask, to_batch_dtype
 from napari_sem_classify.core.image.sem_image import SemImage
-from napari_sem_classify.core.tiles.grid import Area, TileGrid
+from napari_sem_classify.core.tiles.grid import TileGrid
 
 REGION_BYTES = 24 << 20
 """Aim for the pixels read at once; more where one chunk or a few rows of tiles are larger."""

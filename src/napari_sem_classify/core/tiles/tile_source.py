@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Generator, Iterator
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 from numpy.lib.stride_tricks import sliding_window_view
@@ -16,9 +16,6 @@ from napari_sem_classify.core.tiles.cut import Cut
 from napari_sem_classify.core.tiles.grid import TileGrid
 from napari_sem_classify.core.tiles.prefetch import prefetch
 from napari_sem_classify.core.tiles.sweep import Sweep, read_dtype
-
-if TYPE_CHECKING:
-    from napari_sem_classify.core.network.engine.base import CuttingEngine, Engine
 
 MAX_BATCH_BYTES = 48 << 20
 
@@ -40,10 +37,6 @@ class TileBatch:
     pixels: NDArray[Any]
     empty: NDArray[np.int64]
 
-    def features(self, engine: Engine, intensity: IntensityRange) -> NDArray[np.float32]:
-        """What an engine sees in them, the range in units of the batch."""
-        return engine.embed(self.pixels, intensity)
-
 
 @dataclass(frozen=True, slots=True)
 class CutBatch:
@@ -53,10 +46,6 @@ class CutBatch:
     tile: int
     cuts: tuple[Cut, ...]
     empty: NDArray[np.int64]
-
-    def features(self, engine: CuttingEngine, intensity: IntensityRange) -> NDArray[np.float32]:
-        """What an engine sees in them, the range in units of the batch."""
-        return engine.embed_cuts(self.cuts, self.tile, intensity)
 
 
 def travel_range(image: SemImage, intensity: IntensityRange) -> IntensityRange:

@@ -167,7 +167,7 @@ def _ready(
     path: Path, wish: DeviceWish, tile: int, context: JobContext, *, trial: bool = True
 ) -> ReadyModel:
     from napari_sem_classify.core.model.catalogue import load_model
-    from napari_sem_classify.core.network.engine import engine_for
+    from napari_sem_classify.core.model.engines import engine_for
 
     context.progress(Progress(0, 0, "Getting the model ready"))
     # napari needs it for the first layer with features; here it does not hold the window up.

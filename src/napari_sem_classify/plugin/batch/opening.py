@@ -5,8 +5,8 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from napari_sem_classify.core.batch.batch_outcome import ImageOutcome
+from napari_sem_classify.core.maps.class_map import map_sha256
 from napari_sem_classify.core.maps.map_file import SUFFIX
-from napari_sem_classify.core.measure.review import map_sha256
 from napari_sem_classify.plugin.app.session import session_of
 from napari_sem_classify.plugin.layers.legend import legend_of
 from napari_sem_classify.plugin.layers.saved_maps import CARRIED, saved_maps_of

@@ -235,7 +235,7 @@ def _checked_int8(
 def _loaded(path: Path, device: DeviceWish, context: JobContext) -> ReadyModel:
     """A model on a device; its speed is not known yet."""
     from napari_sem_classify.core.model.catalogue import load_model
-    from napari_sem_classify.core.network.engine import engine_for
+    from napari_sem_classify.core.model.engines import engine_for
 
     context.progress(Progress(0, 0, "Getting the model ready"))
     classifier = load_model(path)

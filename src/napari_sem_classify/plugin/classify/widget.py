@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from napari_sem_classify.core.classify.grid_choice import GridChoice, grid_for_model
 from napari_sem_classify.core.common.errors import SemClassifyError
 from napari_sem_classify.core.common.progress import Progress
-from napari_sem_classify.plugin import tasks
+from napari_sem_classify.plugin.app import tasks
 from napari_sem_classify.plugin.app.dock import DockWidget
 from napari_sem_classify.plugin.app.jobs import Job
 from napari_sem_classify.plugin.app.session import GridPlan

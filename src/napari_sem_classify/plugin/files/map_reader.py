@@ -75,7 +75,7 @@ def _folder(folder: Path) -> tuple[list[Path], list[Path]]:
 
 def _saved(path: Path) -> SavedMap | None:
     if path.is_dir():
-        from napari_sem_classify.core.export.ome_zarr import read_ome_map
+        from napari_sem_classify.core.maps.ome_zarr_map import read_ome_map
 
         return read_ome_map(path)
     return read_map(path) if path.suffix.lower() in TIFF_SUFFIXES else None

@@ -20,11 +20,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from napari_sem_classify.core.common.errors import OutputError
+from napari_sem_classify.core.image.area import Area
 from napari_sem_classify.core.image.sem_image import SemImage
 from napari_sem_classify.core.maps.class_map import ClassMap
 from napari_sem_classify.core.maps.map_file import SavedMap, settle, write_map
 from napari_sem_classify.core.model.card import ClassInfo
-from napari_sem_classify.core.tiles.grid import Area, TileGrid
+from napari_sem_classify.core.tiles.grid import TileGrid
 from napari_sem_classify.plugin.app.session import map_layer_with
 from napari_sem_classify.plugin.layers.layer_image import METADATA_KEY, image_from_layer
 from napari_sem_classify.plugin.layers.made_layers import CLASSES
@@ -60,7 +61,7 @@ def write_ome_zarr_maps(
         When there is no class map, its image is not open, or nothing can be written.
     """
     from napari_sem_classify.core.export.ome_zarr import write_ome_zarr
-    from napari_sem_classify.core.export.outputs import plane_suffix
+    from napari_sem_classify.core.image.plane_names import plane_suffix
 
     chosen = [(data, known) for data, known, _ in layers if _notes(known).get("kind") == CLASSES]
     if not chosen:
@@ -136,7 +137,7 @@ def write_html_report(path: str, data: Any, attributes: Mapping[str, Any]) -> li
 
 def _plane_path(path: str, plane: tuple[int, ...], suffix: str) -> Path:
     """The path with the plane's number before its ending."""
-    from napari_sem_classify.core.export.outputs import plane_suffix
+    from napari_sem_classify.core.image.plane_names import plane_suffix
 
     stem = path[: -len(suffix)] if path.lower().endswith(suffix) else path
     return Path(f"{stem}{plane_suffix(plane)}{suffix}")

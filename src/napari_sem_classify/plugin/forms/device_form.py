@@ -9,7 +9,7 @@ from psygnal import Signal
 from qtpy.QtWidgets import QWidget
 
 from napari_sem_classify.core.model.catalogue import ModelEntry
-from napari_sem_classify.plugin import tasks
+from napari_sem_classify.plugin.app import tasks
 from napari_sem_classify.plugin.app.jobs import Job, settle_timer
 from napari_sem_classify.plugin.app.session import ReadyModel, Session
 from napari_sem_classify.plugin.forms.layout import Form, explain, narrow

@@ -6,8 +6,9 @@ from magicgui import widgets
 from psygnal import Signal
 from qtpy.QtWidgets import QLabel
 
+from napari_sem_classify.core.image.area import Area
 from napari_sem_classify.core.image.sem_image import SemImage
-from napari_sem_classify.core.tiles.grid import MIN_TILE_PX, Area, TileGrid, stride_for_overlap
+from napari_sem_classify.core.tiles.grid import MIN_TILE_PX, TileGrid, stride_for_overlap
 from napari_sem_classify.plugin.app.text import length_text
 from napari_sem_classify.plugin.forms.layout import Form, Note, explain, narrow, slim
 

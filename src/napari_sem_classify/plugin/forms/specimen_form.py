@@ -8,7 +8,7 @@ from magicgui import widgets
 from qtpy.QtCore import QObject
 
 from napari_sem_classify.core.common.errors import SemClassifyError
-from napari_sem_classify.core.tiles.grid import Area
+from napari_sem_classify.core.image.area import Area
 from napari_sem_classify.plugin.app.jobs import settle_timer
 from napari_sem_classify.plugin.forms.layout import Form, Note, explain, slim
 from napari_sem_classify.plugin.layers.corrections import Corrections

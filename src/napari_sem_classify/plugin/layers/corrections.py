@@ -14,9 +14,9 @@ from weakref import WeakKeyDictionary
 
 from psygnal import Signal
 
+from napari_sem_classify.core.image.area import Area
 from napari_sem_classify.core.image.levels import level_factors, specimen_at_level
 from napari_sem_classify.core.image.sem_image import SemImage, Specimen
-from napari_sem_classify.core.tiles.grid import Area
 from napari_sem_classify.plugin.app.session import session_of, unwrapped
 from napari_sem_classify.plugin.layers.layer_image import (
     METADATA_KEY,

@@ -14,7 +14,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from napari_sem_classify.core.common.errors import GridError
-from napari_sem_classify.core.tiles.grid import Area, TileGrid
+from napari_sem_classify.core.image.area import Area
+from napari_sem_classify.core.tiles.grid import TileGrid
 from napari_sem_classify.plugin.app.session import session_of, unwrapped
 from napari_sem_classify.plugin.layers.layer_image import pixels_at
 from napari_sem_classify.plugin.layers.made_layers import (

@@ -15,10 +15,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from napari_sem_classify.core.common.errors import GridError
+from napari_sem_classify.core.image.area import Area
 from napari_sem_classify.core.image.levels import level_factors, specimen_at_level
 from napari_sem_classify.core.image.sem_image import SemImage, Specimen
 from napari_sem_classify.core.sem_io import Level, image_from_array
-from napari_sem_classify.core.tiles.grid import Area
 
 if TYPE_CHECKING:
     from napari.layers import Image, Layer

@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from napari_sem_classify.core.common.errors import GridError, ImageError
-from napari_sem_classify.core.tiles.grid import Area
+from napari_sem_classify.core.image.area import Area
 from napari_sem_classify.plugin.app.session import session_of, unwrapped
 from napari_sem_classify.plugin.layers.grid_layers import area_in, show_rectangle
 from napari_sem_classify.plugin.layers.layer_image import METADATA_KEY, notes_of, spatial_shape

@@ -11,7 +11,7 @@ from napari_sem_classify.core.annotate.annotation_set import Annotations
 from napari_sem_classify.core.image.sem_image import SemImage
 from napari_sem_classify.core.model.card import ModelCard
 from napari_sem_classify.core.model.head import TileClassifier
-from napari_sem_classify.core.teach.recipes import RecipeChoice
+from napari_sem_classify.core.model.recipe import RecipeChoice
 from napari_sem_classify.plugin.app.jobs import JobContext
 from napari_sem_classify.plugin.teach.learning import Learned, Lesson, common_pixel_size
 

@@ -19,8 +19,8 @@ from napari_sem_classify.core.common.errors import AnnotationError
 from napari_sem_classify.core.common.progress import Progress
 from napari_sem_classify.core.image.sem_image import SemImage
 from napari_sem_classify.core.maps.class_map import ClassMap
+from napari_sem_classify.core.model.recipe import RecipeChoice
 from napari_sem_classify.core.teach.logistic import DEFAULT_STRENGTH
-from napari_sem_classify.core.teach.recipes import RecipeChoice
 from napari_sem_classify.core.tiles.grid import TileGrid
 from napari_sem_classify.plugin.app.jobs import Job, JobContext, settle_timer
 from napari_sem_classify.plugin.app.tasks import DeviceWish

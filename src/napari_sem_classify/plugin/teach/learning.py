@@ -15,9 +15,9 @@ from napari_sem_classify.core.image.sem_image import SemImage
 from napari_sem_classify.core.maps.class_map import ClassMap, tiles_to_cells
 from napari_sem_classify.core.model.card import ClassInfo
 from napari_sem_classify.core.model.head import Head, softmax
+from napari_sem_classify.core.model.recipe import STANDARD, Recipe
 from napari_sem_classify.core.teach.folds import TilePlaces
 from napari_sem_classify.core.teach.head_fit import Taught
-from napari_sem_classify.core.teach.recipes import STANDARD, Recipe
 from napari_sem_classify.core.tiles.grid import TileGrid
 from napari_sem_classify.plugin.app.jobs import JobContext
 from napari_sem_classify.plugin.layers.annotation_layer import place_of

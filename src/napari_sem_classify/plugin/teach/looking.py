@@ -13,8 +13,8 @@ from napari_sem_classify.core.annotate.annotation_set import Annotations, full_p
 from napari_sem_classify.core.common.errors import AnnotationError
 from napari_sem_classify.core.common.progress import Progress
 from napari_sem_classify.core.image.sem_image import SemImage
+from napari_sem_classify.core.model.recipe import STANDARD, Recipe, RecipeChoice
 from napari_sem_classify.core.teach.annotated_tiles import AnnotatedTiles
-from napari_sem_classify.core.teach.recipes import STANDARD, Recipe, RecipeChoice
 from napari_sem_classify.core.tiles.grid import TileGrid
 from napari_sem_classify.plugin.app.jobs import JobContext
 from napari_sem_classify.plugin.app.tasks import DeviceWish

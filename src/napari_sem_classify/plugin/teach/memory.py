@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from napari_sem_classify.core.image.sem_image import SemImage
-from napari_sem_classify.core.teach.recipes import STANDARD, Recipe, RecipeChoice
+from napari_sem_classify.core.model.recipe import STANDARD, Recipe, RecipeChoice
 from napari_sem_classify.plugin.app.session import session_of
 from napari_sem_classify.plugin.teach.keeper import Keeper
 from napari_sem_classify.plugin.teach.looking import Looked

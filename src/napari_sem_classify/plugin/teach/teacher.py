@@ -24,7 +24,7 @@ from napari_sem_classify.core.annotate.annotation_set import (
 from napari_sem_classify.core.common.errors import GridError
 from napari_sem_classify.core.image.sem_image import SemImage
 from napari_sem_classify.core.maps.class_map import ClassMap
-from napari_sem_classify.core.teach.recipes import RecipeChoice
+from napari_sem_classify.core.model.recipe import RecipeChoice
 from napari_sem_classify.core.tiles.grid import TileGrid
 from napari_sem_classify.plugin.app.jobs import Job
 from napari_sem_classify.plugin.layers.annotation_layer import (

@@ -6,12 +6,8 @@ from magicgui import widgets
 from qtpy.QtWidgets import QWidget
 
 from napari_sem_classify.core.common.progress import Progress
-from napari_sem_classify.core.teach.recipes import (
-    STANDARD,
-    Recipe,
-    RecipeChoice,
-    recipes_for,
-)
+from napari_sem_classify.core.model.recipe import STANDARD, Recipe, RecipeChoice
+from napari_sem_classify.core.teach.recipes import recipes_for
 from napari_sem_classify.plugin.app.jobs import Job
 from napari_sem_classify.plugin.app.session import Session
 from napari_sem_classify.plugin.forms.device_form import DeviceForm

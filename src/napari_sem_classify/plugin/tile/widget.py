@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING, Any
 from magicgui import widgets
 
 from napari_sem_classify.core.common.errors import SemClassifyError
-from napari_sem_classify.core.tiles.grid import Area, TileGrid
+from napari_sem_classify.core.image.area import Area
+from napari_sem_classify.core.tiles.grid import TileGrid
 from napari_sem_classify.core.tiles.tile_rules import TileChecks, covered_area, tiles_inside
 from napari_sem_classify.plugin.app.dock import DockWidget
 from napari_sem_classify.plugin.app.jobs import Job, JobContext, settle_timer

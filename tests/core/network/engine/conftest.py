@@ -1,27 +1,10 @@
-"""Fixtures of the engines' tests."""
+"""Engines never look into the user's memory of trials."""
 
 from __future__ import annotations
 
-import numpy as np
 import pytest
-from engine_reference import small_resnet
-
-
-@pytest.fixture(scope="session")
-def network():
-    return small_resnet()
-
-
-@pytest.fixture(scope="session")
-def noise_tiles():
-    return np.random.default_rng(5).integers(0, 256, (11, 80, 80), dtype=np.uint8)
 
 
 @pytest.fixture(autouse=True)
-def own_cache(tmp_path, monkeypatch):
-    """Keep the memory of trials out of the user's cache folder."""
-    monkeypatch.setattr(
-        "napari_sem_classify.core.network.engine.trial.memory_file",
-        lambda: tmp_path / "trials.json",
-    )
-    return tmp_path / "trials.json"
+def own_trials(own_cache):
+    return own_cache

@@ -146,7 +146,7 @@ for _ in range(2):
     engine.embed(tiles, IntensityRange(0.0, 255.0))
 assert engine.compiled._thread.is_alive()
 """
-    here = str(Path(__file__).parents[2])
+    here = str(Path(__file__).parents[3])
     environment = {**os.environ, "PYTHONPATH": here}
     done = subprocess.run(
         [sys.executable, "-c", code], env=environment, capture_output=True, text=True, check=False

@@ -6,13 +6,14 @@ import numpy as np
 import pytest
 import torch
 
+from napari_sem_classify.core.image.area import Area
 from napari_sem_classify.core.image.intensity import IntensityRecipe
 from napari_sem_classify.core.image.sem_image import SemImage, Specimen
 from napari_sem_classify.core.network.engine import prepare
 from napari_sem_classify.core.network.engine.torch_engine import TorchEngine
 from napari_sem_classify.core.network.features import embed_image
 from napari_sem_classify.core.tiles import sweep
-from napari_sem_classify.core.tiles.grid import Area, TileGrid
+from napari_sem_classify.core.tiles.grid import TileGrid
 
 RECIPE = IntensityRecipe()
 

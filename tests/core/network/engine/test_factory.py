@@ -13,13 +13,8 @@ import torch
 
 from napari_sem_classify.core.common.errors import DeviceError
 from napari_sem_classify.core.image.intensity import IntensityRange
-from napari_sem_classify.core.network.engine import (
-    available_devices,
-    engine_for,
-    factory,
-    make_engine,
-    trial,
-)
+from napari_sem_classify.core.model.engines import engine_for
+from napari_sem_classify.core.network.engine import available_devices, factory, make_engine, trial
 from napari_sem_classify.core.network.engine.devices import has_openvino
 from napari_sem_classify.core.network.engine.torch_engine import TorchEngine
 from napari_sem_classify.core.network.engine.trial import Setting, fastest
@@ -193,7 +188,7 @@ print("asked for", asked)
 
 @pytest.mark.skipif(not has_openvino(), reason="needs the extra 'cpu' (OpenVINO)")
 def test_openvino_asks_nothing_of_the_network():
-    tests = str(Path(__file__).resolve().parents[2])
+    tests = str(Path(__file__).resolve().parents[3])
     done = subprocess.run(
         [sys.executable, "-c", WITHOUT_NETWORK],
         capture_output=True,

@@ -2,6 +2,6 @@
 
 from napari_sem_classify.core.network.engine.base import Engine
 from napari_sem_classify.core.network.engine.devices import DeviceChoice, available_devices
-from napari_sem_classify.core.network.engine.factory import engine_for, make_engine
+from napari_sem_classify.core.network.engine.factory import make_engine
 
-__all__ = ["DeviceChoice", "Engine", "available_devices", "engine_for", "make_engine"]
+__all__ = ["DeviceChoice", "Engine", "available_devices", "make_engine"]

@@ -23,7 +23,6 @@ if TYPE_CHECKING:
     import torch
     from torch import nn
 
-    from napari_sem_classify.core.model.head import TileClassifier
     from napari_sem_classify.core.network.engine.pipeline import PreparingEngine
 
 KEPT_ENGINES = 3
@@ -92,32 +91,6 @@ def make_engine(
         while len(_engines) > KEPT_ENGINES:
             _engines.popitem(last=False)
         return engine
-
-
-def engine_for(
-    classifier: TileClassifier, device: str = "auto", backend: str = "auto", dtype: str = "auto"
-) -> Engine:
-    """Give the engine that a model needs: its backbone or own trunk, its stages and input size.
-
-    8-bit arithmetic has to be checked on the user's tiles: see `batch_engine.engine_for_batch`.
-
-    Raises
-    ------
-    DeviceError
-        When the device or backend is not there.
-    ModelError
-        When the weights cannot be read or do not fit.
-    """
-    card = classifier.card
-    return make_engine(
-        network_px=card.network_px,
-        stages=card.stages,
-        backbone_id=card.backbone_id,
-        trunk=classifier.trunk,
-        device=device,
-        backend=backend,
-        dtype=dtype,
-    )
 
 
 def forget_engines() -> None:

@@ -1,0 +1,59 @@
+"""The class map that an OME-Zarr written by the program keeps beside its picture."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from napari_sem_classify.core.common.errors import ImageError
+from napari_sem_classify.core.common.files import to_json
+from napari_sem_classify.core.maps.map_file import SavedMap, describe, restore
+
+CHUNK = 1024
+KEPT = "sem_classify"
+
+
+def read_ome_map(path: Path) -> SavedMap | None:
+    """Read the class map of an OME-Zarr written here; None for any other folder.
+
+    Raises
+    ------
+    ImageError
+        When there is one and it is damaged.
+    """
+    if not (path / KEPT / "zarr.json").is_file():
+        return None
+    import zarr
+
+    try:
+        root = zarr.open_group(path, mode="r")
+        kept: Any = root[KEPT]
+        info = dict(kept.attrs["map"])
+        stored: Any = kept.get("probabilities")
+        labels = np.asarray(root["labels/classes/0"][:])  # type: ignore[index]
+        known = None if stored is None else np.asarray(stored[:], dtype=np.float32)
+    except Exception as error:  # zarr raises what its codecs, JSON and the file system raise
+        raise ImageError(
+            f"{path} holds a class map that cannot be read ({error}): copy the folder again."
+        ) from error
+    return restore(
+        path, info, labels, lambda shape: None if known is None else known.reshape(shape)
+    )
+
+
+def _keep(root: Any, saved: SavedMap) -> None:
+    first = saved.first
+    kept = root.create_group(KEPT)
+    kept.attrs["map"] = json.loads(to_json(describe(saved)))
+    if first.confidence_known:
+        shape = first.probabilities.shape
+        array = kept.create_array(
+            "probabilities",
+            shape=shape,
+            dtype="float32",
+            chunks=(*(min(CHUNK, n) for n in shape[:2]), shape[2]),
+        )
+        array[:] = first.probabilities

@@ -1,0 +1,38 @@
+"""The engine that a model needs."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from napari_sem_classify.core.network.engine.base import Engine
+
+if TYPE_CHECKING:
+    from napari_sem_classify.core.model.head import TileClassifier
+
+
+def engine_for(
+    classifier: TileClassifier, device: str = "auto", backend: str = "auto", dtype: str = "auto"
+) -> Engine:
+    """Give the engine that a model needs: its backbone or own trunk, its stages and input size.
+
+    8-bit arithmetic has to be checked on the user's tiles: see `batch_engine.engine_for_batch`.
+
+    Raises
+    ------
+    DeviceError
+        When the device or backend is not there.
+    ModelError
+        When the weights cannot be read or do not fit.
+    """
+    from napari_sem_classify.core.network.engine.factory import make_engine
+
+    card = classifier.card
+    return make_engine(
+        network_px=card.network_px,
+        stages=card.stages,
+        backbone_id=card.backbone_id,
+        trunk=classifier.trunk,
+        device=device,
+        backend=backend,
+        dtype=dtype,
+    )

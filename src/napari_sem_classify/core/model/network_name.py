@@ -1,0 +1,29 @@
+"""The network of a model by name, for the cache of features."""
+
+from __future__ import annotations
+
+import hashlib
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from napari_sem_classify.core.network.embedding_cache import network_key
+
+if TYPE_CHECKING:
+    from napari_sem_classify.core.model.card import ModelCard
+    from napari_sem_classify.core.model.head import TileClassifier
+
+
+def network_of(classifier: TileClassifier) -> str:
+    """Name the network of a model; a fine-tuned one is named by its own weights."""
+    digest = hashlib.sha256()
+    for name, value in sorted((classifier.trunk or {}).items()):
+        digest.update(f"{name} {value.dtype} {value.shape}".encode())
+        digest.update(np.ascontiguousarray(value).tobytes())
+    trunk = digest.hexdigest() if classifier.trunk else ""
+    return network_of_card(classifier.card, trunk)
+
+
+def network_of_card(card: ModelCard, trunk_sha256: str = "") -> str:
+    """Name the network of a card; the trunk's hash for a fine-tuned one."""
+    return network_key(card.backbone_sha256, card.stages, card.network_px, trunk_sha256)
