@@ -2,16 +2,32 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
+from tempfile import TemporaryDirectory
 
 import pytest
 from hypothesis import settings
+
+if "PYTEST_XDIST_WORKER" in os.environ:
+    # Processes side by side share the cores: no library takes all of them. Before torch or numpy.
+    for _library in ("OMP", "MKL", "OPENBLAS"):
+        os.environ.setdefault(f"{_library}_NUM_THREADS", "1")
 
 # A busy machine is no failure: properties are judged by what they say, not by their time.
 settings.register_profile("project", deadline=None)
 settings.load_profile("project")
 
 REPOSITORY = Path(__file__).resolve().parents[1]
+HOMES = ("XDG_CACHE_HOME", "XDG_CONFIG_HOME", "XDG_DATA_HOME", "XDG_STATE_HOME")
+
+
+def pytest_configure(config):
+    """Caches, settings, models and logs lie in a folder of this process, not in the user's."""
+    folder = TemporaryDirectory(prefix="sem-classify-tests-", ignore_cleanup_errors=True)
+    config.add_cleanup(folder.cleanup)
+    for home in HOMES:
+        os.environ[home] = str(Path(folder.name, home.split("_")[1].lower()))
 
 
 @pytest.fixture(scope="session")
