@@ -12,7 +12,7 @@ from pathlib import Path
 
 from napari_sem_classify.core.classify.driver import classify_image, grid_for_model
 from napari_sem_classify.core.common.files import to_json
-from napari_sem_classify.core.common.progress import Progress
+from napari_sem_classify.core.common.job import Progress
 from napari_sem_classify.core.model.catalogue import DEMO_NAME, shipped_models_folder
 from napari_sem_classify.core.model.file import save_model
 from napari_sem_classify.core.sample.cross_section import generate_cross_section

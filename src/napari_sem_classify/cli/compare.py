@@ -19,7 +19,7 @@ from napari_sem_classify.cli.labelled import (
     whole_numbers,
 )
 from napari_sem_classify.cli.options import Device, Json
-from napari_sem_classify.cli.shell import complain, interruptible, progress_bar, report
+from napari_sem_classify.cli.shell import complain, report, working
 
 
 def add_to(app: typer.Typer) -> None:
@@ -76,16 +76,14 @@ def compare(
             complain(_row_text(row.to_dict()))
 
     with (
-        interruptible() as cancel,
-        progress_bar() as progress,
+        working() as job,
         split_set(
             listing,
             tile_px=tile,
             crop=crop,
             largest_px=INPUT_PX,
             seed=seed,
-            progress=progress,
-            cancel=cancel,
+            job=job,
         ) as (data, split),
     ):
         rows = compare_ways(
@@ -99,8 +97,7 @@ def compare(
             device=device,
             batch_size=batch,
             on_row=tell,
-            progress=progress,
-            cancel=cancel,
+            job=job,
         )
         files = write_comparison(data, split, rows, title, out)
         value = comparison(data, split, rows, title)

@@ -9,7 +9,7 @@ import typer
 
 from napari_sem_classify.cli.models import KEPT_SO_FAR
 from napari_sem_classify.cli.options import Json
-from napari_sem_classify.cli.shell import complain, interruptible, progress_bar, report, table
+from napari_sem_classify.cli.shell import complain, report, table, working
 
 
 def add_to(app: typer.Typer) -> None:
@@ -56,8 +56,8 @@ def fetch_set(
 
     info = dataset_info(name)
     complain(f"{info.title}. {info.citation}. Licence: {info.licence}, {info.page}")
-    with interruptible(KEPT_SO_FAR) as cancel, progress_bar() as progress:
-        counts = fetch_dataset(name, out, progress=progress, cancel=cancel)
+    with working(KEPT_SO_FAR) as job:
+        counts = fetch_dataset(name, out, job=job)
     value = {"name": name, "path": str(out), "licence": info.licence, "images": counts}
     rows: list[tuple[str, ...]] = [
         ("Class", "Images"),

@@ -18,7 +18,7 @@ from napari_sem_classify.cli.options import (
     TileUm,
     check_tile,
 )
-from napari_sem_classify.cli.shell import complain, interruptible, progress_bar, report, table
+from napari_sem_classify.cli.shell import complain, report, table, working
 
 if TYPE_CHECKING:
     from napari_sem_classify.core.image.sem_image import SemImage
@@ -105,7 +105,7 @@ def tile(
     stems = unique_stems(paths)
     results: list[dict[str, Any]] = []
     failures: list[dict[str, str]] = []
-    with interruptible() as cancel, progress_bar() as progress:
+    with working() as job:
         from napari_sem_classify.core.common.errors import SemClassifyError
 
         for path in paths:
@@ -114,7 +114,7 @@ def tile(
                 grid = _grid(image, tile, tile_um, stride)
                 written = []
                 for plane in image.planes():
-                    checks = check_tiles(image, grid, plane=plane, progress=progress, cancel=cancel)
+                    checks = check_tiles(image, grid, plane=plane, job=job)
                     written.append(
                         write_tiles(
                             image,
@@ -125,8 +125,7 @@ def tile(
                             keep=~checks.no_data,
                             stretch=stretch,
                             plane=plane,
-                            progress=progress,
-                            cancel=cancel,
+                            job=job,
                         )
                     )
             except SemClassifyError as error:

@@ -23,7 +23,7 @@ from napari_sem_classify.cli.options import (
     TileUm,
     check_tile,
 )
-from napari_sem_classify.cli.shell import complain, interruptible, progress_bar, report, table
+from napari_sem_classify.cli.shell import complain, report, table, working
 
 if TYPE_CHECKING:
     from napari_sem_classify.core.batch.classify_many import ImageOutcome
@@ -65,8 +65,8 @@ def demo(
         return
     from napari_sem_classify.core.sample.demo import run_demo, write_demo
 
-    with interruptible() as cancel, progress_bar() as progress:
-        result = run_demo(progress=progress, cancel=cancel)
+    with working() as job:
+        result = run_demo(job=job)
         if headless:
             paths = write_demo(result, out)
     if not headless:
@@ -177,7 +177,7 @@ def classify(
         where, backend_used = f"Dask cluster {scheduler}", backend
         if not as_json:
             typer.echo(f"Model {classifier.card.name}, on the {where}")
-        with interruptible(FINISHED_STAY) as cancel, progress_bar() as progress:
+        with working(FINISHED_STAY) as job:
             result = classify_on_cluster(
                 paths,
                 classifier,
@@ -187,14 +187,13 @@ def classify(
                 device=device,
                 backend=backend,
                 resume=not again,
-                progress=progress,
-                cancel=cancel,
+                job=job,
                 cache=not no_cache,
             )
     else:
         from napari_sem_classify.core.batch.batch_engine import engine_for_batch
 
-        with interruptible() as cancel, progress_bar() as progress:
+        with working() as job:
             engine = engine_for_batch(
                 classifier,
                 paths,
@@ -202,13 +201,12 @@ def classify(
                 device=device,
                 backend=backend,
                 dtype=dtype,
-                progress=progress,
-                cancel=cancel,
+                job=job,
             )
         where, backend_used = engine.device, engine.backend
         if not as_json:
             typer.echo(f"Model {classifier.card.name}, on {where} ({backend_used}, {engine.dtype})")
-        with interruptible(FINISHED_STAY) as cancel, progress_bar() as progress:
+        with working(FINISHED_STAY) as job:
             result = classify_many(
                 paths,
                 classifier,
@@ -218,8 +216,7 @@ def classify(
                 cache=None if no_cache else EmbeddingCache(),
                 kinds=(*USUAL, *further),
                 resume=not again,
-                progress=progress,
-                cancel=cancel,
+                job=job,
             )
     failures = [{"image": str(each.path), "problem": each.problem} for each in result.failed]
     reports: list[Path] = []

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 if TYPE_CHECKING:
-    from napari_sem_classify.core.common.progress import CancelToken, ProgressCallback
+    from napari_sem_classify.core.common.job import Job
     from napari_sem_classify.core.evaluate.dataset import Listing, RowCrop
     from napari_sem_classify.core.evaluate.dataset_split import Split
     from napari_sem_classify.core.evaluate.training_set import TrainingSet
@@ -50,8 +50,7 @@ def split_set(
     crop: RowCrop | None,
     largest_px: int,
     seed: int,
-    progress: ProgressCallback | None,
-    cancel: CancelToken,
+    job: Job,
 ) -> Iterator[tuple[TrainingSet, Split]]:
     """Give the tiles of a listing and their split; the stored tiles are removed afterwards."""
     from napari_sem_classify.core.evaluate.dataset_split import plan_split
@@ -62,8 +61,7 @@ def split_set(
         tile_px=tile_px,
         crop=crop,
         largest_px=largest_px,
-        progress=progress,
-        cancel=cancel,
+        job=job,
     )
     try:
         yield (

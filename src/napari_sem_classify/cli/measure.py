@@ -8,7 +8,7 @@ from typing import Annotated, Any
 import typer
 
 from napari_sem_classify.cli.options import Backend, Device, Json
-from napari_sem_classify.cli.shell import interruptible, progress_bar, report, table
+from napari_sem_classify.cli.shell import report, table, working
 
 
 def add_to(app: typer.Typer) -> None:
@@ -64,7 +64,7 @@ def benchmark(
 
     classifier = None if model is None else load_model(model)
     opened = None if image is None else open_image(image)
-    with interruptible() as cancel, progress_bar() as progress:
+    with working() as job:
         found = run_benchmark(
             opened,
             tile,
@@ -77,8 +77,7 @@ def benchmark(
             repeats=repeats,
             seconds=seconds,
             plain_loop=plain_loop,
-            progress=progress,
-            cancel=cancel,
+            job=job,
         )
     report(found, _text(found), as_json)
 

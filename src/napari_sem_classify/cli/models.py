@@ -7,7 +7,7 @@ from typing import Annotated, Any
 import typer
 
 from napari_sem_classify.cli.options import Json
-from napari_sem_classify.cli.shell import interruptible, length_text, progress_bar, report, table
+from napari_sem_classify.cli.shell import length_text, report, table, working
 
 KEPT_SO_FAR = "Stopped; the same command goes on with the download where it stopped."
 
@@ -84,8 +84,8 @@ def fetch_network(
     """
     from napari_sem_classify.core.network.fetch import fetch_backbone
 
-    with interruptible(KEPT_SO_FAR) as cancel, progress_bar() as progress:
-        path = fetch_backbone(name, progress=progress, cancel=cancel)
+    with working(KEPT_SO_FAR) as job:
+        path = fetch_backbone(name, job=job)
     report({"name": name, "path": str(path)}, f"{name} is ready: {path}", as_json)
 
 

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from napari_sem_classify.cli.options import Json
-from napari_sem_classify.cli.shell import complain, interruptible, progress_bar, report
+from napari_sem_classify.cli.shell import complain, report, working
 
 if TYPE_CHECKING:
     from napari_sem_classify.core.network.engine.base import Engine
@@ -53,10 +53,8 @@ def rerun(
     engine = None
     if device is not None or backend is not None:
         engine = _engine(record, model, device or "auto", backend or "auto")
-    with interruptible() as cancel, progress_bar() as progress:
-        again = repeat(
-            record, image=image, model=model, engine=engine, progress=progress, cancel=cancel
-        )
+    with working() as job:
+        again = repeat(record, image=image, model=model, engine=engine, job=job)
     files: list[Path] = []
     if out is not None:
         stem = record.name.removesuffix(".summary.json").removesuffix(".map.tif")

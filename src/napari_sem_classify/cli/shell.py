@@ -5,7 +5,7 @@ from __future__ import annotations
 import signal
 import sys
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any
 
@@ -13,7 +13,7 @@ import typer
 from typer.core import TyperGroup
 
 from napari_sem_classify.core.common.errors import Cancelled, SemClassifyError
-from napari_sem_classify.core.common.progress import CancelToken, Progress, ProgressCallback
+from napari_sem_classify.core.common.job import Job, Progress
 
 FAILED = 1
 STOPPED = 130
@@ -81,33 +81,34 @@ def length_text(px: float, pixel_size_nm: float | None) -> str:
 
 
 @contextmanager
-def interruptible(stopped: str = STOPPED_TEXT) -> Iterator[CancelToken]:
-    """Give a token that Ctrl+C sets; a second Ctrl+C stops at once.
+def working(stopped: str = STOPPED_TEXT) -> Iterator[Job]:
+    """Give a job that draws a bar on stderr, and that Ctrl+C stops; a second Ctrl+C stops at once.
 
     `stopped` is the sentence that the user reads then.
     """
-    token = CancelToken()
-    if threading.current_thread() is not threading.main_thread():
-        yield token
-        return
+    with _progress_bar() as show:
+        job = Job(show)
+        if threading.current_thread() is not threading.main_thread():
+            yield job
+            return
 
-    def stop(_number: int, _frame: Any) -> None:
-        if token.cancelled:
-            raise KeyboardInterrupt
-        token.cancel()
-        complain("Stopping after this step (Ctrl+C again to stop at once) ...")
+        def stop(_number: int, _frame: Any) -> None:
+            if job.cancelled:
+                raise KeyboardInterrupt
+            job.cancel()
+            complain("Stopping after this step (Ctrl+C again to stop at once) ...")
 
-    before = signal.signal(signal.SIGINT, stop)
-    try:
-        yield token
-    except (Cancelled, KeyboardInterrupt) as stop:
-        raise Cancelled(stopped) from stop
-    finally:
-        signal.signal(signal.SIGINT, before)
+        before = signal.signal(signal.SIGINT, stop)
+        try:
+            yield job
+        except (Cancelled, KeyboardInterrupt) as stop:
+            raise Cancelled(stopped) from stop
+        finally:
+            signal.signal(signal.SIGINT, before)
 
 
 @contextmanager
-def progress_bar() -> Iterator[ProgressCallback | None]:
+def _progress_bar() -> Iterator[Callable[[Progress], None] | None]:
     """Give a callback that draws a bar on stderr; None where stderr is no terminal."""
     if not sys.stderr.isatty():
         yield None

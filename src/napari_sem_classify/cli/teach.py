@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from napari_sem_classify.cli.options import Backend, Device, Json
-from napari_sem_classify.cli.shell import interruptible, progress_bar, report, table
+from napari_sem_classify.cli.shell import report, table, working
 
 if TYPE_CHECKING:
     from napari_sem_classify.core.model.card import ModelCard
@@ -120,7 +120,7 @@ def teach(
     def engine_of(px: int) -> Engine:
         return make_engine(network_px=px, stages=STAGES, device=device, backend=backend)
 
-    with interruptible() as cancel, progress_bar() as progress:
+    with working() as job:
         classifier = teach_from_masks(
             pairs,
             pairs_of_classes,
@@ -133,8 +133,7 @@ def teach(
             groups=groups or None,
             name=name or out.stem,
             dense=dense,
-            progress=progress,
-            cancel=cancel,
+            job=job,
         )
     path = save_model(out, classifier)
     card = classifier.card

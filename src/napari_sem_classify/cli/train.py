@@ -19,7 +19,7 @@ from napari_sem_classify.cli.labelled import (
     whole_numbers,
 )
 from napari_sem_classify.cli.options import Backend, Device, Json
-from napari_sem_classify.cli.shell import complain, interruptible, progress_bar, report, table
+from napari_sem_classify.cli.shell import complain, report, table, working
 
 if TYPE_CHECKING:
     from napari_sem_classify.core.evaluate.evaluate import Evaluation
@@ -89,7 +89,7 @@ def train(
         if not as_json:
             complain(_epoch_text(epoch))
 
-    with interruptible(STOPPED) as cancel, progress_bar() as progress:
+    with working(STOPPED) as job:
         largest = max(stage.size for stage in how.stages)
         with split_set(
             listing,
@@ -97,8 +97,7 @@ def train(
             crop=crop,
             largest_px=largest,
             seed=seed,
-            progress=progress,
-            cancel=cancel,
+            job=job,
         ) as (data, split):
             result = fine_tune(
                 data,
@@ -111,8 +110,7 @@ def train(
                 search_rate=find_rate,
                 checkpoint=checkpoint_path(out),
                 on_epoch=tell,
-                progress=progress,
-                cancel=cancel,
+                job=job,
             )
     path = save_model(out, result.classifier)
     card = result.classifier.card
@@ -174,15 +172,14 @@ def evaluate(
     if out is not None:
         ensure_folder(out)
     engine = engine_for(classifier, device=device, backend=backend)
-    with interruptible() as cancel, progress_bar() as progress:
+    with working() as job:
         found = evaluate_images(
             listing,
             classifier,
             tile_px=tile,
             crop=crop,
             engine=engine,
-            progress=progress,
-            cancel=cancel,
+            job=job,
         )
     files = [] if out is None else write_evaluation(found, classifier.card, out)
     value = {

@@ -13,7 +13,7 @@ from tiny_engine import TinyEngine, brightness_classifier
 from napari_sem_classify.core.batch.batch_state import BatchState
 from napari_sem_classify.core.batch.classify_many import GridWish, classify_many
 from napari_sem_classify.core.common.errors import Cancelled, OutputError
-from napari_sem_classify.core.common.progress import CancelToken
+from napari_sem_classify.core.common.job import Job
 
 CLASSIFIER = brightness_classifier()
 
@@ -107,7 +107,7 @@ def test_on_request_everything_is_done_again(pictures, tmp_path):
 
 
 def test_a_cancelled_run_is_taken_up_where_it_stopped(pictures, tmp_path):
-    cancel = CancelToken()
+    cancel = Job()
     seen = []
 
     def stop(reading):
@@ -116,7 +116,7 @@ def test_a_cancelled_run_is_taken_up_where_it_stopped(pictures, tmp_path):
             cancel.cancel()
 
     with pytest.raises(Cancelled):
-        run(pictures, tmp_path / "out", progress=stop, cancel=cancel)
+        run(pictures, tmp_path / "out", job=cancel.telling(stop))
     assert seen[0] == "a.png (1 of 3)"
     assert {path.name.split(".")[0] for path in (tmp_path / "out").iterdir()} == {"a", "classified"}
     report, _ = run(pictures, tmp_path / "out")

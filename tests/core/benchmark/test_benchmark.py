@@ -9,7 +9,7 @@ import pytest
 
 from napari_sem_classify.core.benchmark.speed import machine, peak_memory_mb, run_benchmark
 from napari_sem_classify.core.common.errors import Cancelled, DeviceError
-from napari_sem_classify.core.common.progress import CancelToken
+from napari_sem_classify.core.common.job import Job
 from napari_sem_classify.core.sem_io.layers import image_from_array
 
 
@@ -29,7 +29,7 @@ def test_rates_and_ratios_belong_together(image):
         backend="torch",
         repeats=1,
         seconds=0.01,
-        progress=seen.append,
+        job=Job(seen.append),
     )
     for key in ("end_to_end_tiles_per_s", "bare_tiles_per_s", "plain_loop_tiles_per_s"):
         assert result[key] > 0
@@ -78,10 +78,10 @@ def test_the_machine_is_described():
 
 
 def test_a_benchmark_can_be_cancelled(image):
-    cancel = CancelToken()
+    cancel = Job()
     cancel.cancel()
     with pytest.raises(Cancelled):
-        run_benchmark(image, 32, 32, device="cpu", backend="torch", cancel=cancel)
+        run_benchmark(image, 32, 32, device="cpu", backend="torch", job=cancel)
 
 
 def test_a_device_that_is_not_there_is_said(image):

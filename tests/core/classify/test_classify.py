@@ -20,7 +20,7 @@ from napari_sem_classify.core.classify.driver import (
     grid_for_model,
 )
 from napari_sem_classify.core.common.errors import Cancelled, GridError, ImageError, ModelError
-from napari_sem_classify.core.common.progress import CancelToken
+from napari_sem_classify.core.common.job import Job
 from napari_sem_classify.core.image.area import Area
 from napari_sem_classify.core.image.sem_image import SemImage, Specimen
 from napari_sem_classify.core.network.embedding_cache import EmbeddingCache
@@ -112,7 +112,7 @@ def test_progress_counts_every_tile_and_the_map_fills_in():
     pixels = half_bright()
     pixels[:32] = 0
     readings, maps = [], []
-    run(pixels, progress=readings.append, on_update=maps.append, engine=TinyEngine(8))
+    run(pixels, job=Job(readings.append), on_update=maps.append, engine=TinyEngine(8))
     assert readings[0].done == 0
     assert readings[-1].done == readings[-1].total == 100
     assert {reading.stage for reading in readings} == {"Classifying tiles"}
@@ -129,7 +129,7 @@ def test_what_is_shown_while_running_is_not_changed_later():
 
 
 def test_cancelling_stops_within_a_batch():
-    cancel = CancelToken()
+    cancel = Job()
     engine = TinyEngine(8)
 
     def stop_soon(reading):
@@ -137,17 +137,17 @@ def test_cancelling_stops_within_a_batch():
             cancel.cancel()
 
     with pytest.raises(Cancelled):
-        run(half_bright(), engine=engine, progress=stop_soon, cancel=cancel)
+        run(half_bright(), engine=engine, job=cancel.telling(stop_soon))
     assert engine.calls == 2
     assert not prefetch_threads()
 
 
 def test_a_run_cancelled_beforehand_does_nothing():
-    cancel = CancelToken()
+    cancel = Job()
     cancel.cancel()
     engine = TinyEngine()
     with pytest.raises(Cancelled):
-        run(half_bright(), engine=engine, cancel=cancel)
+        run(half_bright(), engine=engine, job=cancel)
     assert engine.calls == 0
 
 
@@ -171,7 +171,7 @@ def test_a_stack_gives_a_map_a_plane():
             CLASSIFIER,
             TileGrid(image.area, 16, 16),
             engine=TinyEngine(),
-            progress=readings.append,
+            job=Job(readings.append),
             on_update=lambda plane, _: planes.append(plane),
         )
     )
@@ -272,11 +272,11 @@ def test_two_hundred_runs_cancelled_at_random_moments_leave_nothing_behind(tmp_p
     held_early = 0
     for number in range(200):
         cache.clear()
-        cancel = CancelToken()
+        cancel = Job()
         timer = threading.Timer(rng.uniform(0, longest), cancel.cancel)
         timer.start()
         try:
-            classify_image(image, CLASSIFIER, grid, engine=engine, cache=cache, cancel=cancel)
+            classify_image(image, CLASSIFIER, grid, engine=engine, cache=cache, job=cancel)
         except Cancelled:
             cancelled += 1
             assert cache.size() in (0, whole)

@@ -21,7 +21,7 @@ from napari_sem_classify.core.cluster import huge
 from napari_sem_classify.core.cluster.distributed import classify_on_cluster
 from napari_sem_classify.core.cluster.tile_store import TileStore, blocks_of
 from napari_sem_classify.core.common.errors import Cancelled, DeviceError
-from napari_sem_classify.core.common.progress import CancelToken
+from napari_sem_classify.core.common.job import Job
 from napari_sem_classify.core.image.area import Area
 from napari_sem_classify.core.tiles.grid import TileGrid
 
@@ -146,7 +146,7 @@ def test_a_worker_that_is_killed_costs_nothing(start_cluster, huge_image, classi
         if reading.done == 3:
             cluster.workers[0].kill()
 
-    report = on_cluster(cluster, [huge_image], classifier, tmp_path / "out", progress=kill_one)
+    report = on_cluster(cluster, [huge_image], classifier, tmp_path / "out", job=Job(kill_one))
     assert cluster.workers[0].wait() != 0
     assert [each.problem for each in report.images] == [""]
     assert np.array_equal(tifffile.imread(tmp_path / "out" / "wafer.map.tif"), expected)
@@ -168,9 +168,9 @@ def test_a_scheduler_that_dies_is_told_and_what_is_finished_stays(
             cluster.scheduler.kill()
 
     with pytest.raises(DeviceError, match="connection to the Dask cluster was lost"):
-        on_cluster(cluster, [huge_image], classifier, out, progress=kill_it)
+        on_cluster(cluster, [huge_image], classifier, out, job=Job(kill_it))
     readings = []
-    on_cluster(start_cluster(), [huge_image], classifier, out, progress=readings.append)
+    on_cluster(start_cluster(), [huge_image], classifier, out, job=Job(readings.append))
     assert readings[-1].total <= 17
 
 
@@ -236,19 +236,18 @@ def test_a_stopped_run_goes_on_with_the_blocks_that_are_lacking(
     expected = local_labels([huge_image], classifier, tmp_path / "local")["wafer"]
     cluster = start_cluster(seconds_a_batch=0.05)
     out = tmp_path / "out"
-    cancel = CancelToken()
+    cancel = Job()
     with pytest.raises(Cancelled):
         on_cluster(
             cluster,
             [huge_image],
             classifier,
             out,
-            progress=lambda at: at.done >= 5 and cancel.cancel(),
-            cancel=cancel,
+            job=cancel.telling(lambda at: at.done >= 5 and cancel.cancel()),
         )
     assert not (out / "wafer.map.tif").exists()
     readings = []
-    on_cluster(cluster, [huge_image], classifier, out, progress=readings.append)
+    on_cluster(cluster, [huge_image], classifier, out, job=Job(readings.append))
     assert readings[-1].total <= 15
     assert np.array_equal(tifffile.imread(out / "wafer.map.tif"), expected)
 

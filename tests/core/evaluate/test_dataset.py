@@ -11,7 +11,7 @@ from labelled_images import grains, write_classes
 from PIL import Image
 
 from napari_sem_classify.core.common.errors import Cancelled, DatasetError, ImageError, OutputError
-from napari_sem_classify.core.common.progress import CancelToken
+from napari_sem_classify.core.common.job import Job
 from napari_sem_classify.core.evaluate.dataset import RowCrop, read_listing
 from napari_sem_classify.core.evaluate.dataset_split import plan_split
 from napari_sem_classify.core.evaluate.duplicates import clusters, near_duplicates
@@ -203,10 +203,10 @@ def test_a_class_of_corrupt_images_only_is_refused(tmp_path, make_set):
 
 
 def test_a_cancelled_reading_leaves_nothing_behind(tmp_path, make_set):
-    cancel = CancelToken()
+    cancel = Job()
     cancel.cancel()
     with pytest.raises(Cancelled):
-        make_set(write_classes(tmp_path / "set", {"a": 2, "b": 2}), cancel=cancel)
+        make_set(write_classes(tmp_path / "set", {"a": 2, "b": 2}), job=cancel)
     assert not list(tmp_path.glob("sem-tiles-*"))
 
 

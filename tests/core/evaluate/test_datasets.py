@@ -16,7 +16,7 @@ from labelled_images import grains
 from PIL import Image
 
 from napari_sem_classify.core.common.errors import Cancelled, DatasetError, OutputError
-from napari_sem_classify.core.common.progress import CancelToken
+from napari_sem_classify.core.common.job import Job
 from napari_sem_classify.core.evaluate import public_sets as datasets
 from napari_sem_classify.core.evaluate.public_sets import (
     DATASETS,
@@ -104,13 +104,12 @@ def test_ten_classes_come_with_their_source_and_no_archive_is_left(server, tmp_p
 def test_a_cut_archive_goes_on_where_it_stopped_and_done_classes_are_not_fetched_again(
     server, tmp_path
 ):
-    cancel = CancelToken()
+    cancel = Job()
     with pytest.raises(Cancelled):
         fetch_dataset(
             "nffa",
             tmp_path,
-            progress=lambda at: at.stage == "Downloading Tips, MB" and cancel.cancel(),
-            cancel=cancel,
+            job=cancel.telling(lambda at: at.stage == "Downloading Tips, MB" and cancel.cancel()),
         )
     assert [name for name in in_folder(tmp_path) if not name.startswith(".")] == CLASSES[:-1]
     server.asked.clear()

@@ -11,7 +11,7 @@ from PIL import Image
 from tiny_engine import TinyEngine, brightness_classifier
 
 from napari_sem_classify.core.common.errors import Cancelled, DatasetError
-from napari_sem_classify.core.common.progress import CancelToken
+from napari_sem_classify.core.common.job import Job
 from napari_sem_classify.core.evaluate.dataset import RowCrop, read_listing
 from napari_sem_classify.core.evaluate.evaluate import Evaluation, evaluate_images
 from napari_sem_classify.core.evaluate.evaluate_report import evaluation_html, write_evaluation
@@ -156,7 +156,7 @@ def test_an_image_that_cannot_be_read_is_left_out_with_its_reason(images):
 
 
 def test_scoring_can_be_cancelled(images):
-    cancel = CancelToken()
+    cancel = Job()
     cancel.cancel()
     with pytest.raises(Cancelled):
-        score(images, cancel=cancel)
+        score(images, job=cancel)

@@ -15,7 +15,7 @@ from PIL import Image
 from small_disk import fill_up, small_disk
 
 from napari_sem_classify.core.common.errors import Cancelled, OutputError
-from napari_sem_classify.core.common.progress import CancelToken
+from napari_sem_classify.core.common.job import Job
 from napari_sem_classify.core.export.figure import FigureLook
 from napari_sem_classify.core.export.kinds import (
     KINDS,
@@ -262,7 +262,7 @@ def test_a_full_disk_is_one_sentence_and_nothing_is_half_written(tmp_path, kind)
 
 def test_cancelling_keeps_the_files_that_are_finished(tmp_path, class_map):
     maps = [replace(class_map, image_name=f"field {number}") for number in range(4)]
-    cancel, told = CancelToken(), []
+    cancel, told = Job(), []
 
     def progress(at):
         told.append(at.done)
@@ -270,7 +270,7 @@ def test_cancelling_keeps_the_files_that_are_finished(tmp_path, class_map):
             cancel.cancel()
 
     with pytest.raises(Cancelled):
-        write("map", Measured(maps, [None] * 4), tmp_path, progress=progress, cancel=cancel)
+        write("map", Measured(maps, [None] * 4), tmp_path, job=cancel.telling(progress))
     assert told == [0, 1, 2]
     assert sorted(path.name for path in Path(tmp_path).iterdir()) == [
         f"field {number}.map.tif" for number in range(3)

@@ -12,7 +12,7 @@ import tifffile
 from PIL import Image
 
 from napari_sem_classify.core.common.errors import Cancelled, OutputError
-from napari_sem_classify.core.common.progress import CancelToken
+from napari_sem_classify.core.common.job import Job
 from napari_sem_classify.core.export.outputs import write_outputs, write_tiles_csv
 from napari_sem_classify.core.export.overlay import length_text, nice_length, overview
 from napari_sem_classify.core.image.area import Area
@@ -272,13 +272,12 @@ def test_an_image_smaller_than_a_tile_becomes_one_full_tile(tmp_path):
 
 def test_a_cancelled_export_leaves_the_folder_as_it_was(tmp_path):
     image = make_image()
-    cancel = CancelToken()
+    cancel = Job()
     with pytest.raises(Cancelled):
         write_tiles(
             image,
             TileGrid(image.area, 16, 16),
             tmp_path,
-            progress=lambda progress: cancel.cancel() if progress.done == 3 else None,
-            cancel=cancel,
+            job=cancel.telling(lambda progress: cancel.cancel() if progress.done == 3 else None),
         )
     assert list(tmp_path.iterdir()) == []

@@ -10,7 +10,7 @@ import pytest
 from labelled_images import write_classes
 
 from napari_sem_classify.core.common.errors import Cancelled, ModelError
-from napari_sem_classify.core.common.progress import CancelToken
+from napari_sem_classify.core.common.job import Job
 from napari_sem_classify.core.evaluate.dataset import read_listing
 from napari_sem_classify.core.evaluate.dataset_split import plan_split
 from napari_sem_classify.core.evaluate.training_set import make_training_set
@@ -83,9 +83,9 @@ def test_every_way_is_scored_on_the_same_images(data, split, tmp_path):
 
 
 def test_a_comparison_can_be_cancelled(data, split):
-    cancel = CancelToken()
+    cancel = Job()
     with pytest.raises(Cancelled):
-        ways(data, split, cancel=cancel, on_row=lambda _row: cancel.cancel())
+        ways(data, split, job=cancel, on_row=lambda _row: cancel.cancel())
 
 
 def test_inceptions_weights_come_from_a_file_and_are_checked(tmp_path):

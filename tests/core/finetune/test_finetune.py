@@ -9,6 +9,7 @@ import pytest
 from small_training import small, train
 
 from napari_sem_classify.core.common.errors import DatasetError
+from napari_sem_classify.core.common.job import Job
 from napari_sem_classify.core.evaluate.dataset import read_listing
 from napari_sem_classify.core.evaluate.dataset_split import plan_split
 from napari_sem_classify.core.evaluate.evaluate import evaluate_images
@@ -129,15 +130,15 @@ def test_a_crop_is_a_window_of_the_tile_at_its_own_scale():
 def with_fitted_head(data, split):
     import torch
 
-    from napari_sem_classify.core.common.progress import Reporter
-    from napari_sem_classify.core.finetune.finetune import _Job
+    from napari_sem_classify.core.common.job import Reporter
+    from napari_sem_classify.core.finetune.finetune import _Training
     from napari_sem_classify.core.finetune.finetune_choice import cases_that_choose
     from napari_sem_classify.core.finetune.finetune_learner import Run
 
-    job = _Job(data, split, small(), torch.device("cpu"), 0, 4, DEFAULT_BACKBONE)
+    job = _Training(data, split, small(), torch.device("cpu"), 0, 4, DEFAULT_BACKBONE)
     choosing = cases_that_choose(data, job.valid.image)
     run = Run("a run", 0, Reporter(1, "Training"), None, None, None, None, choosing)
-    job._fit_head(run, None, None)
+    job._fit_head(run, None)
     return job, run
 
 
@@ -300,7 +301,7 @@ def _paths_of(trained, source):
 
 def test_progress_counts_every_batch_once(data, split):
     readings = []
-    train(data, split, preset=small("article", epochs=2), progress=readings.append)
+    train(data, split, preset=small("article", epochs=2), job=Job(readings.append))
     last = [each for each in readings if each.stage == "Training at 32 px"][-1]
     assert last.done == last.total
 
@@ -308,7 +309,7 @@ def test_progress_counts_every_batch_once(data, split):
 def test_progress_counts_every_tile_that_is_scored_at_the_end_once(data):
     split = plan_split(data.labels, data.class_names, data.pairs, test=True)
     readings = []
-    train(data, split, progress=readings.append)
+    train(data, split, job=Job(readings.append))
     last = readings[-1]
     assert last.stage == SCORING
     passes = [split.valid] * times_scored(averaged=True) + [split.test]
@@ -331,10 +332,10 @@ def test_mixup_trains_too(data, split):
 def test_a_rate_is_looked_for_without_touching_the_weights(data, split):
     import torch
 
-    from napari_sem_classify.core.finetune.finetune import _Job
+    from napari_sem_classify.core.finetune.finetune import _Training
     from napari_sem_classify.core.finetune.finetune_rate import find_rate
 
-    job = _Job(data, split, small("article"), torch.device("cpu"), 0, 4, DEFAULT_BACKBONE)
+    job = _Training(data, split, small("article"), torch.device("cpu"), 0, 4, DEFAULT_BACKBONE)
     learner = job._learner(0)
     before = {name: value.clone() for name, value in job.model.state_dict().items()}
     find_rate(learner, batches=6)

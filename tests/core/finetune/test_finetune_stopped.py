@@ -7,7 +7,7 @@ from small_training import same, small, train
 
 from napari_sem_classify.core.common.errors import Cancelled
 from napari_sem_classify.core.common.files import to_json
-from napari_sem_classify.core.common.progress import CancelToken
+from napari_sem_classify.core.common.job import Job
 from napari_sem_classify.core.evaluate.dataset_split import plan_split
 from napari_sem_classify.core.finetune.finetune_checkpoint import (
     Checkpoint,
@@ -79,7 +79,7 @@ def test_a_checkpoint_that_cannot_be_written_does_not_end_the_training(
 
 
 def test_cancel_stops_within_a_batch_and_keeps_the_best_so_far(data, split):
-    cancel = CancelToken()
+    cancel = Job()
     losses = []
 
     def after(loss):
@@ -87,7 +87,7 @@ def test_cancel_stops_within_a_batch_and_keeps_the_best_so_far(data, split):
         if len(losses) == 2:
             cancel.cancel()
 
-    result = train(data, split, preset=small(epochs=50), cancel=cancel, on_batch=after)
+    result = train(data, split, preset=small(epochs=50), job=cancel, on_batch=after)
     assert len(losses) == 2
     assert result.cancelled
     assert result.classifier.card.record["stopped_early"]
@@ -99,14 +99,14 @@ def test_cancel_in_the_scoring_at_the_end_keeps_the_best_model_with_the_score_of
     data, test_part, after_tiles, tmp_path
 ):
     split = plan_split(data.labels, data.class_names, data.pairs, test=test_part)
-    cancel, scored = CancelToken(), []
+    cancel, scored = Job(), []
 
     def stop(progress):
         if progress.stage == SCORING and progress.done >= after_tiles:
             scored.append(progress.done)
             cancel.cancel()
 
-    result = train(data, split, batch_size=2, cancel=cancel, progress=stop)
+    result = train(data, split, batch_size=2, job=cancel.telling(stop))
     assert len(scored) == 1
     assert result.cancelled
     assert sorted(result.held_out.image) == sorted(split.valid)
@@ -118,15 +118,12 @@ def test_cancel_in_the_scoring_at_the_end_keeps_the_best_model_with_the_score_of
 
 
 def test_a_window_closed_in_the_scoring_at_the_end_gives_no_model(data, split):
-    class Closed(CancelToken):
+    class Closed(Job):
         @property
         def cancelled(self):
             if super().cancelled:
                 raise Cancelled("closed")
             return False
-
-        def raise_if_cancelled(self):
-            assert not self.cancelled
 
     cancel = Closed()
 
@@ -135,12 +132,12 @@ def test_a_window_closed_in_the_scoring_at_the_end_gives_no_model(data, split):
             cancel.cancel()
 
     with pytest.raises(Cancelled):
-        train(data, split, cancel=cancel, progress=close)
+        train(data, split, job=cancel.telling(close))
 
 
 def test_cancel_before_there_is_any_model_gives_none(data, split):
-    cancel = CancelToken()
+    cancel = Job()
     cancel.cancel()
     for name in ("sem", "article"):
         with pytest.raises(Cancelled):
-            train(data, split, preset=small(name), cancel=cancel)
+            train(data, split, preset=small(name), job=cancel)

@@ -14,7 +14,7 @@ from napari_sem_classify.core.annotate.annotation_set import Annotations, finger
 from napari_sem_classify.core.classify.driver import classify_image
 from napari_sem_classify.core.classify.grid_choice import grid_for_model
 from napari_sem_classify.core.common.errors import AnnotationError, Cancelled
-from napari_sem_classify.core.common.progress import CancelToken
+from napari_sem_classify.core.common.job import Job
 from napari_sem_classify.core.finetune.annotated_images import (
     merge_annotations,
     open_annotated,
@@ -191,7 +191,7 @@ def test_one_class_alone_teaches_nothing(image, tmp_path):
 
 
 def test_a_cancelled_cutting_leaves_nothing_on_the_disk(image, annotated, tmp_path):
-    cancel = CancelToken()
+    cancel = Job()
 
     def stop(progress):
         if progress.done == 5:
@@ -199,7 +199,7 @@ def test_a_cancelled_cutting_leaves_nothing_on_the_disk(image, annotated, tmp_pa
 
     tiles = open_annotated(annotated, TILE, {fingerprint(image): image})
     with pytest.raises(Cancelled):
-        make_annotated_set(tiles, cache_folder=tmp_path, progress=stop, cancel=cancel)
+        make_annotated_set(tiles, cache_folder=tmp_path, job=cancel.telling(stop))
     assert list(tmp_path.iterdir()) == []
 
 
@@ -320,15 +320,14 @@ def test_the_time_left_knows_of_the_scoring_after_the_last_epoch():
 def test_the_batches_foretold_are_those_of_the_training(data, split):
     readings = []
     preset = make_preset("sem", sizes=[32, 40], epochs=1)
-    cancel = CancelToken()
+    cancel = Job()
     fine_tune(
         data,
         split,
         preset=preset,
         device="cpu",
-        progress=readings.append,
         on_batch=lambda _loss: cancel.cancel(),
-        cancel=cancel,
+        job=cancel.telling(readings.append),
     )
     clock = TimeLeft(preset, len(split.train), len(split.valid), "cpu")
     assert clock.batches == readings[-1].total

@@ -14,7 +14,7 @@ from tiny_engine import FEATURES, TinyEngine, brightness_classifier
 
 from napari_sem_classify.core.classify.driver import classify_image, embed_image
 from napari_sem_classify.core.common.errors import Cancelled
-from napari_sem_classify.core.common.progress import CancelToken
+from napari_sem_classify.core.common.job import Job
 from napari_sem_classify.core.image.area import Area
 from napari_sem_classify.core.image.image_key import image_key
 from napari_sem_classify.core.image.intensity import IntensityRange
@@ -183,14 +183,14 @@ def test_an_array_without_a_file_that_is_not_in_memory_is_not_kept(tmp_path, cac
 
 
 def test_a_cancelled_run_keeps_nothing(cache):
-    cancel = CancelToken()
+    cancel = Job()
 
     def stop(reading):
         if reading.done:
             cancel.cancel()
 
     with pytest.raises(Cancelled):
-        fill(cache, progress=stop, cancel=cancel)
+        fill(cache, job=cancel.telling(stop))
     assert list(cache.folder.iterdir()) == []
 
 

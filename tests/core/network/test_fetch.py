@@ -10,7 +10,7 @@ import pytest
 from file_server import serving
 
 from napari_sem_classify.core.common.errors import Cancelled, ModelError
-from napari_sem_classify.core.common.progress import CancelToken
+from napari_sem_classify.core.common.job import Job
 from napari_sem_classify.core.network import backbone
 from napari_sem_classify.core.network.fetch import fetch_backbone
 
@@ -41,7 +41,7 @@ def names(folder):
 
 def test_a_download_is_checked_and_kept_and_not_repeated(folder, server):
     readings = []
-    path = fetch_backbone(ID, progress=readings.append)
+    path = fetch_backbone(ID, job=Job(readings.append))
     assert path.read_bytes() == CONTENT
     assert names(folder) == [path.name]
     assert (readings[-1].done, readings[-1].total) == (3, 3)
@@ -60,9 +60,9 @@ def test_a_download_that_is_cut_goes_on_where_it_stopped(folder, server):
 
 
 def test_a_later_run_goes_on_too(folder, server):
-    cancel = CancelToken()
+    cancel = Job()
     with pytest.raises(Cancelled):
-        fetch_backbone(ID, progress=lambda at: at.done >= 1 and cancel.cancel(), cancel=cancel)
+        fetch_backbone(ID, job=cancel.telling(lambda at: at.done >= 1 and cancel.cancel()))
     assert not (folder / backbone.BACKBONES[ID].filename).exists()
     assert fetch_backbone(ID).read_bytes() == CONTENT
     assert server.asked[1][1].startswith("bytes=")
@@ -72,9 +72,9 @@ def test_a_later_run_goes_on_too(folder, server):
 
 def test_it_starts_anew_where_the_remote_file_has_changed(folder, server):
     server.files["/weights.pth"] = b"x" * len(CONTENT)
-    cancel = CancelToken()
+    cancel = Job()
     with pytest.raises(Cancelled):
-        fetch_backbone(ID, progress=lambda at: at.done >= 1 and cancel.cancel(), cancel=cancel)
+        fetch_backbone(ID, job=cancel.telling(lambda at: at.done >= 1 and cancel.cancel()))
     server.files["/weights.pth"], server.version = CONTENT, '"2"'
     assert fetch_backbone(ID).read_bytes() == CONTENT
 

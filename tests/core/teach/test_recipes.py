@@ -10,7 +10,7 @@ from tiny_engine import TinyEngine
 
 from napari_sem_classify.core.classify.driver import classify_image
 from napari_sem_classify.core.common.errors import Cancelled
-from napari_sem_classify.core.common.progress import CancelToken
+from napari_sem_classify.core.common.job import Job
 from napari_sem_classify.core.image.area import Area
 from napari_sem_classify.core.image.intensity import IntensityRecipe
 from napari_sem_classify.core.image.sem_image import SemImage, Specimen
@@ -99,12 +99,12 @@ def test_too_few_tiles_for_a_score_keep_the_standard_and_say_why():
 
 def test_looking_in_every_way_tells_its_progress_and_can_be_cancelled():
     told = []
-    choose(textured(), progress=told.append)
+    choose(textured(), job=Job(told.append))
     assert told[-1].done == told[-1].total == 2 * 256
     assert [each.done for each in told] == sorted(each.done for each in told)
-    token = CancelToken()
+    token = Job()
     with pytest.raises(Cancelled):
-        choose(textured(), progress=lambda _: token.cancel(), cancel=token)
+        choose(textured(), job=token.telling(lambda _: token.cancel()))
 
 
 def test_a_sample_holds_at_most_so_many_tiles_of_a_class():

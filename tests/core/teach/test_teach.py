@@ -10,7 +10,7 @@ from tiny_engine import TinyEngine
 
 from napari_sem_classify.core.classify.driver import classify_image
 from napari_sem_classify.core.common.errors import AnnotationError, Cancelled
-from napari_sem_classify.core.common.progress import CancelToken
+from napari_sem_classify.core.common.job import Job
 from napari_sem_classify.core.evaluate.metrics import score
 from napari_sem_classify.core.image.area import Area
 from napari_sem_classify.core.image.sem_image import SemImage, Specimen
@@ -105,19 +105,19 @@ def test_a_large_class_is_sampled_alike_each_time():
 
 def test_progress_counts_all_images_and_cancel_stops():
     readings = []
-    taught([two_phase(0), two_phase(1)], progress=readings.append)
+    taught([two_phase(0), two_phase(1)], job=Job(readings.append))
     looking = [reading for reading in readings if reading.stage == "Looking at tiles"]
     assert looking[-1].done == looking[-1].total == 200
     assert [reading.done for reading in looking] == sorted(reading.done for reading in looking)
 
-    token = CancelToken()
+    token = Job()
 
     def stop(reading):
         if reading.done > 20:
             token.cancel()
 
     with pytest.raises(Cancelled):
-        taught([two_phase(0), two_phase(1)], progress=stop, cancel=token)
+        taught([two_phase(0), two_phase(1)], job=token.telling(stop))
 
 
 @pytest.mark.parametrize(

@@ -8,9 +8,9 @@ import pytest
 from qtpy.QtWidgets import QWidget
 
 from napari_sem_classify.core.common.errors import ImageError
+from napari_sem_classify.core.common.job import Progress
 from napari_sem_classify.core.common.log import log_file
-from napari_sem_classify.core.common.progress import Progress
-from napari_sem_classify.plugin.app.jobs import Job
+from napari_sem_classify.plugin.app.jobs import Worker
 
 WAIT_S = 60
 
@@ -31,7 +31,7 @@ class Heard:
         def on_cancelled():
             self.cancelled += 1
 
-        return Job(
+        return Worker(
             task,
             doing="testing",
             parent=owner,
@@ -56,7 +56,7 @@ def test_the_result_arrives_on_the_main_thread(qtbot, owner, heard):
 
     def task(context):
         threads.append(threading.current_thread())
-        context.progress(Progress(1, 2, "Working"))
+        context.tell(Progress(1, 2, "Working"))
         context.publish("half")
         return "whole"
 
@@ -74,7 +74,7 @@ def test_cancelling_is_answered_and_gives_no_result(qtbot, owner, heard):
     def task(context):
         begun.set()
         while True:
-            context.cancel.raise_if_cancelled()
+            context.check()
 
     job = heard.start(task, owner)
     assert begun.wait(WAIT_S)
@@ -116,7 +116,7 @@ def test_deleting_the_widget_stops_the_work(qtbot, heard):
     stopped = threading.Event()
 
     def task(context):
-        while not context.cancel.cancelled:
+        while not context.cancelled:
             pass
         stopped.set()
 

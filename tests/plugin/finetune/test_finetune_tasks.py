@@ -148,7 +148,7 @@ def test_a_stopped_training_goes_on_from_where_it_was(folder, tmp_path, monkeypa
 def test_a_closed_window_ends_a_training_without_any_model(folder, tmp_path):
     class Closing(JobContext):
         def publish(self, value):
-            self.cancel.cancel()
+            self.cancel()
 
     with pytest.raises(Cancelled):
         train(folder, settings(epochs=50), tmp_path, context=Closing())

@@ -10,7 +10,7 @@ from napari_sem_classify.core.batch.batch_state import Item
 from napari_sem_classify.core.batch.classify_many import GridWish
 from napari_sem_classify.core.classify.grid_choice import grid_for_model
 from napari_sem_classify.core.common.errors import DeviceError, SemClassifyError
-from napari_sem_classify.core.common.progress import CancelToken, ProgressCallback
+from napari_sem_classify.core.common.job import Job
 from napari_sem_classify.core.image.sem_image import SemImage
 from napari_sem_classify.core.model.head import TileClassifier
 from napari_sem_classify.core.tiles.grid import TileGrid
@@ -36,8 +36,7 @@ def engine_for_batch(
     device: str = "auto",
     backend: str = "auto",
     dtype: str = "auto",
-    progress: ProgressCallback | None = None,
-    cancel: CancelToken | None = None,
+    job: Job | None = None,
 ) -> Engine:
     """Give the engine for a model and the images that it is to classify.
 
@@ -51,7 +50,7 @@ def engine_for_batch(
     dtype : {"auto", "float32", "bfloat16", "float16", "int8"}
         Arithmetic. "auto" takes 8-bit integers only for many tiles on a CPU, where they keep the
         classes of a sample of them and are faster.
-    progress, cancel : optional
+    job : Job, optional
 
     Raises
     ------
@@ -61,7 +60,7 @@ def engine_for_batch(
     ImageError, ModelError
         When no image can be opened, for 8-bit arithmetic, or the weights cannot be read.
     Cancelled
-        When `cancel` was set.
+        When the job was asked to stop.
     """
     from napari_sem_classify.core.model.engines import engine_for
     from napari_sem_classify.core.network.engine.devices import find_device, has_openvino
@@ -70,7 +69,7 @@ def engine_for_batch(
     if dtype == "int8":
         if not on_cpu:
             raise DeviceError("8-bit arithmetic is there with OpenVINO on the CPU alone.")
-        return _checked(classifier, _look(classifier, paths, wish), progress, cancel)
+        return _checked(classifier, _look(classifier, paths, wish), job)
     engine = engine_for(classifier, device, backend, dtype)
     if dtype != "auto" or not on_cpu or not has_openvino():
         return engine
@@ -81,20 +80,19 @@ def engine_for_batch(
     tiles = sum(grid.n_tiles for _, grid in looked) * len(paths) / max(1, len(looked))
     if tiles < WORTH_IT_TILES or wish.dense:
         return engine
-    return _faster(classifier, engine, looked, progress, cancel)
+    return _faster(classifier, engine, looked, job)
 
 
 def _faster(
     classifier: TileClassifier,
     engine: Engine,
     looked: list[tuple[SemImage, TileGrid]],
-    progress: ProgressCallback | None,
-    cancel: CancelToken | None,
+    job: Job | None,
 ) -> Engine:
     from napari_sem_classify.core.network.engine.trial import tiles_per_s
 
     try:
-        small = _checked(classifier, looked, progress, cancel)
+        small = _checked(classifier, looked, job)
     except DeviceError as refused:
         _log.info("%s", refused)
         return engine
@@ -105,12 +103,11 @@ def _faster(
 def _checked(
     classifier: TileClassifier,
     looked: list[tuple[SemImage, TileGrid]],
-    progress: ProgressCallback | None,
-    cancel: CancelToken | None,
+    job: Job | None,
 ) -> Engine:
     from napari_sem_classify.core.classify.int8 import int8_engine
 
-    return int8_engine(classifier, looked, progress=progress, cancel=cancel)
+    return int8_engine(classifier, looked, job=job)
 
 
 def _look(

@@ -13,7 +13,7 @@ from napari_sem_classify.core.batch.batch_state import BatchState, Item, item_pa
 from napari_sem_classify.core.batch.classify_many import GridWish, batch_digest
 from napari_sem_classify.core.classify.grid_choice import grid_for_model
 from napari_sem_classify.core.common.errors import ImageError, SemClassifyError
-from napari_sem_classify.core.common.progress import CancelToken, ProgressCallback, Reporter
+from napari_sem_classify.core.common.job import Job, Reporter
 from napari_sem_classify.core.image.image_key import file_state
 from napari_sem_classify.core.image.sem_image import SemImage
 from napari_sem_classify.core.model.card import ModelCard
@@ -102,8 +102,7 @@ def look_at(
     items: Sequence[Item],
     wanted_nm: float | None,
     known: dict[tuple[str, str, float | None], Looked] | None = None,
-    progress: ProgressCallback | None = None,
-    cancel: CancelToken | None = None,
+    job: Job | None = None,
 ) -> list[Looked]:
     """Open each image for its size and scale.
 
@@ -115,15 +114,15 @@ def look_at(
     known : dict, optional
         What earlier looks found; filled here, so that files that did not change are not opened
         again.
-    progress, cancel : optional
+    job : Job, optional
 
     Raises
     ------
     Cancelled
-        When `cancel` was set.
+        When the job was asked to stop.
     """
     known = {} if known is None else known
-    reporter = Reporter(len(items), "Looking at the images", progress, cancel)
+    reporter = Reporter(len(items), "Looking at the images", job)
     looked = []
     for item in items:
         if isinstance(item, SemImage):

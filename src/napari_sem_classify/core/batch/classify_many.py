@@ -32,7 +32,7 @@ from napari_sem_classify.core.common.errors import (
     SemClassifyError,
 )
 from napari_sem_classify.core.common.files import ensure_folder
-from napari_sem_classify.core.common.progress import CancelToken, Progress, ProgressCallback
+from napari_sem_classify.core.common.job import Job
 from napari_sem_classify.core.model.head import TileClassifier
 
 if TYPE_CHECKING:
@@ -94,8 +94,7 @@ def classify_many(
     cache: EmbeddingCache | None = None,
     kinds: Sequence[str] = USUAL,
     resume: bool = True,
-    progress: ProgressCallback | None = None,
-    cancel: CancelToken | None = None,
+    job: Job | None = None,
     on_image: Callable[[ImageOutcome], None] | None = None,
 ) -> BatchReport:
     """Classify images one after the other and write each one's files.
@@ -120,7 +119,7 @@ def classify_many(
         Files to write of each image, besides `batch_outputs.ALWAYS`.
     resume : bool
         False to do every image again.
-    progress, cancel : optional
+    job : Job, optional
         Progress counts the tiles of the image at work; its stage names the image.
     on_image : callable, optional
         Told each image's outcome as soon as it is known.
@@ -135,7 +134,7 @@ def classify_many(
     OutputError, DeviceError
         When nothing can be written or computed any more, for any image.
     Cancelled
-        When `cancel` was set; finished images stay.
+        When the job was asked to stop; finished images stay.
     """
     start = time.perf_counter()
     wish = wish or GridWish()
@@ -144,8 +143,8 @@ def classify_many(
     state = BatchState.open(out, batch_digest(classifier, wish, kinds))
     outcomes = []
     for number, (item, stem) in enumerate(state.with_stems(paths), start=1):
-        if cancel is not None:
-            cancel.raise_if_cancelled()
+        if job is not None:
+            job.check()
         path = item_path(item)
         known = state.finished(item) if resume else None
         if known is not None:
@@ -155,10 +154,10 @@ def classify_many(
                 from napari_sem_classify.core.model.engines import engine_for
 
                 engine = engine_for(classifier)
-            told = _named(progress, f"{path.name} ({number} of {len(paths)})")
+            told = _named(job, f"{path.name} ({number} of {len(paths)})")
             try:
                 outcome = classify_one(
-                    item, stem, classifier, out, wish, engine, cache, told, cancel, kinds
+                    item, stem, classifier, out, wish, engine, cache, told, kinds
                 )
             except (Cancelled, OutputError, DeviceError):
                 raise
@@ -182,8 +181,7 @@ def classify_one(
     wish: GridWish,
     engine: Engine,
     cache: EmbeddingCache | None = None,
-    progress: ProgressCallback | None = None,
-    cancel: CancelToken | None = None,
+    job: Job | None = None,
     kinds: Sequence[str] = USUAL,
 ) -> ImageOutcome:
     """Classify one image, every plane of it, and write its files; see `classify_many`."""
@@ -204,8 +202,7 @@ def classify_one(
         choice.grid,
         engine=engine,
         cache=cache,
-        progress=progress,
-        cancel=cancel,
+        job=job,
         dense=wish.dense,
         skip_flat=wish.skip_flat,
     )
@@ -216,11 +213,7 @@ def classify_one(
     return ImageOutcome(path, stem, tuple(files), tuple(planes), note, choice.scale_warning)
 
 
-def _named(progress: ProgressCallback | None, stage: str) -> ProgressCallback | None:
-    if progress is None:
+def _named(job: Job | None, stage: str) -> Job | None:
+    if job is None:
         return None
-
-    def tell(reading: Progress) -> None:
-        progress(replace(reading, stage=stage))
-
-    return tell
+    return job.telling(lambda reading: job.tell(replace(reading, stage=stage)))

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from napari_sem_classify.core.common.progress import CancelToken, ProgressCallback, Reporter
+from napari_sem_classify.core.common.job import Job, Reporter
 from napari_sem_classify.core.image.area import Area
 from napari_sem_classify.core.image.sem_image import SemImage
 from napari_sem_classify.core.tiles.dense_blocks import dense_stride
@@ -44,8 +44,7 @@ def run_benchmark(
     repeats: int = 5,
     seconds: float = 6.0,
     plain_loop: bool = True,
-    progress: ProgressCallback | None = None,
-    cancel: CancelToken | None = None,
+    job: Job | None = None,
 ) -> dict[str, Any]:
     """Measure tiles per second on this computer.
 
@@ -93,17 +92,17 @@ def run_benchmark(
     DeviceError, ImageError, ModelError
         When the device, the image or the model cannot be used.
     Cancelled
-        When `cancel` was set.
+        When the job was asked to stop.
     """
     from napari_sem_classify.core.classify.driver import classify_image
     from napari_sem_classify.core.model.engines import engine_for
 
-    reporter = Reporter(1 + 3 * repeats, "Measuring", progress, cancel)
+    reporter = Reporter(1 + 3 * repeats, "Measuring", job)
     if image is None:
         image = _generated()
     model = classifier or _random_model(tile_px, network_px)
     if dtype == "int8":
-        engine = _int8(model, image, tile_px, cancel)
+        engine = _int8(model, image, tile_px, job)
     else:
         engine = engine_for(model, device, backend, dtype)
     bare = _bare(engine, tile_px)
@@ -115,7 +114,7 @@ def run_benchmark(
     image = _cut(image, tile_px, max(engine.batch_size, int(rate * seconds)))
     grid = TileGrid(image.area, tile_px, tile_px)
     memory_before = peak_memory_mb()
-    classify_image(image, model, grid, engine=engine, cancel=cancel)
+    classify_image(image, model, grid, engine=engine, job=job)
     memory = peak_memory_mb()
     reporter.advance()
 
@@ -124,11 +123,11 @@ def run_benchmark(
     maps: dict[str, list[float]] = {"dense_s": [], "tile_by_tile_s": []}
     fine = replace(grid, stride=dense_stride(tile_px, model.card.network_px))
     if dense:
-        _map_seconds(image, model, fine, engine, True, cancel)  # compiles for the blocks' size
+        _map_seconds(image, model, fine, engine, True, job)  # compiles for the blocks' size
     looked_at = 0
     for _ in range(repeats):
         start = time.perf_counter()
-        done = classify_image(image, model, grid, engine=engine, cancel=cancel).record["tiles"]
+        done = classify_image(image, model, grid, engine=engine, job=job).record["tiles"]
         # Tiles without data never reach the network: counting them would flatter the rate.
         looked_at = int(done["classified"])
         runs["end_to_end"].append(looked_at / (time.perf_counter() - start))
@@ -138,8 +137,8 @@ def run_benchmark(
         if plain_loop:
             runs["plain_loop"].append(plain_loop_rate(image, grid, n_plain, str(_place(engine))))
         if dense:
-            maps["dense_s"].append(_map_seconds(image, model, fine, engine, True, cancel))
-            maps["tile_by_tile_s"].append(_map_seconds(image, model, grid, engine, False, cancel))
+            maps["dense_s"].append(_map_seconds(image, model, fine, engine, True, job))
+            maps["tile_by_tile_s"].append(_map_seconds(image, model, grid, engine, False, job))
         reporter.advance()
 
     end_to_end, bare_rate, loop = (_median(runs[kind]) for kind in runs)
@@ -279,12 +278,10 @@ def _bare(engine: Engine, tile_px: int) -> Callable[[int], float]:
     return rate
 
 
-def _int8(
-    model: TileClassifier, image: SemImage, tile_px: int, cancel: CancelToken | None
-) -> Engine:
+def _int8(model: TileClassifier, image: SemImage, tile_px: int, job: Job | None) -> Engine:
     from napari_sem_classify.core.classify.int8 import int8_engine
 
-    return int8_engine(model, [(image, TileGrid(image.area, tile_px, tile_px))], cancel=cancel)
+    return int8_engine(model, [(image, TileGrid(image.area, tile_px, tile_px))], job=job)
 
 
 def _map_seconds(
@@ -293,7 +290,7 @@ def _map_seconds(
     grid: TileGrid,
     engine: Engine,
     dense: bool,
-    cancel: CancelToken | None,
+    job: Job | None,
 ) -> float:
     """Seconds from the image to every tile's class."""
     from napari_sem_classify.core.image.intensity import measure_range
@@ -301,7 +298,7 @@ def _map_seconds(
 
     start = time.perf_counter()
     intensity = measure_range(image, model.card.intensity)
-    reporter = tile_reporter(grid, None, "Measuring", None, cancel)
+    reporter = tile_reporter(grid, None, "Measuring", job)
     classes = np.zeros(grid.n_tiles, dtype=np.int64)
 
     def sink(index: NDArray[np.int64], features: NDArray[Any]) -> None:

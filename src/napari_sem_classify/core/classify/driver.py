@@ -20,7 +20,7 @@ from napari_sem_classify.core.classify.record import (
     run_record,
 )
 from napari_sem_classify.core.common.errors import ModelError
-from napari_sem_classify.core.common.progress import CancelToken, Progress, ProgressCallback
+from napari_sem_classify.core.common.job import Job
 from napari_sem_classify.core.image.intensity import IntensityRange
 from napari_sem_classify.core.image.sem_image import SemImage, hold_plane
 from napari_sem_classify.core.maps.class_map import ClassMap, map_sha256, tiles_to_cells
@@ -55,8 +55,7 @@ def classify_image(
     engine: Engine | None = None,
     keep: NDArray[np.bool_] | None = None,
     plane: tuple[int, ...] = (),
-    progress: ProgressCallback | None = None,
-    cancel: CancelToken | None = None,
+    job: Job | None = None,
     on_update: UpdateCallback | None = None,
     cache: EmbeddingCache | None = None,
     dense: bool = False,
@@ -75,7 +74,7 @@ def classify_image(
         False for tiles to leave out. Tiles without data are left out anyway.
     plane : tuple of int
         Index along the leading axes of a stack.
-    progress, cancel : optional
+    job : Job, optional
         Told and checked once per batch.
     on_update : callable, optional
         Given a copy of the tiles' probabilities so far, float32 of shape (tile rows, tile columns,
@@ -98,10 +97,10 @@ def classify_image(
     ModelError, DeviceError
         When the model or the device cannot be used.
     Cancelled
-        When `cancel` was set.
+        When the job was asked to stop.
     """
     start = time.perf_counter()
-    reporter = tile_reporter(grid, keep, "Classifying tiles", progress, cancel)
+    reporter = tile_reporter(grid, keep, "Classifying tiles", job)
     if engine is None:
         from napari_sem_classify.core.model.engines import engine_for
 
@@ -210,8 +209,7 @@ def classify_planes(
     *,
     engine: Engine | None = None,
     keep: NDArray[np.bool_] | None = None,
-    progress: ProgressCallback | None = None,
-    cancel: CancelToken | None = None,
+    job: Job | None = None,
     on_update: Callable[[tuple[int, ...], NDArray[np.float32]], None] | None = None,
     cache: EmbeddingCache | None = None,
     dense: bool = False,
@@ -243,7 +241,7 @@ def classify_planes(
 
         wanted = keep
         if skip_flat:
-            flat = check_tiles(image, grid, plane=plane, cancel=cancel).flat()
+            flat = check_tiles(image, grid, plane=plane, job=job).flat()
             wanted = ~flat if keep is None else keep & ~flat
         class_map = classify_image(
             image,
@@ -252,8 +250,7 @@ def classify_planes(
             engine=engine,
             keep=wanted,
             plane=plane,
-            progress=_of_several(progress, number, len(planes), start),
-            cancel=cancel,
+            job=None if job is None else job.part(number, len(planes), start),
             on_update=told,
             cache=cache,
             dense=dense,
@@ -262,21 +259,6 @@ def classify_planes(
             told_flat = {"contrast_below": FLAT_BELOW, "tiles": int(flat.sum())}
             class_map = replace(class_map, record={**class_map.record, "skipped_flat": told_flat})
         yield class_map
-
-
-def _of_several(
-    progress: ProgressCallback | None, number: int, count: int, start: float
-) -> ProgressCallback | None:
-    """Progress of one of `count` equal jobs as progress of them all."""
-    if progress is None or count == 1:
-        return progress
-
-    def tell(reading: Progress) -> None:
-        done = reading.done + number * reading.total
-        elapsed = time.perf_counter() - start
-        progress(Progress(done, reading.total * count, reading.stage, elapsed))
-
-    return tell
 
 
 def _at_most(per_second: float, call: UpdateCallback | None) -> UpdateCallback:

@@ -21,7 +21,7 @@ import torch
 from numpy.typing import NDArray
 
 from napari_sem_classify.core.common.errors import DeviceError
-from napari_sem_classify.core.common.progress import CancelToken, ProgressCallback, Reporter
+from napari_sem_classify.core.common.job import Job, Reporter
 from napari_sem_classify.core.image.intensity import IntensityRange, measure_range
 from napari_sem_classify.core.image.sem_image import SemImage
 from napari_sem_classify.core.model.head import TileClassifier
@@ -54,8 +54,7 @@ def int8_engine(
     images: Sequence[tuple[SemImage, TileGrid]],
     *,
     seed: int = 0,
-    progress: ProgressCallback | None = None,
-    cancel: CancelToken | None = None,
+    job: Job | None = None,
 ) -> OpenVinoEngine:
     """Make an engine of 8-bit arithmetic for a model and the images that it is to classify.
 
@@ -66,7 +65,7 @@ def int8_engine(
         A few of the images. Of a stack the first plane is used.
     seed : int
         Of the random choice of tiles.
-    progress, cancel : optional
+    job : Job, optional
         Told and checked once per batch.
 
     Returns
@@ -84,7 +83,7 @@ def int8_engine(
     ImageError, ModelError
         When an image or the weights cannot be read.
     Cancelled
-        When `cancel` was set.
+        When the job was asked to stop.
     """
     if not has_openvino():
         raise DeviceError(
@@ -100,7 +99,7 @@ def int8_engine(
             "the program."
         )
     n_ranges = sum(len(each.pixels) for each in for_ranges)
-    reporter = Reporter(n_ranges + 2 * n_check, "Checking 8-bit arithmetic", progress, cancel)
+    reporter = Reporter(n_ranges + 2 * n_check, "Checking 8-bit arithmetic", job)
     network = load_network(card.backbone_id, classifier.trunk)
     arithmetic = int8_companion()
     trunk = GreyTrunk(network, card.stages, arithmetic)

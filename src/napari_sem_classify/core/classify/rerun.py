@@ -22,7 +22,7 @@ from napari_sem_classify.core.classify.rerun_inputs import (
     recorded_tiles,
 )
 from napari_sem_classify.core.common.errors import ImageError, RecordError
-from napari_sem_classify.core.common.progress import CancelToken, ProgressCallback
+from napari_sem_classify.core.common.job import Job
 from napari_sem_classify.core.image.sem_image import SemImage
 from napari_sem_classify.core.maps.class_map import ClassMap
 
@@ -65,8 +65,7 @@ def rerun(
     image: Path | None = None,
     model: Path | str | None = None,
     engine: Engine | None = None,
-    progress: ProgressCallback | None = None,
-    cancel: CancelToken | None = None,
+    job: Job | None = None,
 ) -> Rerun:
     """Classify an image again as a record says, and compare.
 
@@ -82,7 +81,7 @@ def rerun(
         then in the catalogue.
     engine : Engine, optional
         By default the backend and device of the record, or what there is.
-    progress, cancel : optional
+    job : Job, optional
         As for `classify.classify_image`.
 
     Raises
@@ -92,7 +91,7 @@ def rerun(
     ImageError, ModelError
         When image or model are missing or unusable.
     Cancelled
-        When `cancel` was set.
+        When the job was asked to stop.
     """
     from napari_sem_classify.core.classify.driver import classify_image
 
@@ -124,8 +123,7 @@ def rerun(
         engine=engine,
         keep=keep,
         plane=plane,
-        progress=progress,
-        cancel=cancel,
+        job=job,
         dense="dense" in record,
     )
     differences += _result_differences(record, class_map.record)

@@ -32,7 +32,7 @@ from napari_sem_classify.core.common.errors import (
     SemClassifyError,
 )
 from napari_sem_classify.core.common.files import ensure_folder
-from napari_sem_classify.core.common.progress import CancelToken, ProgressCallback, Reporter
+from napari_sem_classify.core.common.job import Job, Reporter
 from napari_sem_classify.core.model.head import TileClassifier
 
 _POLL_S = 0.5
@@ -48,8 +48,7 @@ def classify_on_cluster(
     device: str = "auto",
     backend: str = "auto",
     resume: bool = True,
-    progress: ProgressCallback | None = None,
-    cancel: CancelToken | None = None,
+    job: Job | None = None,
     load: LoadModel | None = None,
     cache: bool = False,
 ) -> BatchReport:
@@ -60,14 +59,14 @@ def classify_on_cluster(
 
     Parameters
     ----------
-    paths, classifier, out, wish, resume, cancel
+    paths, classifier, out, wish, resume
         As for `batch.classify_many`.
     scheduler : str
         Address of the scheduler, "tcp://host:8786".
     device, backend : str
         As for `engine_for`, on the workers.
-    progress : callable, optional
-        Counts images, and the blocks of huge ones.
+    job : Job, optional
+        Progress counts images, and the blocks of huge ones.
     load : callable, optional
         Gives a worker the classifier and its engine; by default from a copy of the model in the
         output folder.
@@ -83,7 +82,7 @@ def classify_on_cluster(
     OutputError
         When nothing can be written any more.
     Cancelled
-        When `cancel` was set.
+        When the job was asked to stop.
     """
     start = time.perf_counter()
     wish = wish or GridWish()
@@ -103,16 +102,16 @@ def classify_on_cluster(
             cache,
         )
         try:
-            run.plan(paths, resume, cancel)
-            run.collect(Reporter(len(run.tasks), "Classifying on the cluster", progress, cancel))
+            run.plan(paths, resume, job)
+            run.collect(Reporter(len(run.tasks), "Classifying on the cluster", job))
         finally:
             run.cancel()
-    outcomes = tuple(job.outcome for job in run.jobs if job.outcome is not None)
+    outcomes = tuple(one.outcome for one in run.entries if one.outcome is not None)
     return BatchReport(outcomes, time.perf_counter() - start)
 
 
 @dataclass(slots=True)
-class _Job:
+class _Entry:
     """One image; `huge` is None for one that is classified whole."""
 
     path: Path
@@ -140,22 +139,22 @@ class _Run:
         self._state = BatchState.open(out, settings)
         self._done: queue.SimpleQueue[Any] = queue.SimpleQueue()
         self._start = time.perf_counter()
-        self.jobs: list[_Job] = []
-        self.tasks: dict[str, tuple[Any, _Job, Block | None]] = {}
+        self.entries: list[_Entry] = []
+        self.tasks: dict[str, tuple[Any, _Entry, Block | None]] = {}
 
-    def plan(self, paths: Sequence[Path], resume: bool, cancel: CancelToken | None) -> None:
+    def plan(self, paths: Sequence[Path], resume: bool, job: Job | None) -> None:
         """Send every image that is not finished to the cluster, huge ones block by block."""
         for path, stem in self._state.with_stems(paths):
-            if cancel is not None:
-                cancel.raise_if_cancelled()
-            job = _Job(path, stem)
-            self.jobs.append(job)
+            if job is not None:
+                job.check()
+            entry = _Entry(path, stem)
+            self.entries.append(entry)
             known = self._state.finished(path) if resume else None
             if known is not None:
-                job.outcome = batch.resumed_outcome(path, self._out, known)
+                entry.outcome = batch.resumed_outcome(path, self._out, known)
                 continue
-            with self._problems_of(job):
-                self._submit(job, resume)
+            with self._problems_of(entry):
+                self._submit(entry, resume)
 
     def collect(self, reporter: Reporter) -> None:
         """Wait for the tasks, and finish each image with its last one."""
@@ -170,15 +169,15 @@ class _Run:
             if not future.done():  # its worker died with the result: another one works on it
                 future.add_done_callback(self._done.put)
                 continue
-            _, job, block = self.tasks[future.key]
-            with self._problems_of(job):
+            _, entry, block = self.tasks[future.key]
+            with self._problems_of(entry):
                 result = self._result(future)
                 if block is None:
-                    self._note(job, result)
+                    self._note(entry, result)
                 else:
-                    self._take(job, block, result)
-            if job.outcome is not None and job.outcome.problem:
-                self._drop(job)
+                    self._take(entry, block, result)
+            if entry.outcome is not None and entry.outcome.problem:
+                self._drop(entry)
             done = self.tasks.pop(future.key, None)
             reporter.advance(0 if done is None else 1)
 
@@ -187,47 +186,49 @@ class _Run:
         with suppress(Exception):  # the connection may be gone
             self._client.cancel([future for future, _, _ in self.tasks.values()])
 
-    def _submit(self, job: _Job, resume: bool) -> None:
+    def _submit(self, entry: _Entry, resume: bool) -> None:
         out = self._out.resolve()
-        job.huge = plan_huge(
-            job.path, job.stem, self._classifier, self._out, self._wish, self._settings, resume
+        entry.huge = plan_huge(
+            entry.path, entry.stem, self._classifier, self._out, self._wish, self._settings, resume
         )
-        if job.huge is None:
+        if entry.huge is None:
             whole = cluster_tasks.classify_whole
-            self._send(job, None, whole, job.stem, out, self._wish, self._cache)
+            self._send(entry, None, whole, entry.stem, out, self._wish, self._cache)
             return
-        level, grid = job.huge.image.level, job.huge.choice.grid
-        for block in sorted(job.huge.waiting, key=lambda one: (one.plane, one.top, one.left)):
-            reach = job.huge.ranges[block.plane]
-            self._send(job, block, cluster_tasks.classify_block, level, grid, reach, block)
-        if not job.huge.waiting:
-            self._note(job, self._finished(job.huge))
+        level, grid = entry.huge.image.level, entry.huge.choice.grid
+        for block in sorted(entry.huge.waiting, key=lambda one: (one.plane, one.top, one.left)):
+            reach = entry.huge.ranges[block.plane]
+            self._send(entry, block, cluster_tasks.classify_block, level, grid, reach, block)
+        if not entry.huge.waiting:
+            self._note(entry, self._finished(entry.huge))
 
-    def _send(self, job: _Job, block: Block | None, call: Callable[..., Any], *args: Any) -> None:
-        future = self._client.submit(call, self._model, job.path.resolve(), *args, pure=False)
-        self.tasks[future.key] = (future, job, block)
+    def _send(
+        self, entry: _Entry, block: Block | None, call: Callable[..., Any], *args: Any
+    ) -> None:
+        future = self._client.submit(call, self._model, entry.path.resolve(), *args, pure=False)
+        self.tasks[future.key] = (future, entry, block)
         future.add_done_callback(self._done.put)
 
-    def _take(self, job: _Job, block: Block, result: BlockResult) -> None:
-        if job.huge is None or job.outcome is not None:
+    def _take(self, entry: _Entry, block: Block, result: BlockResult) -> None:
+        if entry.huge is None or entry.outcome is not None:
             return
-        job.huge.store.write(block, result.probabilities)
-        job.huge.engines.add(result.engine)
-        job.huge.waiting.discard(block)
-        if not job.huge.waiting:
-            self._note(job, self._finished(job.huge))
+        entry.huge.store.write(block, result.probabilities)
+        entry.huge.engines.add(result.engine)
+        entry.huge.waiting.discard(block)
+        if not entry.huge.waiting:
+            self._note(entry, self._finished(entry.huge))
 
     def _finished(self, huge: HugeImage) -> ImageOutcome:
         seconds = round(time.perf_counter() - self._start, 3)
         return finish_huge(huge, self._classifier, self._out, seconds)
 
-    def _note(self, job: _Job, outcome: ImageOutcome) -> None:
-        job.outcome = replace(outcome, path=job.path)
-        self._state.note(job.path, batch.as_json(outcome))
+    def _note(self, entry: _Entry, outcome: ImageOutcome) -> None:
+        entry.outcome = replace(outcome, path=entry.path)
+        self._state.note(entry.path, batch.as_json(outcome))
 
-    def _drop(self, job: _Job) -> None:
+    def _drop(self, entry: _Entry) -> None:
         """Take back the other blocks of an image that failed."""
-        mine = {key: task[0] for key, task in self.tasks.items() if task[1] is job}
+        mine = {key: task[0] for key, task in self.tasks.items() if task[1] is entry}
         self._client.cancel(list(mine.values()))
         for key in mine:
             del self.tasks[key]
@@ -250,14 +251,14 @@ class _Run:
             ) from error
 
     @contextmanager
-    def _problems_of(self, job: _Job) -> Iterator[None]:
+    def _problems_of(self, entry: _Entry) -> Iterator[None]:
         """Note what goes wrong with one image; what concerns all of them passes."""
         try:
             yield
         except (Cancelled, OutputError, DeviceError):
             raise
         except SemClassifyError as error:
-            job.outcome = ImageOutcome(job.path, job.stem, problem=str(error))
+            entry.outcome = ImageOutcome(entry.path, entry.stem, problem=str(error))
         except Exception as error:
-            problem = batch.strange_problem(job.path, error)
-            job.outcome = ImageOutcome(job.path, job.stem, problem=problem)
+            problem = batch.strange_problem(entry.path, error)
+            entry.outcome = ImageOutcome(entry.path, entry.stem, problem=problem)

@@ -117,7 +117,7 @@ def classify_block(
         def sink(index: NDArray[np.int64], features: NDArray[np.float32]) -> None:
             flat[index] = head.probabilities(features, card.temperature)
 
-        reporter = tile_reporter(part, None, "Classifying tiles", None, None)
+        reporter = tile_reporter(part, None, "Classifying tiles", None)
         features_to(image, part, engine, intensity, sink, reporter, None, block.plane, None, None)
     return BlockResult(tiles, EngineFacts(engine.backend, engine.device, engine.dtype))
 

@@ -21,7 +21,7 @@ from urllib.parse import urlsplit
 
 from napari_sem_classify.core.common.errors import OutputError, SemClassifyError
 from napari_sem_classify.core.common.files import ensure_folder, write_json
-from napari_sem_classify.core.common.progress import CancelToken, Progress, ProgressCallback
+from napari_sem_classify.core.common.job import Job, Progress
 
 if TYPE_CHECKING:
     from requests import Response
@@ -67,8 +67,7 @@ def download(
     remote: Remote,
     path: Path,
     *,
-    progress: ProgressCallback | None = None,
-    cancel: CancelToken | None = None,
+    job: Job | None = None,
 ) -> Path:
     """Download a file to `path`.
 
@@ -77,7 +76,7 @@ def download(
     remote : Remote
     path : Path
         An earlier file there is replaced when the new one is whole and checked.
-    progress, cancel : optional
+    job : Job, optional
         A cancelled download goes on where it stopped.
 
     Raises
@@ -87,12 +86,12 @@ def download(
     OutputError
         When the folder cannot be written.
     Cancelled
-        When `cancel` was set.
+        When the job was asked to stop.
     """
     folder = ensure_folder(path.parent)
     part = _Part(folder / f".part-{path.name}")
     try:
-        _fetch(remote, part, progress, cancel)
+        _fetch(remote, part, job)
         _check(remote, part)
         part.path.replace(path)
         part.forget()
@@ -144,8 +143,7 @@ class _Part:
 def _fetch(
     remote: Remote,
     part: _Part,
-    progress: ProgressCallback | None,
-    cancel: CancelToken | None,
+    job: Job | None,
 ) -> None:
     from requests import RequestException
 
@@ -154,7 +152,7 @@ def _fetch(
         before = part.size()
         cause: Exception | None = None
         try:
-            if _more(remote, part, progress, cancel):
+            if _more(remote, part, job):
                 return
         except RequestException as error:
             cause = error
@@ -169,8 +167,7 @@ def _fetch(
 def _more(
     remote: Remote,
     part: _Part,
-    progress: ProgressCallback | None,
-    cancel: CancelToken | None,
+    job: Job | None,
 ) -> bool:
     """Get what is lacking; tell whether the file is whole then."""
     import requests
@@ -205,10 +202,10 @@ def _more(
             for chunk in answer.iter_content(_CHUNK_BYTES):
                 file.write(chunk)
                 first += len(chunk)
-                _tell(remote, progress, first, total, time.perf_counter() - start)
-                if cancel is not None and cancel.cancelled:
+                _tell(remote, job, first, total, time.perf_counter() - start)
+                if job is not None and job.cancelled:
                     file.flush()
-                    cancel.raise_if_cancelled()
+                    job.check()
             file.flush()
             os.fsync(file.fileno())
     return total is None or first == total
@@ -233,14 +230,14 @@ def _version(answer: Response) -> str:
 
 def _tell(
     remote: Remote,
-    progress: ProgressCallback | None,
+    job: Job | None,
     done: int,
     total: int | None,
     elapsed_s: float,
 ) -> None:
-    if progress is not None:
+    if job is not None:
         in_all = done if total is None else total
-        progress(Progress(done // 1_000_000, max(1, in_all // 1_000_000), remote.stage, elapsed_s))
+        job.tell(Progress(done // 1_000_000, max(1, in_all // 1_000_000), remote.stage, elapsed_s))
 
 
 def _check(remote: Remote, part: _Part) -> None:

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import NDArray
 
-from napari_sem_classify.core.common.progress import CancelToken, ProgressCallback, Reporter
+from napari_sem_classify.core.common.job import Job, Reporter
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -48,8 +48,7 @@ _NEXT_FILES = 4
 def near_duplicates(
     thumbnails: NDArray[np.uint8],
     *,
-    progress: ProgressCallback | None = None,
-    cancel: CancelToken | None = None,
+    job: Job | None = None,
 ) -> NDArray[np.int64]:
     """Pairs of images that show the same place, also shifted against each other.
 
@@ -60,7 +59,7 @@ def near_duplicates(
     ----------
     thumbnails : uint8, shape (N, side, side)
         Small pictures of the images, in the order of their files.
-    progress, cancel : optional
+    job : Job, optional
 
     Returns
     -------
@@ -70,14 +69,14 @@ def near_duplicates(
     Raises
     ------
     Cancelled
-        When `cancel` was set.
+        When the job was asked to stop.
     """
     import torch
 
     count, side = len(thumbnails), int(thumbnails.shape[1])
     flat = _flattened(thumbnails)
     first, second = _candidates(flat)
-    reporter = Reporter(len(first), "Looking for duplicates", progress, cancel)
+    reporter = Reporter(len(first), "Looking for duplicates", job)
     compare = _ShiftedComparison(torch.from_numpy(flat), side)
     found = np.zeros(len(first), dtype=bool)
     for start in range(0, len(first), _BATCH):

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from napari_sem_classify.core.classify.record import file_sha256
 from napari_sem_classify.core.common.errors import DatasetError, SemClassifyError
-from napari_sem_classify.core.common.progress import CancelToken, ProgressCallback, Reporter
+from napari_sem_classify.core.common.job import Job, Reporter
 from napari_sem_classify.core.evaluate.dataset import Listing, RowCrop
 from napari_sem_classify.core.evaluate.intervals import wilson_interval
 from napari_sem_classify.core.evaluate.metrics import (
@@ -164,8 +164,7 @@ def evaluate_images(
     tile_px: int | None = None,
     crop: RowCrop | None = None,
     engine: Engine | None = None,
-    progress: ProgressCallback | None = None,
-    cancel: CancelToken | None = None,
+    job: Job | None = None,
 ) -> Evaluation:
     """Classify labelled images; an image's probabilities are the mean over its tiles.
 
@@ -180,7 +179,7 @@ def evaluate_images(
         Rows to use; those that the model learned from where None.
     engine : Engine, optional
         Made for the model where None.
-    progress, cancel : optional
+    job : Job, optional
         Told and checked once per image.
 
     Raises
@@ -190,7 +189,7 @@ def evaluate_images(
     ModelError, DeviceError
         When the model cannot be run.
     Cancelled
-        When `cancel` was set.
+        When the job was asked to stop.
     """
     label_of = _matched(listing.class_names, classifier)
     if engine is None:
@@ -201,7 +200,7 @@ def evaluate_images(
     if crop is None and settings.get("crop_rows"):
         crop = RowCrop.parse(str(settings["crop_rows"]))
     whole = tile_px is None and bool(settings.get("whole_images"))
-    reporter = Reporter(len(listing.records), "Classifying images", progress, cancel)
+    reporter = Reporter(len(listing.records), "Classifying images", job)
     reporter.check()
     truth: list[int] = []
     after: list[NDArray[np.float32]] = []

@@ -19,7 +19,7 @@ from napari_sem_classify.core.common.download import (
 )
 from napari_sem_classify.core.common.errors import DatasetError, OutputError
 from napari_sem_classify.core.common.files import ensure_folder, write_text
-from napari_sem_classify.core.common.progress import CancelToken, ProgressCallback, Reporter
+from napari_sem_classify.core.common.job import Job, Reporter
 from napari_sem_classify.core.sem_io.listing import is_image_name
 
 SPARE_BYTES = 200_000_000
@@ -110,8 +110,7 @@ def fetch_dataset(
     id: str,
     folder: Path,
     *,
-    progress: ProgressCallback | None = None,
-    cancel: CancelToken | None = None,
+    job: Job | None = None,
 ) -> dict[str, int]:
     """Download a set and unpack it into class folders.
 
@@ -125,7 +124,7 @@ def fetch_dataset(
         Of `DATASETS`.
     folder : Path
         To unpack into; made if it is not there.
-    progress, cancel : optional
+    job : Job, optional
         Checked between parts of the download and between images.
 
     Returns
@@ -140,7 +139,7 @@ def fetch_dataset(
     OutputError
         When the folder cannot be written, or the disk has not enough room.
     Cancelled
-        When `cancel` was set.
+        When the job was asked to stop.
     """
     info = dataset_info(id)
     ensure_folder(folder)
@@ -149,7 +148,7 @@ def fetch_dataset(
         archives = [archive for archive in _archives(info) if archive.name in missing]
         _check_room(info, archives, folder)
         for archive in sorted(archives, key=lambda archive: archive.size):
-            _fetch_class(archive, folder, progress, cancel)
+            _fetch_class(archive, folder, job)
     write_text(
         folder / "SOURCE.txt",
         f"{info.title}\n{info.citation}\n{info.page}\nLicence: {info.licence}\n",
@@ -199,20 +198,18 @@ def _check_room(info: DatasetInfo, archives: list[_Archive], folder: Path) -> No
         )
 
 
-def _fetch_class(
-    archive: _Archive, folder: Path, progress: ProgressCallback | None, cancel: CancelToken | None
-) -> None:
+def _fetch_class(archive: _Archive, folder: Path, job: Job | None) -> None:
     def check(path: Path) -> bool:
         return has_checksum(path, "md5", archive.md5)
 
     title = f"Downloading {archive.class_name}, MB"
     remote = Remote(archive.url, archive.name, check, DatasetError, title)
-    path = download(remote, folder / archive.name, progress=progress, cancel=cancel)
+    path = download(remote, folder / archive.name, job=job)
     with tempfile.TemporaryDirectory(prefix=".unpacking-", dir=folder) as place:
         inside = Path(place) / archive.class_name
         inside.mkdir()
         try:
-            unpack_images(path, inside, progress=progress, cancel=cancel)
+            unpack_images(path, inside, job=job)
             inside.rename(folder / archive.class_name)
         except OSError as error:
             raise OutputError(
@@ -226,8 +223,7 @@ def unpack_images(
     archive: Path,
     folder: Path,
     *,
-    progress: ProgressCallback | None = None,
-    cancel: CancelToken | None = None,
+    job: Job | None = None,
 ) -> int:
     """Unpack the images of a tar into one folder, whatever folders they lie in inside it.
 
@@ -244,13 +240,13 @@ def unpack_images(
     DatasetError
         When the archive is damaged, holds no image, or names a place outside itself.
     Cancelled
-        When `cancel` was set.
+        When the job was asked to stop.
     """
     count = 0
     try:
         with tarfile.open(archive) as tar:
             members = tar.getmembers()
-            reporter = Reporter(len(members), f"Unpacking {folder.name}", progress, cancel)
+            reporter = Reporter(len(members), f"Unpacking {folder.name}", job)
             for member in members:
                 reporter.advance()
                 name = PurePosixPath(member.name)

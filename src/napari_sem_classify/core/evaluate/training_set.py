@@ -24,7 +24,7 @@ from numpy.typing import NDArray
 
 from napari_sem_classify.core.classify.record import file_sha256
 from napari_sem_classify.core.common.errors import DatasetError, OutputError, SemClassifyError
-from napari_sem_classify.core.common.progress import CancelToken, ProgressCallback, Reporter
+from napari_sem_classify.core.common.job import Job, Reporter
 from napari_sem_classify.core.evaluate.dataset import ImageRecord, Listing, RowCrop
 from napari_sem_classify.core.evaluate.duplicates import THUMBNAIL_PX, near_duplicates
 from napari_sem_classify.core.image.intensity import (
@@ -150,8 +150,7 @@ def make_training_set(
     largest_px: int = 224,
     recipe: IntensityRecipe | None = None,
     cache_folder: Path | None = None,
-    progress: ProgressCallback | None = None,
-    cancel: CancelToken | None = None,
+    job: Job | None = None,
 ) -> TrainingSet:
     """Decode the images of a listing once.
 
@@ -169,7 +168,7 @@ def make_training_set(
     cache_folder : Path, optional
         Where the tiles are kept for the time of the training; the system's temporary folder where
         None.
-    progress, cancel : optional
+    job : Job, optional
         Told and checked once per image.
 
     Raises
@@ -179,7 +178,7 @@ def make_training_set(
     OutputError
         When the tiles do not fit on the disk.
     Cancelled
-        When `cancel` was set.
+        When the job was asked to stop.
     """
     if tile_px is not None and tile_px < MIN_TILE_PX:
         raise DatasetError(f"A tile of {tile_px} px is too small: use {MIN_TILE_PX} px or more.")
@@ -191,7 +190,7 @@ def make_training_set(
     except OSError as error:
         raise _no_room(listing, place, error) from error
     try:
-        return _make(listing, tile_px, crop, side, recipe, folder, progress, cancel)
+        return _make(listing, tile_px, crop, side, recipe, folder, job)
     except BaseException as error:
         shutil.rmtree(folder, ignore_errors=True)
         if isinstance(error, OSError):
@@ -213,10 +212,9 @@ def _make(
     side: int,
     recipe: IntensityRecipe,
     folder: Path,
-    progress: ProgressCallback | None,
-    cancel: CancelToken | None,
+    job: Job | None,
 ) -> TrainingSet:
-    reporter = Reporter(len(listing.records), "Reading images", progress, cancel)
+    reporter = Reporter(len(listing.records), "Reading images", job)
     seen: dict[str, int] = {}
     images: list[ImageFacts] = []
     thumbnails: list[NDArray[np.uint8]] = []
@@ -256,7 +254,7 @@ def _make(
     labels = np.array([image.record.label for image in images], dtype=np.int64)
     _check_counts(listing, labels, left_out)
     tiles = np.memmap(path, np.uint8, "r", shape=(len(tile_image), side, side))
-    pairs = near_duplicates(np.stack(thumbnails), progress=progress, cancel=cancel)
+    pairs = near_duplicates(np.stack(thumbnails), job=job)
     return TrainingSet(
         class_names=listing.class_names,
         images=tuple(images),

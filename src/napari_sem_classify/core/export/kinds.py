@@ -13,7 +13,7 @@ from pathlib import Path
 
 from napari_sem_classify.core.common.errors import OutputError
 from napari_sem_classify.core.common.files import ensure_folder
-from napari_sem_classify.core.common.progress import CancelToken, Progress, ProgressCallback
+from napari_sem_classify.core.common.job import Job, Progress
 from napari_sem_classify.core.export.figure import FigureLook, write_figure
 from napari_sem_classify.core.export.fractions_csv import write_fractions
 from napari_sem_classify.core.export.geojson import write_geojson
@@ -130,8 +130,7 @@ def write_export(
     target: Path,
     *,
     look: FigureLook | None = None,
-    progress: ProgressCallback | None = None,
-    cancel: CancelToken | None = None,
+    job: Job | None = None,
 ) -> list[Path]:
     """Write one kind of file.
 
@@ -144,7 +143,7 @@ def write_export(
         there).
     look : FigureLook, optional
         Of figures.
-    progress, cancel : optional
+    job : Job, optional
         Told and asked before each file.
 
     Returns
@@ -159,7 +158,7 @@ def write_export(
     ImageError
         When an image cannot be read.
     Cancelled
-        When the token was set; files that are finished stay.
+        When the job was asked to stop; files that are finished stay.
     """
     if kind.needs_image:
         for class_map, image in zip(measured.maps, measured.images, strict=True):
@@ -169,7 +168,7 @@ def write_export(
                     f"write {kind.title}."
                 )
     if kind.for_all:
-        _tell(progress, 0, 1, 0.0)
+        _tell(job, 0, 1, 0.0)
         if kind.key == "fractions":
             write_fractions(measured.maps, target, measured.estimate, measured.powered)
         else:
@@ -181,9 +180,9 @@ def write_export(
         targets = _names(measured.maps, target, kind.suffixes[0])
     start = time.perf_counter()
     for number, path in enumerate(targets):
-        if cancel is not None:
-            cancel.raise_if_cancelled()
-        _tell(progress, number, len(targets), time.perf_counter() - start)
+        if job is not None:
+            job.check()
+        _tell(job, number, len(targets), time.perf_counter() - start)
         _write_one(kind, measured, number, path, look)
     return targets
 
@@ -248,6 +247,6 @@ def _names(maps: Sequence[ClassMap], folder: Path, suffix: str) -> list[Path]:
     return names
 
 
-def _tell(progress: ProgressCallback | None, done: int, total: int, elapsed: float) -> None:
-    if progress is not None:
-        progress(Progress(done, total, "Writing", elapsed))
+def _tell(job: Job | None, done: int, total: int, elapsed: float) -> None:
+    if job is not None:
+        job.tell(Progress(done, total, "Writing", elapsed))

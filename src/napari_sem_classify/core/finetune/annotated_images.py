@@ -15,7 +15,7 @@ from napari_sem_classify.core.annotate.annotation_set import (
     plane_image,
 )
 from napari_sem_classify.core.common.errors import AnnotationError, SemClassifyError
-from napari_sem_classify.core.common.progress import CancelToken
+from napari_sem_classify.core.common.job import Job
 from napari_sem_classify.core.image.sem_image import SemImage
 from napari_sem_classify.core.model.card import ClassInfo
 
@@ -104,7 +104,7 @@ def open_annotated(
     annotations: Annotations,
     tile_px: int,
     open_images: Mapping[str, SemImage] | None = None,
-    cancel: CancelToken | None = None,
+    job: Job | None = None,
 ) -> AnnotatedTiles:
     """Open the images of annotations; those that are gone or changed are left out, with a reason.
 
@@ -115,7 +115,7 @@ def open_annotated(
         Tiles of other sizes are not used.
     open_images : {fingerprint: SemImage}, optional
         Images that are open already, with the user's corrections of scale and info bar.
-    cancel : CancelToken, optional
+    job : Job, optional
         Checked once per image.
 
     Raises
@@ -123,12 +123,12 @@ def open_annotated(
     AnnotationError
         When no annotated image can be opened.
     Cancelled
-        When `cancel` was set.
+        When the job was asked to stop.
     """
     images, left_out = [], {}
     for each in annotations.images:
-        if cancel is not None:
-            cancel.raise_if_cancelled()
+        if job is not None:
+            job.check()
         marks = {at: mark.class_name for at, mark in each.marks.items() if at[2] == tile_px}
         if not marks:
             continue

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from napari_sem_classify.core.common.errors import ModelError
-from napari_sem_classify.core.common.progress import CancelToken, ProgressCallback, Reporter
+from napari_sem_classify.core.common.job import Job, Reporter
 from napari_sem_classify.core.evaluate.dataset_split import Split
 from napari_sem_classify.core.evaluate.evaluate import Evaluation
 from napari_sem_classify.core.evaluate.training_set import TrainingSet
@@ -99,8 +99,7 @@ def compare(
     device: str = "auto",
     batch_size: int | None = None,
     on_row: Callable[[ComparedRow], None] | None = None,
-    progress: ProgressCallback | None = None,
-    cancel: CancelToken | None = None,
+    job: Job | None = None,
 ) -> tuple[ComparedRow, ...]:
     """Train every way on one split and score all on the same held-out images.
 
@@ -122,12 +121,12 @@ def compare(
         As for `fine_tune`.
     on_row : callable, optional
         Told every row when it is done.
-    progress, cancel : optional
+    job : Job, optional
 
     Raises
     ------
     Cancelled
-        When `cancel` was set.
+        When the job was asked to stop.
     """
     from napari_sem_classify.core.finetune.finetune import fine_tune
     from napari_sem_classify.core.finetune.finetune_result import held_out_evaluation
@@ -144,12 +143,12 @@ def compare(
     started = time.perf_counter()
     method = "Inception-v3, frozen, no augmentation (Modarres et al.)"
     try:
-        found = _frozen_inception(data, split, place, inception, download, progress, cancel)
+        found = _frozen_inception(data, split, place, inception, download, job)
         add(ComparedRow(method, None, found, time.perf_counter() - started))
     except ModelError as error:
         add(ComparedRow(method, None, None, 0.0, str(error)))
     started = time.perf_counter()
-    last, several = _frozen_resnet(data, split, place, frozen_px, progress, cancel)
+    last, several = _frozen_resnet(data, split, place, frozen_px, job)
     seconds = time.perf_counter() - started
     method = f"ResNet50, frozen, no augmentation, {frozen_px} px"
     add(ComparedRow(method, None, last, seconds))
@@ -165,11 +164,10 @@ def compare(
                 seed=seed,
                 device=device,
                 batch_size=batch_size,
-                progress=progress,
-                cancel=cancel,
+                job=job,
             )
-            if cancel is not None:
-                cancel.raise_if_cancelled()
+            if job is not None:
+                job.check()
             add(
                 ComparedRow(
                     f"ResNet50, preset {preset.name}, {sizes} px, {preset.epochs} epoch"
@@ -206,8 +204,7 @@ def _frozen_inception(
     device: torch.device,
     weights: Path | None,
     download: bool,
-    progress: ProgressCallback | None,
-    cancel: CancelToken | None,
+    job: Job | None,
 ) -> Evaluation:
     from napari_sem_classify.core.finetune.inception import INPUT_PX, load_inception
 
@@ -217,7 +214,7 @@ def _frozen_inception(
         pooled: Tensor = network((2 * grey - 1).expand(-1, 3, -1, -1))
         return pooled
 
-    return _Frozen(data, split, device, features, INPUT_PX, progress, cancel).evaluation()
+    return _Frozen(data, split, device, features, INPUT_PX, job).evaluation()
 
 
 def _frozen_resnet(
@@ -225,8 +222,7 @@ def _frozen_resnet(
     split: Split,
     device: torch.device,
     size: int,
-    progress: ProgressCallback | None,
-    cancel: CancelToken | None,
+    job: Job | None,
 ) -> tuple[Evaluation, Evaluation]:
     """Heads on the last stage alone, and on stages 2 to 4."""
     from napari_sem_classify.core.finetune.finetune_network import TrainedNetwork
@@ -234,7 +230,7 @@ def _frozen_resnet(
 
     network = TrainedNetwork(load_backbone(), 2, stages=(2, 3, 4), dropout=0.0, fixed_norms=True)
     network = network.to(device).eval()
-    frozen = _Frozen(data, split, device, network.features, size, progress, cancel)
+    frozen = _Frozen(data, split, device, network.features, size, job)
     return frozen.evaluation(FEATURE_SIZES[4]), frozen.evaluation()
 
 
@@ -248,8 +244,7 @@ class _Frozen:
         device: torch.device,
         features: Callable[[Tensor], Tensor],
         size: int,
-        progress: ProgressCallback | None,
-        cancel: CancelToken | None,
+        job: Job | None,
     ) -> None:
         from napari_sem_classify.core.finetune.finetune_data import (
             PlainBatches,
@@ -264,7 +259,7 @@ class _Frozen:
             for images in (split.train, split.valid, split.scored)
         ]
         total = sum(len(some.tile) for some in self.batches)
-        reporter = Reporter(total, "Looking at tiles", progress, cancel)
+        reporter = Reporter(total, "Looking at tiles", job)
         self.features = [_embedded(some, features, reporter) for some in self.batches]
 
     def evaluation(self, last: int = 0) -> Evaluation:

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from napari_sem_classify.core.common.errors import Cancelled, DatasetError
-from napari_sem_classify.core.common.progress import CancelToken, ProgressCallback, Reporter
+from napari_sem_classify.core.common.job import Job, Reporter
 from napari_sem_classify.core.evaluate.dataset_split import Split
 from napari_sem_classify.core.evaluate.training_set import TrainingSet
 from napari_sem_classify.core.finetune.finetune_presets import Preset, Stage, make_preset
@@ -65,8 +65,7 @@ def fine_tune(
     checkpoint: Path | None = None,
     on_epoch: Callable[[EpochReport], None] | None = None,
     on_batch: Callable[[float], None] | None = None,
-    progress: ProgressCallback | None = None,
-    cancel: CancelToken | None = None,
+    job: Job | None = None,
 ) -> FineTuned:
     """Train head and trunk on the tiles of a training set.
 
@@ -98,7 +97,7 @@ def fine_tune(
         Told an `EpochReport` after every epoch.
     on_batch : callable, optional
         Told the training loss of every batch.
-    progress, cancel : optional
+    job : Job, optional
         Told and checked at every batch. A cancelled training gives the best model so far, with
         the score that its best epoch had.
 
@@ -119,11 +118,11 @@ def fine_tune(
     # The viewer's own random numbers stay as they are.
     with torch.random.fork_rng(devices, device_type=place.type if devices else "cuda"):
         torch.manual_seed(seed)
-        job = _Job(data, split, preset, place, seed, batch_size, backbone_id)
-        return job.run(name, colours, search_rate, checkpoint, on_epoch, on_batch, progress, cancel)
+        training = _Training(data, split, preset, place, seed, batch_size, backbone_id)
+        return training.run(name, colours, search_rate, checkpoint, on_epoch, on_batch, job)
 
 
-class _Job:
+class _Training:
     """One training: the things that all its steps share."""
 
     def __init__(
@@ -168,8 +167,7 @@ class _Job:
         checkpoint: Path | None,
         on_epoch: Callable[[EpochReport], None] | None,
         on_batch: Callable[[float], None] | None,
-        progress: ProgressCallback | None,
-        cancel: CancelToken | None,
+        job: Job | None,
     ) -> FineTuned:
         from napari_sem_classify.core.finetune.finetune_choice import cases_that_choose
         from napari_sem_classify.core.finetune.finetune_learner import Run
@@ -179,16 +177,16 @@ class _Job:
         run = Run(
             run_id=self._run_id(),
             seed=self.seed,
-            reporter=Reporter(total, "Training", progress),
-            cancel=cancel,
+            reporter=Reporter(total, "Training", job),
+            job=job,
             on_epoch=on_epoch,
             on_batch=on_batch,
             checkpoint=checkpoint,
             choosing=cases_that_choose(self.data, self.valid.image),
         )
-        self._train(run, search_rate, progress, cancel)
+        self._train(run, search_rate, job)
         averaged = bool(self.preset.average and run.start)
-        begin_scoring(run, self.data, self.split, progress, cancel, averaged=averaged)
+        begin_scoring(run, self.data, self.split, job, averaged=averaged)
         if averaged and not run.cancelled:
             self._average(run)
         if not run.best_state:
@@ -208,8 +206,7 @@ class _Job:
         self,
         run: Run,
         search_rate: bool,
-        progress: ProgressCallback | None,
-        cancel: CancelToken | None,
+        job: Job | None,
     ) -> None:
         from napari_sem_classify.core.finetune.finetune_checkpoint import read_checkpoint
         from napari_sem_classify.core.finetune.finetune_learner import (
@@ -226,7 +223,7 @@ class _Job:
         if found is not None:
             begin = restore(learner, run, found)
         elif self.preset.head_first:
-            self._fit_head(run, progress, cancel)
+            self._fit_head(run, job)
             learner.train_bn = not self.model.fixed_norms
         for number, stage in enumerate(self.preset.stages):
             if number < begin[0]:
@@ -237,7 +234,7 @@ class _Job:
             if search_rate and found is None:
                 from napari_sem_classify.core.finetune.finetune_rate import find_rate
 
-                rate = find_rate(learner, cancel=cancel)
+                rate = find_rate(learner, job=job)
                 if rate is not None:
                     self._use_rate(number, rate)
             for phase in (HEAD, ALL):
@@ -261,9 +258,7 @@ class _Job:
         stages[number] = replace(stage, lr_frozen=rate, lr_unfrozen=scaled)
         self.preset = replace(self.preset, stages=tuple(stages))
 
-    def _fit_head(
-        self, run: Run, progress: ProgressCallback | None, cancel: CancelToken | None
-    ) -> None:
+    def _fit_head(self, run: Run, job: Job | None) -> None:
         from napari_sem_classify.core.finetune.finetune_data import PlainBatches
         from napari_sem_classify.core.finetune.finetune_start import (
             sample_for_head,
@@ -274,7 +269,7 @@ class _Job:
         chosen = sample_for_head(self.train, n_classes, self.seed)
         batches = PlainBatches(self.store, chosen, size, self._batch_size(size))
         valid = self._loaders(0)[1]
-        start_from_exact_head(self.model, batches, valid, n_classes, run, progress, cancel)
+        start_from_exact_head(self.model, batches, valid, n_classes, run, job)
 
     def _average(self, run: Run) -> None:
         """Try weights between the start and the end of the training."""

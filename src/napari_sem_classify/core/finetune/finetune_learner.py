@@ -25,7 +25,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from napari_sem_classify.core.common.errors import OutputError
-from napari_sem_classify.core.common.progress import CancelToken, Reporter
+from napari_sem_classify.core.common.job import Job, Reporter
 from napari_sem_classify.core.evaluate.metrics import score
 from napari_sem_classify.core.finetune.finetune_checkpoint import (
     Checkpoint,
@@ -84,7 +84,7 @@ class Run:
     run_id: str
     seed: int
     reporter: Reporter
-    cancel: CancelToken | None
+    job: Job | None
     on_epoch: Callable[[EpochReport], None] | None
     on_batch: Callable[[float], None] | None
     checkpoint: Path | None
@@ -137,7 +137,7 @@ class Run:
     @property
     def asked_to_stop(self) -> bool:
         """Whether the user wants the training to end."""
-        return self.cancel is not None and self.cancel.cancelled
+        return self.job is not None and self.job.cancelled
 
 
 class Watch(Callback):  # type: ignore[misc]

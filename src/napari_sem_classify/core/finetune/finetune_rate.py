@@ -13,14 +13,12 @@ from fastai.callback.schedule import ParamScheduler, SchedExp
 from fastai.learner import Learner
 from numpy.typing import NDArray
 
-from napari_sem_classify.core.common.progress import CancelToken
+from napari_sem_classify.core.common.job import Job
 
 LOWEST, HIGHEST = 1e-6, 1.0
 
 
-def find_rate(
-    learner: Learner, *, batches: int = 60, cancel: CancelToken | None = None
-) -> float | None:
+def find_rate(learner: Learner, *, batches: int = 60, job: Job | None = None) -> float | None:
     """A learning rate at which the loss falls fastest (Smith 2017, arXiv 1506.01186).
 
     The weights stay as they are.
@@ -31,7 +29,7 @@ def find_rate(
         The point two thirds down the longest valley of the loss, None where there is none.
     """
     before = {k: v.detach().clone() for k, v in learner.model.state_dict().items()}
-    trial = RateTrial(batches, cancel)
+    trial = RateTrial(batches, job)
     learner.opt = None
     epochs = -(-batches // len(learner.dls.train))
     schedule = ParamScheduler({"lr": SchedExp(LOWEST, HIGHEST)})
@@ -64,9 +62,9 @@ class RateTrial(Callback):  # type: ignore[misc]
 
     order = 80
 
-    def __init__(self, batches: int, cancel: CancelToken | None) -> None:
+    def __init__(self, batches: int, job: Job | None) -> None:
         super().__init__()
-        self.batches, self.cancel = batches, cancel
+        self.batches, self.job = batches, job
         self.rates: list[float] = []
         self.losses: list[float] = []
 
@@ -78,7 +76,7 @@ class RateTrial(Callback):  # type: ignore[misc]
         """Note rate and loss; stop when it explodes, or is finished."""
         self.rates.append(float(self.opt.hypers[-1]["lr"]))
         self.losses.append(float(self.loss.detach()))
-        stop = self.cancel is not None and self.cancel.cancelled
+        stop = self.job is not None and self.job.cancelled
         exploded = not self.losses[-1] < 4 * min(self.losses)
         if stop or exploded or len(self.losses) >= self.batches:
             raise CancelFitException

@@ -9,7 +9,7 @@ import numpy as np
 from torch import Tensor
 
 from napari_sem_classify.core.common.errors import Cancelled
-from napari_sem_classify.core.common.progress import CancelToken, ProgressCallback, Reporter
+from napari_sem_classify.core.common.job import Job, Reporter
 from napari_sem_classify.core.evaluate.dataset_split import Split
 from napari_sem_classify.core.evaluate.training_set import TrainingSet
 from napari_sem_classify.core.finetune.finetune_data import PlainBatches
@@ -22,8 +22,7 @@ def begin_scoring(
     run: Run,
     data: TrainingSet,
     split: Split,
-    progress: ProgressCallback | None,
-    cancel: CancelToken | None,
+    job: Job | None,
     *,
     averaged: bool,
 ) -> None:
@@ -32,7 +31,7 @@ def begin_scoring(
         return
     valid, test = (int(np.isin(data.tile_image, part).sum()) for part in (split.valid, split.test))
     total = times_scored(averaged=averaged) * valid + test
-    run.reporter = Reporter(total, SCORING, progress, cancel)
+    run.reporter = Reporter(total, SCORING, job)
 
 
 def last_scores(

@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from napari_sem_classify.core.common.errors import Cancelled
-from napari_sem_classify.core.common.progress import CancelToken, ProgressCallback, Reporter
+from napari_sem_classify.core.common.job import Job, Reporter
 from napari_sem_classify.core.evaluate.metrics import score
 from napari_sem_classify.core.finetune.finetune_data import PlainBatches, Units
 from napari_sem_classify.core.finetune.finetune_learner import (
@@ -65,8 +65,7 @@ def start_from_exact_head(
     valid: PlainBatches,
     n_classes: int,
     run: Run,
-    progress: ProgressCallback | None,
-    cancel: CancelToken | None,
+    job: Job | None,
 ) -> None:
     """Fit the head on the network's features of some tiles, and score it.
 
@@ -78,7 +77,7 @@ def start_from_exact_head(
     """
     passes = 1 if model.fixed_norms else 3
     looks = passes * len(batches.tile) + (1 if model.fixed_norms else 2) * len(valid.tile)
-    reporter = Reporter(looks, "Looking at tiles", progress, cancel)
+    reporter = Reporter(looks, "Looking at tiles", job)
     _fit(model, batches, n_classes, reporter)
     report, plain = _score(model, valid, run, 0, 0, FITTED, reporter)
     run.start, run.fitted = _head_and_norms(model), plain

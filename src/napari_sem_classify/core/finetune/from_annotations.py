@@ -16,7 +16,7 @@ from napari_sem_classify.core.annotate.annotation import check_teachable
 from napari_sem_classify.core.annotate.annotation_set import TilePlace
 from napari_sem_classify.core.classify.record import HASHED_BYTES, file_sha256
 from napari_sem_classify.core.common.errors import AnnotationError, OutputError
-from napari_sem_classify.core.common.progress import CancelToken, ProgressCallback, Reporter
+from napari_sem_classify.core.common.job import Job, Reporter
 from napari_sem_classify.core.evaluate.dataset import ImageRecord
 from napari_sem_classify.core.evaluate.training_set import (
     ImageFacts,
@@ -43,8 +43,7 @@ def make_annotated_set(
     max_tiles_per_class: int = MAX_TILES_PER_CLASS,
     seed: int = 0,
     cache_folder: Path | None = None,
-    progress: ProgressCallback | None = None,
-    cancel: CancelToken | None = None,
+    job: Job | None = None,
 ) -> TrainingSet:
     """Cut the annotated tiles of images into a training set; each tile is a case of its own.
 
@@ -66,7 +65,7 @@ def make_annotated_set(
     cache_folder : Path, optional
         Where the tiles are kept for the time of the training; the system's temporary folder where
         None.
-    progress, cancel : optional
+    job : Job, optional
         Told and checked once per tile.
 
     Returns
@@ -84,7 +83,7 @@ def make_annotated_set(
     OutputError
         When the tiles do not fit on the disk.
     Cancelled
-        When `cancel` was set.
+        When the job was asked to stop.
     """
     check_teachable(list(tiles.counts().values()), tiles.class_names)
     recipe = recipe or IntensityRecipe()
@@ -95,7 +94,7 @@ def make_annotated_set(
         place.mkdir(parents=True, exist_ok=True)
         folder = Path(tempfile.mkdtemp(prefix="sem-tiles-", dir=place))
         chosen = _sample(tiles, max_tiles_per_class, seed)
-        return _make(tiles, chosen, side, recipe, folder, progress, cancel)
+        return _make(tiles, chosen, side, recipe, folder, job)
     except BaseException as error:
         if folder is not None:
             shutil.rmtree(folder, ignore_errors=True)
@@ -169,12 +168,11 @@ def _make(
     side: int,
     recipe: IntensityRecipe,
     folder: Path,
-    progress: ProgressCallback | None,
-    cancel: CancelToken | None,
+    job: Job | None,
 ) -> TrainingSet:
     number_of = {name: number for number, name in enumerate(tiles.class_names)}
     total = sum(len(places) for places in chosen)
-    reporter = Reporter(total, "Cutting tiles", progress, cancel)
+    reporter = Reporter(total, "Cutting tiles", job)
     images: list[ImageFacts] = []
     path = folder / "tiles.bin"
     with path.open("wb") as file:

@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from napari_sem_classify.core.common.errors import ImageError
-from napari_sem_classify.core.common.progress import CancelToken, ProgressCallback, Reporter
+from napari_sem_classify.core.common.job import Job, Reporter
 from napari_sem_classify.core.image.intensity import IntensityRange, IntensityRecipe, measure_range
 from napari_sem_classify.core.image.sem_image import SemImage, hold_plane
 from napari_sem_classify.core.network.dense import TileFeatures, embed_densely
@@ -38,8 +38,7 @@ def embed_image(
     *,
     keep: NDArray[np.bool_] | None = None,
     plane: tuple[int, ...] = (),
-    progress: ProgressCallback | None = None,
-    cancel: CancelToken | None = None,
+    job: Job | None = None,
     cache: EmbeddingCache | None = None,
     network: str | None = None,
     dense: bool = False,
@@ -48,7 +47,7 @@ def embed_image(
 
     Parameters
     ----------
-    image, grid, engine, keep, plane, progress, cancel
+    image, grid, engine, keep, plane, job
         As for `classify_image`.
     intensity : IntensityRecipe
     cache : EmbeddingCache, optional
@@ -69,9 +68,9 @@ def embed_image(
     ImageError
         When the image cannot be read or no tile is left.
     Cancelled
-        When `cancel` was set.
+        When the job was asked to stop.
     """
-    reporter = tile_reporter(grid, keep, "Looking at tiles", progress, cancel)
+    reporter = tile_reporter(grid, keep, "Looking at tiles", job)
     held = hold_plane(image, plane)
     measured = measure_in(held, image, intensity, plane)
     kept = np.arange(grid.n_tiles) if keep is None else np.flatnonzero(keep)
@@ -215,14 +214,13 @@ def tile_reporter(
     grid: TileGrid,
     keep: NDArray[np.bool_] | None,
     stage: str,
-    progress: ProgressCallback | None,
-    cancel: CancelToken | None,
+    job: Job | None,
 ) -> Reporter:
     """Count the kept tiles of a grid; raises `Cancelled` where the wish came before the start."""
     if keep is not None and keep.shape != grid.tile_shape:
         raise ValueError(f"keep has shape {keep.shape}, not {grid.tile_shape}")
     total = grid.n_tiles if keep is None else int(np.count_nonzero(keep))
-    reporter = Reporter(total, stage, progress, cancel)
+    reporter = Reporter(total, stage, job)
     reporter.check()
     return reporter
 

@@ -7,7 +7,7 @@ from pathlib import Path
 
 from napari_sem_classify.core.common.download import Remote, download, has_checksum
 from napari_sem_classify.core.common.errors import ModelError
-from napari_sem_classify.core.common.progress import CancelToken, ProgressCallback
+from napari_sem_classify.core.common.job import Job
 from napari_sem_classify.core.network.backbone import (
     BackboneInfo,
     backbone_info,
@@ -18,16 +18,14 @@ from napari_sem_classify.core.network.backbone import (
 )
 
 
-def fetch_backbone(
-    id: str, *, progress: ProgressCallback | None = None, cancel: CancelToken | None = None
-) -> Path:
+def fetch_backbone(id: str, *, job: Job | None = None) -> Path:
     """Download a network's weights into the user's weights folder, unless they are there already.
 
     Parameters
     ----------
     id : str
         Of `BACKBONES`. One that comes with the program needs no download.
-    progress, cancel : optional
+    job : Job, optional
         Progress counts megabytes. A cancelled download goes on where it stopped.
 
     Returns
@@ -42,7 +40,7 @@ def fetch_backbone(
     OutputError
         When the folder cannot be written.
     Cancelled
-        When `cancel` was set.
+        When the job was asked to stop.
     """
     info = backbone_info(id)
     if info.shipped:
@@ -56,7 +54,7 @@ def fetch_backbone(
 
     remote = Remote(info.url, info.title, check, ModelError)
     path = user_weights_folder() / info.filename
-    return download(remote, path, progress=progress, cancel=cancel)
+    return download(remote, path, job=job)
 
 
 def _is_right(info: BackboneInfo, path: Path) -> bool:

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from napari_sem_classify.core.common.files import atomic_path, ensure_folder
-from napari_sem_classify.core.common.progress import CancelToken, ProgressCallback
+from napari_sem_classify.core.common.job import Job
 from napari_sem_classify.core.image.sem_image import SemImage
 from napari_sem_classify.core.maps.class_map import ClassMap
 from napari_sem_classify.core.sample.cross_section import (
@@ -67,8 +67,7 @@ def sample_image(sample: Sample, name: str = IMAGE_NAME) -> SemImage:
 def run_demo(
     *,
     engine: Engine | None = None,
-    progress: ProgressCallback | None = None,
-    cancel: CancelToken | None = None,
+    job: Job | None = None,
 ) -> Demo:
     """Classify the generated image with the demo's model.
 
@@ -88,9 +87,7 @@ def run_demo(
     image = sample_image(sample)
     classifier = load_model(DEMO_NAME)
     grid = grid_for_model(image, classifier.card).grid
-    class_map = classify_image(
-        image, classifier, grid, engine=engine, progress=progress, cancel=cancel
-    )
+    class_map = classify_image(image, classifier, grid, engine=engine, job=job)
     record = {**class_map.record, "agreement": agreement(class_map, sample)}
     return Demo(image, sample, replace(class_map, record=record))
 
@@ -98,8 +95,7 @@ def run_demo(
 def teach_demo_model(
     *,
     engine: Engine | None = None,
-    progress: ProgressCallback | None = None,
-    cancel: CancelToken | None = None,
+    job: Job | None = None,
 ) -> TileClassifier:
     """Teach the demo's model on generated images of other seeds than the demo's own.
 
@@ -126,8 +122,7 @@ def teach_demo_model(
         name=MODEL_TITLE,
         max_tiles_per_class=TILES_PER_CLASS,
         engine=engine,
-        progress=progress,
-        cancel=cancel,
+        job=job,
     )
 
 

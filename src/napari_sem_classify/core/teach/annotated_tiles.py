@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from napari_sem_classify.core.annotate.annotation import UNLABELLED
-from napari_sem_classify.core.common.progress import CancelToken, Progress, ProgressCallback
+from napari_sem_classify.core.common.job import Job, Progress
 from napari_sem_classify.core.image.intensity import IntensityRecipe
 from napari_sem_classify.core.image.sem_image import SemImage
 from napari_sem_classify.core.teach.folds import TilePlaces
@@ -73,8 +73,7 @@ def embed_annotated(
     annotated: Sequence[AnnotatedTiles],
     engine: Engine,
     intensity: IntensityRecipe,
-    progress: ProgressCallback | None = None,
-    cancel: CancelToken | None = None,
+    job: Job | None = None,
     dense: bool = False,
 ) -> tuple[NDArray[np.float32], NDArray[np.int64], TilePlaces]:
     """Let the network see annotated tiles; those without data are dropped.
@@ -94,10 +93,11 @@ def embed_annotated(
     ImageError
         When an image cannot be read.
     Cancelled
-        When `cancel` was set.
+        When the job was asked to stop.
     """
     from napari_sem_classify.core.network.features import embed_image
 
+    job = job or Job()
     total = sum(each.count for each in annotated)
     start = time.perf_counter()
     features, labels, images, ys, xs = [], [], [], [], []
@@ -109,11 +109,8 @@ def embed_annotated(
         before = done
 
         def tell(reading: Progress, before: int = before) -> None:
-            if progress is not None:
-                elapsed = time.perf_counter() - start
-                progress(
-                    replace(reading, done=before + reading.done, total=total, elapsed_s=elapsed)
-                )
+            elapsed = time.perf_counter() - start
+            job.tell(replace(reading, done=before + reading.done, total=total, elapsed_s=elapsed))
 
         mine = embed_image(
             each.image,
@@ -122,8 +119,7 @@ def embed_annotated(
             intensity,
             keep=keep,
             plane=each.plane or (0,) * len(each.image.leading_shape),
-            progress=tell,
-            cancel=cancel,
+            job=job.telling(tell),
             dense=dense,
         )
         done += each.count

@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from napari_sem_classify.core.annotate.annotation import check_teachable
-from napari_sem_classify.core.common.progress import CancelToken, ProgressCallback
+from napari_sem_classify.core.common.job import Job
 from napari_sem_classify.core.model.head import Head
 from napari_sem_classify.core.teach.folds import Folds, TilePlaces, plan_folds
 from napari_sem_classify.core.teach.logistic import DEFAULT_STRENGTH, make_basis, solve
@@ -90,8 +90,7 @@ def teach_head(
     folds: Folds | None = None,
     seed: int = 0,
     group_word: str = "image",
-    progress: ProgressCallback | None = None,
-    cancel: CancelToken | None = None,
+    job: Job | None = None,
 ) -> Taught:
     """Fit a head, choose its strength, set its temperature and score it.
 
@@ -115,7 +114,7 @@ def teach_head(
         The head of the stroke before: a fit from there is faster and ends at the same place.
     folds : Folds, optional
         A known split, instead of one by `groups` and `places`.
-    seed, group_word, progress, cancel
+    seed, group_word, job
         See `cross_validate` and `plan_folds`.
 
     Raises
@@ -123,7 +122,7 @@ def teach_head(
     AnnotationError
         When fewer than two classes have tiles.
     Cancelled
-        When `cancel` was set.
+        When the job was asked to stop.
     """
     labels = np.asarray(labels, dtype=np.int64)
     if len(np.unique(labels)) < 2:
@@ -148,8 +147,7 @@ def teach_head(
         plan,
         strengths=STRENGTHS,
         seed=seed,
-        progress=progress,
-        cancel=cancel,
+        job=job,
     )
     solution = solve(basis.coordinates, labels, len(class_names), found.strength)
     return Taught(basis.to_head(solution), found.strength, found.temperature, found.score)

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from napari_sem_classify.core.common.progress import CancelToken, Progress, ProgressCallback
+from napari_sem_classify.core.common.job import Job, Progress
 from napari_sem_classify.core.evaluate.metrics import score
 from napari_sem_classify.core.image.intensity import IntensityRecipe
 from napari_sem_classify.core.model.recipe import (
@@ -77,8 +77,7 @@ def choose_recipe(
     *,
     groups: Sequence[str] | None = None,
     seed: int = 0,
-    progress: ProgressCallback | None = None,
-    cancel: CancelToken | None = None,
+    job: Job | None = None,
 ) -> RecipeChoice:
     """Look at the annotated tiles in each way, and choose by the blocked score.
 
@@ -96,7 +95,7 @@ def choose_recipe(
         Specimen of each of `annotated`.
     seed : int
         Of the sample of tiles, at most `TILES_PER_CLASS` of each class.
-    progress, cancel : optional
+    job : Job, optional
         Told and checked once per batch; counts the tiles of all recipes.
 
     Raises
@@ -104,12 +103,13 @@ def choose_recipe(
     ImageError, DeviceError
         When an image cannot be read or the network cannot be run.
     Cancelled
-        When `cancel` was set.
+        When the job was asked to stop.
     """
     if len(recipes) < 2:
         return RecipeChoice(recipes[0], (), "Only one way was to be tried.")
     some = sample_tiles(annotated, TILES_PER_CLASS, seed)
     of_image = np.arange(len(some)) if groups is None else np.unique(groups, return_inverse=True)[1]
+    job = job or Job()
     total = sum(each.count for each in some)
     start = time.perf_counter()
     all_features: list[NDArray[np.float32]] = []
@@ -117,13 +117,14 @@ def choose_recipe(
     for number, recipe in enumerate(recipes):
 
         def tell(reading: Progress, number: int = number) -> None:
-            if progress is not None:
-                elapsed = time.perf_counter() - start
-                done, goal = reading.done + number * total, total * len(recipes)
-                progress(Progress(done, goal, "Trying ways of looking", elapsed))
+            elapsed = time.perf_counter() - start
+            done, goal = reading.done + number * total, total * len(recipes)
+            job.tell(Progress(done, goal, "Trying ways of looking", elapsed))
 
         engine = engine_of(recipe.network_px)
-        features, labels, places = embed_annotated(some, engine, recipe.intensity, tell, cancel)
+        features, labels, places = embed_annotated(
+            some, engine, recipe.intensity, job.telling(tell)
+        )
         all_features.append(features)
         if folds is None:
             numbers = of_image[places.image]
@@ -133,7 +134,7 @@ def choose_recipe(
                 return RecipeChoice(recipe, (), plan)
             folds = plan
     assert folds is not None
-    return compare_recipes(recipes, all_features, labels, class_names, folds, cancel=cancel)
+    return compare_recipes(recipes, all_features, labels, class_names, folds, job=job)
 
 
 def compare_recipes(
@@ -143,7 +144,7 @@ def compare_recipes(
     class_names: tuple[str, ...],
     folds: Folds,
     *,
-    cancel: CancelToken | None = None,
+    job: Job | None = None,
 ) -> RecipeChoice:
     """Choose among recipes from what the network saw in the same tiles in each way.
 
@@ -156,11 +157,11 @@ def compare_recipes(
     class_names : tuple of str
     folds : Folds
         The same for all.
-    cancel : CancelToken, optional
+    job : Job, optional
     """
     predicted = []
     for seen in features:
-        taught = teach_head(seen, labels, class_names, folds=folds, cancel=cancel)
+        taught = teach_head(seen, labels, class_names, folds=folds, job=job)
         assert taught.score is not None
         predicted.append(taught.score.probabilities.argmax(axis=1))
         scored = taught.score.scored

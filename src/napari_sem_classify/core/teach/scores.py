@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from napari_sem_classify.core.common.progress import CancelToken, ProgressCallback, Reporter
+from napari_sem_classify.core.common.job import Job, Reporter
 from napari_sem_classify.core.evaluate.metrics import (
     Reliability,
     Scores,
@@ -116,8 +116,7 @@ def cross_validate(
     *,
     strengths: Sequence[float] = STRENGTHS,
     seed: int = 0,
-    progress: ProgressCallback | None = None,
-    cancel: CancelToken | None = None,
+    job: Job | None = None,
 ) -> CrossValidation:
     """Fit without each fold in turn and score on it.
 
@@ -127,11 +126,11 @@ def cross_validate(
     Raises
     ------
     Cancelled
-        When `cancel` was set; nothing is kept.
+        When the job was asked to stop; nothing is kept.
     """
     labels = np.asarray(labels, dtype=np.int64)
     n_classes = len(class_names)
-    reporter = Reporter(len(folds.folds) * len(strengths), "Scoring", progress, cancel)
+    reporter = Reporter(len(folds.folds) * len(strengths), "Scoring", job)
     logits = np.full((len(strengths), len(labels), n_classes), np.nan)
     taught = np.zeros(len(labels), dtype=bool)
     for fold in folds.folds:

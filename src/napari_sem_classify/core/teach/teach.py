@@ -15,7 +15,7 @@ from napari_sem_classify.core.annotate.annotation import (
     tiles_from_mask,
 )
 from napari_sem_classify.core.common.errors import AnnotationError
-from napari_sem_classify.core.common.progress import CancelToken, ProgressCallback
+from napari_sem_classify.core.common.job import Job
 from napari_sem_classify.core.image.sem_image import ArrayLike, SemImage
 from napari_sem_classify.core.model.card import ClassInfo, ModelCard, default_colours
 from napari_sem_classify.core.model.head import TileClassifier
@@ -54,8 +54,7 @@ def teach_from_masks(
     max_tiles_per_class: int = MAX_TILES_PER_CLASS,
     seed: int = 0,
     dense: bool = False,
-    progress: ProgressCallback | None = None,
-    cancel: CancelToken | None = None,
+    job: Job | None = None,
 ) -> TileClassifier:
     """Teach a model from images and label images of the same size.
 
@@ -91,7 +90,7 @@ def teach_from_masks(
     dense : bool
         Teach for dense maps: the network runs over blocks of the images, see `network.dense`. For
         recipes with the brightness of the image alone.
-    progress, cancel : optional
+    job : Job, optional
         Told and checked once per batch.
 
     Returns
@@ -106,7 +105,7 @@ def teach_from_masks(
     ImageError, ModelError, DeviceError
         When an image cannot be read or the network cannot be run.
     Cancelled
-        When `cancel` was set.
+        When the job was asked to stop.
     """
     from napari_sem_classify.core.network.backbone import DEFAULT_BACKBONE, backbone_sha256
 
@@ -132,14 +131,11 @@ def teach_from_masks(
         make,
         groups=groups,
         seed=seed,
-        progress=progress,
-        cancel=cancel,
+        job=job,
     )
     recipe = choice.recipe
     engine = engine or make(recipe.network_px)
-    features, labels, places = embed_annotated(
-        annotated, engine, recipe.intensity, progress, cancel, dense
-    )
+    features, labels, places = embed_annotated(annotated, engine, recipe.intensity, job, dense)
     check_teachable(np.bincount(labels, minlength=len(class_names)), class_names)
     of_image = (
         np.arange(len(pairs)) if groups is None else np.unique(groups, return_inverse=True)[1]
@@ -152,8 +148,7 @@ def teach_from_masks(
         places=places,
         seed=seed,
         group_word="image" if groups is None else "specimen",
-        progress=progress,
-        cancel=cancel,
+        job=job,
     )
     card = ModelCard(
         name=name,

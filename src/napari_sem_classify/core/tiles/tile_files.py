@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 
 from napari_sem_classify.core.common.errors import OutputError
 from napari_sem_classify.core.common.files import ensure_folder, write_text
-from napari_sem_classify.core.common.progress import CancelToken, ProgressCallback, Reporter
+from napari_sem_classify.core.common.job import Job, Reporter
 from napari_sem_classify.core.image.intensity import (
     IntensityRange,
     IntensityRecipe,
@@ -59,8 +59,7 @@ def write_tiles(
     keep: NDArray[np.bool_] | None = None,
     stretch: bool = False,
     plane: tuple[int, ...] = (),
-    progress: ProgressCallback | None = None,
-    cancel: CancelToken | None = None,
+    job: Job | None = None,
 ) -> TilesWritten:
     """Write each tile as a file, and ``STEM.tile_files.csv`` beside them.
 
@@ -85,7 +84,7 @@ def write_tiles(
         Write 8 bit, stretched over the 1 to 99 % range of the whole image (not of each tile).
     plane : tuple of int
         Plane of a stack.
-    progress, cancel : optional
+    job : Job, optional
         Told and checked after each tile.
 
     Raises
@@ -112,7 +111,7 @@ def write_tiles(
     writer.writerow(COLUMNS)
     size = "" if image.pixel_size_nm is None else f"{image.pixel_size_nm:.6g}"
     tops, lefts = grid.row_starts(), grid.col_starts()
-    reporter = Reporter(int(chosen.sum()), "Writing tiles", progress, cancel)
+    reporter = Reporter(int(chosen.sum()), "Writing tiles", job)
     staging = Path(tempfile.mkdtemp(dir=out_dir, prefix=".tiles-"))
     names = []
     try:

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from napari_sem_classify.core.common.progress import CancelToken, ProgressCallback, Reporter
+from napari_sem_classify.core.common.job import Job, Reporter
 from napari_sem_classify.core.image.intensity import IntensityRecipe, measure_range
 from napari_sem_classify.core.image.sem_image import SemImage
 from napari_sem_classify.core.tiles.grid import TileGrid
@@ -44,8 +44,7 @@ def check_tiles(
     grid: TileGrid,
     *,
     plane: tuple[int, ...] = (),
-    progress: ProgressCallback | None = None,
-    cancel: CancelToken | None = None,
+    job: Job | None = None,
 ) -> TileChecks:
     """Look at the pixels of every tile once.
 
@@ -63,7 +62,7 @@ def check_tiles(
     width = travelling.high - travelling.low
     no_data = np.zeros(grid.n_tiles, dtype=bool)
     contrast = np.full(grid.n_tiles, np.nan, dtype=np.float32)
-    reporter = Reporter(grid.n_tiles, "Looking at tiles", progress, cancel)
+    reporter = Reporter(grid.n_tiles, "Looking at tiles", job)
     batches = read_tiles(image, grid, intensity, BATCH, plane=plane)
     try:
         for batch in batches:

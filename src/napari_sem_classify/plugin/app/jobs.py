@@ -15,25 +15,19 @@ from typing import Any
 from qtpy.QtCore import QCoreApplication, QObject, QTimer
 
 from napari_sem_classify.core.common.errors import Cancelled, SemClassifyError
+from napari_sem_classify.core.common.job import Job, Progress
 from napari_sem_classify.core.common.log import log_unexpected
-from napari_sem_classify.core.common.progress import CancelToken, Progress
 
 POLL_MS = 80
 PUBLISH_EVERY_S = 0.35
 SHOWN_WITHIN_S = 2.0
 
 
-class JobContext:
-    """What a task sees of its job: where to report, where to publish, when to stop.
-
-    Attributes
-    ----------
-    cancel : CancelToken
-        Checked by the task at least once per batch.
-    """
+class JobContext(Job):
+    """What a task sees of its job: where to tell how far it is, where to publish, when to stop."""
 
     def __init__(self) -> None:
-        self.cancel = CancelToken()
+        super().__init__()
         self.latest_progress: Progress | None = None
         self._published: Any = None
         self._has_published = False
@@ -41,8 +35,8 @@ class JobContext:
         self._lock = threading.Lock()
         self.shown = threading.Event()
 
-    def progress(self, progress: Progress) -> None:
-        """Tell how far the task is."""
+    def tell(self, progress: Progress) -> None:
+        """Leave the reading for the main thread."""
         self.latest_progress = progress
 
     @property
@@ -64,7 +58,7 @@ class JobContext:
         self.shown.clear()
         self.publish(value)
         end = time.monotonic() + SHOWN_WITHIN_S
-        while not self.cancel.cancelled and time.monotonic() < end:
+        while not self.cancelled and time.monotonic() < end:
             if self.shown.wait(0.05):
                 return
 
@@ -96,7 +90,7 @@ def _work(task: Callable[[JobContext], Any], context: JobContext, outcome: _Outc
     outcome.finished = True
 
 
-class Job(QObject):
+class Worker(QObject):
     """One task in a thread.
 
     Parameters
@@ -137,9 +131,9 @@ class Job(QObject):
         self._on_published = on_published
         self._told: Progress | None = None
         self._watched = True
-        # A function of the token alone: it still works when this object is deleted.
-        token = self._context.cancel
-        self._stop = lambda *_: token.cancel()
+        # A function of the context alone: it still works when this object is deleted.
+        context = self._context
+        self._stop = lambda *_: context.cancel()
         parent.destroyed.connect(self._stop)
         self._application = QCoreApplication.instance()
         if self._application is not None:
@@ -163,15 +157,15 @@ class Job(QObject):
     @property
     def cancelling(self) -> bool:
         """Whether the task was asked to stop and has not answered yet."""
-        return self._watched and self._context.cancel.cancelled
+        return self._watched and self._context.cancelled
 
     def cancel(self) -> None:
         """Ask the task to stop; `on_cancelled` is told when it has."""
-        self._context.cancel.cancel()
+        self._context.cancel()
 
     def abandon(self) -> None:
         """Ask the task to stop and look no further: for a widget that goes away."""
-        self._context.cancel.cancel()
+        self._context.cancel()
         self._finish()
 
     def _look(self) -> None:
@@ -182,7 +176,7 @@ class Job(QObject):
             self._told = progress
             self._on_progress(progress)
         found, value = self._context.take()
-        wanted = self._watched and not self._context.cancel.cancelled
+        wanted = self._watched and not self._context.cancelled
         if found and wanted and self._on_published is not None:
             self._on_published(value)
         if found:
@@ -192,7 +186,7 @@ class Job(QObject):
             self._end()
 
     def _end(self) -> None:
-        outcome, cancelled = self._outcome, self._context.cancel.cancelled
+        outcome, cancelled = self._outcome, self._context.cancelled
         done, failed, on_cancelled = self._on_done, self._on_failed, self._on_cancelled
         self._finish()
         error = outcome.error

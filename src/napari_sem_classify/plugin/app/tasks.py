@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from napari_sem_classify.core.common.progress import Progress
+from napari_sem_classify.core.common.job import Progress
 from napari_sem_classify.core.image.sem_image import SemImage
 from napari_sem_classify.core.maps.class_map import ClassFraction, ClassMap, tiles_to_cells
 from napari_sem_classify.core.model.card import ModelCard
@@ -120,12 +120,6 @@ def run(
                 if context.wants_publication:
                     context.publish(_provisional(image, grid, card, plane, so_far))
 
-            def tell(reading: Progress, number: int = number) -> None:
-                total = reading.total * len(planes)
-                elapsed = time.perf_counter() - start
-                ticks = reading.done + number * reading.total
-                context.progress(Progress(ticks, total, reading.stage, elapsed))
-
             class_map = classify_image(
                 image,
                 model.classifier,
@@ -133,8 +127,7 @@ def run(
                 engine=model.engine,
                 keep=keep,
                 plane=plane,
-                progress=tell,
-                cancel=context.cancel,
+                job=context.part(number, len(planes), start),
                 on_update=publish,
                 dense=dense,
             )
@@ -169,14 +162,14 @@ def _ready(
     from napari_sem_classify.core.model.catalogue import load_model
     from napari_sem_classify.core.model.engines import engine_for
 
-    context.progress(Progress(0, 0, "Getting the model ready"))
+    context.tell(Progress(0, 0, "Getting the model ready"))
     # napari needs it for the first layer with features; here it does not hold the window up.
     import pandas  # noqa: F401
 
     classifier = load_model(path)
-    context.cancel.raise_if_cancelled()
+    context.check()
     engine = engine_for(classifier, device=wish.id, backend=wish.backend)
-    context.cancel.raise_if_cancelled()
+    context.check()
     speed = _trial(engine, tile, context) if trial else float("nan")
     return ReadyModel(classifier, engine, speed)
 
@@ -185,11 +178,11 @@ def _trial(engine: Any, tile: int, context: JobContext) -> float:
     """Tiles per second of a batch of noise, after one to warm up."""
     from napari_sem_classify.core.image.intensity import IntensityRange
 
-    context.progress(Progress(0, 0, "Timing a few tiles"))
+    context.tell(Progress(0, 0, "Timing a few tiles"))
     noise = np.random.default_rng(0)
     batch = noise.integers(0, 255, (engine.batch_size, tile, tile), dtype=np.uint8)
     for _ in range(2):
-        context.cancel.raise_if_cancelled()
+        context.check()
         start = time.perf_counter()
         engine.embed(batch, IntensityRange(0.0, 255.0))
         seconds = time.perf_counter() - start

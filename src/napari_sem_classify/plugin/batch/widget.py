@@ -8,7 +8,7 @@ from napari_sem_classify.core.batch.batch_outcome import ImageOutcome
 from napari_sem_classify.core.batch.batch_plan import plan_batch
 from napari_sem_classify.core.common.errors import SemClassifyError
 from napari_sem_classify.plugin.app.dock import DockWidget
-from napari_sem_classify.plugin.app.jobs import Job, settle_timer
+from napari_sem_classify.plugin.app.jobs import Worker, settle_timer
 from napari_sem_classify.plugin.app.text import duration_text
 from napari_sem_classify.plugin.batch import work
 from napari_sem_classify.plugin.batch.opening import open_outcome
@@ -25,7 +25,7 @@ from napari_sem_classify.plugin.forms.run_form import RunForm
 if TYPE_CHECKING:
     from napari.viewer import Viewer
 
-    from napari_sem_classify.core.common.progress import Progress
+    from napari_sem_classify.core.common.job import Progress
     from napari_sem_classify.core.image.sem_image import SemImage
 
 SETTLE_MS = 250
@@ -43,8 +43,8 @@ class BatchWidget(DockWidget):
         super().__init__(napari_viewer)
         self._known: work.Known = {}
         self._found: work.Look | None = None
-        self._looking: Job | None = None
-        self._running: Job | None = None
+        self._looking: Worker | None = None
+        self._running: Worker | None = None
         self._outcomes: tuple[ImageOutcome, ...] = ()
         self._build()
         self._settle = settle_timer(self, SETTLE_MS, self._look)
@@ -143,7 +143,7 @@ class BatchWidget(DockWidget):
         except SemClassifyError as error:
             self._looked_in_vain(str(error))
             return
-        self._looking = Job(
+        self._looking = Worker(
             work.look(self.source_form.paths, layers, wish, self._known),
             doing="looking at the images",
             parent=self,
@@ -232,7 +232,7 @@ class BatchWidget(DockWidget):
                 self.device_form.remember(entry, result.ready)
             self._done(result)
 
-        self._running = Job(
+        self._running = Worker(
             task,
             doing="classifying the batch",
             parent=self,

@@ -12,7 +12,7 @@ from napari_sem_classify.core.batch.batch_outcome import BatchReport, ImageOutco
 from napari_sem_classify.core.batch.batch_plan import BatchPlan, Looked, plan_batch
 from napari_sem_classify.core.batch.batch_state import Item, item_path
 from napari_sem_classify.core.batch.classify_many import GridWish
-from napari_sem_classify.core.common.progress import Progress
+from napari_sem_classify.core.common.job import Progress
 from napari_sem_classify.core.model.card import ModelCard
 from napari_sem_classify.plugin.app.jobs import JobContext
 from napari_sem_classify.plugin.app.session import ReadyModel
@@ -135,9 +135,9 @@ def look(
         )
         from napari_sem_classify.core.model.catalogue import load_model
 
-        context.progress(Progress(0, 0, "Listing the images"))
+        context.tell(Progress(0, 0, "Listing the images"))
         items: list[Item] = [*(images_to_classify(inputs) if inputs else []), *layers]
-        looked = look_at(items, wish.card.pixel_size_nm, known, context.progress, context.cancel)
+        looked = look_at(items, wish.card.pixel_size_nm, known, context)
         finished: frozenset[int] = frozenset()
         if wish.out is not None and wish.out.is_dir():
             classifier = load_model(wish.model)
@@ -199,8 +199,7 @@ def run(
             cache=EmbeddingCache() if use_cache else None,
             kinds=wish.kinds,
             resume=not again,
-            progress=progress,
-            cancel=context.cancel,
+            job=context.telling(progress),
             on_image=on_image,
         )
         context.publish(Under(clock.at(None), "writing table and page", report.images))
@@ -219,7 +218,7 @@ def _checked_int8(
     from napari_sem_classify.core.batch.batch_engine import engine_for_batch
 
     usable = [each.item for each in found.looked if each.image is not None]
-    context.progress(Progress(0, 0, "Checking 8-bit arithmetic"))
+    context.tell(Progress(0, 0, "Checking 8-bit arithmetic"))
     return engine_for_batch(
         model.classifier,
         usable,
@@ -227,8 +226,7 @@ def _checked_int8(
         device=device.id,
         backend=device.backend,
         dtype="int8",
-        progress=context.progress,
-        cancel=context.cancel,
+        job=context,
     )
 
 
@@ -237,9 +235,9 @@ def _loaded(path: Path, device: DeviceWish, context: JobContext) -> ReadyModel:
     from napari_sem_classify.core.model.catalogue import load_model
     from napari_sem_classify.core.model.engines import engine_for
 
-    context.progress(Progress(0, 0, "Getting the model ready"))
+    context.tell(Progress(0, 0, "Getting the model ready"))
     classifier = load_model(path)
-    context.cancel.raise_if_cancelled()
+    context.check()
     engine = engine_for(classifier, device=device.id, backend=device.backend)
     return ReadyModel(classifier, engine, float("nan"))
 

@@ -11,7 +11,7 @@ from qtpy.QtWidgets import QFileDialog, QMenu, QWidget
 from napari_sem_classify.core.image.sem_image import SemImage
 from napari_sem_classify.core.maps.class_map import ClassFraction, ClassMap
 from napari_sem_classify.core.tiles.grid import TileGrid
-from napari_sem_classify.plugin.app.jobs import Job, JobContext
+from napari_sem_classify.plugin.app.jobs import JobContext, Worker
 from napari_sem_classify.plugin.classify.results import ResultTable
 from napari_sem_classify.plugin.forms.layout import Form, Note, explain
 
@@ -31,7 +31,7 @@ class ResultForm:
         self._owner = owner
         self._image: SemImage | None = None
         self._maps: dict[tuple[int, ...], ClassMap] = {}
-        self._job: Job | None = None
+        self._job: Worker | None = None
         self.note = Note("About the area fractions")
         self.table = ResultTable(self.note)
         self.export = widgets.PushButton(text="Export ▾")
@@ -79,7 +79,7 @@ class ResultForm:
 
             written = 0
             for class_map in maps:
-                context.cancel.raise_if_cancelled()
+                context.check()
                 written += len(write_outputs(class_map, image, folder, image.name))
             return written
 
@@ -92,7 +92,7 @@ class ResultForm:
             self.message.fail(sentence)
 
         self.message.say("writing…")
-        self._job = Job(
+        self._job = Worker(
             task, doing="writing the results", parent=self._owner, on_done=done, on_failed=failed
         )
 

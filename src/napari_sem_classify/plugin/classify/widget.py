@@ -10,10 +10,10 @@ from numpy.typing import NDArray
 
 from napari_sem_classify.core.classify.grid_choice import GridChoice, grid_for_model
 from napari_sem_classify.core.common.errors import SemClassifyError
-from napari_sem_classify.core.common.progress import Progress
+from napari_sem_classify.core.common.job import Progress
 from napari_sem_classify.plugin.app import tasks
 from napari_sem_classify.plugin.app.dock import DockWidget
-from napari_sem_classify.plugin.app.jobs import Job
+from napari_sem_classify.plugin.app.jobs import Worker
 from napari_sem_classify.plugin.app.session import GridPlan
 from napari_sem_classify.plugin.app.text import count_text, duration_text
 from napari_sem_classify.plugin.classify.result_form import ResultForm
@@ -56,7 +56,7 @@ class ClassifyWidget(DockWidget):
 
     def __init__(self, napari_viewer: Viewer) -> None:
         super().__init__(napari_viewer)
-        self._running: Job | None = None
+        self._running: Worker | None = None
         self._run_layers: RunLayers | None = None
         self._shown: Labels | None = None
         self._suggested_for: object = None
@@ -281,7 +281,7 @@ class ClassifyWidget(DockWidget):
             self.device_form.remember(entry, result.ready)
             self._done(result)
 
-        self._running = Job(
+        self._running = Worker(
             task,
             doing=f"classifying {image.name}",
             parent=self,

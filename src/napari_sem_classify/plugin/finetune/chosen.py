@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from napari_sem_classify.core.annotate.annotation_set import Annotations
-from napari_sem_classify.core.common.progress import CancelToken, ProgressCallback
+from napari_sem_classify.core.common.job import Job
 from napari_sem_classify.core.evaluate.dataset import Listing, RowCrop
 from napari_sem_classify.core.evaluate.dataset_split import Split
 from napari_sem_classify.core.evaluate.training_set import TrainingSet
@@ -64,30 +64,28 @@ class AnnotatedChoice:
         self,
         largest_px: int,
         seed: int,
-        progress: ProgressCallback | None = None,
-        cancel: CancelToken | None = None,
+        job: Job | None = None,
     ) -> tuple[TrainingSet, Split]:
         """Cut the tiles and split them; whoever calls discards the set."""
         from napari_sem_classify.core.finetune.annotated_split import split_annotated
         from napari_sem_classify.core.finetune.from_annotations import make_annotated_set
 
-        tiles = open_annotated(self.annotations, self.tile_px, self.images, cancel)
+        tiles = open_annotated(self.annotations, self.tile_px, self.images, job)
         data = make_annotated_set(
             tiles,
             largest_px=largest_px,
             max_tiles_per_class=self.most,
             seed=seed,
-            progress=progress,
-            cancel=cancel,
+            job=job,
         )
         return _with_split(data, lambda: split_annotated(data))
 
-    def examples(self, largest_px: int, cancel: CancelToken) -> tuple[list[str], NDArray[np.uint8]]:
+    def examples(self, largest_px: int, job: Job) -> tuple[list[str], NDArray[np.uint8]]:
         """A tile of each of the first classes."""
         from napari_sem_classify.core.finetune.preview import annotated_examples
 
         return annotated_examples(
-            open_annotated(self.annotations, self.tile_px, self.images, cancel), largest_px
+            open_annotated(self.annotations, self.tile_px, self.images, job), largest_px
         )
 
 
@@ -132,8 +130,7 @@ class FolderChoice:
         self,
         largest_px: int,
         seed: int,
-        progress: ProgressCallback | None = None,
-        cancel: CancelToken | None = None,
+        job: Job | None = None,
     ) -> tuple[TrainingSet, Split]:
         """Decode the images and split them; whoever calls discards the set."""
         from napari_sem_classify.core.evaluate.dataset_split import plan_split
@@ -144,8 +141,7 @@ class FolderChoice:
             tile_px=self.tile_px,
             crop=self.crop,
             largest_px=largest_px,
-            progress=progress,
-            cancel=cancel,
+            job=job,
         )
         return _with_split(
             data,
@@ -159,13 +155,11 @@ class FolderChoice:
             ),
         )
 
-    def examples(self, largest_px: int, cancel: CancelToken) -> tuple[list[str], NDArray[np.uint8]]:
+    def examples(self, largest_px: int, job: Job) -> tuple[list[str], NDArray[np.uint8]]:
         """A tile of each of the first classes."""
         from napari_sem_classify.core.finetune.preview import listed_examples
 
-        return listed_examples(
-            self.listing, self.tile_px, self.crop, largest_px, cancel.raise_if_cancelled
-        )
+        return listed_examples(self.listing, self.tile_px, self.crop, largest_px, job.check)
 
 
 Choice = AnnotatedChoice | FolderChoice

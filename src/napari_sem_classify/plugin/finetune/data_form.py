@@ -16,7 +16,7 @@ from napari_sem_classify.core.annotate.annotation_set import Annotations
 from napari_sem_classify.core.common.errors import SemClassifyError
 from napari_sem_classify.core.evaluate.dataset import Listing, RowCrop, read_listing
 from napari_sem_classify.core.finetune.annotated_images import tile_sizes
-from napari_sem_classify.plugin.app.jobs import Job
+from napari_sem_classify.plugin.app.jobs import Worker
 from napari_sem_classify.plugin.app.text import count_text
 from napari_sem_classify.plugin.finetune.chosen import AnnotatedChoice, Choice, FolderChoice
 from napari_sem_classify.plugin.finetune.finder import Finder, tiles_in
@@ -55,7 +55,7 @@ class DataForm:
 
     def __init__(self, viewer: ViewerModel, form: Form, owner: QWidget) -> None:
         self._owner = owner
-        self._job: Job | None = None
+        self._job: Worker | None = None
         self._listing: Listing | None = None
         self._unchecked: set[str] = set()
         self._filling = False
@@ -289,7 +289,7 @@ class DataForm:
             self.problem.fail(sentence)
 
         self.where.say(f"Listing the images of {path.name}…")
-        self._job = Job(
+        self._job = Worker(
             lambda _context: read_listing(path),
             doing="listing images",
             parent=self._owner,

@@ -16,7 +16,7 @@ from napari_sem_classify.core.annotate.annotation_set import Annotations, ImageA
 from napari_sem_classify.core.common.errors import AnnotationError, SemClassifyError
 from napari_sem_classify.core.finetune.annotated_images import merge_annotations
 from napari_sem_classify.core.image.sem_image import SemImage
-from napari_sem_classify.plugin.app.jobs import Job, JobContext
+from napari_sem_classify.plugin.app.jobs import JobContext, Worker
 from napari_sem_classify.plugin.app.session import session_of
 from napari_sem_classify.plugin.layers.layer_image import image_from_layer
 from napari_sem_classify.plugin.layers.made_layers import kind_of
@@ -62,7 +62,7 @@ class Finder:
         self._looked: dict[str, Looked] = {}
         self._tried: weakref.WeakSet[Layer] = weakref.WeakSet()
         self._files: dict[Path, Annotations] = {}
-        self._job: Job | None = None
+        self._job: Worker | None = None
         self.problem = ""
         self._book.changed.connect(self._on_book)
         for event in (viewer.layers.events.inserted, viewer.layers.events.removed):
@@ -159,7 +159,7 @@ class Finder:
             self._job, self.problem = None, sentence
             self.changed.emit()
 
-        self._job = Job(
+        self._job = Worker(
             _look_at(waiting),
             doing="looking for annotations",
             parent=self._owner,
@@ -218,7 +218,7 @@ def _look_at(
     def task(context: JobContext) -> tuple[list[Looked], str]:
         found, problem = [], ""
         for reference, known in layers:
-            context.cancel.raise_if_cancelled()
+            context.check()
             layer = reference()
             if layer is None:
                 continue

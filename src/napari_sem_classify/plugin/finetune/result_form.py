@@ -11,7 +11,7 @@ from qtpy.QtWidgets import QFileDialog, QHBoxLayout, QWidget
 
 from napari_sem_classify.core.model.card import ModelCard
 from napari_sem_classify.core.model.file import SUFFIX
-from napari_sem_classify.plugin.app.jobs import Job
+from napari_sem_classify.plugin.app.jobs import Worker
 from napari_sem_classify.plugin.app.text import duration_text
 from napari_sem_classify.plugin.finetune.tasks import HeldTile, Outcome, save
 from napari_sem_classify.plugin.finetune.tile_pictures import TilePictures
@@ -45,7 +45,7 @@ class ResultForm:
 
     def __init__(self, form: Form, owner: QWidget) -> None:
         self._owner = owner
-        self._job: Job | None = None
+        self._job: Worker | None = None
         self._shown: list[HeldTile] = []
         self._picked: HeldTile | None = None
         self.outcome: Outcome | None = None
@@ -260,7 +260,7 @@ class ResultForm:
 
         self.message.say("saving…")
         self.save.enabled = self.classify.enabled = False
-        self._job = Job(
+        self._job = Worker(
             save(path, self.outcome.classifier),
             doing="saving the model",
             parent=self._owner,

@@ -17,7 +17,7 @@ from qtpy.QtWidgets import (
 
 from napari_sem_classify.core.common.errors import SemClassifyError
 from napari_sem_classify.core.finetune.finetune_presets import DEFAULT_PRESET, PRESETS, Preset
-from napari_sem_classify.plugin.app.jobs import Job
+from napari_sem_classify.plugin.app.jobs import Worker
 from napari_sem_classify.plugin.finetune import stages
 from napari_sem_classify.plugin.finetune.tasks import Settings, devices
 from napari_sem_classify.plugin.forms.layout import Form, Note, explain, narrow, slim
@@ -39,7 +39,7 @@ class ScheduleForm:
     def __init__(self, form: Form, owner: QWidget) -> None:
         self._owner = owner
         self._filling = False
-        self._job: Job | None = None
+        self._job: Worker | None = None
         self._build(form)
         self._use_preset()
         self.preset.changed.connect(self._use_preset)
@@ -186,7 +186,7 @@ class ScheduleForm:
         def failed(_sentence: str) -> None:
             self._job = None  # "automatic" is left, and tells why when it fails too
 
-        self._job = Job(
+        self._job = Worker(
             devices,
             doing="looking for processors",
             parent=self._owner,

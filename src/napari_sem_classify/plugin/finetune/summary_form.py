@@ -8,7 +8,7 @@ from qtpy.QtCore import QTimer
 from qtpy.QtWidgets import QWidget
 
 from napari_sem_classify.core.finetune.finetune_presets import Preset
-from napari_sem_classify.plugin.app.jobs import Job
+from napari_sem_classify.plugin.app.jobs import Worker
 from napari_sem_classify.plugin.finetune.balance_plot import BalancePlot
 from napari_sem_classify.plugin.finetune.chosen import Choice, summary_text, too_few, warnings
 from napari_sem_classify.plugin.finetune.tasks import COPIES, preview
@@ -24,7 +24,7 @@ class SummaryForm:
 
     def __init__(self, form: Form, owner: QWidget) -> None:
         self._owner = owner
-        self._job: Job | None = None
+        self._job: Worker | None = None
         self._wanted: tuple[Choice, Preset] | None = None
         self._shown_for: object = None
         self.note = Note("How much there is to learn from")
@@ -113,7 +113,7 @@ class SummaryForm:
             self.pictures.hide()
             self.told.fail(sentence)
 
-        self._job = Job(
+        self._job = Worker(
             preview(choice, preset),
             doing="making a preview",
             parent=self._owner,

@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from napari_sem_classify.core.common.errors import Cancelled
-from napari_sem_classify.core.common.progress import CancelToken, Progress
+from napari_sem_classify.core.common.job import Job, Progress
 from napari_sem_classify.core.evaluate.evaluate import Evaluation
 from napari_sem_classify.core.finetune.finetune_presets import Preset
 from napari_sem_classify.core.model.head import TileClassifier
@@ -89,18 +89,20 @@ class Outcome:
     seconds: float
 
 
-class Stop(CancelToken):
+class Stop(Job):
     """Two wishes: to end with the best model so far, and to end at once as the window is closed."""
-
-    __slots__ = ("_at_once",)
 
     def __init__(self) -> None:
         super().__init__()
-        self._at_once = CancelToken()
+        self._window = Job()
 
-    def also_at_once(self, token: CancelToken) -> None:
-        """End without any model when `token` is set."""
-        self._at_once = token
+    def follow(self, window: Job) -> None:
+        """Tell `window` how far the training is, and end without any model when it is stopped."""
+        self._window = window
+
+    def tell(self, progress: Progress) -> None:
+        """Tell how far the training is."""
+        self._window.tell(progress)
 
     @property
     def asked(self) -> bool:
@@ -110,15 +112,10 @@ class Stop(CancelToken):
     @property
     def cancelled(self) -> bool:
         """Whether to end with the best model so far; raises `Cancelled` to end at once."""
-        if self._at_once.cancelled:
+        if self._window.cancelled:
             # fastai adds to the words of an exception, so there have to be some.
             raise Cancelled("the window was closed")
         return super().cancelled
-
-    def raise_if_cancelled(self) -> None:
-        """Raise `Cancelled` for either wish."""
-        if self.cancelled:
-            raise Cancelled
 
 
 def training_folder() -> Path:
@@ -158,11 +155,11 @@ def train(
 
     def task(context: JobContext) -> Outcome:
         begun = time.perf_counter()
-        stop.also_at_once(context.cancel)
+        stop.follow(context)
         preset = settings.preset
         largest = max(stage.size for stage in preset.stages)
-        context.progress(Progress(0, 0, "Getting ready"))
-        data, split = choice.make(largest, settings.seed, context.progress, stop)
+        context.tell(Progress(0, 0, "Getting ready"))
+        data, split = choice.make(largest, settings.seed, stop)
         try:
             return _train(choice, settings, data, split, context, stop, folder, begun)
         finally:
@@ -181,7 +178,7 @@ def _train(
     folder: Path,
     begun: float,
 ) -> Outcome:
-    context.progress(Progress(0, 0, "Getting the network ready"))
+    context.tell(Progress(0, 0, "Getting the network ready"))
     from napari_sem_classify.core.finetune.finetune import fine_tune
     from napari_sem_classify.core.finetune.finetune_result import held_out_evaluation
 
@@ -199,8 +196,7 @@ def _train(
         checkpoint=checkpoint,
         on_epoch=watch.epoch,
         on_batch=watch.batch,
-        progress=watch.progress,
-        cancel=stop,
+        job=stop.telling(watch.progress),
     )
     return Outcome(
         classifier=result.classifier,
@@ -224,8 +220,8 @@ def preview(choice: Choice, preset: Preset) -> Callable[[JobContext], tuple[list
     def task(context: JobContext) -> tuple[list[str], object]:
         from napari_sem_classify.core.finetune.preview import augmented_tiles
 
-        names, tiles = choice.examples(preset.stages[-1].size, context.cancel)
-        context.cancel.raise_if_cancelled()
+        names, tiles = choice.examples(preset.stages[-1].size, context)
+        context.check()
         size = preset.stages[-1].size
         return names, augmented_tiles(tiles, size, preset.augmentation, COPIES)
 

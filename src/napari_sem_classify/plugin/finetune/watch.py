@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import NDArray
 
-from napari_sem_classify.core.common.progress import Progress
+from napari_sem_classify.core.common.job import Progress
 from napari_sem_classify.core.finetune.finetune_presets import Preset
 from napari_sem_classify.core.finetune.finetune_time import SCORING, TimeLeft
 from napari_sem_classify.plugin.app.jobs import JobContext
@@ -104,7 +104,7 @@ class Watch:
             self._batches.append((self._clock.epochs_until(progress.done), self._loss))
             self._loss = None
         else:
-            self._context.progress(progress)
+            self._context.tell(progress)
             return
         self._remaining = self._clock.seconds(self._batch, time.perf_counter(), self._scored)
         if self._context.wants_publication:

@@ -9,9 +9,9 @@ from qtpy.QtCore import QPoint, QTimer
 from qtpy.QtWidgets import QScrollArea, QWidget
 
 from napari_sem_classify.core.common.errors import SemClassifyError
-from napari_sem_classify.core.common.progress import Progress
+from napari_sem_classify.core.common.job import Progress
 from napari_sem_classify.plugin.app.dock import DockWidget
-from napari_sem_classify.plugin.app.jobs import Job
+from napari_sem_classify.plugin.app.jobs import Worker
 from napari_sem_classify.plugin.app.session import unwrapped
 from napari_sem_classify.plugin.app.text import duration_text
 from napari_sem_classify.plugin.finetune import tasks
@@ -45,7 +45,7 @@ class FineTuneWidget(DockWidget):
 
     def __init__(self, napari_viewer: Viewer) -> None:
         super().__init__(napari_viewer)
-        self._job: Job | None = None
+        self._job: Worker | None = None
         self._stop: tasks.Stop | None = None
         self._snapshot: tasks.Snapshot | None = None
         self._tour = Tour(self._viewer)
@@ -122,7 +122,7 @@ class FineTuneWidget(DockWidget):
         self.curves.hide()
         self.run_form.start()
         self._stop = tasks.Stop()
-        self._job = Job(
+        self._job = Worker(
             tasks.train(choice, settings, self._stop, tasks.training_folder()),
             doing="fine-tuning",
             parent=self,

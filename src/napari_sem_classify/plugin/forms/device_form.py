@@ -10,7 +10,7 @@ from qtpy.QtWidgets import QWidget
 
 from napari_sem_classify.core.model.catalogue import ModelEntry
 from napari_sem_classify.plugin.app import tasks
-from napari_sem_classify.plugin.app.jobs import Job, settle_timer
+from napari_sem_classify.plugin.app.jobs import Worker, settle_timer
 from napari_sem_classify.plugin.app.session import ReadyModel, Session
 from napari_sem_classify.plugin.forms.layout import Form, explain, narrow
 
@@ -34,8 +34,8 @@ class DeviceForm:
     def __init__(self, form: Form, session: Session, owner: QWidget) -> None:
         self._session = session
         self._owner = owner
-        self._job: Job | None = None
-        self._finding: Job | None = None
+        self._job: Worker | None = None
+        self._finding: Worker | None = None
         self._wanted: tuple[ModelEntry, int] | None = None
         self._under_way: tuple[str, str] | None = None
         self._failed: tuple[str, str] | None = None
@@ -86,7 +86,7 @@ class DeviceForm:
             self._session.devices = devices
             self._offer_devices()
 
-        self._finding = Job(
+        self._finding = Worker(
             tasks.find_devices,
             doing="looking for devices",
             parent=self._owner,
@@ -141,7 +141,7 @@ class DeviceForm:
             self._failed, self.problem = key, sentence
             self.changed.emit()
 
-        self._job = Job(
+        self._job = Worker(
             tasks.prepare(entry.path, self.wish, tile_px),
             doing="getting the model ready",
             parent=self._owner,

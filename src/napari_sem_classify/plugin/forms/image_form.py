@@ -10,7 +10,7 @@ from qtpy.QtCore import QObject
 
 from napari_sem_classify.core.common.errors import SemClassifyError
 from napari_sem_classify.core.image.sem_image import SemImage
-from napari_sem_classify.plugin.app.jobs import Job, JobContext
+from napari_sem_classify.plugin.app.jobs import JobContext, Worker
 from napari_sem_classify.plugin.app.session import session_of
 from napari_sem_classify.plugin.app.text import count_text, pixel_size_text
 from napari_sem_classify.plugin.forms.calibration_form import CalibrationForm
@@ -57,7 +57,7 @@ class ImageForm:
         self._session = session_of(viewer)
         self._corrections = corrections_of(viewer)
         self._owner = owner
-        self._job: Job | None = None
+        self._job: Worker | None = None
         self.layer: Image | None = None
         self.image: SemImage | None = None
         self.follow = True
@@ -206,7 +206,7 @@ class ImageForm:
         def task(_context: JobContext) -> SemImage:
             return image_from_layer(layer)
 
-        self._job = Job(
+        self._job = Worker(
             task,
             doing="looking at the image",
             parent=self._owner,

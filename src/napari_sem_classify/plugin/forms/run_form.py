@@ -6,7 +6,7 @@ from magicgui import widgets
 from psygnal import Signal
 from qtpy.QtWidgets import QSizePolicy
 
-from napari_sem_classify.core.common.progress import Progress
+from napari_sem_classify.core.common.job import Progress
 from napari_sem_classify.plugin.app.text import duration_text
 from napari_sem_classify.plugin.forms.layout import Form, Note, explain
 

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 from qtpy.QtGui import QAction, QActionGroup
 from qtpy.QtWidgets import QFileDialog, QMenu, QWidget
 
-from napari_sem_classify.core.common.progress import Progress
+from napari_sem_classify.core.common.job import Progress
 from napari_sem_classify.core.export.figure import FigureLook
 from napari_sem_classify.core.export.kinds import (
     KINDS,
@@ -19,7 +19,7 @@ from napari_sem_classify.core.export.kinds import (
     file_stem,
     write_export,
 )
-from napari_sem_classify.plugin.app.jobs import Job, JobContext
+from napari_sem_classify.plugin.app.jobs import JobContext, Worker
 from napari_sem_classify.plugin.app.text import shortened
 from napari_sem_classify.plugin.forms.layout import Form
 from napari_sem_classify.plugin.forms.run_form import RunForm
@@ -55,7 +55,7 @@ class ExportForm:
     ) -> None:
         self._owner = owner
         self._source = source
-        self._job: Job | None = None
+        self._job: Worker | None = None
         self.run_form = RunForm(
             form, "Export ▾", "Write tables, class map, polygons, figure or report"
         )
@@ -152,12 +152,11 @@ class ExportForm:
                 replace(measured, images=known),
                 target,
                 look=look,
-                progress=context.progress,
-                cancel=context.cancel,
+                job=context,
             )
 
         self.run_form.start()
-        self._job = Job(
+        self._job = Worker(
             task,
             doing=f"writing {kind.title}",
             parent=self._owner,

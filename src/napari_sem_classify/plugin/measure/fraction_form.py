@@ -22,7 +22,7 @@ from napari_sem_classify.core.measure.field_statistics import (
     field_spread,
     pooled_fractions,
 )
-from napari_sem_classify.plugin.app.jobs import Job, JobContext
+from napari_sem_classify.plugin.app.jobs import JobContext, Worker
 from napari_sem_classify.plugin.app.text import area_text, count_text, percent_text
 from napari_sem_classify.plugin.forms.fitted_table import FittedTable
 from napari_sem_classify.plugin.forms.layout import Form, Note, explain, narrow
@@ -50,7 +50,7 @@ class FractionForm:
 
     def __init__(self, form: Form, owner: QWidget) -> None:
         self._owner = owner
-        self._job: Job | None = None
+        self._job: Worker | None = None
         self._fields: Sequence[Field] = ()
         self._corrected: Corrected | None = None
         self._blocks: BlockSpread | None = None
@@ -133,7 +133,7 @@ class FractionForm:
             self.spread_note.say(sentence)
 
         if not class_map.left_out.all():
-            self._job = Job(
+            self._job = Worker(
                 task,
                 doing="resampling the map",
                 parent=self._owner,

@@ -18,7 +18,7 @@ from napari_sem_classify.core.export.geojson import outline
 from napari_sem_classify.core.maps.class_map import ClassMap
 from napari_sem_classify.core.measure.regions import Region, find_regions, label_regions
 from napari_sem_classify.plugin.app.camera import look_at
-from napari_sem_classify.plugin.app.jobs import Job, JobContext
+from napari_sem_classify.plugin.app.jobs import JobContext, Worker
 from napari_sem_classify.plugin.app.session import session_of, unwrapped
 from napari_sem_classify.plugin.app.text import area_text, count_text
 from napari_sem_classify.plugin.forms.fitted_table import FittedTable
@@ -59,7 +59,7 @@ class RegionForm:
     def __init__(self, viewer: ViewerModel, form: Form, owner: QWidget) -> None:
         self._viewer = viewer
         self._owner = owner
-        self._job: Job | None = None
+        self._job: Worker | None = None
         self._fields: Sequence[Field] = ()
         self._found: list[FieldRegions] | None = None
         self._mark: Any = None
@@ -119,7 +119,7 @@ class RegionForm:
         def task(context: JobContext) -> list[FieldRegions]:
             found = []
             for class_map in maps:
-                context.cancel.raise_if_cancelled()
+                context.check()
                 found.append(FieldRegions(find_regions(class_map), label_regions(class_map)))
             return found
 
@@ -135,7 +135,7 @@ class RegionForm:
             self.note.fail(sentence)
 
         self.note.say("Measuring the regions…")
-        self._job = Job(
+        self._job = Worker(
             task, doing="measuring regions", parent=self._owner, on_done=done, on_failed=failed
         )
 

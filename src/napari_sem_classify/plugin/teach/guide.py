@@ -11,7 +11,7 @@ from qtpy.QtWidgets import QWidget
 
 from napari_sem_classify.core.annotate.annotation_set import TilePlace
 from napari_sem_classify.core.teach.suggest import suspicious_tiles
-from napari_sem_classify.plugin.app.jobs import Job
+from napari_sem_classify.plugin.app.jobs import Worker
 from napari_sem_classify.plugin.app.text import count_text
 from napari_sem_classify.plugin.forms.layout import Form, Note, explain
 from napari_sem_classify.plugin.teach import learning
@@ -39,7 +39,7 @@ class Guide:
         self._teacher = teacher
         self._viewer = viewer
         self._owner = owner
-        self._job: Job | None = None
+        self._job: Worker | None = None
         self._reduced: tuple[Looked, NDArray[np.float32]] | None = None
         self.tour = Tour(viewer)
         self.button = widgets.PushButton(text=SUGGEST)
@@ -106,7 +106,7 @@ class Guide:
             self.where.fail(sentence)
 
         self.where.say("Choosing tiles…")
-        self._job = Job(
+        self._job = Worker(
             learning.suggest(looked, reduced, labels, probabilities, SUGGESTIONS),
             doing="choosing tiles to annotate",
             parent=self._owner,

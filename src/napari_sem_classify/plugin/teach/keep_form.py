@@ -9,7 +9,7 @@ from qtpy.QtWidgets import QFileDialog, QHBoxLayout, QMenu, QWidget
 
 from napari_sem_classify.core.annotate.annotation_file import load_annotations
 from napari_sem_classify.core.common.errors import SemClassifyError
-from napari_sem_classify.plugin.app.jobs import Job
+from napari_sem_classify.plugin.app.jobs import Worker
 from napari_sem_classify.plugin.forms.layout import Form, Note, explain
 from napari_sem_classify.plugin.teach import keeping
 from napari_sem_classify.plugin.teach.keeper import file_text
@@ -35,7 +35,7 @@ class KeepForm:
         self._teacher = teacher
         self._source = source
         self._owner = owner
-        self._job: Job | None = None
+        self._job: Worker | None = None
         self.save = widgets.PushButton(text="Save model…")
         explain(self.save, "Save model", "Save what was taught; it then appears in Classify")
         self.annotations = widgets.PushButton(text="Annotations ▾")
@@ -122,7 +122,7 @@ class KeepForm:
             self.refresh()
 
         self.message.say("saving…")
-        self._job = Job(
+        self._job = Worker(
             task, doing="saving the model", parent=self._owner, on_done=done, on_failed=failed
         )
         self.refresh()

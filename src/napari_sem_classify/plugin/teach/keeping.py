@@ -63,8 +63,7 @@ def save(path: Path, lessons: Lessons, last: Learned | None) -> Callable[[JobCon
                 lesson.class_names,
                 groups=lesson.places.image if len(lesson.keys) > 1 else None,
                 places=lesson.places,
-                progress=context.progress,
-                cancel=context.cancel,
+                job=context,
             )
         card = _card(path.stem, lessons, taught.temperature, taught.scores_for_card())
         ensure_folder(path.parent)

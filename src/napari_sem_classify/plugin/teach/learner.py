@@ -16,13 +16,13 @@ from qtpy.QtCore import QObject
 from napari_sem_classify.core.annotate.annotation import check_teachable
 from napari_sem_classify.core.annotate.annotation_set import full_plane, has_plane, plane_of
 from napari_sem_classify.core.common.errors import AnnotationError
-from napari_sem_classify.core.common.progress import Progress
+from napari_sem_classify.core.common.job import Progress
 from napari_sem_classify.core.image.sem_image import SemImage
 from napari_sem_classify.core.maps.class_map import ClassMap
 from napari_sem_classify.core.model.recipe import RecipeChoice
 from napari_sem_classify.core.teach.logistic import DEFAULT_STRENGTH
 from napari_sem_classify.core.tiles.grid import TileGrid
-from napari_sem_classify.plugin.app.jobs import Job, JobContext, settle_timer
+from napari_sem_classify.plugin.app.jobs import JobContext, Worker, settle_timer
 from napari_sem_classify.plugin.app.tasks import DeviceWish
 from napari_sem_classify.plugin.teach import learning
 from napari_sem_classify.plugin.teach.book import Book
@@ -76,8 +76,8 @@ class Learner:
         self._key: str | None = None
         self._image: SemImage | None = None
         self._grid: TileGrid | None = None
-        self._looking: Job | None = None
-        self._fitting: Job | None = None
+        self._looking: Worker | None = None
+        self._fitting: Worker | None = None
         self._failed: set[tuple[str, TileGrid]] = set()
         self._paused = False
         self.wish = DeviceWish()
@@ -234,7 +234,7 @@ class Learner:
             self.status = STOPPED
             self.changed.emit()
 
-        self._looking = Job(
+        self._looking = Worker(
             look(image, grid, self._memory.recipe, self.wish, plane_of(key), tiles),
             doing=f"looking at {image.name}",
             parent=self._owner,
@@ -298,7 +298,7 @@ class Learner:
             self.problem = sentence
             self.changed.emit()
 
-        self._fitting = Job(
+        self._fitting = Worker(
             learning.learn(lesson_of, view, self._strength, self._temperature),
             doing="learning from the annotations",
             parent=self._owner,

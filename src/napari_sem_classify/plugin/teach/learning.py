@@ -205,15 +205,14 @@ def learn(
         quick = teach_head(lesson.features, lesson.labels, lesson.class_names, strength=strength)
         first = _learned(quick, temperature, lesson, view, start, scored=False)
         context.publish(first)
-        context.cancel.raise_if_cancelled()
+        context.check()
         taught = teach_head(
             lesson.features,
             lesson.labels,
             lesson.class_names,
             groups=lesson.places.image if len(lesson.keys) > 1 else None,
             places=lesson.places,
-            progress=context.progress,
-            cancel=context.cancel,
+            job=context,
         )
         final = _learned(taught, taught.temperature, lesson, view, start, scored=True)
         return replace(final, seconds=first.seconds)

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from napari_sem_classify.core.annotate.annotation_set import Annotations, full_plane, has_plane
 from napari_sem_classify.core.common.errors import AnnotationError
-from napari_sem_classify.core.common.progress import Progress
+from napari_sem_classify.core.common.job import Progress
 from napari_sem_classify.core.image.sem_image import SemImage
 from napari_sem_classify.core.model.recipe import STANDARD, Recipe, RecipeChoice
 from napari_sem_classify.core.teach.annotated_tiles import AnnotatedTiles
@@ -101,10 +101,10 @@ def look(
         from napari_sem_classify.core.network.features import embed_image
         from napari_sem_classify.core.teach.teach import STAGES
 
-        context.progress(Progress(0, 0, "Getting the network ready"))
+        context.tell(Progress(0, 0, "Getting the network ready"))
         sha256 = backbone_sha256(DEFAULT_BACKBONE)
         engine = engine_on(wish, recipe.network_px)
-        context.cancel.raise_if_cancelled()
+        context.check()
         keep = None
         if tiles is not None:
             keep = np.zeros(grid.n_tiles, dtype=bool)
@@ -117,8 +117,7 @@ def look(
             recipe.intensity,
             keep=keep,
             plane=full_plane(image, plane),
-            progress=context.progress,
-            cancel=context.cancel,
+            job=context,
             cache=EmbeddingCache(),
             network=network_key(sha256, STAGES, recipe.network_px),
         )
@@ -167,8 +166,7 @@ def find_best_way(
             annotations.class_names,
             recipes_for(tile_px),
             lambda px: engine_on(wish, px),
-            progress=context.progress,
-            cancel=context.cancel,
+            job=context,
         )
 
     return task

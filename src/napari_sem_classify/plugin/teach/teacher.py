@@ -26,7 +26,7 @@ from napari_sem_classify.core.image.sem_image import SemImage
 from napari_sem_classify.core.maps.class_map import ClassMap
 from napari_sem_classify.core.model.recipe import RecipeChoice
 from napari_sem_classify.core.tiles.grid import TileGrid
-from napari_sem_classify.plugin.app.jobs import Job
+from napari_sem_classify.plugin.app.jobs import Worker
 from napari_sem_classify.plugin.layers.annotation_layer import (
     AnnotationLayer,
     KeyAction,
@@ -88,7 +88,7 @@ class Teacher:
         self.plane: tuple[int, ...] = ()
         self.keys: dict[str, KeyAction] = {}
         self.problem = self.kept_problem = ""
-        self._opening: Job | None = None
+        self._opening: Worker | None = None
         # Painted while the image was read anew, after a change of its scale for one.
         self._early: Painted = {}
         self._drawn_from: Lesson | None = None
@@ -185,7 +185,7 @@ class Teacher:
             self.problem = sentence
             self.changed.emit()
 
-        self._opening = Job(
+        self._opening = Worker(
             lambda _context: find_kept(image),
             doing="looking for annotations",
             parent=self._owner,

@@ -5,10 +5,10 @@ from __future__ import annotations
 from magicgui import widgets
 from qtpy.QtWidgets import QWidget
 
-from napari_sem_classify.core.common.progress import Progress
+from napari_sem_classify.core.common.job import Progress
 from napari_sem_classify.core.model.recipe import STANDARD, Recipe, RecipeChoice
 from napari_sem_classify.core.teach.recipes import recipes_for
-from napari_sem_classify.plugin.app.jobs import Job
+from napari_sem_classify.plugin.app.jobs import Worker
 from napari_sem_classify.plugin.app.session import Session
 from napari_sem_classify.plugin.forms.device_form import DeviceForm
 from napari_sem_classify.plugin.forms.layout import Form, Note, explain, narrow
@@ -38,7 +38,7 @@ class WayForm:
     def __init__(self, teacher: Teacher, session: Session, form: Form, owner: QWidget) -> None:
         self._teacher = teacher
         self._owner = owner
-        self._job: Job | None = None
+        self._job: Worker | None = None
         self.device_form = DeviceForm(form, session, owner)
         self.combo = narrow(widgets.ComboBox(choices=_choices((STANDARD,))))
         explain(
@@ -89,7 +89,7 @@ class WayForm:
             self._idle("")
             self.note.fail(sentence)
 
-        self._job = Job(
+        self._job = Worker(
             find_best_way(
                 teacher.book.annotations,
                 dict(teacher.memory.images),

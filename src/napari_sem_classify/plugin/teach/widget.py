@@ -8,7 +8,7 @@ from magicgui import widgets
 from qtpy.QtCore import QTimer
 
 from napari_sem_classify.core.common.errors import SemClassifyError
-from napari_sem_classify.core.common.progress import Progress
+from napari_sem_classify.core.common.job import Progress
 from napari_sem_classify.plugin.app.dock import DockWidget
 from napari_sem_classify.plugin.app.jobs import settle_timer
 from napari_sem_classify.plugin.app.text import count_text, duration_text

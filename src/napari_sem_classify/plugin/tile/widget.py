@@ -11,7 +11,7 @@ from napari_sem_classify.core.image.area import Area
 from napari_sem_classify.core.tiles.grid import TileGrid
 from napari_sem_classify.core.tiles.tile_rules import TileChecks, covered_area, tiles_inside
 from napari_sem_classify.plugin.app.dock import DockWidget
-from napari_sem_classify.plugin.app.jobs import Job, JobContext, settle_timer
+from napari_sem_classify.plugin.app.jobs import JobContext, Worker, settle_timer
 from napari_sem_classify.plugin.app.session import GridPlan
 from napari_sem_classify.plugin.app.text import area_text, count_text, percent_text
 from napari_sem_classify.plugin.forms.grid_form import GridForm
@@ -56,7 +56,7 @@ class TileWidget(DockWidget):
         self._grid: TileGrid | None = None
         self._picked: HandPicked | None = None
         self._checks: TileChecks | None = None
-        self._checking: Job | None = None
+        self._checking: Worker | None = None
         self._laid = False
         self._showing = False
         self._area: Shapes | None = None
@@ -202,9 +202,7 @@ class TileWidget(DockWidget):
         def task(context: JobContext) -> TileChecks:
             from napari_sem_classify.core.tiles.tile_rules import check_tiles
 
-            return check_tiles(
-                image, grid, plane=plane, progress=context.progress, cancel=context.cancel
-            )
+            return check_tiles(image, grid, plane=plane, job=context)
 
         def done(checks: TileChecks) -> None:
             self._checking, self._checks = None, checks
@@ -215,7 +213,7 @@ class TileWidget(DockWidget):
             self.problem.fail(sentence)
             self._tell()
 
-        self._checking = Job(
+        self._checking = Worker(
             task, doing="looking at the tiles", parent=self, on_done=done, on_failed=failed
         )
 

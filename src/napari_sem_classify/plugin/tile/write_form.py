@@ -10,14 +10,14 @@ from magicgui import widgets
 from qtpy.QtWidgets import QFileDialog, QWidget
 
 from napari_sem_classify.core.image.sem_image import SemImage
-from napari_sem_classify.plugin.app.jobs import Job, JobContext
+from napari_sem_classify.plugin.app.jobs import JobContext, Worker
 from napari_sem_classify.plugin.app.session import GridPlan
 from napari_sem_classify.plugin.app.text import count_text
 from napari_sem_classify.plugin.forms.layout import Form, explain, narrow
 from napari_sem_classify.plugin.forms.run_form import RunForm
 
 if TYPE_CHECKING:
-    from napari_sem_classify.core.common.progress import Progress
+    from napari_sem_classify.core.common.job import Progress
 
 TIFF, PNG = "TIFF", "PNG"
 
@@ -41,7 +41,7 @@ class WriteForm:
     ) -> None:
         self._owner = owner
         self._source = source
-        self._job: Job | None = None
+        self._job: Worker | None = None
         self.format = narrow(widgets.ComboBox(choices=[TIFF, PNG], value=TIFF), least=4)
         self.stretch = widgets.CheckBox(value=False, text="8 bit, stretched")
         explain(self.format, "File format", "TIFF keeps grey values as they are, PNG is smaller")
@@ -87,8 +87,7 @@ class WriteForm:
                     keep=plan.keep,
                     stretch=stretch,
                     plane=plane,
-                    progress=context.progress,
-                    cancel=context.cancel,
+                    job=context,
                 ).count
             return count
 
@@ -105,7 +104,7 @@ class WriteForm:
             self.run_form.message.say("Cancelled: nothing more was written.")
 
         self.run_form.start()
-        self._job = Job(
+        self._job = Worker(
             task,
             doing="writing tiles",
             parent=self._owner,
