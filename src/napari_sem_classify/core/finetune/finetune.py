@@ -177,7 +177,8 @@ class _Training:
         run = Run(
             run_id=self._run_id(),
             seed=self.seed,
-            reporter=Reporter(total, "Training", job),
+            # It tells and does not stop: a cancelled training keeps its best model.
+            reporter=Reporter(total, "Training", None if job is None else Job(job.tell)),
             job=job,
             on_epoch=on_epoch,
             on_batch=on_batch,
