@@ -34,7 +34,7 @@ _QUANTISE_PX = 1 << 20
 
 
 @dataclass(frozen=True, slots=True)
-class Region:
+class Patch:
     """Pixels in memory, and the tiles that lie in them.
 
     `valid` is None where a pixel's value alone tells whether it holds data.
@@ -83,7 +83,7 @@ class Sweep:
         self.raw = dtype in (np.uint8, np.uint16)
         self.pixel_type = dtype if self.raw else np.dtype(np.uint16)
 
-    def regions(self, stop: Callable[[], bool]) -> Iterator[Region]:
+    def regions(self, stop: Callable[[], bool]) -> Iterator[Patch]:
         """Give the regions with tiles in them, strip by strip, band by band, left to right."""
         area, tile = self.grid.area, self.grid.tile
         step_y, step_x = self._region_size()
@@ -132,13 +132,13 @@ class Sweep:
         left: int,
         rows: tuple[int, int],
         cols: tuple[int, int],
-    ) -> Region | None:
+    ) -> Patch | None:
         kept_rows, kept_cols = np.nonzero(self.keep[slice(*rows), slice(*cols)])
         if not len(kept_rows):
             return None
         kept_rows, kept_cols = kept_rows + rows[0], kept_cols + cols[0]
         work = work.reflected(self.grid.tile)
-        return Region(
+        return Patch(
             tiles=kept_rows.astype(np.int64) * len(self.col_starts) + kept_cols,
             rows=self.row_starts[kept_rows] - top,
             cols=self.col_starts[kept_cols] - left,
