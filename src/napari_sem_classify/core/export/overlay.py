@@ -178,37 +178,32 @@ def scale_bar(
 ) -> None:
     """Draw a scale bar into the lower left corner, in px where the image is not calibrated.
 
-    `thickness` is a share of the shorter side of `area`; the bar's outline and the text's backing
-    follow `fontsize` (points).
+    `thickness` is a share of the longer side of `area`; `fontsize` is in points.
     """
-    from matplotlib.patches import Rectangle
+    from matplotlib_scalebar.scalebar import PIXEL_LENGTH, SI_LENGTH, ScaleBar
 
     unit = pixel_size_nm or 1.0
+    # The library's own lengths go up to 750 px or µm, and then on in Mpx and cm.
     length = nice_length(area.width * unit / 4.5)
     text = length_text(length) if pixel_size_nm else f"{length:g} px (not calibrated)"
-    short = max(area.height, area.width)
-    pad, thick = 0.022 * short, thickness * short
-    left, bottom = area.left + pad, area.bottom - pad
-    backing = {"facecolor": "black", "alpha": 0.72, "edgecolor": "none", "pad": fontsize / 4}
-    axes.add_patch(
-        Rectangle(
-            (left, bottom - thick),
-            length / unit,
-            thick,
-            facecolor="white",
-            edgecolor="black",
-            linewidth=fontsize / 16,
+    axes.add_artist(
+        ScaleBar(
+            unit,
+            "nm" if pixel_size_nm else "px",
+            SI_LENGTH if pixel_size_nm else PIXEL_LENGTH,
+            fixed_value=length,
+            location="lower left",
+            width_fraction=thickness * max(area.height, area.width) / area.height,
+            color="white",
+            box_color="black",
+            box_alpha=0.72,
+            pad=0.04 * fontsize,
+            border_pad=0.06 * fontsize,
+            sep=fontsize / 5,
+            scale_loc="top",
+            scale_formatter=lambda _value, _unit: text,
+            font_properties={"size": fontsize},
         )
-    )
-    axes.text(
-        left,
-        bottom - 2.2 * thick,
-        text,
-        color="white",
-        fontsize=fontsize,
-        va="bottom",
-        ha="left",
-        bbox=backing,
     )
 
 
