@@ -8,18 +8,17 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from napari_sem_classify.cli.inspect_commands import fail_if_any
-from napari_sem_classify.cli.options import Json, Out
+from napari_sem_classify.cli.options import Json, Out, kinds_of
 from napari_sem_classify.cli.shell import report
+from napari_sem_classify.core.export.kinds import EACH, TOGETHER, kind_named
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+    from napari_sem_classify.core.export.kinds import Kind
     from napari_sem_classify.core.maps.map_set import MapOnDisk
 
-EACH = ("csv", "regions", "geojson", "ome-zarr", "png", "svg", "pdf", "tif", "overlay")
-TOGETHER = ("fractions", "html")
 CHOICES = (*EACH, *TOGETHER)
-FRACTIONS, PAGE = "fractions.csv", "report.html"
 
 
 def add_to(app: typer.Typer) -> None:
@@ -39,19 +38,19 @@ def export(
 ) -> None:
     """Write saved class maps as tables, outlines, figures and reports.
 
-    Of each map: csv (cells), regions (connected regions), geojson (outlines for QuPath), tif
-    (label TIFF), ome-zarr, overlay, and the figure as png, svg or pdf. Of all maps together:
-    fractions (one table) and html (one page). Pictures need the image, which is looked for where it
-    was and beside the map.
+    Of each map: tiles (cells), regions (connected regions), geojson (outlines for QuPath), map
+    (label TIFF), ome-zarr, overlay, summary, and the figure as png, svg or pdf. Of all maps
+    together: fractions (one table) and report (one page). Pictures need the image, which is looked
+    for where it was and beside the map.
     """
-    wanted = list(dict.fromkeys(kind.strip() for kind in kinds.split(",") if kind.strip()))
-    unknown = [kind for kind in wanted if kind not in CHOICES]
-    if unknown or not wanted:
-        what = f"{unknown[0]!r} is none" if unknown else "none is given"
-        raise typer.BadParameter(f"{what}: choose from {', '.join(CHOICES)}", param_hint="--as")
-    from napari_sem_classify.core.batch.batch_outputs import KINDS, write_kinds
+    wanted = kinds_of(kinds, "--as", CHOICES)
+    if not wanted:
+        raise typer.BadParameter(
+            f"none is given: choose from {', '.join(CHOICES)}", param_hint="--as"
+        )
     from napari_sem_classify.core.common.errors import OutputError, SemClassifyError
     from napari_sem_classify.core.common.files import ensure_folder
+    from napari_sem_classify.core.export.outputs import write_outputs
     from napari_sem_classify.core.maps.map_set import find_maps, open_maps
 
     paths = find_maps(maps)
@@ -60,19 +59,21 @@ def export(
     failures: list[dict[str, str]] = []
     opened: list[MapOnDisk] = []
     stems: set[str] = set()
-    each_kind = [kind for kind in EACH if kind in wanted]
-    pictures = {"html", *(kind for kind in EACH if KINDS[kind].needs_image)}
+    pictures = [name for name in wanted if kind_named(name).needs_image]
     for path in paths:
         try:
             found = open_maps(path)
             stem = _free(found[0].stem, stems)
             for one in found:
-                possible = [k for k in each_kind if one.image or not KINDS[k].needs_image]
-                files += write_kinds(one.class_map, one.image, out, stem, possible, one.saved)
-            lacking = [k for k in wanted if found[0].image is None and k in pictures]
-            if lacking:
+                possible = [
+                    name
+                    for name in wanted
+                    if not kind_named(name).for_all and (one.image or name not in pictures)
+                ]
+                files += write_outputs(one.class_map, one.image, out, stem, possible, one.saved)
+            if pictures and found[0].image is None:
                 problem = (
-                    f"The image of {path} was not found, so {', '.join(lacking)} could not be "
+                    f"The image of {path} was not found, so {', '.join(pictures)} could not be "
                     "made: put it beside the map."
                 )
                 failures.append({"image": str(path), "problem": problem})
@@ -82,43 +83,29 @@ def export(
             failures.append({"image": str(path), "problem": str(error)})
             continue
         opened += found
-    if opened:
-        together = [kind for kind in TOGETHER if kind in wanted]
-        files += _together(opened, out, together, failures)
+    for name in wanted:
+        kind = kind_named(name)
+        shown = [one for one in opened if one.image is not None or not kind.needs_image]
+        if kind.for_all and shown:
+            target = out / kind.suffixes[0].removeprefix(".")
+            try:
+                files += _together(kind, shown, target)
+            except OutputError as error:
+                failures.append({"image": str(target), "problem": str(error)})
     value = {"files": [str(path) for path in files], "failures": failures, "out": str(out)}
     report(value, "\n".join(str(path) for path in files), as_json)
     fail_if_any(failures)
 
 
-def _together(
-    opened: Sequence[MapOnDisk], out: Path, kinds: Sequence[str], failures: list[dict[str, str]]
-) -> list[Path]:
-    from napari_sem_classify.core.export.fractions_csv import write_fractions
-    from napari_sem_classify.core.export.kinds import card_of
-    from napari_sem_classify.core.export.report import Report, write_report
-    from napari_sem_classify.core.measure.field_statistics import field_shares, field_spread
+def _together(kind: Kind, opened: Sequence[MapOnDisk], target: Path) -> list[Path]:
+    """Write one file of all the maps."""
+    from napari_sem_classify.core.export.measured import Measured
+    from napari_sem_classify.core.export.outputs import write_export
+    from napari_sem_classify.core.measure.field_statistics import field_spreads
 
-    files = []
-    if "fractions" in kinds:
-        write_fractions([one.class_map for one in opened], out / FRACTIONS)
-        files.append(out / FRACTIONS)
-    if "html" in kinds:
-        pairs = [(one.class_map, one.image) for one in opened if one.image is not None]
-        names = [info.name for info in opened[0].class_map.classes]
-        same = all([c.name for c in one.class_map.classes] == names for one in opened)
-        if not same:
-            problem = "The maps have different classes: make a report for each model."
-            failures.append({"image": str(out / PAGE), "problem": problem})
-        elif pairs:
-            shares = field_shares([class_map for class_map, _ in pairs])
-            spreads = [field_spread(column) for column in shares.T] if len(pairs) > 1 else None
-            title = f"{len(pairs)} class maps" if len(pairs) > 1 else pairs[0][0].image_name
-            card = card_of([class_map for class_map, _ in pairs])
-            write_report(
-                Report(title or "Class map", pairs, spreads=spreads, card=card), out / PAGE
-            )
-            files.append(out / PAGE)
-    return files
+    maps = [one.class_map for one in opened]
+    images = [one.image for one in opened]
+    return write_export(kind, Measured(maps, images, spreads=field_spreads(maps)), target)
 
 
 def _free(stem: str, taken: set[str]) -> str:

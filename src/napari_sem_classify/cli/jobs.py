@@ -22,14 +22,16 @@ from napari_sem_classify.cli.options import (
     TilePx,
     TileUm,
     check_tile,
+    kinds_of,
 )
 from napari_sem_classify.cli.shell import complain, report, table, working
+from napari_sem_classify.core.export.kinds import EACH, USUAL
 
 if TYPE_CHECKING:
     from napari_sem_classify.core.batch.classify_many import ImageOutcome
 
 DEMO_FOLDER = Path("napari-sem-classify-demo")
-FURTHER = ("regions", "geojson", "ome-zarr", "png", "svg", "pdf")
+FURTHER = tuple(name for name in EACH if name not in USUAL)
 FINISHED_STAY = "Stopped; images that were finished stay, the same command takes up there."
 
 
@@ -156,7 +158,6 @@ def classify(
     same model and settings, it takes up where it stopped. What the network sees in the tiles is
     kept on this computer for a while, so that another model on the same image is done in a moment.
     """
-    from napari_sem_classify.core.batch.batch_outputs import USUAL
     from napari_sem_classify.core.batch.batch_plan import images_to_classify
     from napari_sem_classify.core.batch.classify_many import GridWish, classify_many
     from napari_sem_classify.core.common.files import ensure_folder
@@ -164,7 +165,11 @@ def classify(
     from napari_sem_classify.core.network.embedding_cache import EmbeddingCache
 
     check_tile(tile, tile_um, stride)
-    further = _further(also, scheduler)
+    further = kinds_of(also, "--also", FURTHER)
+    if further and scheduler is not None:
+        raise typer.BadParameter(
+            "a cluster writes the usual files only: use `export` on its maps", param_hint="--also"
+        )
     paths = images_to_classify(images)
     classifier = load_model(model)
     ensure_folder(out)
@@ -237,21 +242,6 @@ def classify(
     lines += [f"Written: {path}" for path in reports]
     report(value, "\n".join(lines), as_json)
     fail_if_any(failures)
-
-
-def _further(also: str, scheduler: str | None) -> list[str]:
-    """Further kinds of files, refused as wrong usage where there is no such kind."""
-    further = [kind.strip() for kind in also.split(",") if kind.strip()]
-    unknown = [kind for kind in further if kind not in FURTHER]
-    if unknown:
-        raise typer.BadParameter(
-            f"{unknown[0]!r} is none: choose from {', '.join(FURTHER)}", param_hint="--also"
-        )
-    if further and scheduler is not None:
-        raise typer.BadParameter(
-            "a cluster writes the usual files only: use `export` on its maps", param_hint="--also"
-        )
-    return further
 
 
 def why_no_viewer() -> str | None:

@@ -7,6 +7,9 @@ from typing import Annotated
 
 import typer
 
+from napari_sem_classify.core.common.errors import OutputError
+from napari_sem_classify.core.export.kinds import ending
+
 DEFAULT_TILE_PX = 64
 
 Json = Annotated[bool, typer.Option("--json", help="Report as JSON.")]
@@ -49,3 +52,22 @@ def check_tile(tile: int | None, tile_um: float | None, stride: int | None) -> N
         raise typer.BadParameter(f"{tile_um:g} µm is no tile size", param_hint="--tile-um")
     if stride is not None and stride < 1:
         raise typer.BadParameter(f"{stride} px is no stride", param_hint="--stride")
+
+
+def kinds_of(text: str, option: str, choices: tuple[str, ...]) -> list[str]:
+    """Names of kinds of files, comma-separated in `text`, refused as wrong usage where one is none.
+
+    They are as the user wrote them: names of earlier versions (csv, tif, html) are good too.
+    """
+    names = list(dict.fromkeys(name.strip() for name in text.split(",") if name.strip()))
+    endings = {ending(name) for name in choices}
+    for name in names:
+        try:
+            good = ending(name) in endings
+        except OutputError:
+            good = False
+        if not good:
+            raise typer.BadParameter(
+                f"{name!r} is none: choose from {', '.join(choices)}", param_hint=option
+            )
+    return names

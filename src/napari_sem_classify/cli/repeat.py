@@ -47,8 +47,8 @@ def rerun(
     catalogue. What is not as it was (image, model, versions, device) is told even if the map is the
     same. Status 1 when cells have another class.
     """
-    from napari_sem_classify.core.batch.batch_outputs import USUAL, write_kinds
     from napari_sem_classify.core.classify.rerun import rerun as repeat
+    from napari_sem_classify.core.export.outputs import write_outputs
 
     engine = None
     if device is not None or backend is not None:
@@ -58,7 +58,7 @@ def rerun(
     files: list[Path] = []
     if out is not None:
         stem = record.name.removesuffix(".summary.json").removesuffix(".map.tif")
-        files = write_kinds(again.class_map, again.image, out, stem, USUAL)
+        files = write_outputs(again.class_map, again.image, out, stem)
     verdict = {
         True: "The map is the same.",
         False: "The map differs.",

@@ -18,12 +18,15 @@ from napari_sem_classify.core.common.errors import Cancelled, OutputError
 from napari_sem_classify.core.common.job import Job
 from napari_sem_classify.core.export.figure import FigureLook
 from napari_sem_classify.core.export.kinds import (
+    EACH,
     KINDS,
-    Measured,
-    file_stem,
+    USUAL,
+    ending,
+    in_order,
     kind_named,
-    write_export,
 )
+from napari_sem_classify.core.export.measured import Measured, file_stem
+from napari_sem_classify.core.export.outputs import write_export, write_outputs
 from napari_sem_classify.core.image.sem_image import SemImage, Specimen
 from napari_sem_classify.core.measure.area_fraction import count_review, estimate_fractions
 from napari_sem_classify.core.measure.regions import find_regions
@@ -148,9 +151,9 @@ def test_a_figure_is_of_the_kind_that_its_name_says(tmp_path, measured, suffix):
 
 def test_a_figure_looks_as_asked(tmp_path, measured):
     def written(look):
-        (path,) = write("figure", measured, tmp_path / "a.svg", look=look)
+        (path,) = write("figure", replace(measured, look=look), tmp_path / "a.svg")
         text = path.read_text(encoding="utf-8")
-        (png,) = write("figure", measured, tmp_path / "a.png", look=look)
+        (png,) = write("figure", replace(measured, look=look), tmp_path / "a.png")
         with Image.open(png) as picture:
             return text, picture.height, np.asarray(picture.convert("RGB"))
 
@@ -280,3 +283,44 @@ def test_cancelling_keeps_the_files_that_are_finished(tmp_path, class_map):
 def test_a_kind_that_is_none_is_refused_with_the_ones_there_are():
     with pytest.raises(OutputError, match=r"choose one of fractions, regions"):
         kind_named("gif")
+
+
+# ---------------------------------------------------------------------- the registry
+
+
+def test_every_name_and_ending_stands_for_one_kind():
+    names = [name for kind in KINDS for name in {kind.key, *kind.names, *kind.also}]
+    endings = [suffix for kind in KINDS for suffix in kind.suffixes]
+    assert len(set(names)) == len(names)
+    assert len(set(endings)) == len(endings)
+    for kind in KINDS:
+        assert [ending(name) for name in kind.names] == list(kind.suffixes)
+
+
+def test_names_of_earlier_versions_still_stand_for_the_same_files():
+    earlier = {"csv": ".tiles.csv", "tif": ".map.tif", "html": ".report.html"}
+    pictures = {"png": ".figure.png", "svg": ".figure.svg", "pdf": ".figure.pdf"}
+    for name, suffix in (earlier | pictures).items():
+        assert ending(name) == suffix
+    assert in_order(["csv", "overlay"]) == in_order(USUAL) == USUAL
+    assert in_order(["pdf", "geojson"]) == ("summary", "map", "geojson", "pdf")
+
+
+def test_all_that_is_of_one_map_is_written_at_once_or_not_at_all(tmp_path, class_map):
+    written = write_outputs(class_map, image_of(class_map), tmp_path, "field", EACH)
+    assert [path.name for path in written] == [f"field{ending(name)}" for name in EACH]
+    assert sorted(written) == sorted(tmp_path.iterdir())
+    with pytest.raises(OutputError, match="is not open"):
+        write_outputs(class_map, None, tmp_path / "none", "field", ("tiles", "overlay"))
+    assert list((tmp_path / "none").iterdir()) == []
+
+
+def test_napari_saves_layers_under_the_endings_that_the_rows_say():
+    from importlib.resources import files
+
+    import yaml
+
+    manifest = files("napari_sem_classify").joinpath("napari.yaml").read_text(encoding="utf-8")
+    writers = yaml.safe_load(manifest)["contributions"]["writers"]
+    said = [suffix for writer in writers for suffix in writer["filename_extensions"]]
+    assert sorted(said) == sorted(suffix for kind in KINDS for suffix in kind.napari)

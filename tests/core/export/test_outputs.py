@@ -13,8 +13,9 @@ from PIL import Image
 
 from napari_sem_classify.core.common.errors import Cancelled, OutputError
 from napari_sem_classify.core.common.job import Job
-from napari_sem_classify.core.export.outputs import write_outputs, write_tiles_csv
+from napari_sem_classify.core.export.outputs import write_outputs
 from napari_sem_classify.core.export.overlay import length_text, nice_length, overview
+from napari_sem_classify.core.export.tiles_csv import write_tiles_csv
 from napari_sem_classify.core.image.area import Area
 from napari_sem_classify.core.image.sem_image import SemImage, Specimen
 from napari_sem_classify.core.maps.class_map import ClassMap
@@ -64,7 +65,7 @@ def test_the_table_is_the_same_however_many_rows_are_written_at_once(tmp_path, a
     class_map = make_map(area, tile=16, stride=12)
     texts = []
     for number in (1, 30, 100_000):
-        monkeypatch.setattr("napari_sem_classify.core.export.outputs._CELLS_AT_ONCE", number)
+        monkeypatch.setattr("napari_sem_classify.core.export.tiles_csv._CELLS_AT_ONCE", number)
         write_tiles_csv(class_map, tmp_path / "table.csv")
         texts.append((tmp_path / "table.csv").read_bytes())
     assert texts[0] == texts[1] == texts[2]

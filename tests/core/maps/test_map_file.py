@@ -14,7 +14,7 @@ from class_maps import map_of, patchy_labels
 
 from napari_sem_classify.core.common.errors import ImageError
 from napari_sem_classify.core.export.ome_zarr import write_ome_zarr
-from napari_sem_classify.core.export.outputs import write_tiles_csv
+from napari_sem_classify.core.export.tiles_csv import write_tiles_csv
 from napari_sem_classify.core.image.sem_image import SemImage, Specimen
 from napari_sem_classify.core.maps.map_file import (
     PROBABILITIES_TAG,

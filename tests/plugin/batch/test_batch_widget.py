@@ -46,7 +46,7 @@ def folder(tmp_path):
 def widget(qtbot, open_widget, small_model):
     widget = open_widget("Batch")
     widget.model_form.offer(small_model.entry)
-    for kind in ("csv", "overlay"):  # pictures take their time
+    for kind in ("tiles", "overlay"):  # pictures take their time
         widget.target_form.kinds[kind].value = False
     until(qtbot, lambda: not widget.looking)
     return widget

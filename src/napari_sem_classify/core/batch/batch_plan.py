@@ -8,12 +8,12 @@ from pathlib import Path
 
 import numpy as np
 
-from napari_sem_classify.core.batch.batch_outputs import KINDS, USUAL
 from napari_sem_classify.core.batch.batch_state import BatchState, Item, item_path
 from napari_sem_classify.core.batch.classify_many import GridWish, batch_digest
 from napari_sem_classify.core.classify.grid_choice import grid_for_model
 from napari_sem_classify.core.common.errors import ImageError, SemClassifyError
 from napari_sem_classify.core.common.job import Job, Reporter
+from napari_sem_classify.core.export.kinds import USUAL, ending
 from napari_sem_classify.core.image.image_key import file_state
 from napari_sem_classify.core.image.sem_image import SemImage
 from napari_sem_classify.core.model.card import ModelCard
@@ -87,14 +87,12 @@ def images_to_classify(inputs: Iterable[str | Path]) -> list[Path]:
 
 
 def _is_result(path: Path) -> bool:
-    for name in ("tif", "ome-zarr"):
-        if path.name.endswith(f".{KINDS[name].suffix}"):
-            return True
-    for name in ("overlay", "png"):
-        suffix = f".{KINDS[name].suffix}"
+    if path.name.endswith((ending("map"), ending("ome-zarr"))):
+        return True
+    for suffix in (ending("overlay"), ending("png")):
         if path.name.endswith(suffix):
             stem = path.name.removesuffix(suffix)
-            return path.with_name(f"{stem}.{KINDS['tif'].suffix}").is_file()
+            return path.with_name(f"{stem}{ending('map')}").is_file()
     return False
 
 

@@ -51,6 +51,13 @@ def settings_digest(classifier: TileClassifier, wish: Mapping[str, Any]) -> str:
     return hashlib.sha256(json.dumps(parts, sort_keys=True).encode()).hexdigest()
 
 
+def sweep_notes(out: Path, name: str) -> None:
+    """Delete what a run that was killed left half-written of its note `name`."""
+    stem, suffix = Path(name).stem, Path(name).suffix
+    for path in out.glob(f".{stem}-????????{suffix}"):
+        path.unlink(missing_ok=True)
+
+
 @dataclass(slots=True)
 class BatchState:
     """The note in an output folder.

@@ -17,13 +17,13 @@ from napari_sem_classify.core.batch.batch_outcome import (
     strange_problem,
     summary,
 )
-from napari_sem_classify.core.batch.batch_outputs import USUAL, in_order, sweep_notes, write_kinds
 from napari_sem_classify.core.batch.batch_state import (
     EARLIER_NAME,
     BatchState,
     Item,
     item_path,
     settings_digest,
+    sweep_notes,
 )
 from napari_sem_classify.core.common.errors import (
     Cancelled,
@@ -33,6 +33,8 @@ from napari_sem_classify.core.common.errors import (
 )
 from napari_sem_classify.core.common.files import ensure_folder
 from napari_sem_classify.core.common.job import Job
+from napari_sem_classify.core.export.kinds import USUAL, in_order
+from napari_sem_classify.core.export.outputs import write_outputs
 from napari_sem_classify.core.model.head import TileClassifier
 
 if TYPE_CHECKING:
@@ -115,8 +117,8 @@ def classify_many(
     engine : Engine, optional
         Made for the classifier where none is given, once for all images.
     cache : EmbeddingCache, optional
-    kinds : names in `batch_outputs.KINDS`
-        Files to write of each image, besides `batch_outputs.ALWAYS`.
+    kinds : names in `kinds.EACH`
+        Files to write of each image, besides `kinds.ALWAYS`.
     resume : bool
         False to do every image again.
     job : Job, optional
@@ -207,7 +209,7 @@ def classify_one(
         skip_flat=wish.skip_flat,
     )
     for class_map in maps:
-        files += write_kinds(class_map, image, out, stem, in_order(kinds))
+        files += write_outputs(class_map, image, out, stem, in_order(kinds))
         planes.append(summary(class_map))
     note = scale_note(image, choice)
     return ImageOutcome(path, stem, tuple(files), tuple(planes), note, choice.scale_warning)

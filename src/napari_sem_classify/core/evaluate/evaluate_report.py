@@ -5,22 +5,20 @@ from __future__ import annotations
 import base64
 import csv
 import io
-from collections.abc import Mapping, Sequence
-from html import escape
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from napari_sem_classify.core.common.files import atomic_path, write_json, write_text
-from napari_sem_classify.core.common.html_page import data_table, page
+from napari_sem_classify.core.common.html_page import as_base64, render
 from napari_sem_classify.core.evaluate.evaluate import Evaluation
 from napari_sem_classify.core.model.card import ModelCard
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
-PICTURE_DPI = 130
 MOST_NUMBERED = 30
 WORST = 12
 WORST_PX = 160
@@ -71,15 +69,13 @@ def write_evaluation(found: Evaluation, card: ModelCard, folder: Path) -> list[P
 def evaluation_html(found: Evaluation, card: ModelCard) -> str:
     """The report as one page that needs no other file."""
     value = found.to_dict()
-    low, high = found.scores.accuracy_interval()
-    head = ["", "macro", "weighted"]
     overall = [
         [name.capitalize(), f"{value[f'macro_{name}']:.3f}", f"{value[f'weighted_{name}']:.3f}"]
         for name in ("precision", "recall", "f1")
     ]
     classes = [
         [
-            escape(row["class"]),
+            row["class"],
             str(row[found.what]),
             _with_interval(row["precision"], row["precision_interval_95"]),
             _with_interval(row["recall"], row["recall_interval_95"]),
@@ -91,27 +87,24 @@ def evaluation_html(found: Evaluation, card: ModelCard) -> str:
         [f"{100 * share:.0f} %", f"{accuracy:.3f}", f"{lowest:.2f}"]
         for share, accuracy, lowest in found.coverage()
     ]
-    parts = [
-        f"<h1>Evaluation of {escape(card.name)}</h1>",
-        f"<p>{len(found.truth):,} {found.what}. Accuracy <b>{value['accuracy']:.3f}</b> "
-        f"({low:.3f} to {high:.3f}), balanced accuracy {value['balanced_accuracy']:.3f}.</p>",
-        data_table(head, overall),
-        "<h2>Classes</h2>",
-        data_table(["Class", found.what, "precision", "recall", "F1"], classes),
-        '<p class="note">95 % Wilson intervals.</p>',
-        "<h2>Confusion matrix</h2>",
-        _picture(draw_confusion(found), "confusion matrix in percent of each true class"),
-        "<h2>Calibration</h2>",
-        f"<p>Expected calibration error {value['ece_before_temperature']:.3f} before the "
-        f"temperature of {card.temperature:.2f}, {value['ece']:.3f} after.</p>",
-        _picture(draw_calibration(found), "confidence against share of right ones"),
-        "<h2>Leaving doubtful ones to a person</h2>",
-        data_table(["Answered", "accuracy among them", "lowest confidence"], coverage),
-        _worst(found),
-        _list("Notes", [*found.notes]),
-        _list("Files that could not be used", [f"{k}: {v}" for k, v in found.left_out.items()]),
-    ]
-    return page(f"Evaluation of {card.name}", [part for part in parts if part])
+    return render(
+        "evaluate/evaluate_report.html",
+        title=f"Evaluation of {card.name}",
+        cases=len(found.truth),
+        what=found.what,
+        value=value,
+        interval=found.scores.accuracy_interval(),
+        overall=overall,
+        classes=classes,
+        coverage=coverage,
+        confusion=as_base64(draw_confusion(found)),
+        calibration=as_base64(draw_calibration(found)),
+        temperature=card.temperature,
+        worst=_worst(found),
+        worst_px=WORST_PX,
+        notes=found.notes,
+        left_out=[f"{path}: {why}" for path, why in found.left_out.items()],
+    )
 
 
 def draw_confusion(found: Evaluation) -> Figure:
@@ -149,28 +142,19 @@ def draw_calibration(found: Evaluation) -> Figure:
     return figure
 
 
-def _worst(found: Evaluation) -> str:
-    """Thumbnails of the cases that the model is most wrong about."""
-    if not found.paths:
-        return ""
+def _worst(found: Evaluation) -> Iterator[tuple[str, float, str]]:
+    """Caption, confidence and thumbnail of the cases that the model is most wrong about."""
     wrong = np.flatnonzero(found.predicted != found.truth)
-    if not len(wrong):
-        return ""
+    if not found.paths or not len(wrong):
+        return
     own = found.probabilities[wrong, found.truth[wrong]]
-    figures = []
     for case in wrong[np.argsort(own, kind="stable")][:WORST]:
         picture = _thumbnail(Path(found.paths[case]))
         if picture is None:
             continue
         truth, said = (found.class_names[k] for k in (found.truth[case], found.predicted[case]))
-        confidence = float(found.probabilities[case].max())
-        caption = escape(f"{Path(found.paths[case]).name}: {truth}, called {said}")
-        figures.append(
-            f'<figure style="display:inline-block;width:{WORST_PX}px;vertical-align:top">'
-            f'<img alt="{caption}" src="data:image/png;base64,{picture}">'
-            f"<figcaption>{caption} ({confidence:.2f})</figcaption></figure>"
-        )
-    return "<h2>Most mistaken</h2>\n" + "\n".join(figures) if figures else ""
+        caption = f"{Path(found.paths[case]).name}: {truth}, called {said}"
+        yield caption, float(found.probabilities[case].max()), picture
 
 
 def _thumbnail(path: Path) -> str | None:
@@ -209,20 +193,6 @@ def _figure(width: float, height: float) -> tuple[Figure, Any]:
 
 def _side(found: Evaluation) -> float:
     return float(np.clip(2.2 + 0.42 * len(found.class_names), 3.5, 20.0))
-
-
-def _picture(figure: Figure, text: str) -> str:
-    buffer = io.BytesIO()
-    figure.savefig(buffer, dpi=PICTURE_DPI, facecolor="white", format="png")
-    data = base64.b64encode(buffer.getvalue()).decode("ascii")
-    return f'<figure><img alt="{escape(text)}" src="data:image/png;base64,{data}"></figure>'
-
-
-def _list(title: str, lines: list[str]) -> str:
-    if not lines:
-        return ""
-    items = "\n".join(f"<li>{escape(line)}</li>" for line in lines)
-    return f"<h2>{title}</h2>\n<ul>\n{items}\n</ul>"
 
 
 def _number(value: float) -> str:

@@ -1,111 +1,197 @@
-"""All that class maps can be written as, under one roof: what there is, what it needs, how it ends.
+"""All that class maps can be written as: a row a kind, which menu, forms and commands read.
 
-Some kinds are one file about all the maps (area fractions, report), the others one file a map. Of
-several maps the latter go into a folder, named after their images.
+To add one, write a module with a function that takes what was `Measured` and a path, and add its
+row here. The rows import their writers when they write, so that the command line can name the kinds
+without loading what makes them.
 """
 
 from __future__ import annotations
 
-import time
-from collections.abc import Sequence
-from dataclasses import dataclass, field
-from pathlib import Path
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 from napari_sem_classify.core.common.errors import OutputError
-from napari_sem_classify.core.common.files import ensure_folder
-from napari_sem_classify.core.common.job import Job, Progress
-from napari_sem_classify.core.export.figure import FigureLook, write_figure
-from napari_sem_classify.core.export.fractions_csv import write_fractions
-from napari_sem_classify.core.export.geojson import write_geojson
-from napari_sem_classify.core.export.ome_zarr import write_ome_zarr
-from napari_sem_classify.core.export.outputs import write_tiles_csv
-from napari_sem_classify.core.export.report import Report, write_report
-from napari_sem_classify.core.image.plane_names import plane_suffix
-from napari_sem_classify.core.image.sem_image import SemImage
-from napari_sem_classify.core.maps.class_map import ClassMap
-from napari_sem_classify.core.maps.map_file import SavedMap, write_map
-from napari_sem_classify.core.measure.area_fraction import FractionEstimate, Share
-from napari_sem_classify.core.measure.field_statistics import FieldSpread
-from napari_sem_classify.core.measure.regions import find_regions, write_regions
-from napari_sem_classify.core.model.card import ModelCard
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from napari_sem_classify.core.export.measured import Measured
 
 
 @dataclass(frozen=True, slots=True)
-class ExportKind:
+class Kind:
     """One thing to write.
 
     Attributes
     ----------
     key : str
-        Short name: "tiles", "regions", "fractions", "map", "ome-zarr", "geojson", "figure",
-        "report".
+        Short name.
     title : str
         For a menu.
     suffixes : tuple of str
         Endings of its files, the usual one first.
+    write : callable
+        Writes what was measured into a file, all of it or nothing.
     needs_image : bool
         Whether it shows the specimen.
     for_all : bool
-        Whether there is one file for all the maps.
+        Whether there is one file for all the maps; else there is one a map.
+    label : str
+        Beside a check box.
+    also : tuple of str
+        Further names. Where a kind has several endings, each stands for one of them, in order.
+        Others are names that earlier versions used.
+    napari : tuple of str
+        Endings under which napari saves a layer as this kind; the manifest has the same.
     """
 
     key: str
     title: str
     suffixes: tuple[str, ...]
+    write: Callable[[Measured, Path], None]
     needs_image: bool = False
     for_all: bool = False
+    label: str = ""
+    also: tuple[str, ...] = ()
+    napari: tuple[str, ...] = ()
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """The name of each ending."""
+        return (self.key,) if len(self.suffixes) == 1 else self.also
+
+
+def _fractions(known: Measured, path: Path) -> None:
+    from napari_sem_classify.core.export.fractions_csv import write_fractions
+
+    write_fractions(known.maps, path, known.estimate, known.powered)
+
+
+def _regions(known: Measured, path: Path) -> None:
+    from napari_sem_classify.core.measure.regions import find_regions, write_regions
+
+    write_regions(find_regions(known.map), path)
+
+
+def _tiles(known: Measured, path: Path) -> None:
+    from napari_sem_classify.core.export.tiles_csv import write_tiles_csv
+
+    write_tiles_csv(known.map, path)
+
+
+def _summary(known: Measured, path: Path) -> None:
+    from napari_sem_classify.core.common.files import write_json
+    from napari_sem_classify.core.export.summary import summarise
+
+    write_json(path, summarise(known.map, known.image))
+
+
+def _map(known: Measured, path: Path) -> None:
+    from napari_sem_classify.core.maps.map_file import SavedMap, write_map
+
+    write_map(known.saved[0] if known.saved else SavedMap.of(known.map, known.images[0]), path)
+
+
+def _overlay(known: Measured, path: Path) -> None:
+    from napari_sem_classify.core.export.overlay import write_overlay
+
+    write_overlay(known.map, known.image, path)
+
+
+def _geojson(known: Measured, path: Path) -> None:
+    from napari_sem_classify.core.export.geojson import write_geojson
+
+    write_geojson(known.map, path)
+
+
+def _ome_zarr(known: Measured, path: Path) -> None:
+    from napari_sem_classify.core.export.ome_zarr import write_ome_zarr
+
+    write_ome_zarr(known.map, known.image, path, known.saved[0].shown if known.saved else None)
+
+
+def _figure(known: Measured, path: Path) -> None:
+    from napari_sem_classify.core.export.figure import write_figure
+
+    write_figure(known.map, known.image, path, known.estimate, look=known.look)
+
+
+def _report(known: Measured, path: Path) -> None:
+    from napari_sem_classify.core.export.report import report_of, write_report
+
+    write_report(report_of(known), path)
 
 
 KINDS = (
-    ExportKind("fractions", "Area fractions (CSV)", (".fractions.csv",), for_all=True),
-    ExportKind("regions", "Regions (CSV)", (".regions.csv",)),
-    ExportKind("tiles", "Cells of the map (CSV)", (".tiles.csv",)),
-    ExportKind("map", "Class map (TIFF, for ImageJ and napari)", (".map.tif",)),
-    ExportKind("ome-zarr", "Class map with image (OME-Zarr)", (".map.ome.zarr",), needs_image=True),
-    ExportKind("geojson", "Polygons for QuPath (GeoJSON)", (".geojson",)),
-    ExportKind(
-        "figure", "Figure (PNG, SVG, PDF)", (".figure.png", ".svg", ".pdf"), needs_image=True
+    Kind("fractions", "Area fractions (CSV)", (".fractions.csv",), _fractions, for_all=True),
+    Kind("regions", "Regions (CSV)", (".regions.csv",), _regions, label="regions"),
+    Kind("tiles", "Cells of the map (CSV)", (".tiles.csv",), _tiles, label="tables", also=("csv",)),
+    Kind("summary", "Fractions and record (JSON)", (".summary.json",), _summary, needs_image=True),
+    Kind(
+        "map",
+        "Class map (TIFF, for ImageJ and napari)",
+        (".map.tif",),
+        _map,
+        also=("tif",),
+        napari=(".map.tif",),
     ),
-    ExportKind("report", "Report (HTML)", (".report.html",), needs_image=True, for_all=True),
+    Kind(
+        "overlay",
+        "Picture with legend (PNG)",
+        (".overlay.png",),
+        _overlay,
+        needs_image=True,
+        label="pictures",
+    ),
+    Kind(
+        "geojson",
+        "Polygons for QuPath (GeoJSON)",
+        (".geojson",),
+        _geojson,
+        label="GeoJSON",
+        napari=(".map.geojson",),
+    ),
+    Kind(
+        "ome-zarr",
+        "Class map with image (OME-Zarr)",
+        (".map.ome.zarr",),
+        _ome_zarr,
+        needs_image=True,
+        label="OME-Zarr",
+        napari=(".map.ome.zarr",),
+    ),
+    Kind(
+        "figure",
+        "Figure (PNG, SVG, PDF)",
+        (".figure.png", ".figure.svg", ".figure.pdf"),
+        _figure,
+        needs_image=True,
+        label="figures",
+        also=("png", "svg", "pdf"),
+        napari=(".figure.png", ".figure.svg", ".figure.pdf"),
+    ),
+    Kind(
+        "report",
+        "Report (HTML)",
+        (".report.html",),
+        _report,
+        needs_image=True,
+        for_all=True,
+        also=("html",),
+        napari=(".map.html",),
+    ),
 )
+ALWAYS = ("summary", "map")
+"""A batch writes these of every image: from them a run is repeated and a map is opened again."""
+USUAL = ("tiles", "summary", "map", "overlay")
+"""What is written of a classified image where nothing else is asked for."""
+EACH = tuple(name for kind in KINDS if not kind.for_all for name in kind.names)
+TOGETHER = tuple(name for kind in KINDS if kind.for_all for name in kind.names)
 
 
-@dataclass(frozen=True, slots=True)
-class Measured:
-    """Class maps and all that is known of them.
-
-    Attributes
-    ----------
-    maps : sequence of ClassMap
-        At least one, of the same classes.
-    images : sequence of SemImage or None
-        One a map; None where the image is not at hand.
-    estimate : FractionEstimate or None
-        From one review of all the maps.
-    powered : sequence of Share or None
-        The prediction-powered estimate of that review.
-    spreads : sequence of FieldSpread or None
-        One a class, over the maps.
-    card : ModelCard or None
-        Of the model that made the maps; where it is not given, a report looks for it.
-    saved : sequence of SavedMap
-        What the viewer adds to each map, empty without a viewer.
-    blind : bool or None
-        Whether that review was blind; None where that is not known.
-    """
-
-    maps: Sequence[ClassMap]
-    images: Sequence[SemImage | None]
-    estimate: FractionEstimate | None = None
-    powered: Sequence[Share] | None = None
-    spreads: Sequence[FieldSpread] | None = None
-    card: ModelCard | None = None
-    saved: Sequence[SavedMap] = field(default=())
-    blind: bool | None = None
-
-
-def kind_named(key: str) -> ExportKind:
-    """The kind with a short name.
+def find_kind(name: str) -> tuple[Kind, str]:
+    """The kind that a name stands for, and the ending of its files.
 
     Raises
     ------
@@ -113,140 +199,32 @@ def kind_named(key: str) -> ExportKind:
         When there is none.
     """
     for kind in KINDS:
-        if kind.key == key:
-            return kind
+        for own, suffix in zip(kind.names, kind.suffixes, strict=True):
+            if name == own:
+                return kind, suffix
+        if name == kind.key or name in kind.also:
+            return kind, kind.suffixes[0]
     names = ", ".join(kind.key for kind in KINDS)
-    raise OutputError(f"{key} is nothing that can be written: choose one of {names}.")
+    raise OutputError(f"{name} is nothing that can be written: choose one of {names}.")
 
 
-def file_stem(class_map: ClassMap) -> str:
-    """Start of the names of a map's files."""
-    return (class_map.image_name or "class map").replace("/", "_") + plane_suffix(class_map.plane)
+def kind_named(name: str) -> Kind:
+    """The kind that a name stands for; raises as `find_kind`."""
+    return find_kind(name)[0]
 
 
-def write_export(
-    kind: ExportKind,
-    measured: Measured,
-    target: Path,
-    *,
-    look: FigureLook | None = None,
-    job: Job | None = None,
-) -> list[Path]:
-    """Write one kind of file.
+def ending(name: str) -> str:
+    """The ending of the files that a name stands for; raises as `find_kind`."""
+    return find_kind(name)[1]
 
-    Parameters
-    ----------
-    kind : ExportKind
-    measured : Measured
-    target : Path
-        The file; of several maps, where `kind` is one file a map, the folder (made when it is not
-        there).
-    look : FigureLook, optional
-        Of figures.
-    job : Job, optional
-        Told and asked before each file.
 
-    Returns
-    -------
-    list of Path
-        What was written.
+def in_order(names: Iterable[str]) -> tuple[str, ...]:
+    """The names of one file a map each, with those that a batch always writes, in one order.
 
     Raises
     ------
     OutputError
-        When it needs an image that is not at hand, or a file cannot be written.
-    ImageError
-        When an image cannot be read.
-    Cancelled
-        When the job was asked to stop; files that are finished stay.
+        When a name is none.
     """
-    if kind.needs_image:
-        for class_map, image in zip(measured.maps, measured.images, strict=True):
-            if image is None:
-                raise OutputError(
-                    f"The image of {class_map.image_name or 'this map'} is not open: open it to "
-                    f"write {kind.title}."
-                )
-    if kind.for_all:
-        _tell(job, 0, 1, 0.0)
-        if kind.key == "fractions":
-            write_fractions(measured.maps, target, measured.estimate, measured.powered)
-        else:
-            write_report(_report(measured), target)
-        return [target]
-    targets = [target]
-    if len(measured.maps) > 1:
-        ensure_folder(target)
-        targets = _names(measured.maps, target, kind.suffixes[0])
-    start = time.perf_counter()
-    for number, path in enumerate(targets):
-        if job is not None:
-            job.check()
-        _tell(job, number, len(targets), time.perf_counter() - start)
-        _write_one(kind, measured, number, path, look)
-    return targets
-
-
-def _write_one(
-    kind: ExportKind, measured: Measured, number: int, path: Path, look: FigureLook | None
-) -> None:
-    class_map, image = measured.maps[number], measured.images[number]
-    if kind.key == "regions":
-        write_regions(find_regions(class_map), path)
-    elif kind.key == "tiles":
-        write_tiles_csv(class_map, path)
-    elif kind.key == "map":
-        known = measured.saved[number] if measured.saved else SavedMap.of(class_map, image)
-        write_map(known, path)
-    elif kind.key == "geojson":
-        write_geojson(class_map, path)
-    elif image is not None and kind.key == "ome-zarr":
-        shown = measured.saved[number].shown if measured.saved else None
-        write_ome_zarr(class_map, image, path, shown)
-    elif image is not None:
-        # A pooled estimate is no statement about one image of several.
-        estimate = measured.estimate if len(measured.maps) == 1 else None
-        write_figure(class_map, image, path, estimate, look=look)
-
-
-def _report(measured: Measured) -> Report:
-    pairs = [
-        (class_map, image)
-        for class_map, image in zip(measured.maps, measured.images, strict=True)
-        if image is not None
-    ]
-    first = measured.maps[0]
-    title = file_stem(first) if len(pairs) == 1 else f"{len(pairs)} images"
-    return Report(
-        f"Area fractions of {title}",
-        pairs,
-        measured.estimate,
-        measured.powered,
-        measured.spreads,
-        measured.card or card_of(measured.maps),
-        blind=measured.blind,
-    )
-
-
-def card_of(maps: Sequence[ClassMap]) -> ModelCard | None:
-    """The card of the model that made all these maps, where its file is found by the records."""
-    from napari_sem_classify.core.classify.rerun_inputs import recorded_card
-
-    models = [class_map.record.get("model") or {} for class_map in maps]
-    hashes = {model.get("head_sha256") for model in models}
-    return recorded_card(models[0]) if len(hashes) == 1 else None
-
-
-def _names(maps: Sequence[ClassMap], folder: Path, suffix: str) -> list[Path]:
-    """A file a map; maps of one name get numbers."""
-    stems = [file_stem(class_map) for class_map in maps]
-    names = []
-    for number, stem in enumerate(stems):
-        before = stems[:number].count(stem)
-        names.append(folder / f"{stem}{f'-{before + 1}' if before else ''}{suffix}")
-    return names
-
-
-def _tell(job: Job | None, done: int, total: int, elapsed: float) -> None:
-    if job is not None:
-        job.tell(Progress(done, total, "Writing", elapsed))
+    wanted = {ending(name) for name in (*names, *ALWAYS)}
+    return tuple(name for name in EACH if ending(name) in wanted)

@@ -1,179 +1,171 @@
-"""A class map as files: a table per cell, a summary, a label image, and a picture with a legend."""
+"""The one way to write files of class maps: into a folder, all of them or none, or where chosen."""
 
 from __future__ import annotations
 
-import csv
-from collections.abc import Iterator
-from dataclasses import replace
+import shutil
+import tempfile
+import time
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
 
-import numpy as np
-
-from napari_sem_classify.core.common.files import atomic_path, ensure_folder, write_json
-from napari_sem_classify.core.image.area import Area
+from napari_sem_classify.core.common.errors import OutputError
+from napari_sem_classify.core.common.files import cannot_write, ensure_folder
+from napari_sem_classify.core.common.job import Job, Progress
+from napari_sem_classify.core.export.kinds import USUAL, Kind, find_kind
+from napari_sem_classify.core.export.measured import Measured, file_stem
 from napari_sem_classify.core.image.plane_names import plane_suffix
 from napari_sem_classify.core.image.sem_image import SemImage
 from napari_sem_classify.core.maps.class_map import ClassMap
-from napari_sem_classify.core.maps.map_file import SUFFIX, SavedMap, write_map
-
-COLUMNS = ("row", "col", "y", "x", "height", "width", "class", "confidence", "entropy")
-_CELLS_AT_ONCE = 8192
+from napari_sem_classify.core.maps.map_file import SavedMap
 
 
-def write_outputs(class_map: ClassMap, image: SemImage, out_dir: Path, stem: str) -> list[Path]:
-    """Write the table, the summary, the label image and the picture of one class map.
+def write_outputs(
+    class_map: ClassMap,
+    image: SemImage | None,
+    out: Path,
+    stem: str,
+    names: Iterable[str] = USUAL,
+    saved: SavedMap | None = None,
+) -> list[Path]:
+    """Write some kinds of files of one class map into a folder, all of them or none.
 
     For a plane of a stack the plane's index goes into the names: ``STEM_z0003.tiles.csv``.
 
     Parameters
     ----------
     class_map : ClassMap
-    image : SemImage
-        The image that was classified.
-    out_dir : Path
-        Made when it is not there.
+    image : SemImage or None
+        The image that was classified; None where it is not at hand.
+    out : Path
+        Folder, made when it is not there. Files of the same names are replaced.
     stem : str
         Start of each file's name, usually the image's.
+    names : names in `kinds.EACH`
+    saved : SavedMap, optional
+        As the map was read, where it comes from a file.
 
     Returns
     -------
     list of Path
-        ``STEM.tiles.csv``, ``STEM.summary.json``, ``STEM.map.tif``, ``STEM.overlay.png``.
+        Usually ``STEM.tiles.csv``, ``STEM.summary.json``, ``STEM.map.tif``, ``STEM.overlay.png``.
 
     Raises
     ------
     OutputError
-        When the folder or a file cannot be written.
+        When the folder or a file cannot be written, or an image is needed and not at hand.
     ImageError
-        When the image cannot be read for the picture.
+        When the image cannot be read for a picture.
     """
-    from napari_sem_classify.core.export.overlay import write_overlay
-
-    ensure_folder(out_dir)
-    stem = stem + plane_suffix(class_map.plane)
-    table = out_dir / f"{stem}.tiles.csv"
-    summary = out_dir / f"{stem}.summary.json"
-    labels = out_dir / f"{stem}{SUFFIX}"
-    overlay = out_dir / f"{stem}.overlay.png"
-    write_tiles_csv(class_map, table)
-    write_json(summary, summarise(class_map, image))
-    write_map(SavedMap.of(class_map, image), labels)
-    write_overlay(class_map, image, overlay)
-    return [table, summary, labels, overlay]
+    stem += plane_suffix(class_map.plane)
+    measured = Measured([class_map], [image], saved=() if saved is None else (saved,))
+    files = [(kind, f"{stem}{suffix}") for kind, suffix in map(find_kind, names)]
+    with staged(out, stem) as folder:
+        for kind, name in files:
+            _write(kind, measured, folder / name)
+    return [out / name for _, name in files]
 
 
-def write_tiles_csv(class_map: ClassMap, path: Path) -> None:
-    """Write the table, a row per cell, row by row; never the whole of it in memory.
+def write_export(
+    kind: Kind,
+    measured: Measured,
+    target: Path,
+    *,
+    job: Job | None = None,
+) -> list[Path]:
+    """Write one kind of file of one or several class maps.
 
-    ``y`` and ``x`` are the cell's first row and column in pixels of the file as it lies on disk
-    (info bar included), ``height`` and ``width`` its size, smaller at the border. A cell left out
-    has no class and no values.
+    Parameters
+    ----------
+    kind : Kind
+    measured : Measured
+    target : Path
+        The file; of several maps, where `kind` is one file a map, the folder (made when it is not
+        there).
+    job : Job, optional
+        Told and asked before each file.
+
+    Returns
+    -------
+    list of Path
+        What was written.
 
     Raises
     ------
     OutputError
-        When the file cannot be written.
+        When it needs an image that is not at hand, or a file cannot be written.
+    ImageError
+        When an image cannot be read.
+    Cancelled
+        When the job was asked to stop; files that are finished stay.
     """
-    names = [info.name for info in class_map.classes]
-    step = max(1, _CELLS_AT_ONCE // class_map.grid.shape[1])
-    with (
-        atomic_path(path) as temporary,
-        temporary.open("w", encoding="utf-8", newline="") as file,
-    ):
-        writer = csv.writer(file, lineterminator="\n")
-        writer.writerow([*COLUMNS, *(f"prob_{name}" for name in names)])
-        for first in range(0, class_map.grid.shape[0], step):
-            writer.writerows(_rows(_part(class_map, first, step), first))
+    if kind.needs_image:
+        measured.need_images(kind.title)
+    if kind.for_all or len(measured.maps) == 1:
+        parts, targets = [measured], [target]
+    else:
+        ensure_folder(target)
+        parts = [measured.one(number) for number in range(len(measured.maps))]
+        targets = _names(measured.maps, target, kind.suffixes[0])
+    start = time.perf_counter()
+    for number, (part, path) in enumerate(zip(parts, targets, strict=True)):
+        if job is not None:
+            job.check()
+            job.tell(Progress(number, len(targets), "Writing", time.perf_counter() - start))
+        _write(kind, part, path)
+    return targets
 
 
-def _part(class_map: ClassMap, first: int, count: int) -> ClassMap:
-    """Some rows of cells as a map of their own."""
-    grid = class_map.grid
-    area = grid.area
-    top = area.top + first * grid.stride
-    part = Area(top, min(area.bottom, top + count * grid.stride), area.left, area.right)
-    return replace(
-        class_map,
-        probabilities=class_map.probabilities[first : first + count],
-        grid=replace(grid, area=part),
-    )
+def _write(kind: Kind, measured: Measured, path: Path) -> None:
+    if kind.needs_image:
+        measured.need_images(kind.title)
+    kind.write(measured, path)
 
 
-def _rows(part: ClassMap, first: int) -> Iterator[list[Any]]:
-    """Rows of the table for a part of the map whose first row of cells has the number `first`."""
-    grid = part.grid
-    heights, widths = (sizes.tolist() for sizes in grid.cell_sizes())
-    names = ["", *(info.name for info in part.classes)]
-    numbers = part.labels().tolist()
-    sure = np.stack([part.confidence(), part.entropy()], axis=-1)
-    values = np.concatenate([sure, part.probabilities], axis=-1).tolist()
-    blank = [""] * (2 + len(part.classes))
-    for row, height in enumerate(heights):
-        y = grid.area.top + row * grid.stride
-        for col, width in enumerate(widths):
-            place = [first + row, col, y, grid.area.left + col * grid.stride, height, width]
-            number = numbers[row][col]
-            if number == 0 or not part.confidence_known:
-                yield [*place, names[number], *blank]
-            else:
-                yield [*place, names[number], *(f"{value:.5f}" for value in values[row][col])]
+def _names(maps: Sequence[ClassMap], folder: Path, suffix: str) -> list[Path]:
+    """A file a map; maps of one name get numbers."""
+    stems = [file_stem(class_map) for class_map in maps]
+    names = []
+    for number, stem in enumerate(stems):
+        before = stems[:number].count(stem)
+        names.append(folder / f"{stem}{f'-{before + 1}' if before else ''}{suffix}")
+    return names
 
 
-def summarise(class_map: ClassMap, image: SemImage) -> dict[str, Any]:
-    """The run in numbers, as plain JSON values: image, grid, classes with fractions, record.
+@contextmanager
+def staged(out: Path, stem: str) -> Iterator[Path]:
+    """Give a hidden folder in `out`; when the block ends well, what is in it moves to `out`.
 
-    Fractions are shares of the classified area, 0 to 1; areas are in pixels and, where the image
-    is calibrated, in µm².
+    What a run that was killed left half-done of the same image is deleted.
+
+    Raises
+    ------
+    OutputError
+        When nothing can be written there. `out` is then as it was before.
     """
-    grid = class_map.grid
-    rows, cols = grid.shape
-    left_out = class_map.left_out
-    areas = grid.cell_areas()
-    confidence = class_map.confidence()
-    labels = class_map.labels()
-    told = class_map.confidence_known
-    classes = []
-    for number, share in enumerate(class_map.fractions(), start=1):
-        mine = labels == number
-        classes.append(
-            {
-                "name": share.name,
-                "colour": share.colour,
-                "cells": share.cells,
-                "fraction": share.fraction,
-                "area_px": share.area_px,
-                "area_um2": share.area_um2,
-                "mean_confidence": float(confidence[mine].mean()) if told and mine.any() else None,
-            }
-        )
-    classified_px = int(areas[~left_out].sum())
-    size = class_map.pixel_size_nm
-    return {
-        "image": class_map.image_name or image.name,
-        "path": None if image.path is None else str(image.path),
-        "plane": list(class_map.plane),
-        "shape": list(image.shape),
-        "level": image.level,
-        "dtype": str(image.dtype),
-        "vendor": image.vendor,
-        "pixel_size_nm": size,
-        "pixel_size_source": image.pixel_size_source,
-        "specimen": image.area.as_list(),
-        "specimen_source": image.specimen.source,
-        "grid": {
-            "area": grid.area.as_list(),
-            "tile_px": grid.tile,
-            "tile_um": None if size is None else grid.tile * size / 1000.0,
-            "stride_px": grid.stride,
-            "tiles": grid.n_tiles,
-            "rows": rows,
-            "cols": cols,
-        },
-        "cells": rows * cols,
-        "cells_left_out": int(left_out.sum()),
-        "classified_area_px": classified_px,
-        "classified_area_um2": None if size is None else classified_px * (size / 1000.0) ** 2,
-        "classes": classes,
-        "record": dict(class_map.record),
-    }
+    ensure_folder(out)
+    _sweep(out, stem)
+    try:
+        folder = Path(tempfile.mkdtemp(dir=out, prefix=f".{stem}-"))
+    except OSError as error:
+        raise OutputError(cannot_write(out, error)) from error
+    try:
+        yield folder
+        for item in sorted(folder.iterdir()):
+            target = out / item.name
+            if target.is_dir():
+                shutil.rmtree(target)
+            item.replace(target)
+    except OSError as error:
+        raise OutputError(cannot_write(out, error)) from error
+    finally:
+        shutil.rmtree(folder, ignore_errors=True)
+
+
+def _sweep(out: Path, stem: str) -> None:
+    """Delete what a run that was killed left half-done of an image."""
+    ending = 8  # random characters that tempfile adds
+    for path in out.glob(".*"):
+        name = path.name
+        if name.startswith(f".{stem}-") and len(name) == len(stem) + 2 + ending and path.is_dir():
+            shutil.rmtree(path, ignore_errors=True)

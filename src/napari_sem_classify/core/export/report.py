@@ -1,31 +1,33 @@
 """A one-page report: pictures, area fractions, model card and record in one HTML file.
 
 The file needs no network and no other file: pictures are inside it, nothing is loaded, nothing
-runs. Every text from outside (names, cards, records) is escaped.
+runs. Its text is in ``report.html``.
 """
 
 from __future__ import annotations
 
-import base64
-import io
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from html import escape
 from pathlib import Path
 from typing import Any
 
-from napari_sem_classify.core.common.files import to_json, write_text
-from napari_sem_classify.core.common.html_page import data_table, page
+from napari_sem_classify.core.common.errors import OutputError
+from napari_sem_classify.core.common.files import write_text
+from napari_sem_classify.core.common.html_page import as_base64, render
 from napari_sem_classify.core.export.figure import area_text, draw_figure, share_text
+from napari_sem_classify.core.export.measured import Measured, file_stem
 from napari_sem_classify.core.image.sem_image import SemImage
 from napari_sem_classify.core.maps.class_map import ClassMap
 from napari_sem_classify.core.measure.area_fraction import FractionEstimate, Share
-from napari_sem_classify.core.measure.field_statistics import FieldSpread
+from napari_sem_classify.core.measure.field_statistics import FieldSpread, pooled_fractions
 from napari_sem_classify.core.measure.regions import find_regions
 from napari_sem_classify.core.model.card import ModelCard
 
-PICTURE_DPI = 130
 MOST_PICTURES = 24
+NOT_CORRECTED = (
+    "These fractions are what the map says. They are biased by the classifier's errors: review a "
+    "sample of cells to correct them."
+)
 NOT_BLIND = (
     "The map was in view during the review: one tends to agree with it, so that the fractions may "
     "be corrected too little."
@@ -78,22 +80,59 @@ def write_report(report: Report, path: Path) -> None:
     write_text(path, report_html(report))
 
 
+def report_of(measured: Measured) -> Report:
+    """The report of what was measured, with the model's card where its file is found.
+
+    Raises
+    ------
+    OutputError
+        When an image is not at hand, or the maps have different classes.
+    """
+    maps = measured.maps
+    names = [[info.name for info in class_map.classes] for class_map in maps]
+    if any(each != names[0] for each in names):
+        raise OutputError("The maps have different classes: make a report for each model.")
+    title = file_stem(maps[0]) if len(maps) == 1 else f"{len(maps)} images"
+    return Report(
+        f"Area fractions of {title}",
+        list(zip(maps, measured.need_images("a report"), strict=True)),
+        measured.estimate,
+        measured.powered,
+        measured.spreads,
+        measured.card or _card_of(maps),
+        blind=measured.blind,
+    )
+
+
+def _card_of(maps: Sequence[ClassMap]) -> ModelCard | None:
+    """The card of the model that made all these maps, where its file is found by the records."""
+    from napari_sem_classify.core.classify.rerun_inputs import recorded_card
+
+    models = [class_map.record.get("model") or {} for class_map in maps]
+    hashes = {model.get("head_sha256") for model in models}
+    return recorded_card(models[0]) if len(hashes) == 1 else None
+
+
 def report_html(report: Report) -> str:
     """The report as text."""
     maps = [class_map for class_map, _ in report.pairs]
-    parts = [
-        f"<h1>{escape(report.title)}</h1>",
-        f"<p>{_summary(maps)}</p>",
-        _fractions(report, maps),
-        _accuracies(report),
-        _fields(report, maps),
-        _pictures(report),
-        _regions(maps),
-        failures_section(report.failures),
-        card_section(report.card),
-        _records(maps),
-    ]
-    return page(report.title, [part for part in parts if part])
+    shown = report.pairs[:MOST_PICTURES]
+    return render(
+        "export/report.html",
+        title=report.title,
+        summary=_summary(maps),
+        fractions=_fractions(report, maps),
+        accuracies=_accuracies(report),
+        overall="" if report.estimate is None else share_text(report.estimate.overall),
+        fields=_fields(report, maps),
+        n_fields=report.spreads[0].fields if report.spreads else 0,
+        pictures=_pictures(report, shown),
+        not_shown=len(report.pairs) - len(shown),
+        regions=_regions(maps),
+        failures=[f"{name}: {why}" for name, why in (report.failures or {}).items()],
+        card=report.card,
+        records=[(each.image_name or "image", dict(each.record)) for each in maps],
+    )
 
 
 def _summary(maps: Sequence[ClassMap]) -> str:
@@ -102,37 +141,29 @@ def _summary(maps: Sequence[ClassMap]) -> str:
     grid, size = maps[0].grid, maps[0].pixel_size_nm
     tile = f"{grid.tile} px"
     tile += " (not calibrated)" if size is None else f" = {grid.tile * size / 1000:.4g} µm"
-    images = f"{len(maps)} images" if len(maps) > 1 else escape(maps[0].image_name or "1 image")
+    images = f"{len(maps)} images" if len(maps) > 1 else maps[0].image_name or "1 image"
     text = f"{images}, {cells:,} cells classified, tiles of {tile}"
     if len({(m.grid.tile, m.pixel_size_nm) for m in maps}) > 1:
         text += " in the first image"
     return text + (f"; {left:,} cells left out." if left else ".")
 
 
-def class_cell(name: str, colour: str) -> str:
-    """A class as HTML: a square of its colour and its name."""
-    return f'<span class="swatch" style="background:{escape(colour)}"></span>{escape(name)}'
-
-
-def _fractions(report: Report, maps: Sequence[ClassMap]) -> str:
+def _fractions(report: Report, maps: Sequence[ClassMap]) -> dict[str, Any]:
+    """The table of area fractions: its head, its rows, what is printed bold, the note under it."""
     estimate = report.estimate
-    each = [class_map.fractions() for class_map in maps]
-    total_px = sum(row.area_px for rows in each for row in rows)
-    calibrated = all(m.pixel_size_nm is not None for m in maps)
+    pooled = pooled_fractions(maps)
+    total_px = sum(each.area_px for each in pooled)
     head = ["Class", "cells", "map as it is"]
     if estimate is not None:
         head += ["corrected"] + (["prediction-powered"] if report.powered else [])
     head += ["area"]
     rows = []
-    for k, info in enumerate(maps[0].classes):
-        px = sum(fractions[k].area_px for fractions in each)
-        um2 = sum(fractions[k].area_um2 or 0.0 for fractions in each) if calibrated else None
-        naive = f"{100 * px / total_px:.1f} %" if total_px else "–"
-        cells = f"{sum(fractions[k].cells for fractions in each):,}"
-        row = [class_cell(info.name, info.colour), cells, naive]
+    for k, (info, each) in enumerate(zip(maps[0].classes, pooled, strict=True)):
+        px, um2 = each.area_px, each.area_um2
+        row: list[Any] = [info, f"{each.cells:,}", percent_text(each.fraction)]
         if estimate is not None:
             share = estimate.corrected[k]
-            row.append(f"<b>{share_text(share)}</b>")
+            row.append(share_text(share))
             if report.powered:
                 row.append(share_text(report.powered[k]))
             whole = estimate.area_um2
@@ -140,18 +171,14 @@ def _fractions(report: Report, maps: Sequence[ClassMap]) -> str:
             px = round(share.value * total_px)
         row.append(area_text(um2) if um2 is not None else f"{px:,} px (not calibrated)")
         rows.append(row)
-    if estimate is None:
-        note = (
-            "These fractions are what the map says. They are biased by the classifier's errors: "
-            "review a sample of cells to correct them."
-        )
-    else:
+    note = NOT_CORRECTED
+    if estimate is not None:
         n = int(estimate.counts.counts.sum())
         note = (
             f"Corrected by {n} reviewed cells (stratified estimator, Olofsson et al. 2014); "
             f"{100 * estimate.level:.0f} % intervals. They speak of the classified images. "
         ) + " ".join([*estimate.notes, *_how_reviewed(report.blind)])
-    return f'<h2>Area fractions</h2>\n{data_table(head, rows)}\n<p class="note">{escape(note)}</p>'
+    return {"head": head, "rows": rows, "strong": None if estimate is None else 3, "note": note}
 
 
 def _how_reviewed(blind: bool | None) -> list[str]:
@@ -161,78 +188,57 @@ def _how_reviewed(blind: bool | None) -> list[str]:
     return ["The review was blind: the map was hidden."] if blind else [NOT_BLIND]
 
 
-def _accuracies(report: Report) -> str:
+def _accuracies(report: Report) -> list[list[str]]:
     estimate = report.estimate
     if estimate is None:
-        return ""
+        return []
     reviewed = estimate.counts.counts.sum(axis=1)
-    rows = [
+    return [
         [
-            escape(name),
+            name,
             str(int(reviewed[k])),
             share_text(estimate.users[k]),
             share_text(estimate.producers[k]),
         ]
         for k, name in enumerate(estimate.names)
     ]
-    head = ["Class", "cells reviewed", "user's accuracy", "producer's accuracy"]
-    return (
-        f"<h2>Accuracy of the map</h2>\n{data_table(head, rows)}\n"
-        f'<p class="note">Overall {share_text(estimate.overall)} of the area has the right class. '
-        "User's accuracy: of what the map calls the class, how much is. "
-        "Producer's accuracy: of what is the class, how much the map calls so.</p>"
-    )
 
 
-def _fields(report: Report, maps: Sequence[ClassMap]) -> str:
+def _fields(report: Report, maps: Sequence[ClassMap]) -> list[list[str]]:
     if not report.spreads:
-        return ""
-    rows = []
-    for info, spread in zip(maps[0].classes, report.spreads, strict=True):
-        accuracy = spread.relative_accuracy_percent
-        rows.append(
-            [
-                escape(info.name),
-                f"{100 * spread.mean:.1f} ± {100 * spread.half_width:.1f} %",
-                f"{100 * spread.standard_deviation:.1f} %",
-                "–" if accuracy != accuracy else f"{accuracy:.0f} %",
-            ]
-        )
-    head = ["Class", "mean of fields, 95 %", "standard deviation", "%RA"]
-    return (
-        f"<h2>From field to field</h2>\n{data_table(head, rows)}\n"
-        f'<p class="note">{report.spreads[0].fields} fields, after ASTM E562.</p>'
-    )
+        return []
+    pairs = zip(maps[0].classes, report.spreads, strict=True)
+    return [[info.name, *spread_texts(spread)] for info, spread in pairs]
 
 
-def _pictures(report: Report) -> str:
-    shown = report.pairs[:MOST_PICTURES]
+def spread_texts(spread: FieldSpread) -> list[str]:
+    """Mean with its half-width, standard deviation and relative accuracy, in percent."""
+    return [
+        f"{100 * spread.mean:.1f} ± {100 * spread.half_width:.1f} %",
+        f"{100 * spread.standard_deviation:.1f} %",
+        percent_text(spread.relative_accuracy_percent / 100, digits=0),
+    ]
+
+
+def percent_text(share: float | None, digits: int = 1) -> str:
+    """A share in percent, a dash where it is not known."""
+    return "–" if share is None or share != share else f"{100 * share:.{digits}f} %"
+
+
+def _pictures(
+    report: Report, shown: Sequence[tuple[ClassMap, SemImage]]
+) -> Iterator[tuple[str, str]]:
     # A pooled estimate is no statement about one image of several.
     estimate = report.estimate if len(report.pairs) == 1 else None
-    figures = []
     for class_map, image in shown:
-        name = escape(class_map.image_name or image.name)
-        data = base64.b64encode(_png(class_map, image, estimate)).decode("ascii")
-        figures.append(
-            f'<figure><img alt="{name}: specimen and classes" '
-            f'src="data:image/png;base64,{data}"><figcaption>{name}</figcaption></figure>'
-        )
-    more = len(report.pairs) - len(shown)
-    rest = f'<p class="note">{more} more images are not shown.</p>' if more else ""
-    return "<h2>Pictures</h2>\n" + "\n".join(figures) + rest
+        figure = draw_figure(class_map, image, estimate)
+        yield class_map.image_name or image.name, as_base64(figure)
 
 
-def _png(class_map: ClassMap, image: SemImage, estimate: FractionEstimate | None) -> bytes:
-    buffer = io.BytesIO()
-    figure = draw_figure(class_map, image, estimate)
-    figure.savefig(buffer, dpi=PICTURE_DPI, facecolor="white", format="png")
-    return buffer.getvalue()
-
-
-def _regions(maps: Sequence[ClassMap]) -> str:
+def _regions(maps: Sequence[ClassMap]) -> list[list[Any]]:
     regions = [region for class_map in maps for region in find_regions(class_map)]
     calibrated = all(m.pixel_size_nm is not None for m in maps)
-    rows = []
+    rows: list[list[Any]] = []
     for info in maps[0].classes:
         mine = [region for region in regions if region.class_name == info.name]
         largest = max(mine, key=lambda region: region.area_um2 or region.area_px, default=None)
@@ -240,43 +246,5 @@ def _regions(maps: Sequence[ClassMap]) -> str:
         if largest is not None:
             size = area_text(largest.area_um2) if calibrated else f"{largest.area_px:,} px"
         at_border = sum(region.at_border for region in mine)
-        rows.append([class_cell(info.name, info.colour), f"{len(mine):,}", f"{at_border:,}", size])
-    head = ["Class", "regions", "of them at the border", "largest"]
-    return f"<h2>Connected regions</h2>\n{data_table(head, rows)}"
-
-
-def failures_section(failures: Mapping[str, str] | None) -> str:
-    """Files that could not be used and why; empty without any."""
-    if not failures:
-        return ""
-    lines = "\n".join(f"<li>{escape(name)}: {escape(why)}</li>" for name, why in failures.items())
-    return f"<h2>Files that could not be used</h2>\n<ul>\n{lines}\n</ul>"
-
-
-def card_section(card: ModelCard | None) -> str:
-    """What the model is, and its whole card to unfold; empty without one."""
-    if card is None:
-        return ""
-    size = card.pixel_size_nm
-    learned = "not calibrated" if size is None else f"{size:.4g} nm/px"
-    about = (
-        f"{card.name}, {card.kind}: {', '.join(card.class_names)}; learned from tiles of "
-        f"{card.tile_px} px, {learned}."
-    )
-    return (
-        f"<h2>Model</h2>\n<p>{escape(about)}</p>\n"
-        f"<details><summary>Model card</summary>\n<pre>{_json(card.to_dict())}</pre></details>"
-    )
-
-
-def _records(maps: Sequence[ClassMap]) -> str:
-    parts = ["<h2>Record</h2>"]
-    for class_map in maps:
-        name = escape(class_map.image_name or "image")
-        record = _json(dict(class_map.record))
-        parts.append(f"<details><summary>{name}</summary>\n<pre>{record}</pre></details>")
-    return "\n".join(parts)
-
-
-def _json(value: Any) -> str:
-    return escape(to_json(value))
+        rows.append([info, f"{len(mine):,}", f"{at_border:,}", size])
+    return rows

@@ -106,6 +106,14 @@ def field_shares(maps: Sequence[ClassMap], estimate: FractionEstimate | None = N
     return shares
 
 
+def field_spreads(maps: Sequence[ClassMap]) -> list[FieldSpread] | None:
+    """The spread of each class over the fields; None of one field and of different classes."""
+    classes = {tuple(info.name for info in class_map.classes) for class_map in maps}
+    if len(maps) < 2 or len(classes) > 1:
+        return None
+    return [field_spread(column) for column in field_shares(maps).T]
+
+
 def pooled_fractions(maps: Sequence[ClassMap]) -> list[ClassFraction]:
     """Cells, area and area fraction of each class in all the maps together.
 

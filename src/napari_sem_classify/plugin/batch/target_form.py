@@ -11,19 +11,15 @@ from qtpy.QtCore import QEvent, QTimer
 from qtpy.QtGui import QShowEvent
 from qtpy.QtWidgets import QFileDialog, QGridLayout, QLabel, QLineEdit, QWidget
 
-from napari_sem_classify.core.batch.batch_outputs import ALWAYS, KINDS, in_order
+from napari_sem_classify.core.export.kinds import KINDS, USUAL, in_order
 from napari_sem_classify.plugin.forms.layout import Form, Note, explain
 
 FOLDER_NAME = "classified"
-ON = ("csv", "overlay")
-TITLES = {
-    "csv": "tables",
-    "overlay": "pictures",
-    "regions": "regions",
-    "geojson": "GeoJSON",
-    "ome-zarr": "OME-Zarr",
-    "pdf": "figures",
-}
+BOXES = sorted(
+    (kind for kind in KINDS if kind.label and not kind.for_all),
+    key=lambda kind: kind.key not in USUAL,
+)
+"""Kinds to choose from, the usual ones first; a figure is written as PDF, its last ending."""
 
 
 class TargetForm:
@@ -40,14 +36,15 @@ class TargetForm:
         self._owner = owner
         self._suggested = ""
         self.kinds = {
-            kind: widgets.CheckBox(value=kind in ON, text=title) for kind, title in TITLES.items()
+            kind.names[-1]: widgets.CheckBox(value=kind.key in USUAL, text=kind.label)
+            for kind in BOXES
         }
         boxes = QWidget(owner)
         grid = QGridLayout(boxes)
         grid.setContentsMargins(0, 0, 0, 0)
         grid.setVerticalSpacing(2)
-        for number, (kind, box) in enumerate(self.kinds.items()):
-            explain(box, f"Write {box.text}", f"Of each image: {KINDS[kind].title}")
+        for number, (kind, box) in enumerate(zip(BOXES, self.kinds.values(), strict=True)):
+            explain(box, f"Write {box.text}", f"Of each image: {kind.title}")
             grid.addWidget(box.native, number // 2, number % 2)
             box.changed.connect(self.changed.emit)
         self.note = Note("About the output folder")
@@ -76,7 +73,7 @@ class TargetForm:
     @property
     def chosen(self) -> tuple[str, ...]:
         """Kinds of files to write, those included that are always written."""
-        return in_order([*ALWAYS, *(kind for kind, box in self.kinds.items() if box.value)])
+        return in_order(kind for kind, box in self.kinds.items() if box.value)
 
     @property
     def out(self) -> Path | None:

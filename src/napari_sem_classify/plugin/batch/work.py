@@ -33,7 +33,7 @@ class BatchWish:
     card : ModelCard
     grid : GridWish
     kinds : tuple of str
-        Files to write of each image, see `batch_outputs.KINDS`.
+        Files to write of each image, see `core.export.kinds`.
     out : Path or None
     int8 : bool
         Work with 8-bit arithmetic, after a check.

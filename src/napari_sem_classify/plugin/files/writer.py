@@ -20,10 +20,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from napari_sem_classify.core.common.errors import OutputError
+from napari_sem_classify.core.export.kinds import KINDS, Kind
+from napari_sem_classify.core.export.measured import Measured
 from napari_sem_classify.core.image.area import Area
+from napari_sem_classify.core.image.plane_names import plane_suffix
 from napari_sem_classify.core.image.sem_image import SemImage
 from napari_sem_classify.core.maps.class_map import ClassMap
-from napari_sem_classify.core.maps.map_file import SavedMap, settle, write_map
+from napari_sem_classify.core.maps.map_file import SavedMap, settle
 from napari_sem_classify.core.model.card import ClassInfo
 from napari_sem_classify.core.tiles.grid import TileGrid
 from napari_sem_classify.plugin.app.session import map_layer_with
@@ -31,116 +34,65 @@ from napari_sem_classify.plugin.layers.layer_image import METADATA_KEY, image_fr
 from napari_sem_classify.plugin.layers.made_layers import CLASSES
 from napari_sem_classify.plugin.layers.saved_maps import path_of
 
-ZARR_SUFFIX = ".map.ome.zarr"
-GEOJSON_SUFFIX = ".map.geojson"
-REPORT_SUFFIX = ".map.html"
-FIGURE_SUFFIXES = (".figure.png", ".figure.svg", ".figure.pdf")
 _SHOWN = ("name", "scale", "translate", "rotate", "shear", "affine", "opacity")
 
 
 def write_class_map(path: str, data: Any, attributes: Mapping[str, Any]) -> list[str]:
-    """Write one class-map layer as a TIFF.
+    """Write one class-map layer as what the path's ending says.
+
+    Of a stack each plane goes into a file of its own; a TIFF and a report hold all of them.
 
     Raises
     ------
     OutputError
-        When the layer is no class map, or the file cannot be written.
+        When the layer is no class map, its image is needed and not open, or a file cannot be
+        written.
     """
-    write_map(saved_map(data, attributes), Path(path))
-    return [str(path)]
+    return _write(path, data, attributes)
 
 
-def write_ome_zarr_maps(
-    path: str, layers: Sequence[tuple[Any, Mapping[str, Any], str]]
-) -> list[str]:
-    """Write the class maps among some layers as OME-Zarr, each plane of each into its own.
+def write_class_maps(path: str, layers: Sequence[tuple[Any, Mapping[str, Any], str]]) -> list[str]:
+    """Write the class maps among some layers, each into files of its own.
 
     Raises
     ------
     OutputError
-        When there is no class map, its image is not open, or nothing can be written.
+        When there is no class map, and as `write_class_map`.
     """
-    from napari_sem_classify.core.export.ome_zarr import write_ome_zarr
-    from napari_sem_classify.core.image.plane_names import plane_suffix
-
     chosen = [(data, known) for data, known, _ in layers if _notes(known).get("kind") == CLASSES]
     if not chosen:
         raise OutputError("None of the layers is a class map: choose one made by Classify.")
-    stem = path.removesuffix(ZARR_SUFFIX)
     written = []
     for number, (data, known) in enumerate(chosen, start=1):
-        saved = saved_map(data, known)
-        image = _image_behind(data, known, saved)
-        for plane, class_map in saved.maps.items():
-            which = plane_suffix(plane) + (f"-{number}" if len(chosen) > 1 else "")
-            target = Path(f"{stem}{which}{ZARR_SUFFIX}")
-            write_ome_zarr(class_map, image, target, saved.shown)
-            written.append(str(target))
+        written += _write(path, data, known, f"-{number}" if len(chosen) > 1 else "")
     return written
 
 
-def write_geojson_map(path: str, data: Any, attributes: Mapping[str, Any]) -> list[str]:
-    """Write the regions of one class-map layer as polygons, each plane of a stack into its own.
-
-    Raises
-    ------
-    OutputError
-        When the layer is no class map, or a file cannot be written.
-    """
-    from napari_sem_classify.core.export.geojson import write_geojson
-
-    written = []
-    for plane, class_map in saved_map(data, attributes).maps.items():
-        target = _plane_path(path, plane, GEOJSON_SUFFIX)
-        write_geojson(class_map, target)
-        written.append(str(target))
-    return written
-
-
-def write_figures(path: str, data: Any, attributes: Mapping[str, Any]) -> list[str]:
-    """Draw one class-map layer for a paper, each plane of a stack in its own file.
-
-    Raises
-    ------
-    OutputError
-        When the layer is no class map, its image is not open, or a file cannot be written.
-    """
-    from napari_sem_classify.core.export.figure import write_figure
-
+def _write(path: str, data: Any, attributes: Mapping[str, Any], number: str = "") -> list[str]:
+    kind, suffix = _kind_of(path)
     saved = saved_map(data, attributes)
-    image = _image_behind(data, attributes, saved)
-    suffix = next(one for one in FIGURE_SUFFIXES if path.lower().endswith(one))
-    written = []
-    for plane, class_map in saved.maps.items():
-        target = _plane_path(path, plane, suffix)
-        write_figure(class_map, image, target)
-        written.append(str(target))
-    return written
-
-
-def write_html_report(path: str, data: Any, attributes: Mapping[str, Any]) -> list[str]:
-    """Write a report of one class-map layer, all planes of a stack in one file.
-
-    Raises
-    ------
-    OutputError
-        When the layer is no class map, its image is not open, or the file cannot be written.
-    """
-    from napari_sem_classify.core.export.kinds import Measured, kind_named, write_export
-
-    saved = saved_map(data, attributes)
-    image = _image_behind(data, attributes, saved)
+    image = _image_behind(data, attributes, saved) if kind.needs_image else None
     maps = list(saved.maps.values())
-    measured = Measured(maps, [image] * len(maps))
-    return [str(one) for one in write_export(kind_named("report"), measured, Path(path))]
+    whole = Measured(maps, [image] * len(maps), saved=[saved] * len(maps))
+    if kind.for_all or kind.key == "map":
+        kind.write(whole, Path(path))
+        return [path]
+    written = []
+    for at, class_map in enumerate(maps):
+        target = f"{path[: -len(suffix)]}{plane_suffix(class_map.plane)}{number}{suffix}"
+        kind.write(whole.one(at), Path(target))
+        written.append(target)
+    return written
 
 
-def _plane_path(path: str, plane: tuple[int, ...], suffix: str) -> Path:
-    """The path with the plane's number before its ending."""
-    from napari_sem_classify.core.image.plane_names import plane_suffix
-
-    stem = path[: -len(suffix)] if path.lower().endswith(suffix) else path
-    return Path(f"{stem}{plane_suffix(plane)}{suffix}")
+def _kind_of(path: str) -> tuple[Kind, str]:
+    """The kind of file that a path's ending says, and that ending."""
+    for kind in KINDS:
+        for suffix in kind.napari:
+            if path.lower().endswith(suffix):
+                return kind, suffix
+    endings = ", ".join(suffix for kind in KINDS for suffix in kind.napari)
+    raise OutputError(f"{path} does not say what to write: let it end in {endings}.")
 
 
 def saved_map(data: Any, attributes: Mapping[str, Any]) -> SavedMap:

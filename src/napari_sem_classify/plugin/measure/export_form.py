@@ -12,13 +12,9 @@ from qtpy.QtWidgets import QFileDialog, QMenu, QWidget
 
 from napari_sem_classify.core.common.job import Progress
 from napari_sem_classify.core.export.figure import FigureLook
-from napari_sem_classify.core.export.kinds import (
-    KINDS,
-    ExportKind,
-    Measured,
-    file_stem,
-    write_export,
-)
+from napari_sem_classify.core.export.kinds import KINDS, Kind
+from napari_sem_classify.core.export.measured import Measured, file_stem
+from napari_sem_classify.core.export.outputs import write_export
 from napari_sem_classify.plugin.app.jobs import JobContext, Worker
 from napari_sem_classify.plugin.app.text import shortened
 from napari_sem_classify.plugin.forms.layout import Form
@@ -108,7 +104,7 @@ class ExportForm:
         button = self.run_form.button.native
         self.menu.popup(button.mapToGlobal(button.rect().bottomLeft()))
 
-    def _choose(self, kind: ExportKind, _checked: bool = False) -> None:
+    def _choose(self, kind: Kind, _checked: bool = False) -> None:
         there = self._source()
         if there is None:
             return
@@ -122,9 +118,9 @@ class ExportForm:
         if target is not None:
             self.write(kind, target)
 
-    def _ask_file(self, kind: ExportKind, stem: str) -> Path | None:
+    def _ask_file(self, kind: Kind, stem: str) -> Path | None:
         endings = kind.suffixes
-        # Of ".figure.png" only ".png" is asked for; `Path` finds no ending in a bare ".svg".
+        # Of ".figure.png" only ".png" is asked for.
         known = [f".{suffix.rpartition('.')[2]}" for suffix in endings]
         filters = ";;".join(f"{ENDINGS.get(each, kind.title)} (*{each})" for each in known)
         name, _ = QFileDialog.getSaveFileName(
@@ -135,7 +131,7 @@ class ExportForm:
         path = Path(name)
         return path if path.suffix.lower() in known else Path(f"{name}{endings[0]}")
 
-    def write(self, kind: ExportKind, target: Path) -> None:
+    def write(self, kind: Kind, target: Path) -> None:
         """Write one kind to a file, or a folder of files, off the main thread."""
         there = self._source()
         if there is None or self._job is not None:
@@ -149,9 +145,8 @@ class ExportForm:
             known = [image() for image in images] if kind.needs_image else [None] * len(images)
             return write_export(
                 kind,
-                replace(measured, images=known),
+                replace(measured, images=known, look=look),
                 target,
-                look=look,
                 job=context,
             )
 

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from qtpy.QtWidgets import QTabBar
 
 from napari_sem_classify.core.common.errors import SemClassifyError
-from napari_sem_classify.core.export.kinds import Measured
+from napari_sem_classify.core.export.measured import Measured
 from napari_sem_classify.plugin.app.dock import DockWidget
 from napari_sem_classify.plugin.forms.layout import Form, Note, explain, fill
 from napari_sem_classify.plugin.layers.legend import legend_of

@@ -1,0 +1,73 @@
+"""A class map in numbers: image, grid, classes with their fractions, record."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from napari_sem_classify.core.image.sem_image import SemImage
+from napari_sem_classify.core.maps.class_map import ClassMap
+
+
+def summarise(class_map: ClassMap, image: SemImage) -> dict[str, Any]:
+    """The run in numbers, as plain JSON values: image, grid, classes with fractions, record.
+
+    Fractions are shares of the classified area, 0 to 1; areas are in pixels and, where the image
+    is calibrated, in µm².
+    """
+    left_out = class_map.left_out
+    classified_px = int(class_map.grid.cell_areas()[~left_out].sum())
+    size = class_map.pixel_size_nm
+    return {
+        "image": class_map.image_name or image.name,
+        "path": None if image.path is None else str(image.path),
+        "plane": list(class_map.plane),
+        "shape": list(image.shape),
+        "level": image.level,
+        "dtype": str(image.dtype),
+        "vendor": image.vendor,
+        "pixel_size_nm": size,
+        "pixel_size_source": image.pixel_size_source,
+        "specimen": image.area.as_list(),
+        "specimen_source": image.specimen.source,
+        "grid": _grid(class_map),
+        "cells": left_out.size,
+        "cells_left_out": int(left_out.sum()),
+        "classified_area_px": classified_px,
+        "classified_area_um2": None if size is None else classified_px * (size / 1000.0) ** 2,
+        "classes": _classes(class_map),
+        "record": dict(class_map.record),
+    }
+
+
+def _grid(class_map: ClassMap) -> dict[str, Any]:
+    grid, size = class_map.grid, class_map.pixel_size_nm
+    rows, cols = grid.shape
+    return {
+        "area": grid.area.as_list(),
+        "tile_px": grid.tile,
+        "tile_um": None if size is None else grid.tile * size / 1000.0,
+        "stride_px": grid.stride,
+        "tiles": grid.n_tiles,
+        "rows": rows,
+        "cols": cols,
+    }
+
+
+def _classes(class_map: ClassMap) -> list[dict[str, Any]]:
+    confidence, labels = class_map.confidence(), class_map.labels()
+    classes = []
+    for number, share in enumerate(class_map.fractions(), start=1):
+        mine = labels == number
+        told = class_map.confidence_known and mine.any()
+        classes.append(
+            {
+                "name": share.name,
+                "colour": share.colour,
+                "cells": share.cells,
+                "fraction": share.fraction,
+                "area_px": share.area_px,
+                "area_um2": share.area_um2,
+                "mean_confidence": float(confidence[mine].mean()) if told else None,
+            }
+        )
+    return classes
