@@ -23,7 +23,8 @@ from napari_sem_classify.core.annotate.annotation_file import (
     save_annotations,
     write_annotation_labels,
 )
-from napari_sem_classify.core.annotate.annotation_set import Annotations, Mark, fingerprint
+from napari_sem_classify.core.annotate.annotation_set import Annotations, Mark
+from napari_sem_classify.core.annotate.place import fingerprint
 from napari_sem_classify.core.common.errors import AnnotationError
 from napari_sem_classify.core.image.area import Area
 from napari_sem_classify.core.image.sem_image import SemImage, Specimen

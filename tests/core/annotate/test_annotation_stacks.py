@@ -13,12 +13,8 @@ from napari_sem_classify.core.annotate.annotation_file import (
     load_annotations,
     save_annotations,
 )
-from napari_sem_classify.core.annotate.annotation_set import (
-    Annotations,
-    fingerprint,
-    plane_image,
-    plane_key,
-)
+from napari_sem_classify.core.annotate.annotation_set import Annotations
+from napari_sem_classify.core.annotate.place import fingerprint, plane_image, plane_key
 from napari_sem_classify.core.common.errors import AnnotationError
 from napari_sem_classify.core.image.area import Area
 from napari_sem_classify.core.model.recipe import Recipe, RecipeChoice, RecipeScore

@@ -10,13 +10,14 @@ from labelled_images import grains
 from PIL import Image
 
 from napari_sem_classify.core.annotate.annotation_file import load_annotations, save_annotations
-from napari_sem_classify.core.annotate.annotation_set import Annotations, fingerprint
+from napari_sem_classify.core.annotate.annotation_set import Annotations
+from napari_sem_classify.core.annotate.edits import merge_annotations
+from napari_sem_classify.core.annotate.place import fingerprint
 from napari_sem_classify.core.classify.driver import classify_image
 from napari_sem_classify.core.classify.grid_choice import grid_for_model
 from napari_sem_classify.core.common.errors import AnnotationError, Cancelled
 from napari_sem_classify.core.common.job import Job
 from napari_sem_classify.core.finetune.annotated_images import (
-    merge_annotations,
     open_annotated,
     tile_counts,
     tile_sizes,

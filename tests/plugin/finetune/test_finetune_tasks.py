@@ -5,7 +5,8 @@ from __future__ import annotations
 import pytest
 from labelled_images import grains, write_classes
 
-from napari_sem_classify.core.annotate.annotation_set import Annotations, fingerprint
+from napari_sem_classify.core.annotate.annotation_set import Annotations
+from napari_sem_classify.core.annotate.place import fingerprint
 from napari_sem_classify.core.common.errors import Cancelled, DatasetError
 from napari_sem_classify.core.evaluate.dataset import read_listing
 from napari_sem_classify.core.finetune.finetune_presets import PRESETS, make_preset

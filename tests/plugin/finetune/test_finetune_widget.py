@@ -12,7 +12,8 @@ from qtpy.QtTest import QTest
 from qtpy.QtWidgets import QAbstractButton, QAbstractSpinBox, QComboBox, QListWidget, QTableWidget
 
 from napari_sem_classify.core.annotate.annotation_file import beside, save_annotations
-from napari_sem_classify.core.annotate.annotation_set import Annotations, fingerprint
+from napari_sem_classify.core.annotate.annotation_set import Annotations
+from napari_sem_classify.core.annotate.place import fingerprint
 from napari_sem_classify.core.common.errors import DatasetError
 from napari_sem_classify.core.model.catalogue import load_model
 from napari_sem_classify.plugin.finetune import tasks

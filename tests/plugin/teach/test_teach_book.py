@@ -9,12 +9,13 @@ import numpy as np
 import pytest
 
 from napari_sem_classify.core.annotate.annotation_file import beside, load_annotations
-from napari_sem_classify.core.annotate.annotation_set import Annotations, fingerprint
+from napari_sem_classify.core.annotate.annotation_set import Annotations
+from napari_sem_classify.core.annotate.keeper import Keeper, find_kept, user_folder
+from napari_sem_classify.core.annotate.place import fingerprint
 from napari_sem_classify.core.image.area import Area
 from napari_sem_classify.core.sem_io import image_from_array
 from napari_sem_classify.core.tiles.grid import TileGrid
 from napari_sem_classify.plugin.teach.book import Book
-from napari_sem_classify.plugin.teach.keeper import Keeper, find_kept, user_folder
 from napari_sem_classify.plugin.teach.learning import gather
 from napari_sem_classify.plugin.teach.looking import Looked
 

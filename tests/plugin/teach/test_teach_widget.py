@@ -5,12 +5,11 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from napari_sem_classify.core.annotate.annotation_file import save_annotations
+from napari_sem_classify.core.annotate.annotation_file import CSV, OWN, SUFFIXES, save_annotations
 from napari_sem_classify.core.annotate.annotation_set import Annotations
 from napari_sem_classify.core.model.catalogue import load_model
 from napari_sem_classify.plugin.layers.annotation_layer import ANNOTATIONS
 from napari_sem_classify.plugin.layers.made_layers import CLASSES, CONFIDENCE, made_from
-from napari_sem_classify.plugin.teach import keeping
 
 from ..conftest import until
 from .conftest import (
@@ -192,15 +191,15 @@ def test_a_class_without_tiles_is_told_before_saving(taught, tmp_path):
     assert not list(tmp_path.glob("*.safetensors"))
 
 
-@pytest.mark.parametrize("kind", [keeping.CSV, keeping.TIFF, keeping.GEOJSON, keeping.OWN])
+@pytest.mark.parametrize("kind", SUFFIXES)
 def test_annotations_are_exported(taught, tmp_path, kind):
     taught.keep_form.export_annotations(tmp_path / "out", kind)
-    assert (tmp_path / f"out{keeping.SUFFIXES[kind]}").is_file()
+    assert (tmp_path / f"out{SUFFIXES[kind]}").is_file()
 
 
 def test_an_annotations_file_is_read_back_and_can_be_taken_back(qtbot, taught, tmp_path):
     path = tmp_path / "mine.annotations.json"
-    taught.keep_form.export_annotations(path, keeping.OWN)
+    taught.keep_form.export_annotations(path, OWN)
     taught.teacher.book.remove("dark")
     taught.keep_form.read_annotations(path)
     assert counts(taught) == {"bright": 12, "dark": 12}
@@ -219,7 +218,7 @@ def test_a_file_of_another_image_is_refused(taught, tmp_path):
 
 
 def test_a_folder_that_is_none_is_told(taught, tmp_path):
-    taught.keep_form.export_annotations(tmp_path / "missing" / "out", keeping.CSV)
+    taught.keep_form.export_annotations(tmp_path / "missing" / "out", CSV)
     assert "cannot be written" in taught.keep_form.message.said
 
 

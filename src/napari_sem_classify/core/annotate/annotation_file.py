@@ -19,14 +19,10 @@ from typing import Any
 
 import numpy as np
 
-from napari_sem_classify.core.annotate.annotation_set import (
-    Annotations,
-    ImageAnnotations,
-    Mark,
-    TilePlace,
-)
+from napari_sem_classify.core.annotate.annotation_set import Annotations, ImageAnnotations, Mark
+from napari_sem_classify.core.annotate.place import TilePlace
 from napari_sem_classify.core.common.errors import AnnotationError
-from napari_sem_classify.core.common.files import atomic_path, write_text
+from napari_sem_classify.core.common.files import atomic_path, write_json, write_text
 from napari_sem_classify.core.model.card import ClassInfo
 from napari_sem_classify.core.model.recipe import RecipeChoice
 
@@ -34,6 +30,9 @@ FORMAT = "napari-sem-classify annotations"
 FORMAT_VERSION = 1
 SUFFIX = ".annotations.json"
 MAX_BYTES = 256 << 20
+
+CSV, TIFF, GEOJSON, OWN = "CSV table", "label TIFF", "GeoJSON", "annotations file"
+SUFFIXES = {CSV: ".csv", TIFF: ".tif", GEOJSON: ".geojson", OWN: SUFFIX}
 
 
 def beside(image_path: Path) -> Path:
@@ -112,6 +111,37 @@ def load_annotations(path: Path) -> Annotations:
         raise AnnotationError(
             f"{path} is damaged ({error!r}): take a copy of it from before, or annotate again."
         ) from error
+
+
+def export_annotations(path: Path, kind: str, annotations: Annotations, key: str) -> Path:
+    """Write annotations for other programs: all images as a table, one image as a picture.
+
+    Parameters
+    ----------
+    path : Path
+        Gets the ending of `kind`, a key of `SUFFIXES`, where it has another.
+    kind : str
+    annotations : Annotations
+    key : str
+        Image or plane for the kinds that hold one alone.
+
+    Raises
+    ------
+    OutputError
+        When the file cannot be written.
+    """
+    suffix = SUFFIXES[kind]
+    if not path.name.endswith(suffix):
+        path = path.with_name(path.name + suffix)
+    if kind == CSV:
+        write_text(path, annotations_csv(annotations))
+    elif kind == TIFF:
+        write_annotation_labels(path, annotations, annotations.of(key))
+    elif kind == GEOJSON:
+        write_json(path, annotations_geojson(annotations, annotations.of(key)))
+    else:
+        save_annotations(path, annotations)
+    return path
 
 
 def annotations_csv(annotations: Annotations) -> str:

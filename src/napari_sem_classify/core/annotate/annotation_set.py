@@ -8,28 +8,25 @@ itself and has a key of its own; the first plane's is the fingerprint, as a sing
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
 from napari_sem_classify.core.annotate.annotation import UNLABELLED, TileLabels
+from napari_sem_classify.core.annotate.place import (
+    TilePlace,
+    is_of,
+    plane_key,
+    plane_of,
+    tile_numbers,
+)
 from napari_sem_classify.core.common.errors import AnnotationError
-from napari_sem_classify.core.image.area import Area
-from napari_sem_classify.core.image.sem_image import ArrayLike, SemImage
+from napari_sem_classify.core.image.sem_image import SemImage
 from napari_sem_classify.core.model.card import OKABE_ITO, ClassInfo, default_colours
 from napari_sem_classify.core.model.recipe import RecipeChoice
 from napari_sem_classify.core.tiles.grid import TileGrid
-
-TilePlace = tuple[int, int, int]
-"""First row, first column and side of a tile, in pixels of the image file."""
-
-_SAMPLES, _SAMPLE_PX = 8, 64
-_PLANE = "@"
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,12 +78,9 @@ class ImageAnnotations:
     def tile_labels(self, grid: TileGrid, class_names: tuple[str, ...]) -> TileLabels:
         """The marks that lie on tiles of `grid`; marks of other places or sizes are not shown."""
         labels = np.full(grid.tile_shape, UNLABELLED, dtype=np.int64)
-        row_of = {int(top): row for row, top in enumerate(grid.row_starts())}
-        col_of = {int(left): col for col, left in enumerate(grid.col_starts())}
         number_of = {class_name: number for number, class_name in enumerate(class_names)}
-        for (y, x, size), mark in self.marks.items():
-            if size == grid.tile and y in row_of and x in col_of and mark.class_name in number_of:
-                labels[row_of[y], col_of[x]] = number_of[mark.class_name]
+        for place, tile in tile_numbers(grid, self.marks).items():
+            labels.flat[tile] = number_of.get(self.marks[place].class_name, UNLABELLED)
         return TileLabels(labels, np.zeros(grid.tile_shape, dtype=bool), class_names)
 
 
@@ -158,9 +152,8 @@ class Annotations:
         for known in self.images:
             if known.key == key:
                 return known
-        name, _, _ = key.partition(_PLANE)
         for known in self.images:
-            if known.fingerprint == name:
+            if is_of(key, known.fingerprint):
                 return replace(known, plane=plane_of(key), marks={})
         raise KeyError("the image was not taken in: call with_image first")
 
@@ -280,99 +273,3 @@ class Annotations:
             raise AnnotationError("A class needs a name: write one.")
         if name in self.class_names:
             raise AnnotationError(f'There is a class "{name}" already: choose another name.')
-
-
-def plane_key(name: str, plane: tuple[int, ...]) -> str:
-    """Key of a plane of the image with fingerprint `name`: that of the first plane is `name`."""
-    return f"{name}{_PLANE}{','.join(map(str, plane))}" if any(plane) else name
-
-
-def plane_of(key: str) -> tuple[int, ...]:
-    """The plane that a key names, () for the first one and for a single image."""
-    _, _, plane = key.partition(_PLANE)
-    return tuple(int(number) for number in plane.split(",")) if plane else ()
-
-
-def is_of(key: str, name: str) -> bool:
-    """Whether a key is that of the image with fingerprint `name`, or of one of its planes."""
-    return key.partition(_PLANE)[0] == name
-
-
-def full_plane(image: SemImage, plane: tuple[int, ...]) -> tuple[int, ...]:
-    """Index along all leading axes of an image, where () is the first plane."""
-    return plane or (0,) * len(image.leading_shape)
-
-
-def has_plane(image: SemImage, plane: tuple[int, ...]) -> bool:
-    """Whether an image has a plane; () is the first one, which every image has.
-
-    A stack that was cut short, or its first plane alone, has the fingerprint of the whole one.
-    """
-    leading = image.leading_shape
-    return not plane or (
-        len(plane) == len(leading)
-        and all(at < size for at, size in zip(plane, leading, strict=True))
-    )
-
-
-def plane_image(image: SemImage, plane: tuple[int, ...]) -> SemImage:
-    """One plane of a stack as an image of its own, lazily; () is the first one."""
-    if not image.leading_shape:
-        return image
-    data = _Plane(image.data, full_plane(image, plane))
-    named = f"{image.name} plane {','.join(map(str, data.plane))}"
-    return replace(image, data=data, name=named)
-
-
-@dataclass(frozen=True, slots=True)
-class _Plane:
-    """A plane of an array, read where it is asked for."""
-
-    stack: ArrayLike
-    plane: tuple[int, ...]
-
-    @property
-    def shape(self) -> tuple[int, ...]:
-        return tuple(self.stack.shape[len(self.plane) :])
-
-    @property
-    def dtype(self) -> Any:
-        return self.stack.dtype
-
-    @property
-    def ndim(self) -> int:
-        return len(self.shape)
-
-    def __getitem__(self, key: Any) -> Any:
-        return self.stack[(*self.plane, *(key if isinstance(key, tuple) else (key,)))]
-
-
-def fingerprint(image: SemImage) -> str:
-    """Name an image by a bounded sample of its pixels: a moved or copied file is known again.
-
-    Returns
-    -------
-    str
-        64 hexadecimal digits, from the shape, the type and 64 small windows of the first plane.
-
-    Raises
-    ------
-    ImageError
-        When the file cannot be read.
-    """
-    digest = hashlib.sha256(f"{image.shape} {image.dtype}".encode())
-    plane = (0,) * len(image.leading_shape)
-    for window in _windows(image.shape):
-        digest.update(np.ascontiguousarray(image.read(window, plane)).tobytes())
-    return digest.hexdigest()
-
-
-def _windows(shape: tuple[int, int]) -> Iterable[Area]:
-    def starts(length: int) -> NDArray[np.int64]:
-        last = max(0, length - _SAMPLE_PX)
-        return np.unique(np.linspace(0, last, _SAMPLES).astype(np.int64))
-
-    rows, cols = shape
-    for top in starts(rows).tolist():
-        for left in starts(cols).tolist():
-            yield Area(top, min(top + _SAMPLE_PX, rows), left, min(left + _SAMPLE_PX, cols))

@@ -4,16 +4,10 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
-from napari_sem_classify.core.annotate.annotation_set import (
-    Annotations,
-    ImageAnnotations,
-    TilePlace,
-    fingerprint,
-    has_plane,
-    plane_image,
-)
+from napari_sem_classify.core.annotate.annotation_set import Annotations, ImageAnnotations
+from napari_sem_classify.core.annotate.place import TilePlace, fingerprint, has_plane, plane_image
 from napari_sem_classify.core.common.errors import AnnotationError, SemClassifyError
 from napari_sem_classify.core.common.job import Job
 from napari_sem_classify.core.image.sem_image import SemImage
@@ -66,21 +60,6 @@ class AnnotatedTiles:
         """Tiles of each class."""
         found = Counter(name for each in self.images for name in each.marks.values())
         return {name: found[name] for name in self.class_names}
-
-
-def merge_annotations(several: Iterable[Annotations]) -> Annotations:
-    """Put annotations together: classes by name, images by their pixels; the first ones win."""
-    merged = Annotations()
-    for each in several:
-        for info in each.classes:
-            if info.name not in merged.class_names:
-                taken = {known.colour for known in merged.classes}
-                colour = None if info.colour in taken else info.colour
-                merged = merged.with_class(info.name, colour)
-        known_keys = {image.fingerprint for image in merged.images}
-        fresh = (image for image in each.images if image.fingerprint not in known_keys)
-        merged = replace(merged, images=(*merged.images, *fresh))
-    return merged
 
 
 def tile_sizes(images: Iterable[ImageAnnotations]) -> list[tuple[int, int]]:

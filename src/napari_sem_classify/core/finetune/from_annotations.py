@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from napari_sem_classify.core.annotate.annotation import check_teachable
-from napari_sem_classify.core.annotate.annotation_set import TilePlace
+from napari_sem_classify.core.annotate.place import TilePlace
 from napari_sem_classify.core.classify.record import HASHED_BYTES, file_sha256
 from napari_sem_classify.core.common.errors import AnnotationError, OutputError
 from napari_sem_classify.core.common.job import Job, Reporter

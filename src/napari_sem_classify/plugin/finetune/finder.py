@@ -13,15 +13,15 @@ from qtpy.QtCore import QObject
 
 from napari_sem_classify.core.annotate.annotation_file import load_annotations
 from napari_sem_classify.core.annotate.annotation_set import Annotations, ImageAnnotations
+from napari_sem_classify.core.annotate.edits import merge_annotations
+from napari_sem_classify.core.annotate.keeper import Kept, find_kept
 from napari_sem_classify.core.common.errors import AnnotationError, SemClassifyError
-from napari_sem_classify.core.finetune.annotated_images import merge_annotations
 from napari_sem_classify.core.image.sem_image import SemImage
 from napari_sem_classify.plugin.app.jobs import JobContext, Worker
 from napari_sem_classify.plugin.app.session import session_of
 from napari_sem_classify.plugin.layers.layer_image import image_from_layer
 from napari_sem_classify.plugin.layers.made_layers import kind_of
 from napari_sem_classify.plugin.teach.book import book_of
-from napari_sem_classify.plugin.teach.keeper import Kept, find_kept
 from napari_sem_classify.plugin.teach.memory import memory_of
 
 if TYPE_CHECKING:

@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from psygnal import Signal
 from qtpy.QtCore import QTimer
 
-from napari_sem_classify.core.annotate.annotation_set import TilePlace
+from napari_sem_classify.core.annotate.place import TilePlace, place_of
 from napari_sem_classify.core.model.card import ClassInfo
 from napari_sem_classify.core.tiles.grid import TileGrid
 from napari_sem_classify.plugin.app.session import session_of, unwrapped
@@ -40,11 +40,6 @@ MAX_KEYS = 9
 
 KeyAction = Callable[[], None]
 Painted = dict[tuple[int, ...], dict[TilePlace, int | None]]
-
-
-def place_of(grid: TileGrid, row: int, col: int) -> TilePlace:
-    """How annotations know the tile at (`row`, `col`)."""
-    return int(grid.row_starts()[row]), int(grid.col_starts()[col]), grid.tile
 
 
 class AnnotationLayer:

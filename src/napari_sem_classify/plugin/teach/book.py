@@ -7,23 +7,18 @@ takes back whatever came last, so a class that was removed never comes back with
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import replace
 from typing import TYPE_CHECKING
 
-import numpy as np
 from psygnal import Signal
 
 from napari_sem_classify.core.annotate.annotation import TileLabels
-from napari_sem_classify.core.annotate.annotation_set import (
-    Annotations,
-    TilePlace,
-    plane_key,
-)
+from napari_sem_classify.core.annotate.annotation_set import Annotations
+from napari_sem_classify.core.annotate.edits import with_drawn, with_kept, with_stroke
+from napari_sem_classify.core.annotate.place import TilePlace
 from napari_sem_classify.core.image.sem_image import SemImage
 from napari_sem_classify.core.tiles.grid import TileGrid
 from napari_sem_classify.plugin.app.session import session_of, unwrapped
 from napari_sem_classify.plugin.app.text import count_text
-from napari_sem_classify.plugin.layers.annotation_layer import place_of
 
 if TYPE_CHECKING:
     from napari.components import ViewerModel
@@ -132,7 +127,7 @@ class Book:
 
         def known(annotations: Annotations) -> Annotations:
             annotations = annotations.with_image(image, key)
-            return _together(annotations, image, key, kept) if kept and first else annotations
+            return with_kept(annotations, image, key, kept) if kept and first else annotations
 
         self._everywhere(known)
 
@@ -140,7 +135,7 @@ class Book:
         """Add what a file says about an image or its planes; False where it says nothing."""
         if not found.images_of(image, key):
             return False
-        self.edit(_together(self.annotations, image, key, found))
+        self.edit(with_kept(self.annotations, image, key, found))
         return True
 
     def _everywhere(self, change: Callable[[Annotations], Annotations]) -> None:
@@ -169,47 +164,14 @@ class Book:
         """The same with the tiles of several images, or planes of a stack, by their keys."""
         annotations = self.annotations
         for key, mine in tiles.items():
-            groups: dict[str | None, list[TilePlace]] = {}
-            for place, name in mine.items():
-                groups.setdefault(name, []).append(place)
-            for name, places in groups.items():
-                if name is None:
-                    annotations = annotations.without_marks(key, places)
-                else:
-                    annotations = annotations.with_marks(key, places, name, correction)
+            annotations = with_stroke(annotations, key, mine, correction)
         self.edit(annotations, join=join)
 
     def take_drawn(
         self, key: str, grid: TileGrid, found: TileLabels, before: dict[TilePlace, str]
     ) -> dict[TilePlace, str]:
-        """Annotate tiles as another layer has them, and take back what it said before.
-
-        Tiles that were annotated otherwise since then stay as they are.
-
-        Returns
-        -------
-        dict
-            What the layer says now, for the next call.
-        """
-        annotations = self.annotations
-        for name in found.class_names:
-            if name not in annotations.class_names:
-                annotations = annotations.with_class(name)
-        rows, cols = np.nonzero(found.labels >= 0)
-        now = {
-            place_of(grid, int(row), int(col)): found.class_names[found.labels[row, col]]
-            for row, col in zip(rows, cols, strict=True)
-        }
-        marks = annotations.of(key).marks
-        gone = [
-            at
-            for at, name in before.items()
-            if at not in now and at in marks and marks[at].class_name == name
-        ]
-        annotations = annotations.without_marks(key, gone)
-        for name in dict.fromkeys(found.class_names):
-            places = [at for at, said in now.items() if said == name and before.get(at) != name]
-            annotations = annotations.with_marks(key, places, name)
+        """Annotate tiles as another layer has them, see `with_drawn`; gives what it says now."""
+        annotations, now = with_drawn(self.annotations, key, grid, found, before)
         self.edit(annotations, join="layer")
         return now
 
@@ -242,25 +204,3 @@ def book_of(viewer: ViewerModel) -> Book:
         helpers["teach"] = Book()
     book: Book = helpers["teach"]
     return book
-
-
-def _together(
-    annotations: Annotations, image: SemImage, key: str, kept: Annotations
-) -> Annotations:
-    """Annotations with those that were kept of one image; those that are there go before."""
-    annotations = _with_classes_of(annotations, kept)
-    for theirs in kept.images_of(image, key):
-        mine = annotations.of(plane_key(key, theirs.plane))
-        annotations = annotations.with_tiles_of(replace(mine, marks={**theirs.marks, **mine.marks}))
-    return annotations
-
-
-def _with_classes_of(annotations: Annotations, kept: Annotations) -> Annotations:
-    taken = {info.colour for info in annotations.classes}
-    for info in kept.classes:
-        if info.name not in annotations.class_names:
-            colour = None if info.colour in taken else info.colour
-            annotations = annotations.with_class(info.name, colour)
-            if info.name in kept.rules:
-                annotations = annotations.with_rule(info.name, kept.rules[info.name])
-    return annotations

@@ -9,7 +9,7 @@ from magicgui import widgets
 from numpy.typing import NDArray
 from qtpy.QtWidgets import QWidget
 
-from napari_sem_classify.core.annotate.annotation_set import TilePlace
+from napari_sem_classify.core.annotate.place import TilePlace
 from napari_sem_classify.core.teach.suggest import suspicious_tiles
 from napari_sem_classify.plugin.app.jobs import Worker
 from napari_sem_classify.plugin.app.text import count_text

@@ -7,12 +7,16 @@ from pathlib import Path
 from magicgui import widgets
 from qtpy.QtWidgets import QFileDialog, QHBoxLayout, QMenu, QWidget
 
-from napari_sem_classify.core.annotate.annotation_file import load_annotations
+from napari_sem_classify.core.annotate.annotation_file import (
+    OWN,
+    SUFFIXES,
+    export_annotations,
+    load_annotations,
+)
+from napari_sem_classify.core.annotate.keeper import file_text
 from napari_sem_classify.core.common.errors import SemClassifyError
 from napari_sem_classify.plugin.app.jobs import Worker
 from napari_sem_classify.plugin.forms.layout import Form, Note, explain
-from napari_sem_classify.plugin.teach import keeping
-from napari_sem_classify.plugin.teach.keeper import file_text
 from napari_sem_classify.plugin.teach.source_form import SourceForm
 from napari_sem_classify.plugin.teach.teacher import Teacher
 
@@ -45,11 +49,8 @@ class KeepForm:
             "Write the annotated tiles for other programs, or read a file of them",
         )
         self.menu = QMenu(owner)
-        self._exports = [
-            self.menu.addAction(f"Export as {kind}…")
-            for kind in (keeping.CSV, keeping.TIFF, keeping.GEOJSON, keeping.OWN)
-        ]
-        for action, kind in zip(self._exports, keeping.SUFFIXES, strict=True):
+        self._exports = [self.menu.addAction(f"Export as {kind}…") for kind in SUFFIXES]
+        for action, kind in zip(self._exports, SUFFIXES, strict=True):
             action.triggered.connect(lambda _=False, k=kind: self._choose_export(k))
         self.menu.addSeparator()
         self.menu.addAction("Open annotations file…").triggered.connect(self._choose_annotations)
@@ -134,7 +135,7 @@ class KeepForm:
         self.menu.popup(button.mapToGlobal(button.rect().bottomLeft()))
 
     def _choose_export(self, kind: str) -> None:
-        suffix = keeping.SUFFIXES[kind]
+        suffix = SUFFIXES[kind]
         image = self._teacher.image
         name = ("annotations" if image is None else image.name) + suffix
         path, _ = QFileDialog.getSaveFileName(
@@ -149,16 +150,16 @@ class KeepForm:
         if teacher.key is None:
             return
         try:
-            written = keeping.export(path, kind, teacher.annotations, teacher.key)
+            written = export_annotations(path, kind, teacher.annotations, teacher.key)
         except SemClassifyError as error:
             self.message.fail(str(error))
             return
         self.message.say(f"Annotations written to {written.name}.")
 
     def _choose_annotations(self) -> None:
-        suffix = keeping.SUFFIXES[keeping.OWN]
+        suffix = SUFFIXES[OWN]
         path, _ = QFileDialog.getOpenFileName(
-            self._owner, "Open annotations", str(self._folder()), f"{keeping.OWN} (*{suffix})"
+            self._owner, "Open annotations", str(self._folder()), f"{OWN} (*{suffix})"
         )
         if path:
             self.read_annotations(Path(path))

@@ -7,16 +7,12 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from napari_sem_classify.core.annotate.annotation import check_teachable
-from napari_sem_classify.core.annotate.annotation_set import Annotations
 from napari_sem_classify.core.image.sem_image import SemImage
 from napari_sem_classify.core.model.card import ModelCard
 from napari_sem_classify.core.model.head import TileClassifier
 from napari_sem_classify.core.model.recipe import RecipeChoice
 from napari_sem_classify.plugin.app.jobs import JobContext
 from napari_sem_classify.plugin.teach.learning import Learned, Lesson, common_pixel_size
-
-CSV, TIFF, GEOJSON, OWN = "CSV table", "label TIFF", "GeoJSON", "annotations file"
-SUFFIXES = {CSV: ".csv", TIFF: ".tif", GEOJSON: ".geojson", OWN: ".annotations.json"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -103,33 +99,3 @@ def _card(name: str, lessons: Lessons, temperature: float, scores: dict[str, obj
         scores=scores,
         record=record,
     )
-
-
-def export(path: Path, kind: str, annotations: Annotations, key: str) -> Path:
-    """Write annotations for other programs: all images as a table, one image as a picture.
-
-    Raises
-    ------
-    OutputError
-        When the file cannot be written.
-    """
-    from napari_sem_classify.core.annotate.annotation_file import (
-        annotations_csv,
-        annotations_geojson,
-        save_annotations,
-        write_annotation_labels,
-    )
-    from napari_sem_classify.core.common.files import write_json, write_text
-
-    suffix = SUFFIXES[kind]
-    if not path.name.endswith(suffix):
-        path = path.with_name(path.name + suffix)
-    if kind == CSV:
-        write_text(path, annotations_csv(annotations))
-    elif kind == TIFF:
-        write_annotation_labels(path, annotations, annotations.of(key))
-    elif kind == GEOJSON:
-        write_json(path, annotations_geojson(annotations, annotations.of(key)))
-    else:
-        save_annotations(path, annotations)
-    return path

@@ -14,7 +14,7 @@ from psygnal import Signal
 from qtpy.QtCore import QObject
 
 from napari_sem_classify.core.annotate.annotation import check_teachable
-from napari_sem_classify.core.annotate.annotation_set import full_plane, has_plane, plane_of
+from napari_sem_classify.core.annotate.place import full_plane, has_plane, plane_of
 from napari_sem_classify.core.common.errors import AnnotationError
 from napari_sem_classify.core.common.job import Progress
 from napari_sem_classify.core.image.sem_image import SemImage

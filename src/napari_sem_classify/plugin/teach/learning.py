@@ -3,13 +3,19 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
 
-from napari_sem_classify.core.annotate.annotation_set import Annotations, TilePlace, plane_of
+from napari_sem_classify.core.annotate.annotation_set import Annotations
+from napari_sem_classify.core.annotate.place import (
+    TilePlace,
+    place_of,
+    plane_of,
+    tile_numbers,
+)
 from napari_sem_classify.core.common.errors import AnnotationError
 from napari_sem_classify.core.image.sem_image import SemImage
 from napari_sem_classify.core.maps.class_map import ClassMap, tiles_to_cells
@@ -18,9 +24,7 @@ from napari_sem_classify.core.model.head import Head, softmax
 from napari_sem_classify.core.model.recipe import STANDARD, Recipe
 from napari_sem_classify.core.teach.folds import TilePlaces
 from napari_sem_classify.core.teach.head_fit import Taught
-from napari_sem_classify.core.tiles.grid import TileGrid
 from napari_sem_classify.plugin.app.jobs import JobContext
-from napari_sem_classify.plugin.layers.annotation_layer import place_of
 from napari_sem_classify.plugin.teach.looking import Looked
 from napari_sem_classify.plugin.teach.map_layer import TAUGHT
 
@@ -174,17 +178,6 @@ def gather(
         unseen,
         recipe,
     )
-
-
-def tile_numbers(grid: TileGrid, places: Iterable[TilePlace]) -> dict[TilePlace, int]:
-    """Numbers of the tiles at some places, row by row; places without a tile are left out."""
-    row_of = {int(top): row for row, top in enumerate(grid.row_starts())}
-    col_of = {int(left): col for col, left in enumerate(grid.col_starts())}
-    return {
-        (y, x, size): row_of[y] * len(col_of) + col_of[x]
-        for y, x, size in places
-        if size == grid.tile and y in row_of and x in col_of
-    }
 
 
 def learn(

@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import NDArray
 
-from napari_sem_classify.core.annotate.annotation_set import Annotations, full_plane, has_plane
+from napari_sem_classify.core.annotate.annotation_set import Annotations
+from napari_sem_classify.core.annotate.place import full_plane, has_plane
 from napari_sem_classify.core.common.errors import AnnotationError
 from napari_sem_classify.core.common.job import Progress
 from napari_sem_classify.core.image.sem_image import SemImage

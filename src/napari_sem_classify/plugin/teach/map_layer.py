@@ -7,7 +7,6 @@ correction can be taken back and survives the next fit or run.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 from weakref import WeakKeyDictionary
 
@@ -16,11 +15,12 @@ from numpy.typing import NDArray
 from psygnal import Signal
 from qtpy.QtCore import QTimer
 
-from napari_sem_classify.core.annotate.annotation_set import ImageAnnotations, TilePlace
+from napari_sem_classify.core.annotate.annotation_set import ImageAnnotations
+from napari_sem_classify.core.annotate.corrections import painted_tiles, with_corrections
 from napari_sem_classify.core.maps.class_map import ClassMap
 from napari_sem_classify.core.tiles.grid import TileGrid
 from napari_sem_classify.plugin.app.session import session_of
-from napari_sem_classify.plugin.layers.annotation_layer import KeyAction, bind, place_of, unbind
+from napari_sem_classify.plugin.layers.annotation_layer import KeyAction, bind, unbind
 from napari_sem_classify.plugin.layers.layer_image import METADATA_KEY, noted_level, notes_of
 from napari_sem_classify.plugin.layers.legend import legend_of
 from napari_sem_classify.plugin.layers.made_layers import (
@@ -39,28 +39,6 @@ if TYPE_CHECKING:
     from napari.layers import Image, Labels
 
 TAUGHT = "taught in this window"
-
-
-def with_corrections(class_map: ClassMap, image: ImageAnnotations) -> ClassMap:
-    """The map with the corrected tiles as their class, without a doubt."""
-    numbers = {info.name: number for number, info in enumerate(class_map.classes)}
-    probabilities = class_map.probabilities
-    count = 0
-    for place, mark in image.marks.items():
-        if not mark.correction or mark.class_name not in numbers:
-            continue
-        cells = _cells_in(class_map.grid, place)
-        if cells is None:
-            continue
-        if not count:
-            probabilities = probabilities.copy()
-        probabilities[cells] = 0.0
-        probabilities[(*cells, numbers[mark.class_name])] = 1.0
-        count += 1
-    if not count:
-        return class_map
-    record = {**class_map.record, "corrected_tiles": count}
-    return replace(class_map, probabilities=probabilities, record=record)
 
 
 class TaughtMaps:
@@ -293,16 +271,7 @@ class TaughtMaps:
             self.corrected.emit({})
             self._put_back(layer, current)
             return
-        tiles: dict[TilePlace, tuple[str, str] | None] = {}
-        said = base.labels()
-        for row, col in zip(*np.nonzero(data != shown), strict=True):
-            number = int(data[row, col])
-            place = place_of(grid, *_tile_at(grid, base.grid, int(row), int(col)))
-            if number == 0 or number == said[row, col]:
-                tiles[place] = None
-            elif number <= len(base.classes):
-                info = base.classes[number - 1]
-                tiles[place] = (info.name, info.colour)
+        tiles = painted_tiles(base, data, data != shown, grid)
         self._note_shown(layer, plane)
         self.corrected.emit(tiles)
         self._put_back(layer, with_corrections(base, self._marks or _nothing()))
@@ -313,35 +282,6 @@ class TaughtMaps:
             self._put(layer, shown)
         finally:
             self._busy = False
-
-
-def _tile_at(grid: TileGrid, of: TileGrid, row: int, col: int) -> tuple[int, int]:
-    """The tile of `grid` that holds the centre of a cell of another grid."""
-    cell = of.cell(row, col)
-    centre = (cell.top + cell.height // 2, cell.left + cell.width // 2)
-    rows, cols = grid.shape
-    # Where the last tile lies flush with the border, its cell says best which place is meant.
-    return (
-        min(max(0, (centre[0] - grid.area.top) // grid.stride), rows - 1),
-        min(max(0, (centre[1] - grid.area.left) // grid.stride), cols - 1),
-    )
-
-
-def _cells_in(grid: TileGrid, place: TilePlace) -> tuple[Any, Any] | None:
-    """Cells whose centre lies in a tile, as an index of rows and columns."""
-    y, x, size = place
-    heights, widths = grid.cell_sizes()
-    rows = grid.area.top + np.arange(len(heights)) * grid.stride + heights // 2
-    cols = grid.area.left + np.arange(len(widths)) * grid.stride + widths // 2
-    inside_rows = np.flatnonzero((rows >= y) & (rows < y + size))
-    inside_cols = np.flatnonzero((cols >= x) & (cols < x + size))
-    if grid.stride == grid.tile == size:
-        # A tile flush with the border also covers the centre of the cell before it.
-        inside_rows = inside_rows[-1:]
-        inside_cols = inside_cols[-1:]
-    if not (len(inside_rows) and len(inside_cols)):
-        return None
-    return np.ix_(inside_rows, inside_cols)
 
 
 def _plain_classes(class_map: ClassMap) -> list[Mapping[str, str]]:

@@ -6,10 +6,10 @@ import weakref
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
+from napari_sem_classify.core.annotate.keeper import Keeper
 from napari_sem_classify.core.image.sem_image import SemImage
 from napari_sem_classify.core.model.recipe import STANDARD, Recipe, RecipeChoice
 from napari_sem_classify.plugin.app.session import session_of
-from napari_sem_classify.plugin.teach.keeper import Keeper
 from napari_sem_classify.plugin.teach.looking import Looked
 
 if TYPE_CHECKING:

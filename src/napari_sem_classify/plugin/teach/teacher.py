@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import weakref
 from dataclasses import replace
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
@@ -12,14 +12,16 @@ from psygnal import Signal
 from qtpy.QtCore import QObject
 
 from napari_sem_classify.core.annotate.annotation import TileLabels
-from napari_sem_classify.core.annotate.annotation_set import (
-    Annotations,
-    ImageAnnotations,
+from napari_sem_classify.core.annotate.annotation_set import Annotations, ImageAnnotations
+from napari_sem_classify.core.annotate.edits import with_corrections_of
+from napari_sem_classify.core.annotate.keeper import Kept, find_kept
+from napari_sem_classify.core.annotate.place import (
     TilePlace,
     full_plane,
     has_plane,
     is_of,
     plane_key,
+    tile_numbers,
 )
 from napari_sem_classify.core.common.errors import GridError
 from napari_sem_classify.core.image.sem_image import SemImage
@@ -35,9 +37,8 @@ from napari_sem_classify.plugin.layers.annotation_layer import (
 from napari_sem_classify.plugin.layers.layer_image import plane_at
 from napari_sem_classify.plugin.teach.book import Book, book_of
 from napari_sem_classify.plugin.teach.correction_marks import CorrectionMarks
-from napari_sem_classify.plugin.teach.keeper import Kept, find_kept
 from napari_sem_classify.plugin.teach.learner import Learner
-from napari_sem_classify.plugin.teach.learning import Lesson, tile_numbers
+from napari_sem_classify.plugin.teach.learning import Lesson
 from napari_sem_classify.plugin.teach.map_layer import TaughtMaps
 from napari_sem_classify.plugin.teach.memory import memory_of
 
@@ -269,19 +270,7 @@ class Teacher:
         if self.key is None or not tiles:
             self.changed.emit()
             return
-        annotations = self.book.annotations
-        known = annotations.of(self.key).marks
-        gone = [at for at, said in tiles.items() if said is None and _is_correction(known, at)]
-        annotations = annotations.without_marks(self.key, gone)
-        for at, said in tiles.items():
-            if said is None:
-                continue
-            name, colour = said
-            if name not in annotations.class_names:
-                taken = colour in {info.colour for info in annotations.classes}
-                annotations = annotations.with_class(name, None if taken else colour)
-            annotations = annotations.with_marks(self.key, [at], name, correction=True)
-        self.book.edit(annotations)
+        self.book.edit(with_corrections_of(self.book.annotations, self.key, tiles))
 
     # ------------------------------------------------------------------ layers
 
@@ -360,7 +349,3 @@ class Teacher:
         self.memory.keeper.flush()
         self.painting.let_go()
         self.maps.stop()
-
-
-def _is_correction(marks: Any, place: TilePlace) -> bool:
-    return place in marks and marks[place].correction

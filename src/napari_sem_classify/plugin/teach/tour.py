@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from napari_sem_classify.core.annotate.annotation_set import TilePlace
+from napari_sem_classify.core.annotate.place import TilePlace
 from napari_sem_classify.plugin.app.camera import look_at
 from napari_sem_classify.plugin.app.session import session_of, unwrapped
 from napari_sem_classify.plugin.layers.layer_image import METADATA_KEY

@@ -18,7 +18,8 @@ from napari_sem_classify.core.annotate.annotation_file import (
     load_annotations,
     save_annotations,
 )
-from napari_sem_classify.core.annotate.annotation_set import Annotations, fingerprint
+from napari_sem_classify.core.annotate.annotation_set import Annotations
+from napari_sem_classify.core.annotate.place import fingerprint
 from napari_sem_classify.core.common.errors import AnnotationError, SemClassifyError
 from napari_sem_classify.core.image.sem_image import SemImage
 
