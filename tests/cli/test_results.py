@@ -128,6 +128,14 @@ def test_every_kind_of_export_is_written(run, folder, tmp_path):
         assert shares[each["name"]] == pytest.approx(each["fraction"], rel=1e-5)
 
 
+def test_a_kind_named_twice_is_written_once(run, folder, tmp_path):
+    result = run("export", folder / "coating.map.tif", "--out", tmp_path, "--as", "csv,tiles,map")
+    assert result.status == 0, result.err
+    assert result.out.split() == [
+        str(tmp_path / f"coating.{end}") for end in ("tiles.csv", "map.tif")
+    ]
+
+
 def test_without_the_image_what_shows_it_is_left_out_and_named(run, patches):
     folder, _ = patches
     out = folder / "out"

@@ -13,7 +13,7 @@ from napari_sem_classify.cli.shell import report
 from napari_sem_classify.core.export.kinds import EACH, TOGETHER, kind_named
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterator, Sequence
 
     from napari_sem_classify.core.export.kinds import Kind
     from napari_sem_classify.core.maps.map_set import MapOnDisk
@@ -50,7 +50,6 @@ def export(
         )
     from napari_sem_classify.core.common.errors import OutputError, SemClassifyError
     from napari_sem_classify.core.common.files import ensure_folder
-    from napari_sem_classify.core.export.outputs import write_outputs
     from napari_sem_classify.core.maps.map_set import find_maps, open_maps
 
     paths = find_maps(maps)
@@ -63,25 +62,18 @@ def export(
     for path in paths:
         try:
             found = open_maps(path)
-            stem = _free(found[0].stem, stems)
-            for one in found:
-                possible = [
-                    name
-                    for name in wanted
-                    if not kind_named(name).for_all and (one.image or name not in pictures)
-                ]
-                files += write_outputs(one.class_map, one.image, out, stem, possible, one.saved)
-            if pictures and found[0].image is None:
-                problem = (
-                    f"The image of {path} was not found, so {', '.join(pictures)} could not be "
-                    "made: put it beside the map."
-                )
-                failures.append({"image": str(path), "problem": problem})
+            files.extend(_each(found, out, _free(found[0].stem, stems), wanted))
         except OutputError:
             raise
         except SemClassifyError as error:
             failures.append({"image": str(path), "problem": str(error)})
             continue
+        if pictures and found[0].image is None:
+            problem = (
+                f"The image of {path} was not found, so {', '.join(pictures)} could not be "
+                "made: put it beside the map."
+            )
+            failures.append({"image": str(path), "problem": problem})
         opened += found
     for name in wanted:
         kind = kind_named(name)
@@ -95,6 +87,18 @@ def export(
     value = {"files": [str(path) for path in files], "failures": failures, "out": str(out)}
     report(value, "\n".join(str(path) for path in files), as_json)
     fail_if_any(failures)
+
+
+def _each(
+    found: Sequence[MapOnDisk], out: Path, stem: str, wanted: Sequence[str]
+) -> Iterator[Path]:
+    """Write what is one file a map; without the image only what does not show it."""
+    from napari_sem_classify.core.export.outputs import write_outputs
+
+    single = {name: kind_named(name) for name in wanted if not kind_named(name).for_all}
+    for one in found:
+        possible = [n for n, kind in single.items() if one.image or not kind.needs_image]
+        yield from write_outputs(one.class_map, one.image, out, stem, possible, one.saved)
 
 
 def _together(kind: Kind, opened: Sequence[MapOnDisk], target: Path) -> list[Path]:

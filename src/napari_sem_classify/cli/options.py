@@ -59,15 +59,16 @@ def kinds_of(text: str, option: str, choices: tuple[str, ...]) -> list[str]:
 
     They are as the user wrote them: names of earlier versions (csv, tif, html) are good too.
     """
-    names = list(dict.fromkeys(name.strip() for name in text.split(",") if name.strip()))
     endings = {ending(name) for name in choices}
-    for name in names:
+    wanted: dict[str, str] = {}
+    for name in filter(None, map(str.strip, text.split(","))):
         try:
-            good = ending(name) in endings
+            suffix = ending(name)
         except OutputError:
-            good = False
-        if not good:
+            suffix = ""
+        if suffix not in endings:
             raise typer.BadParameter(
                 f"{name!r} is none: choose from {', '.join(choices)}", param_hint=option
             )
-    return names
+        wanted.setdefault(suffix, name)
+    return list(wanted.values())

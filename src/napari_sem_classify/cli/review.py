@@ -293,7 +293,7 @@ def _text(
     powered: Sequence[Share] | None,
     more: Sequence[MoreCells] | None,
 ) -> str:
-    from napari_sem_classify.core.export.figure import area_text, share_text
+    from napari_sem_classify.core.export.quantities import area_text, share_text
 
     head = ["CLASS", "AS MAPPED", "CORRECTED, 95 %"]
     head += ["PREDICTION-POWERED"] if powered is not None else []

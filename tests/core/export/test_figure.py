@@ -7,7 +7,8 @@ import pytest
 from class_maps import NAMES, map_of, patchy_labels
 
 from napari_sem_classify.core.common.errors import OutputError
-from napari_sem_classify.core.export.figure import area_text, share_text, write_figure
+from napari_sem_classify.core.export.figure import write_figure
+from napari_sem_classify.core.export.quantities import area_text, share_text
 from napari_sem_classify.core.image.sem_image import SemImage, Specimen
 from napari_sem_classify.core.measure.area_fraction import Share, count_review, estimate_fractions
 from napari_sem_classify.core.measure.review import start_review

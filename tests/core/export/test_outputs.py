@@ -14,7 +14,8 @@ from PIL import Image
 from napari_sem_classify.core.common.errors import Cancelled, OutputError
 from napari_sem_classify.core.common.job import Job
 from napari_sem_classify.core.export.outputs import write_outputs
-from napari_sem_classify.core.export.overlay import length_text, nice_length, overview
+from napari_sem_classify.core.export.overlay import nice_length, overview
+from napari_sem_classify.core.export.quantities import length_text
 from napari_sem_classify.core.export.tiles_csv import write_tiles_csv
 from napari_sem_classify.core.image.area import Area
 from napari_sem_classify.core.image.sem_image import SemImage, Specimen

@@ -14,7 +14,7 @@ import pytest
 from class_maps import NAMES, map_of, patchy_labels
 
 from napari_sem_classify.core.common.errors import OutputError
-from napari_sem_classify.core.export.figure import share_text
+from napari_sem_classify.core.export.quantities import share_text
 from napari_sem_classify.core.export.report import Report, report_html, write_report
 from napari_sem_classify.core.image.sem_image import SemImage, Specimen
 from napari_sem_classify.core.measure.area_fraction import count_review, estimate_fractions

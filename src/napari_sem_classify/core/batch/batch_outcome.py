@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -93,17 +93,7 @@ def summary(class_map: ClassMap) -> dict[str, Any]:
         "tile_px": class_map.grid.tile,
         "stride_px": class_map.grid.stride,
         "pixel_size_nm": class_map.pixel_size_nm,
-        "classes": [
-            {
-                "name": share.name,
-                "colour": share.colour,
-                "cells": share.cells,
-                "fraction": share.fraction,
-                "area_px": share.area_px,
-                "area_um2": share.area_um2,
-            }
-            for share in class_map.fractions()
-        ],
+        "classes": [asdict(share) for share in class_map.fractions()],
         "features_from_cache": class_map.record.get("features_from_cache"),
         "seconds": class_map.record.get("seconds"),
         "approximation": class_map.record.get("dense", {}).get("approximation"),

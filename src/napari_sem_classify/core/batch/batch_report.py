@@ -7,19 +7,17 @@ images take no more memory than one.
 from __future__ import annotations
 
 import base64
-import csv
 import io
-import math
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 from napari_sem_classify.core.batch.batch_outcome import BatchReport, ImageOutcome
+from napari_sem_classify.core.common.csv_text import csv_text, number_text
 from napari_sem_classify.core.common.files import ensure_folder, write_text
 from napari_sem_classify.core.common.html_page import render
-from napari_sem_classify.core.export.figure import area_text
 from napari_sem_classify.core.export.kinds import ending
-from napari_sem_classify.core.export.report import percent_text, spread_texts
+from napari_sem_classify.core.export.quantities import area_text, percent_text, spread_texts
 from napari_sem_classify.core.measure.field_statistics import field_spread
 from napari_sem_classify.core.model.card import ModelCard
 
@@ -54,7 +52,7 @@ def write_batch_report(report: BatchReport, out: Path, card: ModelCard) -> list[
     failures = out / FAILURES
     if report.failed:
         rows = [[str(each.path), each.problem] for each in report.failed]
-        write_text(failures, _csv([["image", "problem"], *rows]))
+        write_text(failures, csv_text(["image", "problem"], rows))
         written.insert(1, failures)
     else:
         failures.unlink(missing_ok=True)  # of an earlier run
@@ -70,7 +68,7 @@ def batch_csv(report: BatchReport, card: ModelCard) -> str:
     """
     names = card.class_names
     head = [*COLUMNS, *(f"fraction_{n}" for n in names), *(f"area_um2_{n}" for n in names)]
-    rows: list[list[Any]] = [[*head, "tile_size_note"]]
+    rows: list[list[Any]] = []
     for outcome, plane in _planes(report):
         shares = [_share(plane, name) for name in names]
         areas = [share["area_um2"] for share in shares]
@@ -79,14 +77,14 @@ def batch_csv(report: BatchReport, card: ModelCard) -> str:
             [
                 *(str(outcome.path), "/".join(str(index) for index in plane["plane"])),
                 *(outcome.stem, plane["tile_px"], plane["stride_px"]),
-                *(_number(plane["pixel_size_nm"]), plane["cells"], plane["cells_left_out"]),
-                _number(whole),
-                *(_number(share["fraction"]) for share in shares),
-                *(_number(area) for area in areas),
+                *(number_text(plane["pixel_size_nm"]), plane["cells"], plane["cells_left_out"]),
+                number_text(whole),
+                *(number_text(share["fraction"]) for share in shares),
+                *(number_text(area) for area in areas),
                 outcome.note,
             ]
         )
-    return _csv(rows)
+    return csv_text([*head, "tile_size_note"], rows)
 
 
 def batch_html(report: BatchReport, card: ModelCard) -> str:
@@ -202,13 +200,3 @@ def _planes(report: BatchReport) -> list[tuple[ImageOutcome, Mapping[str, Any]]]
 def _share(plane: Mapping[str, Any], name: str) -> Mapping[str, Any]:
     share: Mapping[str, Any] = next(each for each in plane["classes"] if each["name"] == name)
     return share
-
-
-def _number(value: float | None) -> str:
-    return "" if value is None or math.isnan(value) else f"{value:.6g}"
-
-
-def _csv(rows: Sequence[Sequence[Any]]) -> str:
-    text = io.StringIO()
-    csv.writer(text, lineterminator="\n").writerows(rows)
-    return text.getvalue()

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -10,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 from napari_sem_classify.core.common.errors import OutputError
 from napari_sem_classify.core.common.files import atomic_path
 from napari_sem_classify.core.export.overlay import OPACITY, coloured, overview, scale_bar
+from napari_sem_classify.core.export.quantities import area_text, percent_text, share_text
 from napari_sem_classify.core.image.sem_image import SemImage
 from napari_sem_classify.core.maps.class_map import ClassMap
 
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
-    from napari_sem_classify.core.measure.area_fraction import FractionEstimate, Share
+    from napari_sem_classify.core.measure.area_fraction import FractionEstimate
 
 FORMATS = (".png", ".svg", ".pdf")
 INCH_MM = 25.4
@@ -143,33 +143,6 @@ def draw_figure(
     return figure
 
 
-def share_text(share: Share) -> str:
-    """A share in percent: "61.2 ± 1.8 %", or "0.4 % (0.1 to 1.6)" where it is lopsided."""
-    if math.isnan(share.value):
-        return "–"
-    value, low, high = (100.0 * part for part in (share.value, share.low, share.high))
-    down, up = value - low, high - value
-    half = max(down, up)
-    # A second digit where rounding to one would hide the uncertainty or the share itself.
-    digits = 2 if half < 0.095 or 0 < value < 0.095 else 1
-    if half == 0:
-        return f"{value:.{digits}f} %"
-    if abs(up - down) > half / 3:
-        return f"{value:.{digits}f} % ({low:.{digits}f} to {high:.{digits}f})"
-    return f"{value:.{digits}f} ± {half:.{digits}f} %"
-
-
-def area_text(um2: float | None) -> str:
-    """An area in the unit a microscopist would write; empty without calibration."""
-    if um2 is None:
-        return ""
-    if um2 >= 1e5:
-        return f"{um2 / 1e6:.3g} mm²"
-    if um2 < 0.01:
-        return f"{um2 * 1e6:.3g} nm²"
-    return f"{um2:.4g} µm²"
-
-
 def _legend(
     axes: Axes,
     class_map: ClassMap,
@@ -199,7 +172,7 @@ def _legend(
         name = row.name if len(row.name) <= 32 else row.name[:31] + "…"
         axes.text(7.5, middle, name, fontsize=8, va="center", parse_math=False)
         if estimate is None:
-            share = "–" if math.isnan(row.fraction) else f"{100 * row.fraction:.1f} %"
+            share = percent_text(row.fraction)
             size = area_text(row.area_um2)
         else:
             corrected = estimate.corrected[index]

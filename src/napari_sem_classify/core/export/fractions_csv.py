@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-import csv
-import io
-import math
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
+from typing import Any
 
+from napari_sem_classify.core.common.csv_text import csv_text, number_text
 from napari_sem_classify.core.common.files import write_text
-from napari_sem_classify.core.maps.class_map import ClassMap
+from napari_sem_classify.core.maps.class_map import ClassFraction, ClassMap
 from napari_sem_classify.core.measure.area_fraction import FractionEstimate, Share
+from napari_sem_classify.core.measure.field_statistics import pooled_fractions
 
 ALL = "(all images)"
 COLUMNS = (
@@ -40,35 +40,34 @@ def fractions_csv(
     powered : sequence of Share, optional
         The prediction-powered estimate of the same review.
     """
-    text = io.StringIO()
-    writer = csv.writer(text, lineterminator="\n")
-    writer.writerow(COLUMNS)
     each = [class_map.fractions() for class_map in maps]
+    rows: list[list[Any]] = []
     blank = [""] * (len(COLUMNS) - 7)
-    for class_map, rows in zip(maps, each, strict=True):
+    for class_map, shares in zip(maps, each, strict=True):
         plane = "/".join(str(index) for index in class_map.plane)
-        for row in rows:
-            area = [row.cells, row.area_px, _number(row.area_um2), _number(row.fraction)]
-            writer.writerow([class_map.image_name, plane, row.name, *area, *blank])
-    if estimate is None:
-        return text.getvalue()
+        for row in shares:
+            area = [row.cells, row.area_px, number_text(row.area_um2), number_text(row.fraction)]
+            rows.append([class_map.image_name, plane, row.name, *area, *blank])
+    if estimate is not None:
+        rows += _corrected(pooled_fractions(maps), estimate, powered)
+    return csv_text(COLUMNS, rows)
+
+
+def _corrected(
+    pooled: Sequence[ClassFraction], estimate: FractionEstimate, powered: Sequence[Share] | None
+) -> Iterator[list[Any]]:
+    """A row per class of all the maps together."""
     reviewed = estimate.counts.counts.sum(axis=1)
-    for k, name in enumerate(estimate.names):
+    for k, (name, raw) in enumerate(zip(estimate.names, pooled, strict=True)):
         share = estimate.corrected[k]
-        calibrated = all(rows[k].area_um2 is not None for rows in each)
-        um2 = sum(rows[k].area_um2 or 0.0 for rows in each) if calibrated else None
         second = _interval(powered[k]) if powered is not None else ["", "", ""]
-        writer.writerow(
-            [
-                *(ALL, "", name, sum(rows[k].cells for rows in each)),
-                *(sum(rows[k].area_px for rows in each), _number(um2)),
-                *(_number(estimate.naive[k]), _number(share.value)),
-                *(_number(share.standard_error), _number(share.low), _number(share.high)),
-                *(*second, int(reviewed[k])),
-                *(*_interval(estimate.users[k]), *_interval(estimate.producers[k])),
-            ]
-        )
-    return text.getvalue()
+        yield [
+            *(ALL, "", name, raw.cells, raw.area_px, number_text(raw.area_um2)),
+            *(number_text(estimate.naive[k]), number_text(share.value)),
+            *(number_text(share.standard_error), number_text(share.low), number_text(share.high)),
+            *(*second, int(reviewed[k])),
+            *(*_interval(estimate.users[k]), *_interval(estimate.producers[k])),
+        ]
 
 
 def write_fractions(
@@ -88,8 +87,4 @@ def write_fractions(
 
 
 def _interval(share: Share) -> list[str]:
-    return [_number(share.value), _number(share.low), _number(share.high)]
-
-
-def _number(value: float | None) -> str:
-    return "" if value is None or math.isnan(value) else f"{value:.6g}"
+    return [number_text(share.value), number_text(share.low), number_text(share.high)]

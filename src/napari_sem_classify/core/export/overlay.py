@@ -12,6 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from napari_sem_classify.core.common.files import atomic_path
+from napari_sem_classify.core.export.quantities import length_text, percent_text
 from napari_sem_classify.core.image.area import Area
 from napari_sem_classify.core.image.intensity import (
     IntensityRecipe,
@@ -160,15 +161,6 @@ def nice_length(limit: float) -> float:
     return max(factor * power for factor in (1.0, 2.0, 5.0) if factor * power <= limit * 1.0001)
 
 
-def length_text(nm: float) -> str:
-    """A length with the unit a microscopist would write: "500 nm", "20 µm", "1 mm"."""
-    if nm < 1e3:
-        return f"{nm:g} nm"
-    if nm < 1e6:
-        return f"{nm / 1e3:g} µm"
-    return f"{nm / 1e6:g} mm"
-
-
 def scale_bar(
     axes: Axes,
     area: Area,
@@ -239,9 +231,15 @@ def _legend(axes: Axes, class_map: ClassMap) -> None:
     y = 48.0
     for share in fractions:
         axes.add_patch(Rectangle((0, y), 34, 34, facecolor=share.colour, edgecolor="black"))
-        percent = "–" if math.isnan(share.fraction) else f"{share.fraction:.1%}".replace("%", " %")
         axes.text(48, y + 17, _shorten(_plain(share.name)), fontsize=16, va="center")
-        axes.text(LEGEND_PX - 8, y + 17, percent, fontsize=16, va="center", ha="right")
+        axes.text(
+            LEGEND_PX - 8,
+            y + 17,
+            percent_text(share.fraction),
+            fontsize=16,
+            va="center",
+            ha="right",
+        )
         y += 50
     left_out = int(class_map.left_out.sum())
     if left_out:

@@ -14,8 +14,14 @@ from typing import Any
 from napari_sem_classify.core.common.errors import OutputError
 from napari_sem_classify.core.common.files import write_text
 from napari_sem_classify.core.common.html_page import as_base64, render
-from napari_sem_classify.core.export.figure import area_text, draw_figure, share_text
+from napari_sem_classify.core.export.figure import draw_figure
 from napari_sem_classify.core.export.measured import Measured, file_stem
+from napari_sem_classify.core.export.quantities import (
+    area_text,
+    percent_text,
+    share_text,
+    spread_texts,
+)
 from napari_sem_classify.core.image.sem_image import SemImage
 from napari_sem_classify.core.maps.class_map import ClassMap
 from napari_sem_classify.core.measure.area_fraction import FractionEstimate, Share
@@ -209,20 +215,6 @@ def _fields(report: Report, maps: Sequence[ClassMap]) -> list[list[str]]:
         return []
     pairs = zip(maps[0].classes, report.spreads, strict=True)
     return [[info.name, *spread_texts(spread)] for info, spread in pairs]
-
-
-def spread_texts(spread: FieldSpread) -> list[str]:
-    """Mean with its half-width, standard deviation and relative accuracy, in percent."""
-    return [
-        f"{100 * spread.mean:.1f} ± {100 * spread.half_width:.1f} %",
-        f"{100 * spread.standard_deviation:.1f} %",
-        percent_text(spread.relative_accuracy_percent / 100, digits=0),
-    ]
-
-
-def percent_text(share: float | None, digits: int = 1) -> str:
-    """A share in percent, a dash where it is not known."""
-    return "–" if share is None or share != share else f"{100 * share:.{digits}f} %"
 
 
 def _pictures(

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import csv
-import io
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -12,6 +10,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from napari_sem_classify.core.common.csv_text import csv_text, number_text
 from napari_sem_classify.core.common.files import write_text
 from napari_sem_classify.core.image.area import Area
 from napari_sem_classify.core.maps.class_map import ClassMap
@@ -150,22 +149,19 @@ def find_regions(
 
 def regions_csv(regions: Sequence[Region]) -> str:
     """The table as text, a row per region; what is not known (µm, confidence) is empty."""
-    text = io.StringIO()
-    writer = csv.writer(text, lineterminator="\n")
-    writer.writerow(COLUMNS)
-    for each in regions:
-        writer.writerow(
-            [
-                *(each.number, each.class_name, each.cells, each.area_px),
-                _number(each.area_um2),
-                _number(each.equivalent_diameter_px),
-                _number(each.equivalent_diameter_um),
-                *(_number(each.aspect_ratio), "yes" if each.at_border else "no"),
-                *(f"{each.y:.2f}", f"{each.x:.2f}", *each.box.as_list()),
-                "" if each.mean_confidence is None else f"{each.mean_confidence:.5f}",
-            ]
-        )
-    return text.getvalue()
+    return csv_text(COLUMNS, map(_row, regions))
+
+
+def _row(each: Region) -> list[Any]:
+    return [
+        *(each.number, each.class_name, each.cells, each.area_px),
+        number_text(each.area_um2),
+        number_text(each.equivalent_diameter_px),
+        number_text(each.equivalent_diameter_um),
+        *(number_text(each.aspect_ratio), "yes" if each.at_border else "no"),
+        *(f"{each.y:.2f}", f"{each.x:.2f}", *each.box.as_list()),
+        "" if each.mean_confidence is None else f"{each.mean_confidence:.5f}",
+    ]
 
 
 def write_regions(regions: Sequence[Region], path: Path) -> None:
@@ -206,7 +202,3 @@ def _centres(class_map: ClassMap) -> tuple[NDArray[np.float64], NDArray[np.float
     rows = grid.area.top + np.arange(len(heights)) * grid.stride + (heights - 1) / 2.0
     cols = grid.area.left + np.arange(len(widths)) * grid.stride + (widths - 1) / 2.0
     return rows, cols
-
-
-def _number(value: float | None) -> str:
-    return "" if value is None else f"{value:.6g}"

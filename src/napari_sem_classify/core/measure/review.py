@@ -174,7 +174,7 @@ def start_review(
     if not sum(counts):
         raise AnnotationError("The class map has no classified cell: classify the image first.")
     wanted = list(per_class) if per_class is not None else allocate(counts, total, least)
-    areas = [grid_areas(class_map) for class_map in maps]
+    areas = [class_map.grid.cell_areas() for class_map in maps]
     cells = _draw(pools, wanted, areas, seed)
     strata_px = [
         sum(int(areas[i][class_map.labels() == k].sum()) for i, class_map in enumerate(maps))
@@ -274,11 +274,6 @@ def check_review(review: Review, maps: Sequence[ClassMap]) -> None:
                 f"The class map of {class_map.image_name or known.name} is not the one that this "
                 "review was drawn from: start a new review, or open the map it was drawn from."
             )
-
-
-def grid_areas(class_map: ClassMap) -> NDArray[np.int64]:
-    """Pixels in each cell, shape (rows, cols)."""
-    return class_map.grid.cell_areas()
 
 
 def check_same_classes(maps: Sequence[ClassMap]) -> tuple[ClassInfo, ...]:

@@ -14,6 +14,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from napari_sem_classify.core.common.csv_text import csv_text
 from napari_sem_classify.core.common.errors import AnnotationError
 from napari_sem_classify.core.common.files import atomic_path, ensure_folder, write_text
 from napari_sem_classify.core.image.area import Area
@@ -45,16 +46,14 @@ def write_review_table(review: Review, maps: Sequence[ClassMap], path: Path) -> 
         When the file cannot be written.
     """
     check_review(review, maps)
-    text = io.StringIO()
-    writer = csv.writer(text, lineterminator="\n")
-    writer.writerow(COLUMNS)
+    rows: list[list[Any]] = []
     for number, cell in enumerate(review.cells, start=1):
         place = maps[cell.image].grid.cell(cell.row, cell.col)
         known = review.images[cell.image]
         plane = "/".join(str(index) for index in known.plane)
         box = (place.top, place.left, place.height, place.width)
-        writer.writerow([number, known.name, plane, *box, _text(review, cell.answer)])
-    write_text(path, text.getvalue())
+        rows.append([number, known.name, plane, *box, _text(review, cell.answer)])
+    write_text(path, csv_text(COLUMNS, rows))
 
 
 def read_review_table(review: Review, path: Path) -> Review:

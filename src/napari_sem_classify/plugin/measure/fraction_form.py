@@ -9,7 +9,7 @@ from magicgui import widgets
 from qtpy.QtWidgets import QWidget
 
 from napari_sem_classify.core.common.errors import SemClassifyError
-from napari_sem_classify.core.export.figure import share_text
+from napari_sem_classify.core.export.quantities import share_text
 from napari_sem_classify.core.export.report import NOT_BLIND
 from napari_sem_classify.core.maps.class_map import ClassFraction, ClassMap
 from napari_sem_classify.core.measure.area_fraction import Share
