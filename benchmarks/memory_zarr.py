@@ -65,7 +65,7 @@ def make_inputs(folder: Path, side: int, chunk: int, tile: int) -> None:
     from napari_sem_classify.core.model.head import Head, TileClassifier
     from napari_sem_classify.core.network.backbone import (
         DEFAULT_BACKBONE,
-        FEATURE_SIZES,
+        backbone_info,
         backbone_sha256,
     )
 
@@ -85,7 +85,7 @@ def make_inputs(folder: Path, side: int, chunk: int, tile: int) -> None:
         folder / "small.zarr", shape=(2 * tile,) * 2, chunks=(2 * tile,) * 2, dtype="uint8"
     )
     small[:] = rng.integers(1, 255, small.shape, dtype=np.uint8)
-    features = sum(FEATURE_SIZES[stage] for stage in (2, 3, 4))
+    features = backbone_info().architecture.feature_size((2, 3, 4))
     card = ModelCard(
         name="memory benchmark",
         classes=tuple(ClassInfo(name, "#999999") for name in ("one", "two", "three")),

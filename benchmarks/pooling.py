@@ -23,12 +23,7 @@ from tile_sets import Describe, TileSet, load_described, load_set
 from napari_sem_classify.core.evaluate.metrics import score
 from napari_sem_classify.core.image.intensity import IntensityRecipe, measure_range
 from napari_sem_classify.core.image.sem_image import SemImage
-from napari_sem_classify.core.network.backbone import (
-    DEFAULT_BACKBONE,
-    IMAGENET_MEAN,
-    IMAGENET_STD,
-    load_backbone,
-)
+from napari_sem_classify.core.network.backbone import DEFAULT_BACKBONE, IMAGENET, load_backbone
 from napari_sem_classify.core.tiles.grid import TileGrid
 
 NETWORK_PX, BATCH, SKETCH = 128, 32, 64
@@ -46,8 +41,8 @@ def pooled() -> Describe:
     lot = torch.Generator().manual_seed(0)
     sketches = [torch.randn(c, SKETCH, generator=lot) / c**0.5 for c in (512, 1024, 2048)]
     upper = torch.triu_indices(SKETCH, SKETCH)
-    centre = torch.tensor(IMAGENET_MEAN)[:, None, None]
-    spread = torch.tensor(IMAGENET_STD)[:, None, None]
+    centre = torch.tensor(IMAGENET.mean)[:, None, None]
+    spread = torch.tensor(IMAGENET.std)[:, None, None]
 
     def run(tiles: torch.Tensor) -> list[torch.Tensor]:
         x = torch.nn.functional.interpolate(

@@ -71,10 +71,10 @@ class BareStep:
         import torch
 
         from napari_sem_classify.core.finetune.finetune_network import TrainedNetwork
-        from napari_sem_classify.core.network.backbone import load_backbone
+        from napari_sem_classify.core.network.backbone import DEFAULT_BACKBONE
 
         self.model = TrainedNetwork(
-            load_backbone(),
+            DEFAULT_BACKBONE,
             CLASSES,
             stages=preset.pooled_stages,
             dropout=preset.dropout,

@@ -54,3 +54,14 @@ def one_thread():
     torch.set_num_threads(1)
     yield
     torch.set_num_threads(before)
+
+
+@pytest.fixture(scope="module")
+def tiny_by_default(tmp_path_factory):
+    """What takes the usual network takes a tiny one: a real network that runs in milliseconds."""
+    from tiny_backbone import known_backbone
+
+    from napari_sem_classify.core.network.backbone import DEFAULT_BACKBONE
+
+    with known_backbone(tmp_path_factory.mktemp("weights"), DEFAULT_BACKBONE) as info:
+        yield info

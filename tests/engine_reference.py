@@ -16,8 +16,19 @@ def small_resnet(strides: str = "v1", seed: int = 0):
     import_torchvision()
     from torchvision.models.resnet import Bottleneck, ResNet
 
+    network = with_fixed_weights(ResNet(Bottleneck, [1, 1, 1, 1], width_per_group=16), seed)
+    if strides == "v1":
+        for stage in (network.layer2, network.layer3, network.layer4):
+            stage[0].conv1.stride, stage[0].conv2.stride = (2, 2), (1, 1)
+    network.fc = torch.nn.Identity()
+    return network.eval().requires_grad_(False)
+
+
+def with_fixed_weights(network, seed: int = 0):
+    """A network with random weights and statistics as after training, the same for a seed."""
+    import torch
+
     generator = torch.Generator().manual_seed(seed)
-    network = ResNet(Bottleneck, [1, 1, 1, 1], width_per_group=16)
     for module in network.modules():
         if isinstance(module, torch.nn.BatchNorm2d):
             size = module.running_mean.shape
@@ -29,18 +40,14 @@ def small_resnet(strides: str = "v1", seed: int = 0):
             fan_in = module.weight[0].numel()
             normal = torch.randn(module.weight.shape, generator=generator)
             module.weight.data = normal * (2.0 / fan_in) ** 0.5
-    if strides == "v1":
-        for stage in (network.layer2, network.layer3, network.layer4):
-            stage[0].conv1.stride, stage[0].conv2.stride = (2, 2), (1, 1)
-    network.fc = torch.nn.Identity()
-    return network.eval().requires_grad_(False)
+    return network
 
 
 def reference(network, tiles, intensity: IntensityRange, network_px: int, stages=(2, 3, 4)):
     """Features by the plain way: three normalised channels, float32, nothing folded."""
     import torch
 
-    from napari_sem_classify.core.network.backbone import IMAGENET_MEAN, IMAGENET_STD
+    from napari_sem_classify.core.network.backbone import IMAGENET
     from napari_sem_classify.core.network.torch_modules import PooledStages
 
     grey = torch.from_numpy(tiles.astype(np.float32))[:, None]
@@ -48,8 +55,8 @@ def reference(network, tiles, intensity: IntensityRange, network_px: int, stages
     grey = torch.nn.functional.interpolate(
         grey, size=(network_px, network_px), mode="bilinear", align_corners=False, antialias=True
     )
-    mean = torch.tensor(IMAGENET_MEAN)[:, None, None]
-    std = torch.tensor(IMAGENET_STD)[:, None, None]
+    mean = torch.tensor(IMAGENET.mean)[:, None, None]
+    std = torch.tensor(IMAGENET.std)[:, None, None]
     with torch.inference_mode():
         return PooledStages(network, stages)((grey - mean) / std).numpy()
 

@@ -22,7 +22,7 @@ from build_backbone import KERAS_MEAN_RGB, Weights, read_package
 from numpy.typing import NDArray
 from skimage.io import imread
 
-from napari_sem_classify.core.network.backbone import IMAGENET_MEAN, IMAGENET_STD, load_backbone
+from napari_sem_classify.core.network.backbone import IMAGENET, load_backbone
 from napari_sem_classify.core.network.torch_modules import PooledStages
 
 STAGE_ENDS = {2: 7, 3: 13, 4: 16}
@@ -81,7 +81,7 @@ def keras_features(config: dict[str, Any], weights: Weights, grey: torch.Tensor)
 def converted_features(grey: torch.Tensor) -> torch.Tensor:
     """Pool stages 2 to 4 of the shipped network: (N, H, W) grey 0 to 255 to (N, 3584)."""
     x = grey[:, None].expand(-1, 3, -1, -1) / 255
-    mean, std = (torch.tensor(v)[:, None, None] for v in (IMAGENET_MEAN, IMAGENET_STD))
+    mean, std = (torch.tensor(v)[:, None, None] for v in (IMAGENET.mean, IMAGENET.std))
     features: torch.Tensor = PooledStages(load_backbone())((x - mean) / std)
     return features
 

@@ -9,7 +9,7 @@ from labelled_images import write_classes
 SMALL = ("--sizes", "32", "--epochs", "1", "--batch", "4", "--device", "cpu")
 
 
-pytestmark = pytest.mark.usefixtures("one_thread")
+pytestmark = pytest.mark.usefixtures("one_thread", "tiny_by_default")
 
 
 @pytest.fixture

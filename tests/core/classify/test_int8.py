@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 import torch
 from engine_reference import relative_error, small_resnet
+from tiny_backbone import known_backbone
 from typer.testing import CliRunner
 
 from napari_sem_classify.core.batch.batch_engine import engine_for_batch
@@ -23,17 +24,16 @@ pytestmark = pytest.mark.skipif(not has_openvino(), reason="needs the extra 'cpu
 PX = 64
 
 
-@pytest.fixture(autouse=True)
-def small_network(monkeypatch):
-    """The engines' own network is ResNet50, whose weights are 100 MB."""
-    for module in ("classify.int8", "network.engine.factory"):
-        name = f"napari_sem_classify.core.{module}.load_network"
-        monkeypatch.setattr(name, lambda *_: small_resnet())
-    from napari_sem_classify.core.network.engine.factory import forget_engines
+@pytest.fixture(autouse=True, scope="module")
+def small_network(tmp_path_factory):
+    """ResNet50 with its 100 MB is not needed to see how 8-bit arithmetic is checked."""
+    folder = tmp_path_factory.mktemp("weights")
+    with known_backbone(folder, "small", small_resnet, (256, 512, 1024, 2048), fill=as_it_is):
+        yield
 
-    forget_engines()
-    yield
-    forget_engines()
+
+def as_it_is(network):
+    return network
 
 
 def picture(side=640):

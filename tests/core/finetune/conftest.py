@@ -32,5 +32,5 @@ def split(data):
 
 
 @pytest.fixture(scope="module")
-def trained(one_thread, data, split):
+def trained(one_thread, tiny_by_default, data, split):
     return train(data, split, preset=small(epochs=2), name="grains")

@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
-
 import numpy as np
 import pytest
-from small_training import small, train
+from small_training import small, train, with_fitted_head
 
 from napari_sem_classify.core.common.errors import DatasetError
 from napari_sem_classify.core.common.job import Job
@@ -21,13 +19,12 @@ from napari_sem_classify.core.finetune.finetune_presets import (
     make_preset,
 )
 from napari_sem_classify.core.finetune.finetune_time import SCORING, times_scored
-from napari_sem_classify.core.image.intensity import IntensityRange
 from napari_sem_classify.core.model.catalogue import load_model
 from napari_sem_classify.core.model.file import save_model
 from napari_sem_classify.core.network.backbone import DEFAULT_BACKBONE
 from napari_sem_classify.core.network.engine import make_engine
 
-pytestmark = pytest.mark.usefixtures("one_thread")
+pytestmark = pytest.mark.usefixtures("one_thread", "tiny_by_default")
 
 
 # --- presets
@@ -127,21 +124,6 @@ def test_a_crop_is_a_window_of_the_tile_at_its_own_scale():
 # --- the model
 
 
-def with_fitted_head(data, split):
-    import torch
-
-    from napari_sem_classify.core.common.job import Reporter
-    from napari_sem_classify.core.finetune.finetune import _Training
-    from napari_sem_classify.core.finetune.finetune_choice import cases_that_choose
-    from napari_sem_classify.core.finetune.finetune_learner import Run
-
-    job = _Training(data, split, small(), torch.device("cpu"), 0, 4, DEFAULT_BACKBONE)
-    choosing = cases_that_choose(data, job.valid.image)
-    run = Run("a run", 0, Reporter(1, "Training"), None, None, None, None, choosing)
-    job._fit_head(run, None)
-    return job, run
-
-
 def test_batch_norms_take_the_statistics_of_the_tiles_before_training(data, split):
     import torch
 
@@ -153,31 +135,6 @@ def test_batch_norms_take_the_statistics_of_the_tiles_before_training(data, spli
     assert torch.equal(network.conv1.weight, photographs.conv1.weight)
     assert [report.phase for report in run.history] == ["fitted head"]
     assert run.best_f1 == run.history[0].macro_f1
-
-
-def test_batch_norms_go_back_and_stay_where_the_statistics_of_the_tiles_do_harm(
-    data, split, monkeypatch
-):
-    import torch
-
-    from napari_sem_classify.core.finetune import finetune_start
-    from napari_sem_classify.core.network.backbone import load_backbone
-
-    def spoil(model, batches, reporter):
-        for name, value in model.state_dict().items():
-            if "running_var" in name:
-                value.fill_(1e30)  # everything looks alike now
-
-    monkeypatch.setattr(finetune_start, "_adapt_norms", spoil)
-    # Three cases of each class: of two in all nothing would be clear.
-    parts = [np.array(part) for part in ([0, 1, 2, 6, 7, 8], [3, 4, 5, 9, 10, 11])]
-    job, run = with_fitted_head(data, replace(split, train=parts[0], valid=parts[1]))
-    photographs, network = load_backbone(), job.model.trunk.network
-    assert torch.equal(network.bn1.running_var, photographs.bn1.running_var)
-    job.model.train()
-    job.model(torch.rand(4, 1, 32, 32))
-    assert torch.equal(network.bn1.running_var, photographs.bn1.running_var)
-    assert run.kept_fitted
 
 
 def test_the_fitted_head_is_kept_and_said_so_where_no_training_is_clearly_better(data, split):
@@ -208,48 +165,6 @@ def test_weights_between_start_and_end_are_tried_and_the_best_of_them_kept(data,
     assert torch.allclose(run.best_state["head.linear.bias"], start + run.best_share)
     moved = run.best_state["trunk.network.conv1.weight"] - load_backbone().conv1.weight
     assert torch.allclose(moved, torch.full_like(moved, 0.01 * run.best_share), atol=1e-5)
-
-
-def test_training_moves_the_body_and_reports_every_epoch(trained, data):
-    from napari_sem_classify.core.network.backbone import load_backbone
-
-    assert [(report.epoch, report.size, report.phase) for report in trained.history] == [
-        (0, 32, "fitted head"),
-        (0, 32, "all layers"),
-        (1, 32, "all layers"),
-        (1, 32, "averaged"),
-    ]
-    assert all(np.isfinite(report.train_loss) for report in trained.history[1:-1])
-    assert set(trained.classifier.card.class_names) == set(data.class_names)
-    assert trained.classifier.card.scores["images"] == len(trained.held_out.truth)
-    start = load_backbone().state_dict()
-    assert set(start) == set(trained.classifier.trunk)
-
-
-def test_the_article_preset_unfreezes_the_body(data, split):
-    from napari_sem_classify.core.network.backbone import load_backbone
-
-    result = train(data, split, preset=small("article", epochs=2))
-    assert [report.phase for report in result.history] == ["head", "all layers"]
-    if result.history[1].best:
-        before = load_backbone().state_dict()["conv1.weight"].numpy()
-        assert not np.array_equal(result.classifier.trunk["conv1.weight"], before)
-
-
-def test_the_engine_says_what_the_trained_network_said(trained, data):
-    card, head = trained.classifier.card, trained.classifier.head
-    engine = make_engine(
-        network_px=card.network_px,
-        stages=card.stages,
-        trunk=trained.classifier.trunk,
-        device="cpu",
-        backend="torch",
-        dtype="float32",
-    )
-    tiles = np.array(data.tiles[trained.held_out.tile])
-    features = engine.embed(tiles, IntensityRange(0.0, 255.0))
-    probabilities = head.probabilities(features, card.temperature)
-    assert np.abs(probabilities - trained.held_out.probabilities).max() < 1e-4
 
 
 def test_a_batch_norm_head_becomes_a_plain_head():

@@ -16,7 +16,7 @@ from napari_sem_classify.core.finetune.finetune_checkpoint import (
 )
 from napari_sem_classify.core.finetune.finetune_time import SCORING
 
-pytestmark = pytest.mark.usefixtures("one_thread")
+pytestmark = pytest.mark.usefixtures("one_thread", "tiny_by_default")
 
 
 def test_the_same_seed_gives_the_same_model_and_another_another(data, split):

@@ -189,7 +189,8 @@ def test_a_card_without_a_field_is_refused(tmp_path):
 
 
 def test_a_model_for_another_version_of_the_users_weights_is_refused(tmp_path, monkeypatch):
-    from napari_sem_classify.core.network import backbone, file
+    from napari_sem_classify.core.model import file
+    from napari_sem_classify.core.network import backbone
 
     for module in (backbone, file):
         monkeypatch.setattr(module, "user_weights_folder", lambda: tmp_path)

@@ -11,6 +11,7 @@ import pytest
 
 from napari_sem_classify.core.common.errors import ModelError
 from napari_sem_classify.core.network import backbone as bb
+from napari_sem_classify.core.network.architecture import RESNET50_V1
 from napari_sem_classify.core.network.torchvision_compat import import_torchvision
 from napari_sem_classify.core.network.weights_file import load_state_dict_file
 
@@ -48,7 +49,7 @@ def embed(network, tiles, stages=(2, 3, 4)):
     from napari_sem_classify.core.network.torch_modules import PooledStages
 
     x = torch.as_tensor(np.asarray(tiles, np.float32))[:, None].expand(-1, 3, -1, -1) / 255
-    mean, std = (torch.tensor(v)[:, None, None] for v in (bb.IMAGENET_MEAN, bb.IMAGENET_STD))
+    mean, std = (torch.tensor(v)[:, None, None] for v in (bb.IMAGENET.mean, bb.IMAGENET.std))
     with torch.inference_mode():
         return PooledStages(network, stages)((x - mean) / std)
 
@@ -79,8 +80,9 @@ def test_the_shipped_file_says_what_it_is_and_keeps_batch_norm_in_float32():
             if not name.endswith("num_batches_tracked")
         }
     assert card["id"] == bb.DEFAULT_BACKBONE
-    assert card["strides"] == bb.BACKBONES[bb.DEFAULT_BACKBONE].stride_version
-    assert (tuple(card["mean"]), tuple(card["std"])) == (bb.IMAGENET_MEAN, bb.IMAGENET_STD)
+    assert card["strides"] == "v1"
+    assert bb.BACKBONES[bb.DEFAULT_BACKBONE].architecture is RESNET50_V1
+    assert (tuple(card["mean"]), tuple(card["std"])) == (bb.IMAGENET.mean, bb.IMAGENET.std)
     assert "MIT" in card["licence"]
     assert types == {("F16", 4), ("F32", 1)}
 
@@ -127,7 +129,7 @@ def test_with_its_class_layer_the_network_knows_a_cat_and_an_espresso(
     from skimage.transform import resize
 
     image = resize(getattr(skimage.data, picture)(), (224, 224), anti_aliasing=True)
-    x = torch.from_numpy((image - bb.IMAGENET_MEAN) / bb.IMAGENET_STD).float().permute(2, 0, 1)
+    x = torch.from_numpy((image - bb.IMAGENET.mean) / bb.IMAGENET.std).float().permute(2, 0, 1)
     layer = load_state_dict_file(shared / "weights/resnet50_imagenet_kerasv1_fp16.safetensors")
     with torch.inference_mode():
         logits = network(x[None]) @ layer["fc.weight"].float().T + layer["fc.bias"].float()
@@ -151,14 +153,14 @@ def test_the_network_is_frozen_in_float32_without_a_class_layer(network):
 def test_pooled_stages_have_the_sizes_the_catalogue_promises(network, stages):
     tiles = np.random.default_rng(0).uniform(0, 255, (2, 64, 96))
     features = embed(network, tiles, stages)
-    assert features.shape == (2, sum(bb.FEATURE_SIZES[stage] for stage in stages))
+    assert features.shape == (2, RESNET50_V1.feature_size(stages))
     assert features.dtype == torch.float32
 
 
 def test_stage_4_is_what_the_whole_network_gives(network):
     tiles = np.random.default_rng(1).uniform(0, 255, (1, 64, 64))
     x = torch.as_tensor(tiles, dtype=torch.float32)[:, None].expand(-1, 3, -1, -1) / 255
-    mean, std = (torch.tensor(v)[:, None, None] for v in (bb.IMAGENET_MEAN, bb.IMAGENET_STD))
+    mean, std = (torch.tensor(v)[:, None, None] for v in (bb.IMAGENET.mean, bb.IMAGENET.std))
     with torch.inference_mode():
         torch.testing.assert_close(network((x - mean) / std), embed(network, tiles, (4,)))
 

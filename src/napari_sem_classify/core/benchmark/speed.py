@@ -186,16 +186,13 @@ def plain_loop_rate(image: SemImage, grid: TileGrid, n_tiles: int, device: str) 
         measure_range,
         stretch_to_uint8,
     )
-    from napari_sem_classify.core.network.backbone import (
-        IMAGENET_MEAN,
-        IMAGENET_STD,
-        load_backbone,
-    )
+    from napari_sem_classify.core.network.backbone import backbone_info, load_backbone
     from napari_sem_classify.core.network.torchvision_compat import import_torchvision
 
     import_torchvision()
     from torchvision import transforms
 
+    info = backbone_info()
     pixels = image.read(image.area)
     pixels = stretch_to_uint8(pixels, measure_range(image, IntensityRecipe()))
     top, left = image.area.top, image.area.left
@@ -204,7 +201,7 @@ def plain_loop_rate(image: SemImage, grid: TileGrid, n_tiles: int, device: str) 
         [
             transforms.Resize((PLAIN_LOOP_PX, PLAIN_LOOP_PX)),
             transforms.ToTensor(),
-            transforms.Normalize(IMAGENET_MEAN, IMAGENET_STD),
+            transforms.Normalize(info.scaling.mean, info.scaling.std),
         ]
     )
 
@@ -218,7 +215,7 @@ def plain_loop_rate(image: SemImage, grid: TileGrid, n_tiles: int, device: str) 
             return steps(Image.fromarray(tile).convert("RGB"))
 
     network = load_backbone().to(device)
-    head = torch.nn.Linear(2048, N_CLASSES).to(device)
+    head = torch.nn.Linear(info.architecture.feature_sizes[-1], N_CLASSES).to(device)
     with torch.no_grad():
         head(network(torch.zeros(1, 3, PLAIN_LOOP_PX, PLAIN_LOOP_PX, device=device)))
         start = time.perf_counter()
@@ -345,7 +342,7 @@ def _random_model(tile_px: int, network_px: int) -> TileClassifier:
     from napari_sem_classify.core.model.head import Head, TileClassifier
     from napari_sem_classify.core.network.backbone import (
         DEFAULT_BACKBONE,
-        FEATURE_SIZES,
+        backbone_info,
         backbone_sha256,
     )
 
@@ -359,7 +356,7 @@ def _random_model(tile_px: int, network_px: int) -> TileClassifier:
         backbone_id=DEFAULT_BACKBONE,
         backbone_sha256=backbone_sha256(DEFAULT_BACKBONE),
     )
-    size = sum(FEATURE_SIZES[stage] for stage in card.stages)
+    size = backbone_info(card.backbone_id).architecture.feature_size(card.stages)
     weight = np.random.default_rng(0).normal(size=(N_CLASSES, size)).astype(np.float32)
     zeros = np.zeros(size, dtype=np.float32)
     head = Head(zeros, zeros + 1, weight, np.zeros(N_CLASSES, dtype=np.float32))

@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import closing
 from dataclasses import dataclass
 from typing import Any
@@ -25,6 +25,7 @@ from napari_sem_classify.core.common.job import Job, Reporter
 from napari_sem_classify.core.image.intensity import IntensityRange, measure_range
 from napari_sem_classify.core.image.sem_image import SemImage
 from napari_sem_classify.core.model.head import TileClassifier
+from napari_sem_classify.core.network.backbone import backbone_info
 from napari_sem_classify.core.network.engine.devices import has_openvino
 from napari_sem_classify.core.network.engine.factory import load_network
 from napari_sem_classify.core.network.engine.network import GreyTrunk, network_input
@@ -90,34 +91,26 @@ def int8_engine(
             "8-bit arithmetic needs OpenVINO: run pip install 'napari-sem-classify[cpu]', or "
             "leave the arithmetic to the program."
         )
-    card = classifier.card
     for_ranges, for_check = _samples(classifier, images, seed)
-    n_check = sum(len(each.pixels) for each in for_check)
+    n_ranges, n_check = (sum(len(each.pixels) for each in some) for some in (for_ranges, for_check))
     if not n_check:
         raise DeviceError(
             "The images have too few tiles to check 8-bit arithmetic on: leave the arithmetic to "
             "the program."
         )
-    n_ranges = sum(len(each.pixels) for each in for_ranges)
     reporter = Reporter(n_ranges + 2 * n_check, "Checking 8-bit arithmetic", job)
+    card = classifier.card
     network = load_network(card.backbone_id, classifier.trunk)
-    arithmetic = int8_companion()
-    trunk = GreyTrunk(network, card.stages, arithmetic)
-
-    def prepared() -> Any:
-        for each in for_ranges:
-            for start in range(0, len(each.pixels), _BATCH):
-                raw = to_device(each.pixels[start : start + _BATCH], _CPU)
-                grey = stretch_and_resize(raw, each.intensity, card.network_px)
-                yield network_input(grey, arithmetic).to(torch.float32)
-                reporter.advance(len(raw))
-
-    ranges = activation_ranges(trunk, prepared())
+    seen: dict[str, Any] = {
+        "stages": card.stages,
+        "scaling": backbone_info(card.backbone_id).scaling,
+    }
+    trunk = GreyTrunk(network, dtype=int8_companion(), **seen)
+    ranges = activation_ranges(trunk, _prepared(for_ranges, card.network_px, reporter))
     del trunk
-    small = OpenVinoEngine(
-        network, network_px=card.network_px, stages=card.stages, dtype="int8", ranges=ranges
-    )
-    exact = OpenVinoEngine(network, network_px=card.network_px, stages=card.stages)
+    seen["network_px"] = card.network_px
+    small = OpenVinoEngine(network, dtype="int8", ranges=ranges, **seen)
+    exact = OpenVinoEngine(network, **seen)
     mine, truth = (
         _probabilities(classifier, engine, for_check, reporter) for engine in (small, exact)
     )
@@ -137,6 +130,18 @@ def int8_engine(
         "ranges_sha256": hashlib.sha256(json.dumps(ranges, sort_keys=True).encode()).hexdigest(),
     }
     return small
+
+
+def _prepared(
+    samples: Sequence[SampleTiles], network_px: int, reporter: Reporter
+) -> Iterator[torch.Tensor]:
+    """Network input of tiles, as 8-bit arithmetic gets it, in float32."""
+    for each in samples:
+        for start in range(0, len(each.pixels), _BATCH):
+            raw = to_device(each.pixels[start : start + _BATCH], _CPU)
+            grey = stretch_and_resize(raw, each.intensity, network_px)
+            yield network_input(grey, int8_companion()).to(torch.float32)
+            reporter.advance(len(raw))
 
 
 def _samples(

@@ -226,12 +226,12 @@ def _frozen_resnet(
 ) -> tuple[Evaluation, Evaluation]:
     """Heads on the last stage alone, and on stages 2 to 4."""
     from napari_sem_classify.core.finetune.finetune_network import TrainedNetwork
-    from napari_sem_classify.core.network.backbone import FEATURE_SIZES, load_backbone
+    from napari_sem_classify.core.network.backbone import DEFAULT_BACKBONE, backbone_info
 
-    network = TrainedNetwork(load_backbone(), 2, stages=(2, 3, 4), dropout=0.0, fixed_norms=True)
+    network = TrainedNetwork(DEFAULT_BACKBONE, 2, stages=(2, 3, 4), dropout=0.0, fixed_norms=True)
     network = network.to(device).eval()
     frozen = _Frozen(data, split, device, network.features, size, job)
-    return frozen.evaluation(FEATURE_SIZES[4]), frozen.evaluation()
+    return frozen.evaluation(backbone_info().architecture.feature_sizes[-1]), frozen.evaluation()
 
 
 class _Frozen:

@@ -139,7 +139,6 @@ class _Training:
 
         from napari_sem_classify.core.finetune.finetune_data import TileStore, units_of
         from napari_sem_classify.core.finetune.finetune_network import TrainedNetwork
-        from napari_sem_classify.core.network.backbone import load_backbone
 
         self.data, self.split, self.preset, self.device = data, split, preset, device
         self.seed, self.batch_size, self.backbone_id = seed, batch_size, backbone_id
@@ -148,7 +147,7 @@ class _Training:
         self.valid: Units = units_of(data, split.valid)
         self.started = time.perf_counter()
         self.model: TrainedNetwork = TrainedNetwork(
-            load_backbone(backbone_id),
+            backbone_id,
             len(data.class_names),
             stages=preset.pooled_stages,
             dropout=preset.dropout,

@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from napari_sem_classify.core.model.head import Head
-from napari_sem_classify.core.network.backbone import FEATURE_SIZES, IMAGENET_MEAN, IMAGENET_STD
+from napari_sem_classify.core.network.backbone import backbone_info, load_backbone
 from napari_sem_classify.core.network.torch_modules import PooledStages
 
 
@@ -75,8 +75,8 @@ class TrainedNetwork(nn.Module):
 
     Parameters
     ----------
-    network : Module
-        A torchvision ResNet50 with `fc` an identity.
+    backbone_id : str
+        Whose weights it starts from.
     classes : int
     stages : sequence of int
         Stages to pool.
@@ -92,7 +92,7 @@ class TrainedNetwork(nn.Module):
 
     def __init__(
         self,
-        network: nn.Module,
+        backbone_id: str,
         classes: int,
         *,
         stages: Sequence[int],
@@ -101,14 +101,15 @@ class TrainedNetwork(nn.Module):
         dtype: torch.dtype = torch.float32,
     ) -> None:
         super().__init__()
-        network.requires_grad_(True)
-        self.trunk = PooledStages(network, stages)
-        features = sum(FEATURE_SIZES[stage] for stage in stages)
+        backbone = backbone_info(backbone_id)
+        self.trunk = PooledStages(load_backbone(backbone_id).requires_grad_(True), stages)
+        features = backbone.architecture.feature_size(stages)
         self.head = LinearHead(features, classes, dropout=dropout, fixed=fixed_norms)
         self.fixed_norms = fixed_norms
         self.dtype = dtype
-        self.register_buffer("mean", torch.tensor(IMAGENET_MEAN)[:, None, None], persistent=False)
-        self.register_buffer("std", torch.tensor(IMAGENET_STD)[:, None, None], persistent=False)
+        for name in ("mean", "std"):
+            values = torch.tensor(getattr(backbone.scaling, name))[:, None, None]
+            self.register_buffer(name, values, persistent=False)
 
     def train(self, mode: bool = True) -> TrainedNetwork:
         """Set training mode; fixed batch-norms stay as they are."""
@@ -138,7 +139,7 @@ class TrainedNetwork(nn.Module):
         return logits
 
     def trunk_weights(self) -> dict[str, NDArray[Any]]:
-        """Weights of the ResNet by torchvision's names."""
+        """Weights of the trunk by torchvision's names."""
         return {
             name: value.detach().cpu().numpy().copy()
             for name, value in self.trunk.network.state_dict().items()
@@ -147,15 +148,9 @@ class TrainedNetwork(nn.Module):
 
 def layer_groups(model: TrainedNetwork) -> list[list[nn.Parameter]]:
     """Parameters from the first layers to the head, in the groups that get their own rate."""
-    network = model.trunk.network
-    parts = [
-        ("conv1", "bn1", "layer1"),
-        ("layer2",),
-        ("layer3",),
-        ("layer4",),
-    ]
-    groups = [
-        [parameter for name in names for parameter in network.get_submodule(name).parameters()]
-        for names in parts
-    ]
+    groups: list[list[nn.Parameter]] = [[]]
+    for name, part in model.trunk.network.named_children():
+        if name.startswith("layer") and name != "layer1":  # the stem belongs to the first stage
+            groups.append([])
+        groups[-1] += part.parameters()
     return [*groups, list(model.head.parameters())]

@@ -10,7 +10,7 @@ from napari_sem_classify.core.common.errors import ModelError
 from napari_sem_classify.core.model.card import ModelCard
 from napari_sem_classify.core.model.file import SUFFIX, read_card, read_model
 from napari_sem_classify.core.model.head import TileClassifier
-from napari_sem_classify.core.network.backbone import BACKBONES, BackboneInfo, backbone_path
+from napari_sem_classify.core.network.backbone import BACKBONES, Backbone, backbone_path
 
 DEMO_NAME = "demo"
 
@@ -107,7 +107,7 @@ def find_model(path_or_name: Path | str) -> Path:
 class NetworkEntry:
     """A network that models may stand on; `path` is None where its weights are not here yet."""
 
-    info: BackboneInfo
+    info: Backbone
     path: Path | None
 
 

@@ -21,7 +21,6 @@ from napari_sem_classify.core.model.card import ModelCard
 from napari_sem_classify.core.model.head import Head, TileClassifier
 from napari_sem_classify.core.network.backbone import (
     BACKBONES,
-    FEATURE_SIZES,
     backbone_sha256,
     user_weights_folder,
 )
@@ -188,6 +187,8 @@ def _check_backbone(card: ModelCard, where: str) -> None:
             f"{where} was made for the network {card.backbone_id!r}, which this program does not "
             "know: update napari-sem-classify."
         )
+    if not set(card.stages) <= set(info.architecture.stages):
+        raise ModelError(f"{where} has an impossible model card: the file is damaged.")
     # A fine-tuned model brings its own weights; only the network's form has to be known.
     known = card.backbone_sha256.startswith(info.sha256) and len(card.backbone_sha256) == 64
     if card.kind == "taught" and not known:
@@ -217,7 +218,7 @@ def _check(classifier: TileClassifier, where: str) -> None:
     """Prove that head, trunk and card belong together."""
     card, head = classifier.card, classifier.head
     _check_backbone(card, where)
-    features = sum(FEATURE_SIZES[stage] for stage in card.stages)
+    features = BACKBONES[card.backbone_id].architecture.feature_size(card.stages)
     classes = len(card.classes)
     expected = {
         "mean": (features,),

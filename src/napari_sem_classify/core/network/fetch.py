@@ -9,7 +9,7 @@ from napari_sem_classify.core.common.download import Remote, download, has_check
 from napari_sem_classify.core.common.errors import ModelError
 from napari_sem_classify.core.common.job import Job
 from napari_sem_classify.core.network.backbone import (
-    BackboneInfo,
+    Backbone,
     backbone_info,
     backbone_path,
     backbone_sha256,
@@ -57,9 +57,9 @@ def fetch_backbone(id: str, *, job: Job | None = None) -> Path:
     return download(remote, path, job=job)
 
 
-def _is_right(info: BackboneInfo, path: Path) -> bool:
+def _is_right(info: Backbone, path: Path) -> bool:
     if info.sha256:
         return has_checksum(path, "sha256", info.sha256)
-    # No checksum is published: what came has to be a ResNet50 at least.
+    # No checksum is published: what came has to be such a network at least.
     load_backbone(info.id, weights_path=path)
     return True

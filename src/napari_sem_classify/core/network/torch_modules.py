@@ -14,9 +14,9 @@ class PooledStages(torch.nn.Module):
     Parameters
     ----------
     network
-        A torchvision ResNet (`conv1`, `bn1`, `relu`, `maxpool`, `layer1` … `layer4`).
+        A torchvision ResNet (`conv1`, `bn1`, `relu`, `maxpool`, `layer1`, `layer2`, …).
     stages
-        The stages to pool, 1 to 4, in the order of the result.
+        The stages to pool, from 1, in the order of the result.
 
     Notes
     -----
@@ -26,10 +26,8 @@ class PooledStages(torch.nn.Module):
 
     def __init__(self, network: torch.nn.Module, stages: Sequence[int] = (2, 3, 4)) -> None:
         super().__init__()
-        if not stages or not set(stages) <= {1, 2, 3, 4}:
-            raise ValueError(f"stages must be some of 1, 2, 3, 4, not {tuple(stages)}")
         self.network = network
-        self.stages = tuple(stages)
+        self.stages = checked_stages(network, stages)
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
         """Embed a batch: (N, 3, H, W) to (N, D) float32."""
@@ -41,3 +39,18 @@ class PooledStages(torch.nn.Module):
             if stage in self.stages:
                 pooled[stage] = x.mean(dim=(2, 3), dtype=torch.float32)
         return torch.cat([pooled[stage] for stage in self.stages], dim=1)
+
+
+def checked_stages(network: torch.nn.Module, stages: Sequence[int]) -> tuple[int, ...]:
+    """The stages to pool, if the network has them.
+
+    Raises
+    ------
+    ValueError
+        When there are none, or the network lacks one.
+    """
+    there = [name for name, _ in network.named_children() if name.startswith("layer")]
+    known = range(1, 1 + len(there))
+    if not stages or not set(stages) <= set(known):
+        raise ValueError(f"stages must be some of {[*known]}, not {tuple(stages)}")
+    return tuple(stages)

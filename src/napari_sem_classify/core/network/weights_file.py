@@ -47,7 +47,7 @@ def load_state_dict_file(path: Path) -> dict[str, Tensor]:
         raise ModelError(f"The weights file {path} does not exist: check the name and the folder.")
     if path.stat().st_size > MAX_BYTES:
         raise ModelError(
-            f"{path} is too large for the weights of a ResNet50 (over 1 GB): choose another file."
+            f"{path} is too large for a network's weights (over 1 GB): choose another file."
         )
     content = _read_safetensors(path) if path.suffix == ".safetensors" else _read_torch(path)
     return _named_tensors(content, path)
@@ -101,4 +101,4 @@ def _damaged(path: Path) -> ModelError:
 
 
 def _not_weights(path: Path) -> ModelError:
-    return ModelError(f"{path} holds no named weights: choose the weights file of a ResNet50.")
+    return ModelError(f"{path} holds no named weights: choose the weights file of a network.")

@@ -8,7 +8,7 @@ import torch
 from engine_reference import reference, relative_error, small_resnet
 
 from napari_sem_classify.core.image.intensity import IntensityRange
-from napari_sem_classify.core.network.backbone import IMAGENET_MEAN, IMAGENET_STD
+from napari_sem_classify.core.network.backbone import IMAGENET
 from napari_sem_classify.core.network.engine.fold import fold_batchnorm, fold_grey, in_two_parts
 from napari_sem_classify.core.network.engine.network import GREY_CENTRE, GreyTrunk, network_input
 
@@ -31,9 +31,9 @@ def test_folding_leaves_the_original_layer_alone(network):
 def test_one_grey_channel_equals_three_normalised_ones_up_to_the_border(network, px):
     grey = torch.rand(2, 1, px, px, generator=torch.Generator().manual_seed(2))
     first = fold_batchnorm(network.conv1, network.bn1)
-    mean = torch.tensor(IMAGENET_MEAN)[:, None, None]
-    std = torch.tensor(IMAGENET_STD)[:, None, None]
-    on_grey, on_ones = fold_grey(first, IMAGENET_MEAN, IMAGENET_STD, GREY_CENTRE)
+    mean = torch.tensor(IMAGENET.mean)[:, None, None]
+    std = torch.tensor(IMAGENET.std)[:, None, None]
+    on_grey, on_ones = fold_grey(first, IMAGENET.mean, IMAGENET.std, GREY_CENTRE)
     channels = torch.cat([grey - GREY_CENTRE, torch.ones_like(grey)], dim=1)
     with torch.inference_mode():
         expected = first((grey - mean) / std)

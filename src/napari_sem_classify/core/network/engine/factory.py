@@ -10,14 +10,18 @@ from typing import TYPE_CHECKING, Any
 from numpy.typing import NDArray
 
 from napari_sem_classify.core.common.errors import DeviceError
-from napari_sem_classify.core.network.backbone import DEFAULT_BACKBONE, load_backbone
+from napari_sem_classify.core.network.backbone import (
+    DEFAULT_BACKBONE,
+    backbone_info,
+    load_backbone,
+)
 from napari_sem_classify.core.network.engine.base import Engine
 from napari_sem_classify.core.network.engine.devices import (
     cpu_has_bfloat16,
     find_device,
     has_openvino,
 )
-from napari_sem_classify.core.network.engine.trial import Setting, fastest
+from napari_sem_classify.core.network.engine.trial import Maker, Setting, fastest
 
 if TYPE_CHECKING:
     import torch
@@ -53,9 +57,9 @@ def make_engine(
     network_px : int
         Side of the network's input; tiles of any size are resized to it.
     stages : sequence of int
-        Stages of the trunk to pool, 1 to 4.
+        Stages of the trunk to pool, from 1.
     backbone_id : str
-        Of `BACKBONES`; it sets the trunk's strides too.
+        Of `BACKBONES`; it sets the network's form and the scaling of its input.
     trunk : mapping of str to ndarray, optional
         Fine-tuned weights by torchvision's names, instead of the backbone's own. Engines are
         kept by the mapping's identity: do not change it in place.
@@ -85,7 +89,10 @@ def make_engine(
             _engines.move_to_end(key)
             return _engines[key][0]
         network = load_network(backbone_id, trunk)
-        engine = _make(network, network_px, stages, place, backend, dtype)
+        scaling = backbone_info(backbone_id).scaling
+        make = _maker(network, place, network_px=network_px, stages=stages, scaling=scaling)
+        wanted = _candidates(place, backend, dtype)
+        engine = make(wanted[0]) if len(wanted) == 1 else fastest(wanted, make, network_px)
         # The mapping is kept alive with the engine: its identity is part of the key.
         _engines[key] = (engine, trunk)
         while len(_engines) > KEPT_ENGINES:
@@ -110,29 +117,19 @@ def load_network(backbone_id: str, trunk: Mapping[str, NDArray[Any]] | None) -> 
     return load_backbone(backbone_id, weights=weights)
 
 
-def _make(
-    network: nn.Module,
-    network_px: int,
-    stages: Sequence[int],
-    place: torch.device,
-    backend: str,
-    dtype: str,
-) -> PreparingEngine:
-    from napari_sem_classify.core.network.engine.torch_engine import TorchEngine
+def _maker(network: nn.Module, place: torch.device, **seen: Any) -> Maker:
+    """How an engine of a setting is made; `seen` is what all have of network and input."""
 
     def make(setting: Setting) -> PreparingEngine:
         if setting.backend == "openvino":
             from napari_sem_classify.core.network.engine.openvino_engine import OpenVinoEngine
 
-            return OpenVinoEngine(
-                network, network_px=network_px, stages=stages, dtype=setting.dtype
-            )
-        return TorchEngine(
-            network, network_px=network_px, stages=stages, device=place, dtype=setting.dtype
-        )
+            return OpenVinoEngine(network, dtype=setting.dtype, **seen)
+        from napari_sem_classify.core.network.engine.torch_engine import TorchEngine
 
-    candidates = _candidates(place, backend, dtype)
-    return make(candidates[0]) if len(candidates) == 1 else fastest(candidates, make, network_px)
+        return TorchEngine(network, dtype=setting.dtype, device=place, **seen)
+
+    return make
 
 
 def _candidates(place: torch.device, backend: str, dtype: str) -> list[Setting]:

@@ -11,20 +11,21 @@ from typing import cast
 import torch
 from torch import Tensor, nn
 
-from napari_sem_classify.core.network.backbone import IMAGENET_MEAN, IMAGENET_STD
+from napari_sem_classify.core.network.backbone import IMAGENET, Scaling
 from napari_sem_classify.core.network.engine.fold import (
     convolution_like,
     fold_batchnorm,
     fold_grey,
     in_two_parts,
 )
+from napari_sem_classify.core.network.torch_modules import checked_stages
 
 GREY_CENTRE = 0.5
 """Subtracted from grey values 0 to 1 before they enter a `GreyTrunk`."""
 
 
 class FoldedBlock(nn.Module):
-    """A bottleneck block of a ResNet with its batch-norms folded.
+    """A residual block of convolutions with their batch-norms folded.
 
     With `take` above 1 the result is every `take`-th row and column of the block's result, computed
     without the others.
@@ -33,25 +34,34 @@ class FoldedBlock(nn.Module):
     def __init__(self, block: nn.Module, take: int = 1) -> None:
         super().__init__()
         parts = dict(block.named_children())
-        self.conv1 = _folded(parts["conv1"], parts["bn1"])
-        self.conv2 = _folded(parts["conv2"], parts["bn2"])
-        self.conv3 = _folded(parts["conv3"], parts["bn3"])
+        numbers = range(1, 1 + sum(name.startswith("conv") for name in parts))
+        self.convs = nn.ModuleList(_folded(parts[f"conv{n}"], parts[f"bn{n}"]) for n in numbers)
         shortcut = parts.get("downsample")
         self.shortcut: nn.Module = nn.Identity()
         if isinstance(shortcut, nn.Sequential):
             self.shortcut = _folded(shortcut[0], shortcut[1])
         self.take = take
         if take > 1:
-            # The last convolution and the sum work pixel by pixel, so what is left out of the
-            # result need not be computed after the 3 × 3 convolution.
-            rows, columns = self.conv2.stride
-            self.conv2.stride = (rows * take, columns * take)
+            # 1 × 1 convolutions and the sum work pixel by pixel, so what is left out of the result
+            # need not be computed after the last larger convolution.
+            larger = [each for each in self.layers() if each.kernel_size != (1, 1)]
+            rows, columns = larger[-1].stride
+            larger[-1].stride = (rows * take, columns * take)
+
+    def layers(self) -> list[nn.Conv2d]:
+        """The convolutions in order; after all but the last comes a ReLU."""
+        return [cast(nn.Conv2d, each) for each in self.convs]
 
     def forward(self, x: Tensor) -> Tensor:
         """Feature maps (N, C, H, W) in and out."""
-        y = self.conv1(x).relu_()
-        y = self.conv2(y).relu_()
-        y = self.conv3(y)
+        *first, last = self.layers()
+        y = x
+        for layer in first:
+            y = layer(y).relu_()
+        return self.joined(last(y), x)
+
+    def joined(self, y: Tensor, x: Tensor) -> Tensor:
+        """The block's result of what its last convolution gave and what came in."""
         if self.take > 1:
             x = x[:, :, :: self.take, :: self.take]
         total: Tensor = y.add_(self.shortcut(x))
@@ -59,7 +69,7 @@ class FoldedBlock(nn.Module):
 
 
 class GreyTrunk(nn.Module):
-    """A ResNet with bottleneck blocks on one grey channel, its stages pooled into features.
+    """A ResNet on one grey channel, its stages pooled into features.
 
     Equals `PooledStages` of the same network on three normalised copies of the grey channel. Takes
     what `network_input` makes.
@@ -71,11 +81,13 @@ class GreyTrunk(nn.Module):
     Parameters
     ----------
     network : Module
-        A torchvision ResNet with bottleneck blocks in evaluation mode; it is not changed.
+        As an `Architecture` builds it, in evaluation mode; it is not changed.
     stages : sequence of int
-        Stages to pool, 1 to 4, in the order of the result.
+        Stages to pool, from 1, in the order of the result.
     dtype : torch.dtype
         Arithmetic that the trunk will run in. The weights stay float32: whoever runs it converts.
+    scaling : Scaling
+        Of the backbone's input.
     """
 
     def __init__(
@@ -83,13 +95,12 @@ class GreyTrunk(nn.Module):
         network: nn.Module,
         stages: Sequence[int] = (2, 3, 4),
         dtype: torch.dtype = torch.float32,
+        scaling: Scaling = IMAGENET,
     ) -> None:
         super().__init__()
-        if not stages or not set(stages) <= {1, 2, 3, 4}:
-            raise ValueError(f"stages must be some of 1, 2, 3, 4, not {tuple(stages)}")
-        self.stages = tuple(stages)
+        self.stages = checked_stages(network, stages)
         first = _folded(network.get_submodule("conv1"), network.get_submodule("bn1"))
-        grey, constant = fold_grey(first, IMAGENET_MEAN, IMAGENET_STD, GREY_CENTRE)
+        grey, constant = fold_grey(first, scaling.mean, scaling.std, GREY_CENTRE)
         parts = [grey, constant]
         if dtype != torch.float32:
             high, low = in_two_parts(grey, dtype)
@@ -100,7 +111,9 @@ class GreyTrunk(nn.Module):
             nn.Sequential(*blocks) for blocks in _folded_stages(network, self.stages)
         )
         self.feature_size = sum(
-            cast(FoldedBlock, cast(nn.Sequential, self.blocks[stage - 1])[-1]).conv3.out_channels
+            cast(FoldedBlock, cast(nn.Sequential, self.blocks[stage - 1])[-1])
+            .layers()[-1]
+            .out_channels
             for stage in self.stages
         )
         self.eval().requires_grad_(False)
@@ -171,7 +184,7 @@ def _folded_stages(network: nn.Module, stages: tuple[int, ...]) -> list[list[Fol
         ]
         if stage > 1 and folded[-1][-1].take > 1:
             # The stage before already gives only the pixels that these strides would pick.
-            made[0].conv1.stride = (1, 1)
+            made[0].layers()[0].stride = (1, 1)
             cast(nn.Conv2d, made[0].shortcut).stride = (1, 1)
         folded.append(made)
     return folded

@@ -7,7 +7,7 @@ Imports torch and openvino: import this module inside functions only.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -17,41 +17,36 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from napari_sem_classify.core.image.intensity import IntensityRange
-from napari_sem_classify.core.network.engine.devices import cpu_has_bfloat16, device_title
-from napari_sem_classify.core.network.engine.network import GreyTrunk
+from napari_sem_classify.core.network.backbone import IMAGENET, Scaling
+from napari_sem_classify.core.network.engine.devices import cpu_has_bfloat16
 from napari_sem_classify.core.network.engine.openvino_graph import (
     ELEMENT_TYPES,
     build_map_model,
     build_model,
 )
 from napari_sem_classify.core.network.engine.pipeline import (
-    DTYPES,
     PreparingEngine,
     pad_batch,
     tiles_per_batch,
 )
 
-_TILES_AT_224_PX = 32
 _REQUEST_TILES_AT_224_PX = 4
 _PRECISIONS = {torch.float32: "f32", torch.bfloat16: "bf16", torch.float16: "f16"}
 
 
 class OpenVinoEngine(PreparingEngine):
-    """A ResNet run by OpenVINO in several requests at once, each of a fixed number of tiles.
+    """A network run by OpenVINO in several requests at once, each of a fixed number of tiles.
+
+    See `PreparingEngine` for the other parameters.
 
     Parameters
     ----------
-    network : Module
-        A torchvision ResNet with bottleneck blocks, in float32 on the CPU; it is not changed.
-    network_px : int
-        Side of the network's input.
-    stages : sequence of int
-        Stages to pool.
-    dtype : {"float32", "bfloat16", "float16", "int8"}
-        Of the arithmetic. Features come out in float32.
     ranges : mapping of str to float, optional
-        For "int8", from `quantise.activation_ranges`.
+        For the dtype "int8", from `quantise.activation_ranges`.
     """
+
+    backend = "openvino"
+    tiles_at_224_px: Mapping[str, int] = {"cpu": 32}
 
     def __init__(
         self,
@@ -59,38 +54,27 @@ class OpenVinoEngine(PreparingEngine):
         *,
         network_px: int,
         stages: Sequence[int] = (2, 3, 4),
+        scaling: Scaling = IMAGENET,
         dtype: str = "float32",
         ranges: Mapping[str, float] | None = None,
     ) -> None:
         if (dtype == "int8") != (ranges is not None):
             raise ValueError("8-bit arithmetic, and it alone, needs ranges")
-        cpu = torch.device("cpu")
-        arithmetic = int8_companion() if dtype == "int8" else DTYPES[dtype]
-        trunk = GreyTrunk(network, stages, arithmetic)
         super().__init__(
-            trunk,
+            network,
             network_px=network_px,
+            stages=stages,
+            scaling=scaling,
             dtype=dtype,
-            torch_device=cpu,
-            backend="openvino",
-            device=device_title(cpu),
-            batch_size=tiles_per_batch(_TILES_AT_224_PX, network_px),
-            arithmetic=arithmetic,
+            device=torch.device("cpu"),
+            arithmetic=int8_companion() if dtype == "int8" else None,
         )
         self._ranges = ranges
-        self._trunk = trunk
         self._map_model: tuple[tuple[int, ...], Any] | None = None
         self._request_tiles = tiles_per_batch(_REQUEST_TILES_AT_224_PX, network_px)
-        model = build_model(trunk, self._request_tiles, network_px, arithmetic, ranges)
-        compiled = ov.Core().compile_model(
-            model,
-            "CPU",
-            # Some cores a request are faster than all cores on one request after the other.
-            {
-                "PERFORMANCE_HINT": "THROUGHPUT",
-                "INFERENCE_PRECISION_HINT": _PRECISIONS[arithmetic],
-            },
-        )
+        model = build_model(self.trunk, self._request_tiles, network_px, self.arithmetic, ranges)
+        # Some cores a request are faster than all cores on one request after the other.
+        compiled = self._compiled(model, "THROUGHPUT")
         self._queue = ov.AsyncInferQueue(compiled)
         self._queue.set_callback(_store)
         requests = len(self._queue)
@@ -99,22 +83,18 @@ class OpenVinoEngine(PreparingEngine):
 
     def embed_part(self, batch: NDArray[Any], intensity: IntensityRange) -> NDArray[np.float32]:
         """Features of at most `batch_size` tiles; the next are prepared while the first run."""
-        features = np.empty((len(batch), self.feature_size), dtype=np.float32)
-        try:
-            for start in range(0, len(batch), self._request_tiles):
-                part = slice(start, start + self._request_tiles)
-                self._start(self.prepare(batch[part], intensity), features[part])
-        finally:
-            self._queue.wait_all()
-        return features
+        return self._in_requests(len(batch), lambda part: self.prepare(batch[part], intensity))
 
     def run_network(self, prepared: Tensor) -> NDArray[np.float32]:
         """Features of prepared tiles, at most `batch_size`: the bare network."""
-        features = np.empty((len(prepared), self.feature_size), dtype=np.float32)
+        return self._in_requests(len(prepared), lambda part: prepared[part])
+
+    def _in_requests(self, count: int, prepared: Callable[[slice], Tensor]) -> NDArray[np.float32]:
+        features = np.empty((count, self.feature_size), dtype=np.float32)
         try:
-            for start in range(0, len(prepared), self._request_tiles):
+            for start in range(0, count, self._request_tiles):
                 part = slice(start, start + self._request_tiles)
-                self._start(prepared[part], features[part])
+                self._start(prepared(part), features[part])
         finally:
             self._queue.wait_all()
         return features
@@ -124,19 +104,17 @@ class OpenVinoEngine(PreparingEngine):
         shape = tuple(prepared.shape)
         if self._map_model is None or self._map_model[0] != shape:
             self._map_model = None
-            model = build_map_model(self._trunk, shape[2], shape[3], self.arithmetic, self._ranges)
-            compiled = ov.Core().compile_model(
-                model,
-                "CPU",
-                {
-                    "PERFORMANCE_HINT": "LATENCY",
-                    "INFERENCE_PRECISION_HINT": _PRECISIONS[self.arithmetic],
-                },
-            )
+            model = build_map_model(self.trunk, shape[2], shape[3], self.arithmetic, self._ranges)
+            compiled = self._compiled(model, "LATENCY")
             self._map_model = (shape, compiled.create_infer_request())
         request = self._map_model[1]
         request.infer({0: _as_openvino(prepared)})
         return [torch.from_numpy(output.data) for output in request.output_tensors]
+
+    def _compiled(self, model: Any, hint: str) -> Any:
+        precision = _PRECISIONS[self.arithmetic]
+        settings = {"PERFORMANCE_HINT": hint, "INFERENCE_PRECISION_HINT": precision}
+        return ov.Core().compile_model(model, "CPU", settings)
 
     def _start(self, prepared: Tensor, out: NDArray[np.float32]) -> None:
         padded = pad_batch(prepared, self._request_tiles)

@@ -101,11 +101,12 @@ def _trunk(
 
 def _block(x: Any, block: FoldedBlock, ranges: Ranges | None, name: str) -> Any:
     exact = ranges is None
-    y = ops.relu(_convolution(x, block.conv1, exact))
-    y = _quantised(y, ranges, f"{name}.1")
-    y = ops.relu(_convolution(y, block.conv2, exact))
-    y = _quantised(y, ranges, f"{name}.2")
-    y = _convolution(y, block.conv3, exact)
+    *first, last = block.layers()
+    y = x
+    for place, layer in enumerate(first, start=1):
+        y = ops.relu(_convolution(y, layer, exact))
+        y = _quantised(y, ranges, f"{name}.{place}")
+    y = _convolution(y, last, exact)
     if block.take > 1:
         axes = np.array([2, 3])
         step = np.array([block.take] * 2)

@@ -14,11 +14,13 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from torch import Tensor
+from torch import Tensor, nn
 
 from napari_sem_classify.core.common.errors import DeviceError
 from napari_sem_classify.core.image.intensity import IntensityRange
+from napari_sem_classify.core.network.backbone import Scaling
 from napari_sem_classify.core.network.engine.dense_pool import pool_tiles, resample
+from napari_sem_classify.core.network.engine.devices import device_title
 from napari_sem_classify.core.network.engine.network import GREY_CENTRE, GreyTrunk, network_input
 from napari_sem_classify.core.network.engine.prepare import Regions, stretch_and_resize, to_device
 from napari_sem_classify.core.tiles.dense_blocks import Span
@@ -42,43 +44,48 @@ class PreparingEngine(ABC):
 
     Parameters
     ----------
-    trunk : GreyTrunk
-        Made for `dtype`.
+    network : Module
+        As an `Architecture` builds it, in float32 on the CPU; it is not changed.
     network_px : int
         Side of the network's input.
+    stages : sequence of int
+        Stages to pool.
+    scaling : Scaling
+        Of the backbone's input.
     dtype : {"float32", "bfloat16", "float16", "int8"}
-    torch_device : torch.device
+        Of the arithmetic. Features come out in float32.
+    device : torch.device
         Where the tiles are prepared.
     arithmetic : torch.dtype, optional
         For which the tiles are prepared, where `dtype` does not tell.
-    backend, device : str
-        As shown to the user.
-    batch_size : int
     """
+
+    backend: str
+    tiles_at_224_px: Mapping[str, int]
+    """Tiles of a batch on each type of device."""
 
     def __init__(
         self,
-        trunk: GreyTrunk,
+        network: nn.Module,
         *,
         network_px: int,
+        stages: Sequence[int],
+        scaling: Scaling,
         dtype: str,
-        torch_device: torch.device,
-        backend: str,
-        device: str,
-        batch_size: int,
+        device: torch.device,
         arithmetic: torch.dtype | None = None,
     ) -> None:
-        self.backend = backend
-        self.device = device
-        self.dtype = dtype
-        self.batch_size = batch_size
-        self.feature_size = trunk.feature_size
-        self.network_px = network_px
-        self.torch_device = torch_device
         self.arithmetic = arithmetic or DTYPES[dtype]
+        self.trunk = GreyTrunk(network, stages, self.arithmetic, scaling)
+        self.device = device_title(device)
+        self.dtype = dtype
+        self.batch_size = tiles_per_batch(self.tiles_at_224_px[device.type], network_px)
+        self.feature_size = self.trunk.feature_size
+        self.network_px = network_px
+        self.torch_device = device
         self.checked: Mapping[str, Any] | None = None
         self.cuts = False
-        self._regions = Regions(torch_device)
+        self._regions = Regions(device)
         self._lock = threading.Lock()
 
     def embed(self, batch: NDArray[Any], intensity: IntensityRange) -> NDArray[np.float32]:

@@ -32,8 +32,8 @@ def activation_ranges(trunk: GreyTrunk, batches: Iterable[Tensor]) -> dict[str, 
     Returns
     -------
     dict
-        By "STAGE.BLOCK" (what enters a block) and "STAGE.BLOCK.1" and ".2" (what enters its
-        second and third convolution), of the stages after `EXACT_STAGES`.
+        By "STAGE.BLOCK" (what enters a block) and "STAGE.BLOCK.1", ".2" ... (what enters its
+        second, third ... convolution), of the stages after `EXACT_STAGES`.
     """
     found: dict[str, float] = {}
 
@@ -51,12 +51,10 @@ def activation_ranges(trunk: GreyTrunk, batches: Iterable[Tensor]) -> dict[str, 
                         x = block(x)
                         continue
                     note(f"{stage}.{number}", x)
-                    y = block.conv1(x).relu_()
-                    note(f"{stage}.{number}.1", y)
-                    y = block.conv2(y).relu_()
-                    note(f"{stage}.{number}.2", y)
-                    y = block.conv3(y)
-                    if block.take > 1:
-                        x = x[:, :, :: block.take, :: block.take]
-                    x = (y + block.shortcut(x)).relu_()
+                    *first, last = block.layers()
+                    y = x
+                    for place, layer in enumerate(first, start=1):
+                        y = layer(y).relu_()
+                        note(f"{stage}.{number}.{place}", y)
+                    x = block.joined(last(y), x)
     return found
