@@ -10,7 +10,8 @@ from qtpy.QtWidgets import QWidget
 from napari_sem_classify.core.common.errors import ImageError
 from napari_sem_classify.core.common.job import Progress
 from napari_sem_classify.core.common.log import log_file
-from napari_sem_classify.plugin.app.jobs import Worker
+from napari_sem_classify.plugin.app.dock import DockWidget
+from napari_sem_classify.plugin.app.jobs import JobSlot, SettleTimer, Worker
 
 WAIT_S = 60
 
@@ -162,3 +163,79 @@ def test_a_task_that_is_abandoned_waits_for_nobody(qtbot, owner, heard):
     heard.start(task, owner).abandon()
     assert ended.wait(WAIT_S)
     assert not heard.published
+
+
+def until_cancelled(context):
+    while True:
+        context.check()
+
+
+def start_in(slot, heard, task):
+    slot.start(task, doing="testing", on_done=heard.done.append, on_failed=heard.failed.append)
+
+
+def test_a_slot_runs_one_task_at_a_time_and_is_free_when_it_ends(qtbot, owner, heard):
+    slot, free = JobSlot(owner), []
+    assert not slot.running
+    start_in(slot, heard, until_cancelled)
+    assert slot.running
+    slot.start(
+        lambda _context: "second",
+        doing="testing",
+        on_end=lambda: free.append(not slot.running),
+        on_done=heard.done.append,
+        on_failed=heard.failed.append,
+    )
+    qtbot.waitUntil(heard.over)
+    assert heard.done == ["second"]
+    assert free == [True]
+    assert not slot.running
+    slot.cancel()
+    slot.abandon()
+
+
+def test_a_cancelled_task_tells_no_more_of_its_progress(qtbot, owner, heard):
+    begun, ended = threading.Event(), []
+
+    def task(context):
+        begun.set()
+        while not context.cancelled:
+            pass
+        context.tell(Progress(1, 2, "Too late"))
+        context.check()
+
+    slot = JobSlot(owner)
+    slot.start(
+        task,
+        doing="testing",
+        on_end=lambda: ended.append(True),
+        on_done=heard.done.append,
+        on_failed=heard.failed.append,
+        on_progress=heard.progress.append,
+    )
+    assert begun.wait(WAIT_S)
+    slot.cancel()
+    assert slot.cancelling
+    qtbot.waitUntil(lambda: bool(ended))
+    assert not heard.progress
+    assert not heard.over()
+
+
+def test_a_dock_that_is_taken_out_abandons_its_slots_and_stops_its_timers(qtbot, heard):
+    from napari.components import ViewerModel
+
+    holder = QWidget()
+    qtbot.addWidget(holder)
+    dock = DockWidget(ViewerModel())
+    dock.setParent(holder)
+    slots = [JobSlot(dock), JobSlot(QWidget(dock))]
+    for slot in slots:
+        start_in(slot, heard, until_cancelled)
+    called = []
+    timer = SettleTimer(dock, 1000, lambda: called.append(True))
+    timer.start()
+    dock.setParent(None)
+    qtbot.addWidget(dock)
+    assert not any(slot.running for slot in slots)
+    assert not timer.isActive()
+    assert not heard.over()

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 from qtpy.QtCore import QEvent
 from qtpy.QtWidgets import QWidget
 
+from napari_sem_classify.plugin.app.jobs import JobSlot, SettleTimer
 from napari_sem_classify.plugin.app.session import session_of, unwrapped
 
 if TYPE_CHECKING:
@@ -33,5 +34,8 @@ class DockWidget(QWidget):
         return super().event(event)
 
     def stop(self) -> None:
-        """Let go of all work under way."""
-        raise NotImplementedError
+        """Let go of all work under way and of what waits to start."""
+        for timer in self.findChildren(SettleTimer):
+            timer.stop()
+        for slot in self.findChildren(JobSlot):
+            slot.abandon()

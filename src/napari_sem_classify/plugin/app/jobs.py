@@ -10,7 +10,7 @@ from __future__ import annotations
 import threading
 import time
 from collections.abc import Callable
-from typing import Any
+from typing import Any, TypeVar
 
 from qtpy.QtCore import QCoreApplication, QObject, QTimer
 
@@ -21,6 +21,8 @@ from napari_sem_classify.core.common.log import log_unexpected
 POLL_MS = 80
 PUBLISH_EVERY_S = 0.35
 SHOWN_WITHIN_S = 2.0
+
+T = TypeVar("T")
 
 
 class JobContext(Job):
@@ -105,17 +107,21 @@ class Worker(QObject):
         Told the task's value, on the main thread.
     on_failed : callable
         Told one sentence.
+    on_end : callable, optional
+        Told before any of these, however the task ended.
     on_cancelled, on_progress, on_published : callable, optional
+        A task that was asked to stop is heard no more until it ends.
     """
 
     def __init__(
         self,
-        task: Callable[[JobContext], Any],
+        task: Callable[[JobContext], T],
         *,
         doing: str,
         parent: QObject,
-        on_done: Callable[[Any], None],
+        on_done: Callable[[T], None],
         on_failed: Callable[[str], None],
+        on_end: Callable[[], None] | None = None,
         on_cancelled: Callable[[], None] | None = None,
         on_progress: Callable[[Progress], None] | None = None,
         on_published: Callable[[Any], None] | None = None,
@@ -124,8 +130,9 @@ class Worker(QObject):
         self._context = JobContext()
         self._outcome = _Outcome()
         self._doing = doing
-        self._on_done = on_done
+        self._on_done: Callable[[Any], None] = on_done
         self._on_failed = on_failed
+        self._on_end = on_end
         self._on_cancelled = on_cancelled
         self._on_progress = on_progress
         self._on_published = on_published
@@ -134,7 +141,7 @@ class Worker(QObject):
         # A function of the context alone: it still works when this object is deleted.
         context = self._context
         self._stop = lambda *_: context.cancel()
-        parent.destroyed.connect(self._stop)
+        self.destroyed.connect(self._stop)
         self._application = QCoreApplication.instance()
         if self._application is not None:
             self._application.aboutToQuit.connect(self._stop)
@@ -159,6 +166,10 @@ class Worker(QObject):
         """Whether the task was asked to stop and has not answered yet."""
         return self._watched and self._context.cancelled
 
+    @property
+    def _heard(self) -> bool:
+        return self._watched and not self._context.cancelled
+
     def cancel(self) -> None:
         """Ask the task to stop; `on_cancelled` is told when it has."""
         self._context.cancel()
@@ -172,12 +183,12 @@ class Worker(QObject):
         # Read before the results: what is published last must not be missed.
         finished = self._outcome.finished
         progress = self._context.latest_progress
-        if progress is not None and progress is not self._told and self._on_progress is not None:
+        fresh = progress is not None and progress is not self._told
+        if progress is not None and fresh and self._heard and self._on_progress is not None:
             self._told = progress
             self._on_progress(progress)
         found, value = self._context.take()
-        wanted = self._watched and not self._context.cancelled
-        if found and wanted and self._on_published is not None:
+        if found and self._heard and self._on_published is not None:
             self._on_published(value)
         if found:
             # Painting follows in the event loop, before other timers.
@@ -188,7 +199,10 @@ class Worker(QObject):
     def _end(self) -> None:
         outcome, cancelled = self._outcome, self._context.cancelled
         done, failed, on_cancelled = self._on_done, self._on_failed, self._on_cancelled
+        on_end = self._on_end
         self._finish()
+        if on_end is not None:
+            on_end()
         error = outcome.error
         if error is None and not cancelled:
             done(outcome.value)
@@ -209,18 +223,90 @@ class Worker(QObject):
             self._application.aboutToQuit.disconnect(self._stop)
             self._application = None
         # Let go of the widget: a thread that is still ending must not keep a closed viewer alive.
+        # Let go of the result: whoever keeps this object wants to know only that it has ended.
         self._on_done = self._on_failed = _nothing
-        self._on_cancelled = self._on_progress = self._on_published = None
+        self._on_end = self._on_cancelled = self._on_progress = self._on_published = None
+        self._outcome = _Outcome()
         self.deleteLater()
 
 
-def settle_timer(owner: QObject, milliseconds: int, call: Callable[[], Any]) -> QTimer:
-    """Give a timer that calls once no more changes came for a while: `start` it at each."""
-    timer = QTimer(owner)
-    timer.setSingleShot(True)
-    timer.setInterval(milliseconds)
-    timer.timeout.connect(call)
-    return timer
+class JobSlot(QObject):
+    """Room for one task at a time: what starts here takes the place of what ran before.
+
+    Parameters
+    ----------
+    owner : QObject
+        Its deletion stops the task. A `DockWidget` abandons all its slots when it goes away.
+    """
+
+    def __init__(self, owner: QObject) -> None:
+        super().__init__(owner)
+        self._worker: Worker | None = None
+
+    @property
+    def running(self) -> bool:
+        """Whether a task is at work; no more when it is told how it ended."""
+        return self._worker is not None and self._worker.running
+
+    @property
+    def cancelling(self) -> bool:
+        """Whether a task was asked to stop and has not answered yet."""
+        return self._worker is not None and self._worker.cancelling
+
+    def start(
+        self,
+        task: Callable[[JobContext], T],
+        *,
+        doing: str,
+        on_done: Callable[[T], None],
+        on_failed: Callable[[str], None],
+        on_end: Callable[[], None] | None = None,
+        on_cancelled: Callable[[], None] | None = None,
+        on_progress: Callable[[Progress], None] | None = None,
+        on_published: Callable[[Any], None] | None = None,
+    ) -> None:
+        """Abandon what runs here and start a task, see `Worker`."""
+        self.abandon()
+        self._worker = Worker(
+            task,
+            doing=doing,
+            parent=self,
+            on_done=on_done,
+            on_failed=on_failed,
+            on_end=on_end,
+            on_cancelled=on_cancelled,
+            on_progress=on_progress,
+            on_published=on_published,
+        )
+
+    def cancel(self) -> None:
+        """Ask the task to stop; it tells when it has."""
+        if self._worker is not None:
+            self._worker.cancel()
+
+    def abandon(self) -> None:
+        """Ask the task to stop and hear no more of it."""
+        worker, self._worker = self._worker, None
+        if worker is not None and worker.running:
+            worker.abandon()
+
+
+class SettleTimer(QTimer):
+    """Calls once no more changes came for a while: `start` it at each.
+
+    Parameters
+    ----------
+    owner : QObject
+        A `DockWidget` stops all its timers when it goes away.
+    milliseconds : int
+    call : callable
+    """
+
+    def __init__(self, owner: QObject, milliseconds: int, call: Callable[[], Any]) -> None:
+        super().__init__(owner)
+        self.setSingleShot(True)
+        self.setInterval(milliseconds)
+        self.timeout.connect(call)
 
 
 def _nothing(_value: Any) -> None:

@@ -7,11 +7,12 @@ from pathlib import Path
 
 from magicgui import widgets
 from psygnal import Signal
-from qtpy.QtCore import QEvent, QTimer
+from qtpy.QtCore import QEvent
 from qtpy.QtGui import QShowEvent
 from qtpy.QtWidgets import QFileDialog, QGridLayout, QLabel, QLineEdit, QWidget
 
 from napari_sem_classify.core.export.kinds import KINDS, USUAL, in_order
+from napari_sem_classify.plugin.app.jobs import SettleTimer
 from napari_sem_classify.plugin.forms.layout import Form, Note, explain
 
 FOLDER_NAME = "classified"
@@ -126,10 +127,7 @@ class _FolderLine(QLineEdit):
     def __init__(self, label: QLabel) -> None:
         super().__init__()
         self._label = label
-        self._settle = QTimer(self)
-        self._settle.setSingleShot(True)
-        self._settle.setInterval(0)
-        self._settle.timeout.connect(self.adopt_font)
+        self._settle = SettleTimer(self, 0, self.adopt_font)
 
     def adopt_font(self) -> None:
         """Take the font of the label."""

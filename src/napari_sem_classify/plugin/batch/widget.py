@@ -8,7 +8,7 @@ from napari_sem_classify.core.batch.batch_outcome import ImageOutcome
 from napari_sem_classify.core.batch.batch_plan import plan_batch
 from napari_sem_classify.core.common.errors import SemClassifyError
 from napari_sem_classify.plugin.app.dock import DockWidget
-from napari_sem_classify.plugin.app.jobs import Worker, settle_timer
+from napari_sem_classify.plugin.app.jobs import JobSlot, SettleTimer
 from napari_sem_classify.plugin.app.text import duration_text
 from napari_sem_classify.plugin.batch import work
 from napari_sem_classify.plugin.batch.opening import open_outcome
@@ -43,11 +43,10 @@ class BatchWidget(DockWidget):
         super().__init__(napari_viewer)
         self._known: work.Known = {}
         self._found: work.Look | None = None
-        self._looking: Worker | None = None
-        self._running: Worker | None = None
+        self._looking, self._classifying = JobSlot(self), JobSlot(self)
         self._outcomes: tuple[ImageOutcome, ...] = ()
         self._build()
-        self._settle = settle_timer(self, SETTLE_MS, self._look)
+        self._settle = SettleTimer(self, SETTLE_MS, self._look)
         self._connect()
         self._on_model()
 
@@ -84,12 +83,12 @@ class BatchWidget(DockWidget):
     @property
     def busy(self) -> bool:
         """Whether a batch is under way."""
-        return self._running is not None
+        return self._classifying.running
 
     @property
     def looking(self) -> bool:
         """Whether the images are being looked at."""
-        return self._looking is not None or self._settle.isActive()
+        return self._looking.running or self._settle.isActive()
 
     @property
     def wish(self) -> work.BatchWish | None:
@@ -117,9 +116,7 @@ class BatchWidget(DockWidget):
         """Look again once the user has stopped changing things for a moment."""
         if self.busy:
             return
-        if self._looking is not None:
-            self._looking.abandon()
-            self._looking = None
+        self._looking.abandon()
         self._replan()
         self._settle.start()
         self._tell()
@@ -143,10 +140,9 @@ class BatchWidget(DockWidget):
         except SemClassifyError as error:
             self._looked_in_vain(str(error))
             return
-        self._looking = Worker(
+        self._looking.start(
             work.look(self.source_form.paths, layers, wish, self._known),
             doing="looking at the images",
-            parent=self,
             on_done=self._looked,
             on_failed=self._looked_in_vain,
             on_progress=self._on_look_progress,
@@ -154,19 +150,19 @@ class BatchWidget(DockWidget):
         self._tell()
 
     def _on_look_progress(self, progress: Progress) -> None:
-        if self._looking is not None and progress.total:
+        if progress.total:
             self.plan_form.estimate.say(
                 f"looking at the images… {progress.done} of {progress.total}"
             )
 
     def _looked(self, found: work.Look) -> None:
-        self._looking, self._found = None, found
+        self._found = found
         self.source_form.problem.say("")
         self.tile_form.use_scale(_calibrated(found))
         self._tell()
 
     def _looked_in_vain(self, sentence: str) -> None:
-        self._looking = self._found = None
+        self._found = None
         self.source_form.problem.fail(sentence)
         self._tell()
 
@@ -179,7 +175,7 @@ class BatchWidget(DockWidget):
         found, entry, wish = self._found, self.model_form.entry, self.wish
         self.source_form.tell_count(None if found is None else found.plan.images)
         if found is None or wish is None or entry is None:
-            self.plan_form.clear("looking at the images…" if self._looking is not None else "")
+            self.plan_form.clear("looking at the images…" if self._looking.running else "")
             why = "Add images first" if not len(self.source_form) else "Wait: looking at the images"
             self.run_form.allow(False, why if wish is not None else "Choose a model first")
             return
@@ -232,22 +228,21 @@ class BatchWidget(DockWidget):
                 self.device_form.remember(entry, result.ready)
             self._done(result)
 
-        self._running = Worker(
+        self._classifying.start(
             task,
             doing="classifying the batch",
-            parent=self,
             on_done=done,
             on_failed=self._failed,
             on_cancelled=self._cancelled,
-            on_progress=self._on_progress,
+            on_progress=self.run_form.tell,
             on_published=self._published,
         )
 
     def cancel(self) -> None:
         """Stop after this step; images that are finished stay."""
-        if self._running is not None:
+        if self.busy:
             self.run_form.cancelling()
-            self._running.cancel()
+            self._classifying.cancel()
 
     def _allow(self, free: bool) -> None:
         self.source_form.allow(free)
@@ -255,15 +250,10 @@ class BatchWidget(DockWidget):
         self.tile_form.allow(free)
         self.model_form.combo.enabled = self.device_form.combo.enabled = free
 
-    def _on_progress(self, progress: Progress) -> None:
-        if self._running is not None and not self._running.cancelling:
-            self.run_form.tell(progress)
-
     def _published(self, under: work.Under) -> None:
         self._outcomes = under.outcomes
         self.outcome_form.show(under.outcomes)
-        if self._running is not None and not self._running.cancelling:
-            self.run_form.tell(under.whole)
+        self.run_form.tell(under.whole)
         if under.current:
             self.current.say(under.current)
 
@@ -299,7 +289,6 @@ class BatchWidget(DockWidget):
         return f"{images_text(done)} finished; they stay, run again to go on."
 
     def _end(self) -> None:
-        self._running = None
         self.run_form.idle()
         self.current.say("")
         self._allow(True)
@@ -311,17 +300,6 @@ class BatchWidget(DockWidget):
             open_outcome(self._viewer, outcome)
         except SemClassifyError as error:
             self.open_problem.fail(str(error))
-
-    # ------------------------------------------------------------------ end
-
-    def stop(self) -> None:
-        """Let go of all work under way, without touching the viewer."""
-        self._settle.stop()
-        self.device_form.stop()
-        for job in (self._looking, self._running):
-            if job is not None:
-                job.abandon()
-        self._looking = self._running = None
 
 
 def _calibrated(found: work.Look) -> SemImage | None:

@@ -11,7 +11,7 @@ from qtpy.QtWidgets import QFileDialog, QMenu, QWidget
 from napari_sem_classify.core.image.sem_image import SemImage
 from napari_sem_classify.core.maps.class_map import ClassFraction, ClassMap
 from napari_sem_classify.core.tiles.grid import TileGrid
-from napari_sem_classify.plugin.app.jobs import JobContext, Worker
+from napari_sem_classify.plugin.app.jobs import JobContext, JobSlot
 from napari_sem_classify.plugin.classify.results import ResultTable
 from napari_sem_classify.plugin.forms.layout import Form, Note, explain
 
@@ -31,7 +31,7 @@ class ResultForm:
         self._owner = owner
         self._image: SemImage | None = None
         self._maps: dict[tuple[int, ...], ClassMap] = {}
-        self._job: Worker | None = None
+        self._writing = JobSlot(owner)
         self.note = Note("About the area fractions")
         self.table = ResultTable(self.note)
         self.export = widgets.PushButton(text="Export ▾")
@@ -71,7 +71,7 @@ class ResultForm:
     def export_to(self, folder: Path) -> None:
         """Write tables, map and picture of the maps shown into a folder."""
         image, maps = self._image, list(self._maps.values())
-        if image is None or not maps or self._job is not None:
+        if image is None or not maps or self._writing.running:
             return
 
         def task(context: JobContext) -> int:
@@ -84,23 +84,12 @@ class ResultForm:
             return written
 
         def done(written: int) -> None:
-            self._job = None
             self.message.say(f"{written} files written to {folder}.")
 
-        def failed(sentence: str) -> None:
-            self._job = None
-            self.message.fail(sentence)
-
         self.message.say("writing…")
-        self._job = Worker(
-            task, doing="writing the results", parent=self._owner, on_done=done, on_failed=failed
+        self._writing.start(
+            task, doing="writing the results", on_done=done, on_failed=self.message.fail
         )
-
-    def stop(self) -> None:
-        """Let go of work under way: for a widget that goes away."""
-        if self._job is not None:
-            self._job.abandon()
-            self._job = None
 
     def _pop_menu(self) -> None:
         button = self.export.native

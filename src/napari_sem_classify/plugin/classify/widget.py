@@ -10,10 +10,9 @@ from numpy.typing import NDArray
 
 from napari_sem_classify.core.classify.grid_choice import GridChoice, grid_for_model
 from napari_sem_classify.core.common.errors import SemClassifyError
-from napari_sem_classify.core.common.job import Progress
 from napari_sem_classify.plugin.app import tasks
 from napari_sem_classify.plugin.app.dock import DockWidget
-from napari_sem_classify.plugin.app.jobs import Worker
+from napari_sem_classify.plugin.app.jobs import JobSlot
 from napari_sem_classify.plugin.app.session import GridPlan
 from napari_sem_classify.plugin.app.text import count_text, duration_text
 from napari_sem_classify.plugin.classify.result_form import ResultForm
@@ -56,7 +55,7 @@ class ClassifyWidget(DockWidget):
 
     def __init__(self, napari_viewer: Viewer) -> None:
         super().__init__(napari_viewer)
-        self._running: Worker | None = None
+        self._classifying = JobSlot(self)
         self._run_layers: RunLayers | None = None
         self._shown: Labels | None = None
         self._suggested_for: object = None
@@ -247,7 +246,7 @@ class ClassifyWidget(DockWidget):
     @property
     def busy(self) -> bool:
         """Whether a run is under way."""
-        return self._running is not None
+        return self._classifying.running
 
     def classify(self) -> None:
         """Classify the chosen image; the map appears as it fills."""
@@ -281,26 +280,21 @@ class ClassifyWidget(DockWidget):
             self.device_form.remember(entry, result.ready)
             self._done(result)
 
-        self._running = Worker(
+        self._classifying.start(
             task,
             doing=f"classifying {image.name}",
-            parent=self,
             on_done=done,
             on_failed=self._failed,
             on_cancelled=self._cancelled,
-            on_progress=self._progress,
+            on_progress=self.run_form.tell,
             on_published=self._published,
         )
 
     def cancel(self) -> None:
         """Stop the run; what was there before stays."""
-        if self._running is not None:
+        if self.busy:
             self.run_form.cancelling()
-            self._running.cancel()
-
-    def _progress(self, progress: Progress) -> None:
-        if self._running is not None and not self._running.cancelling:
-            self.run_form.tell(progress)
+            self._classifying.cancel()
 
     def _published(self, snapshot: tasks.Snapshot) -> None:
         if self._run_layers is not None:
@@ -338,7 +332,7 @@ class ClassifyWidget(DockWidget):
         self._end()
 
     def _end(self) -> None:
-        self._running = self._run_layers = None
+        self._run_layers = None
         self.image_form.follow = True
         self.run_form.idle()
         self._show_result()
@@ -369,14 +363,3 @@ class ClassifyWidget(DockWidget):
             return image
         level = int(notes_of(shown).get("level", 0))
         return image if level == image.level else image_from_layer(layer, level)
-
-    # ------------------------------------------------------------------ end
-
-    def stop(self) -> None:
-        """Let go of all work under way, without touching the viewer."""
-        self.image_form.stop()
-        self.device_form.stop()
-        self.result_form.stop()
-        if self._running is not None:
-            self._running.abandon()
-            self._running = None

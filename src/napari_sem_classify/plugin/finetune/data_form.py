@@ -16,7 +16,7 @@ from napari_sem_classify.core.annotate.annotation_set import Annotations
 from napari_sem_classify.core.common.errors import SemClassifyError
 from napari_sem_classify.core.evaluate.dataset import Listing, RowCrop, read_listing
 from napari_sem_classify.core.finetune.annotated_images import tile_sizes
-from napari_sem_classify.plugin.app.jobs import Worker
+from napari_sem_classify.plugin.app.jobs import JobSlot
 from napari_sem_classify.plugin.app.text import count_text
 from napari_sem_classify.plugin.finetune.chosen import AnnotatedChoice, Choice, FolderChoice
 from napari_sem_classify.plugin.finetune.finder import Finder, tiles_in
@@ -55,7 +55,7 @@ class DataForm:
 
     def __init__(self, viewer: ViewerModel, form: Form, owner: QWidget) -> None:
         self._owner = owner
-        self._job: Worker | None = None
+        self._reading = JobSlot(owner)
         self._listing: Listing | None = None
         self._unchecked: set[str] = set()
         self._filling = False
@@ -179,7 +179,7 @@ class DataForm:
 
     def _tell_empty(self, images: bool, some: bool) -> None:
         if not images:
-            self.empty.say(NO_FOLDER if self._listing is None and self._job is None else "")
+            self.empty.say(NO_FOLDER if self._listing is None and not self._reading.running else "")
         elif some:
             self.empty.say("")
         elif self.finder.looking:
@@ -271,41 +271,31 @@ class DataForm:
 
     def use_folder(self, path: Path) -> None:
         """List the images of a folder or table."""
-        self.stop_listing()
         self._listing = None
         with self.source.changed.blocked():
             self.source.value = FOLDER
 
         def done(listing: Listing) -> None:
-            self._job, self._listing = None, listing
+            self._listing = listing
             self.where.setToolTip(str(listing.source))
             self.where.say(" ".join([listing.source.name, *listing.notes]))
             self.refresh()
 
         def failed(sentence: str) -> None:
-            self._job = None
             self.where.say("")
             self.refresh()
             self.problem.fail(sentence)
 
         self.where.say(f"Listing the images of {path.name}…")
-        self._job = Worker(
+        self._reading.start(
             lambda _context: read_listing(path),
             doing="listing images",
-            parent=self._owner,
             on_done=done,
             on_failed=failed,
         )
         self.refresh()
 
-    def stop_listing(self) -> None:
-        """Let go of a listing under way."""
-        if self._job is not None:
-            self._job.abandon()
-            self._job = None
-
     def stop(self) -> None:
-        """Let go of all work: for a widget that goes away."""
-        self.stop_listing()
+        """Hear no more of the viewer: for a widget that goes away."""
         self.finder.changed.disconnect(self.refresh)
-        self.finder.stop()
+        self.finder.unlisten()

@@ -17,7 +17,7 @@ from napari_sem_classify.core.annotate.edits import merge_annotations
 from napari_sem_classify.core.annotate.keeper import Kept, find_kept
 from napari_sem_classify.core.common.errors import AnnotationError, SemClassifyError
 from napari_sem_classify.core.image.sem_image import SemImage
-from napari_sem_classify.plugin.app.jobs import JobContext, Worker
+from napari_sem_classify.plugin.app.jobs import JobContext, JobSlot
 from napari_sem_classify.plugin.app.session import session_of
 from napari_sem_classify.plugin.layers.layer_image import image_from_layer
 from napari_sem_classify.plugin.layers.made_layers import kind_of
@@ -55,14 +55,13 @@ class Finder:
 
     def __init__(self, viewer: ViewerModel, owner: QObject) -> None:
         self._viewer = viewer
-        self._owner = owner
         self._session = session_of(viewer)
         self._book = book_of(viewer)
         self._memory = memory_of(viewer)
         self._looked: dict[str, Looked] = {}
         self._tried: weakref.WeakSet[Layer] = weakref.WeakSet()
         self._files: dict[Path, Annotations] = {}
-        self._job: Worker | None = None
+        self._reading = JobSlot(owner)
         self.problem = ""
         self._book.changed.connect(self._on_book)
         for event in (viewer.layers.events.inserted, viewer.layers.events.removed):
@@ -76,7 +75,7 @@ class Finder:
     @property
     def looking(self) -> bool:
         """Whether layers are being looked at."""
-        return self._job is not None
+        return self._reading.running
 
     @property
     def has_images(self) -> bool:
@@ -140,7 +139,7 @@ class Finder:
 
     def look(self) -> None:
         """Look for the saved annotations of layers that were not looked at yet."""
-        if self._job is not None:
+        if self.looking:
             return
         fresh = [layer for layer in self._images() if layer not in self._tried]
         if not fresh:
@@ -149,30 +148,18 @@ class Finder:
         waiting = [(weakref.ref(layer), self._session.images.get(layer)) for layer in fresh]
 
         def done(result: tuple[list[Looked], str]) -> None:
-            self._job = None
             found, self.problem = result
             self._looked |= {looked.kept.key: looked for looked in found}
             self.changed.emit()
             self.look()
 
         def failed(sentence: str) -> None:
-            self._job, self.problem = None, sentence
+            self.problem = sentence
             self.changed.emit()
 
-        self._job = Worker(
-            _look_at(waiting),
-            doing="looking for annotations",
-            parent=self._owner,
-            on_done=done,
-            on_failed=failed,
+        self._reading.start(
+            _look_at(waiting), doing="looking for annotations", on_done=done, on_failed=failed
         )
-
-    def stop(self) -> None:
-        """Listen no more, and let go of work under way."""
-        self.unlisten()
-        if self._job is not None:
-            self._job.abandon()
-            self._job = None
 
     def unlisten(self) -> None:
         """Hear no more of layers and annotations."""

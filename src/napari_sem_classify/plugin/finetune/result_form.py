@@ -11,7 +11,7 @@ from qtpy.QtWidgets import QFileDialog, QHBoxLayout, QWidget
 
 from napari_sem_classify.core.model.card import ModelCard
 from napari_sem_classify.core.model.file import SUFFIX
-from napari_sem_classify.plugin.app.jobs import Worker
+from napari_sem_classify.plugin.app.jobs import JobSlot
 from napari_sem_classify.plugin.app.text import duration_text
 from napari_sem_classify.plugin.finetune.tasks import HeldTile, Outcome, save
 from napari_sem_classify.plugin.finetune.tile_pictures import TilePictures
@@ -45,7 +45,7 @@ class ResultForm:
 
     def __init__(self, form: Form, owner: QWidget) -> None:
         self._owner = owner
-        self._job: Worker | None = None
+        self._saving = JobSlot(owner)
         self._shown: list[HeldTile] = []
         self._picked: HeldTile | None = None
         self.outcome: Outcome | None = None
@@ -206,7 +206,7 @@ class ResultForm:
     @property
     def saving(self) -> bool:
         """Whether the model is being written."""
-        return self._job is not None
+        return self._saving.running
 
     def suggested(self) -> Path:
         """A file of the user's folder that is not there yet."""
@@ -247,36 +247,24 @@ class ResultForm:
             return
 
         def done(written: Path) -> None:
-            self._end()
             self.saved = written
             self.message.say(f"Saved as {written.name}: choose it in Classify.")
             self.message.setToolTip(str(written))
             if then is not None:
                 then(written)
 
-        def failed(sentence: str) -> None:
-            self._end()
-            self.message.fail(sentence)
-
         self.message.say("saving…")
         self.save.enabled = self.classify.enabled = False
-        self._job = Worker(
+        self._saving.start(
             save(path, self.outcome.classifier),
             doing="saving the model",
-            parent=self._owner,
+            on_end=self._let_save,
             on_done=done,
-            on_failed=failed,
+            on_failed=self.message.fail,
         )
 
-    def _end(self) -> None:
-        self._job = None
+    def _let_save(self) -> None:
         self.save.enabled = self.classify.enabled = True
-
-    def stop(self) -> None:
-        """Let go of work under way: for a widget that goes away."""
-        if self._job is not None:
-            self._job.abandon()
-            self._job = None
 
 
 def outcome_text(outcome: Outcome) -> str:

@@ -17,7 +17,7 @@ from qtpy.QtWidgets import (
 
 from napari_sem_classify.core.common.errors import SemClassifyError
 from napari_sem_classify.core.finetune.finetune_presets import DEFAULT_PRESET, PRESETS, Preset
-from napari_sem_classify.plugin.app.jobs import Worker
+from napari_sem_classify.plugin.app.jobs import JobSlot
 from napari_sem_classify.plugin.finetune import stages
 from napari_sem_classify.plugin.finetune.tasks import Settings, devices
 from napari_sem_classify.plugin.forms.layout import Form, Note, explain, narrow, slim
@@ -37,9 +37,8 @@ class ScheduleForm:
     changed = Signal()
 
     def __init__(self, form: Form, owner: QWidget) -> None:
-        self._owner = owner
         self._filling = False
-        self._job: Worker | None = None
+        self._finding = JobSlot(owner)
         self._build(form)
         self._use_preset()
         self.preset.changed.connect(self._use_preset)
@@ -173,32 +172,21 @@ class ScheduleForm:
 
     def look_for_devices(self) -> None:
         """Offer the processors of this computer, once they are known."""
-        if self._job is not None or len(self.device.choices) > 1:
+        if self._finding.running or len(self.device.choices) > 1:
             return
 
         def done(found: list[tuple[str, str]]) -> None:
-            self._job = None
             before = self.device.value
             with self.device.changed.blocked():
                 self.device.choices = [AUTOMATIC, *found]
                 self.device.value = before
 
-        def failed(_sentence: str) -> None:
-            self._job = None  # "automatic" is left, and tells why when it fails too
-
-        self._job = Worker(
+        self._finding.start(
             devices,
             doing="looking for processors",
-            parent=self._owner,
             on_done=done,
-            on_failed=failed,
+            on_failed=lambda _sentence: None,  # "automatic" is left, and tells why when it fails
         )
-
-    def stop(self) -> None:
-        """Let go of work under way: for a widget that goes away."""
-        if self._job is not None:
-            self._job.abandon()
-            self._job = None
 
 
 class StageTable(QTableWidget):

@@ -4,11 +4,10 @@ from __future__ import annotations
 
 from typing import Any
 
-from qtpy.QtCore import QTimer
 from qtpy.QtWidgets import QWidget
 
 from napari_sem_classify.core.finetune.finetune_presets import Preset
-from napari_sem_classify.plugin.app.jobs import Worker
+from napari_sem_classify.plugin.app.jobs import JobSlot, SettleTimer
 from napari_sem_classify.plugin.finetune.balance_plot import BalancePlot
 from napari_sem_classify.plugin.finetune.chosen import Choice, summary_text, too_few, warnings
 from napari_sem_classify.plugin.finetune.tasks import COPIES, preview
@@ -23,8 +22,7 @@ class SummaryForm:
     """Shows a choice of data; the preview is made in the background once things have settled."""
 
     def __init__(self, form: Form, owner: QWidget) -> None:
-        self._owner = owner
-        self._job: Worker | None = None
+        self._drawing = JobSlot(owner)
         self._wanted: tuple[Choice, Preset] | None = None
         self._shown_for: object = None
         self.note = Note("How much there is to learn from")
@@ -35,10 +33,7 @@ class SummaryForm:
             self.note, "Preview", "Tiles as the network will see them, changed at random", COPIES
         )
         form.wide(self.note, self.plot, self.warning, self.told, self.pictures)
-        self._settle = QTimer(owner)
-        self._settle.setSingleShot(True)
-        self._settle.setInterval(SETTLE_MS)
-        self._settle.timeout.connect(self._make_preview)
+        self._settle = SettleTimer(owner, SETTLE_MS, self._make_preview)
 
     def show(self, choice: Choice | None, preset: Preset | None) -> None:
         """Show what was chosen, or nothing."""
@@ -62,9 +57,7 @@ class SummaryForm:
     def pause(self) -> None:
         """Make no preview while the processor is needed for the training."""
         self._settle.stop()
-        if self._job is not None:
-            self._job.abandon()
-            self._job = None
+        self._drawing.abandon()
 
     def put_away(self, choice: Choice, preset: Preset) -> None:
         """Leave the room of the preview to the training; the next change of data brings it back."""
@@ -96,7 +89,6 @@ class SummaryForm:
             self.told.say("Making a preview…")
 
         def done(made: tuple[list[str], Any]) -> None:
-            self._job = None
             names, pictures = made
             self.told.say(f"Left as it is, then {CHANGED}, at {size} px:" if names else "")
             flat = [picture for row in pictures for picture in row]
@@ -109,18 +101,9 @@ class SummaryForm:
             self.pictures.fill(flat, captions, [colours[name] for name in each], tooltips)
 
         def failed(sentence: str) -> None:
-            self._job = None
             self.pictures.hide()
             self.told.fail(sentence)
 
-        self._job = Worker(
-            preview(choice, preset),
-            doing="making a preview",
-            parent=self._owner,
-            on_done=done,
-            on_failed=failed,
+        self._drawing.start(
+            preview(choice, preset), doing="making a preview", on_done=done, on_failed=failed
         )
-
-    def stop(self) -> None:
-        """Let go of work under way: for a widget that goes away."""
-        self.pause()

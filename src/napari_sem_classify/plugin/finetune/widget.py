@@ -5,13 +5,13 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from qtpy.QtCore import QPoint, QTimer
+from qtpy.QtCore import QPoint
 from qtpy.QtWidgets import QScrollArea, QWidget
 
 from napari_sem_classify.core.common.errors import SemClassifyError
 from napari_sem_classify.core.common.job import Progress
 from napari_sem_classify.plugin.app.dock import DockWidget
-from napari_sem_classify.plugin.app.jobs import Worker
+from napari_sem_classify.plugin.app.jobs import JobSlot, SettleTimer
 from napari_sem_classify.plugin.app.session import unwrapped
 from napari_sem_classify.plugin.app.text import duration_text
 from napari_sem_classify.plugin.finetune import tasks
@@ -45,14 +45,12 @@ class FineTuneWidget(DockWidget):
 
     def __init__(self, napari_viewer: Viewer) -> None:
         super().__init__(napari_viewer)
-        self._job: Worker | None = None
+        self._training = JobSlot(self)
         self._stop: tasks.Stop | None = None
         self._snapshot: tasks.Snapshot | None = None
         self._tour = Tour(self._viewer)
         self._build()
-        self._scroll = QTimer(self)
-        self._scroll.setSingleShot(True)
-        self._scroll.setInterval(SETTLE_MS)
+        self._scroll = SettleTimer(self, SETTLE_MS, self._on_scroll)
         self._part: QWidget = self.run_form.button.native
         self._connect()
         self._refresh()
@@ -80,7 +78,6 @@ class FineTuneWidget(DockWidget):
         self.data_form.sample_wanted.connect(self._open_sample)
         self.data_form.teach_wanted.connect(self._open_teach)
         self.schedule_form.changed.connect(self._refresh)
-        self._scroll.timeout.connect(self._on_scroll)
         self.run_form.started.connect(self.train)
         self.run_form.cancelled.connect(self.cancel)
         self.result_form.picked.connect(self._go_to)
@@ -107,7 +104,7 @@ class FineTuneWidget(DockWidget):
     @property
     def busy(self) -> bool:
         """Whether a training is under way."""
-        return self._job is not None
+        return self._training.running
 
     def train(self) -> None:
         """Train on the chosen data; curves appear as it goes."""
@@ -122,10 +119,9 @@ class FineTuneWidget(DockWidget):
         self.curves.hide()
         self.run_form.start()
         self._stop = tasks.Stop()
-        self._job = Worker(
+        self._training.start(
             tasks.train(choice, settings, self._stop, tasks.training_folder()),
             doing="fine-tuning",
-            parent=self,
             on_done=self._done,
             on_failed=self._failed,
             on_cancelled=self._cancelled,
@@ -181,7 +177,7 @@ class FineTuneWidget(DockWidget):
         self.run_form.message.fail(f"{sentence} {EARLIER}")
 
     def _end(self) -> None:
-        self._job = self._stop = None
+        self._stop = None
         self.run_form.idle()
         self.now.say("")
         self._set_enabled(True)
@@ -275,16 +271,10 @@ class FineTuneWidget(DockWidget):
     # ------------------------------------------------------------------ end
 
     def stop(self) -> None:
-        """Let go of all work under way, without touching the viewer."""
-        if self._job is not None:
-            self._job.abandon()
-            self._job = None
-        self._scroll.stop()
+        """Let go of all work under way, and of what the data come from."""
+        super().stop()
         self.data_form.changed.disconnect(self._refresh)
         self.data_form.stop()
-        self.summary_form.stop()
-        self.schedule_form.stop()
-        self.result_form.stop()
 
 
 def _now_text(snapshot: tasks.Snapshot) -> str:

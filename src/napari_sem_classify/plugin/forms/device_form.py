@@ -10,7 +10,7 @@ from qtpy.QtWidgets import QWidget
 
 from napari_sem_classify.core.model.catalogue import ModelEntry
 from napari_sem_classify.plugin.app import tasks
-from napari_sem_classify.plugin.app.jobs import Worker, settle_timer
+from napari_sem_classify.plugin.app.jobs import JobSlot, SettleTimer
 from napari_sem_classify.plugin.app.session import ReadyModel, Session
 from napari_sem_classify.plugin.forms.layout import Form, explain, narrow
 
@@ -33,9 +33,7 @@ class DeviceForm:
 
     def __init__(self, form: Form, session: Session, owner: QWidget) -> None:
         self._session = session
-        self._owner = owner
-        self._job: Worker | None = None
-        self._finding: Worker | None = None
+        self._preparing, self._finding = JobSlot(owner), JobSlot(owner)
         self._wanted: tuple[ModelEntry, int] | None = None
         self._under_way: tuple[str, str] | None = None
         self._failed: tuple[str, str] | None = None
@@ -43,7 +41,7 @@ class DeviceForm:
         self.combo = narrow(widgets.ComboBox(choices=[("automatic", AUTOMATIC)]))
         explain(self.combo, "Device", "The processor that does the work")
         form.row("Device", self.combo)
-        self._settle = settle_timer(owner, SETTLE_MS, self._prepare)
+        self._settle = SettleTimer(owner, SETTLE_MS, self._prepare)
         self.combo.changed.connect(self._on_combo)
 
     @property
@@ -55,7 +53,7 @@ class DeviceForm:
     @property
     def preparing(self) -> bool:
         """Whether the model is being loaded and timed."""
-        return self._job is not None
+        return self._preparing.running
 
     def key(self, entry: ModelEntry) -> tuple[str, str]:
         """What the session keeps a ready model under."""
@@ -72,37 +70,34 @@ class DeviceForm:
     def want(self, entry: ModelEntry, tile_px: int) -> None:
         """Get a model ready soon, unless it is or could not be."""
         self._offer_devices()
-        if self.ready(entry) is None and self.key(entry) not in (self._failed, self._under_way):
+        under_way = self._under_way if self.preparing else None
+        if self.ready(entry) is None and self.key(entry) not in (self._failed, under_way):
             self._wanted = entry, tile_px
             self._settle.start()
 
     def find(self) -> None:
         """Offer the devices there are, looked for in the background where nobody did yet."""
         self._offer_devices()
-        if self._session.devices or self._finding is not None:
+        if self._session.devices or self._finding.running:
             return
 
         def done(devices: list[Any]) -> None:
             self._session.devices = devices
             self._offer_devices()
 
-        self._finding = Worker(
+        self._finding.start(
             tasks.find_devices,
             doing="looking for devices",
-            parent=self._owner,
             on_done=done,
             on_failed=lambda _sentence: None,  # "automatic" stays, and says why it cannot
         )
 
     def stop(self) -> None:
-        """Let go of work under way: before a run, and for a widget that goes away."""
+        """Let go of work under way, before a run."""
         self._settle.stop()
-        if self._finding is not None and self._finding.running:
-            self._finding.abandon()
+        self._finding.abandon()
+        self._preparing.abandon()
         self._wanted = None
-        if self._job is not None:
-            self._job.abandon()
-            self._job = self._under_way = None
 
     def _on_combo(self) -> None:
         self._failed, self.problem = None, ""
@@ -124,27 +119,22 @@ class DeviceForm:
         if self._wanted is None:
             return
         (entry, tile_px), self._wanted = self._wanted, None
-        key = self.key(entry)
-        if self._job is not None:
-            self._job.abandon()
-        self._under_way = key
+        key = self._under_way = self.key(entry)
 
         def done(prepared: tasks.Prepared) -> None:
-            self._job, self._under_way, self.problem = None, None, ""
+            self.problem = ""
             self._session.devices = prepared.devices
             self._session.ready[key] = prepared.ready
             self._offer_devices()
             self.changed.emit()
 
         def failed(sentence: str) -> None:
-            self._job, self._under_way = None, None
             self._failed, self.problem = key, sentence
             self.changed.emit()
 
-        self._job = Worker(
+        self._preparing.start(
             tasks.prepare(entry.path, self.wish, tile_px),
             doing="getting the model ready",
-            parent=self._owner,
             on_done=done,
             on_failed=failed,
         )

@@ -10,7 +10,7 @@ from qtpy.QtCore import QObject
 
 from napari_sem_classify.core.common.errors import SemClassifyError
 from napari_sem_classify.core.image.sem_image import SemImage
-from napari_sem_classify.plugin.app.jobs import JobContext, Worker
+from napari_sem_classify.plugin.app.jobs import JobContext, JobSlot
 from napari_sem_classify.plugin.app.session import session_of
 from napari_sem_classify.plugin.app.text import count_text, pixel_size_text
 from napari_sem_classify.plugin.forms.calibration_form import CalibrationForm
@@ -57,7 +57,7 @@ class ImageForm:
         self._session = session_of(viewer)
         self._corrections = corrections_of(viewer)
         self._owner = owner
-        self._job: Worker | None = None
+        self._reading = JobSlot(owner)
         self.layer: Image | None = None
         self.image: SemImage | None = None
         self.follow = True
@@ -187,9 +187,7 @@ class ImageForm:
     # ------------------------------------------------------------------ reading
 
     def _read(self) -> None:
-        if self._job is not None:
-            self._job.abandon()
-            self._job = None
+        self._reading.abandon()
         self.image = None
         self.problem.say("")
         if self.layer is None:
@@ -206,16 +204,11 @@ class ImageForm:
         def task(_context: JobContext) -> SemImage:
             return image_from_layer(layer)
 
-        self._job = Worker(
-            task,
-            doing="looking at the image",
-            parent=self._owner,
-            on_done=self._got,
-            on_failed=self._failed,
+        self._reading.start(
+            task, doing="looking at the image", on_done=self._got, on_failed=self._failed
         )
 
     def _got(self, image: SemImage) -> None:
-        self._job = None
         if self.layer is None:
             return
         self._corrections.note(self.layer, image)
@@ -224,7 +217,6 @@ class ImageForm:
         self._show()
 
     def _failed(self, sentence: str) -> None:
-        self._job = None
         self._show()
         self.problem.fail(sentence)
 
@@ -261,9 +253,3 @@ class ImageForm:
         self.specimen_form.set_visible(shown)
         self.calibration_form.set_visible(shown)
         self._undo_row.setVisible(shown)
-
-    def stop(self) -> None:
-        """Let go of work under way: for a widget that goes away."""
-        if self._job is not None:
-            self._job.abandon()
-            self._job = None

@@ -9,7 +9,7 @@ from qtpy.QtCore import QObject
 
 from napari_sem_classify.core.common.errors import SemClassifyError
 from napari_sem_classify.core.image.area import Area
-from napari_sem_classify.plugin.app.jobs import settle_timer
+from napari_sem_classify.plugin.app.jobs import SettleTimer
 from napari_sem_classify.plugin.forms.layout import Form, Note, explain, slim
 from napari_sem_classify.plugin.layers.corrections import Corrections
 from napari_sem_classify.plugin.layers.layer_image import spatial_shape
@@ -49,7 +49,7 @@ class SpecimenForm:
         self._drawing = False
         self._build(form)
         # A rectangle is let go of inside napari's own mouse handling: answer after it.
-        self._settle = settle_timer(owner, 0, self._take_drawn)
+        self._settle = SettleTimer(owner, 0, self._take_drawn)
         viewer.layers.events.inserted.connect(self._follow)
         viewer.layers.events.removed.connect(self._follow)
 

@@ -10,12 +10,11 @@ from typing import TYPE_CHECKING
 from qtpy.QtGui import QAction, QActionGroup
 from qtpy.QtWidgets import QFileDialog, QMenu, QWidget
 
-from napari_sem_classify.core.common.job import Progress
 from napari_sem_classify.core.export.figure import FigureLook
 from napari_sem_classify.core.export.kinds import KINDS, Kind
 from napari_sem_classify.core.export.measured import Measured, file_stem
 from napari_sem_classify.core.export.outputs import write_export
-from napari_sem_classify.plugin.app.jobs import JobContext, Worker
+from napari_sem_classify.plugin.app.jobs import JobContext, JobSlot
 from napari_sem_classify.plugin.app.text import shortened
 from napari_sem_classify.plugin.forms.layout import Form
 from napari_sem_classify.plugin.forms.run_form import RunForm
@@ -51,7 +50,7 @@ class ExportForm:
     ) -> None:
         self._owner = owner
         self._source = source
-        self._job: Worker | None = None
+        self._writing = JobSlot(owner)
         self.run_form = RunForm(
             form, "Export ▾", "Write tables, class map, polygons, figure or report"
         )
@@ -66,7 +65,7 @@ class ExportForm:
         self._build_look()
         self.menu.addAction("Copy fractions").triggered.connect(lambda _=False: copy())
         self.run_form.started.connect(self._pop_menu)
-        self.run_form.cancelled.connect(self._cancel)
+        self.run_form.cancelled.connect(self._writing.cancel)
 
     def _build_look(self) -> None:
         look = self.menu.addMenu("Figure shows")
@@ -94,7 +93,7 @@ class ExportForm:
     @property
     def busy(self) -> bool:
         """Whether something is being written."""
-        return self._job is not None
+        return self._writing.running
 
     def refresh(self) -> None:
         """Allow writing where there is something."""
@@ -134,7 +133,7 @@ class ExportForm:
     def write(self, kind: Kind, target: Path) -> None:
         """Write one kind to a file, or a folder of files, off the main thread."""
         there = self._source()
-        if there is None or self._job is not None:
+        if there is None or self.busy:
             return
         measured, images = there
         look = self.look
@@ -151,22 +150,18 @@ class ExportForm:
             )
 
         self.run_form.start()
-        self._job = Worker(
+        message = self.run_form.message
+        self._writing.start(
             task,
             doing=f"writing {kind.title}",
-            parent=self._owner,
+            on_end=self._end,
             on_done=self._done,
-            on_failed=self._failed,
-            on_cancelled=self._cancelled,
-            on_progress=self._on_progress,
+            on_failed=message.fail,
+            on_cancelled=lambda: message.say("Cancelled: nothing more was written."),
+            on_progress=self.run_form.tell,
         )
 
-    def _on_progress(self, progress: Progress) -> None:
-        if self._job is not None and not self._job.cancelling:
-            self.run_form.tell(progress)
-
     def _done(self, written: list[Path]) -> None:
-        self._end()
         if len(written) == 1:
             self.run_form.message.say(f"Written: {shortened(written[0].name)}")
         else:
@@ -174,25 +169,6 @@ class ExportForm:
             self.run_form.message.say(f"{len(written)} files written to {folder}.")
         self.run_form.message.setToolTip("\n".join(str(path) for path in written[:20]))
 
-    def _failed(self, sentence: str) -> None:
-        self._end()
-        self.run_form.message.fail(sentence)
-
-    def _cancelled(self) -> None:
-        self._end()
-        self.run_form.message.say("Cancelled: nothing more was written.")
-
-    def _cancel(self) -> None:
-        if self._job is not None:
-            self._job.cancel()
-
     def _end(self) -> None:
-        self._job = None
         self.run_form.idle()
         self.refresh()
-
-    def stop(self) -> None:
-        """Let go of work under way: for a widget that goes away."""
-        if self._job is not None:
-            self._job.abandon()
-            self._job = None

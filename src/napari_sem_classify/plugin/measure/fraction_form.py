@@ -22,7 +22,7 @@ from napari_sem_classify.core.measure.field_statistics import (
     field_spread,
     pooled_fractions,
 )
-from napari_sem_classify.plugin.app.jobs import JobContext, Worker
+from napari_sem_classify.plugin.app.jobs import JobContext, JobSlot
 from napari_sem_classify.plugin.app.text import area_text, count_text, percent_text
 from napari_sem_classify.plugin.forms.fitted_table import FittedTable
 from napari_sem_classify.plugin.forms.layout import Form, Note, explain, narrow
@@ -49,8 +49,7 @@ class FractionForm:
     """
 
     def __init__(self, form: Form, owner: QWidget) -> None:
-        self._owner = owner
-        self._job: Worker | None = None
+        self._resampling = JobSlot(owner)
         self._fields: Sequence[Field] = ()
         self._corrected: Corrected | None = None
         self._blocks: BlockSpread | None = None
@@ -106,7 +105,7 @@ class FractionForm:
 
     def use(self, fields: Sequence[Field]) -> None:
         """Show the fractions of these maps; they must have the same classes."""
-        self.stop()
+        self._resampling.abandon()
         self._fields, self._corrected, self._blocks = fields, None, None
         self._show()
         if len(fields) == 1:
@@ -125,20 +124,12 @@ class FractionForm:
             return block_bootstrap(class_map)
 
         def done(blocks: BlockSpread) -> None:
-            self._job, self._blocks = None, blocks
+            self._blocks = blocks
             self._show_spread()
 
-        def failed(sentence: str) -> None:
-            self._job = None
-            self.spread_note.say(sentence)
-
         if not class_map.left_out.all():
-            self._job = Worker(
-                task,
-                doing="resampling the map",
-                parent=self._owner,
-                on_done=done,
-                on_failed=failed,
+            self._resampling.start(
+                task, doing="resampling the map", on_done=done, on_failed=self.spread_note.say
             )
 
     # ------------------------------------------------------------------ what is shown
@@ -286,12 +277,6 @@ class FractionForm:
         )
         colours = [info.colour for info in class_map.classes]
         self.spread.fill(["Class", "Range, %", "±"], rows, colours)
-
-    def stop(self) -> None:
-        """Let go of work under way."""
-        if self._job is not None:
-            self._job.abandon()
-            self._job = None
 
 
 def _compact(share: Share) -> str:

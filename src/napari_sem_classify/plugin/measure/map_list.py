@@ -11,7 +11,7 @@ from qtpy.QtCore import QSignalBlocker, QSize, Qt
 from qtpy.QtWidgets import QListWidget, QListWidgetItem, QSizePolicy, QWidget
 
 from napari_sem_classify.core.common.errors import SemClassifyError
-from napari_sem_classify.plugin.app.jobs import settle_timer
+from napari_sem_classify.plugin.app.jobs import SettleTimer
 from napari_sem_classify.plugin.app.session import session_of
 from napari_sem_classify.plugin.app.text import count_text
 from napari_sem_classify.plugin.forms.image_form import SAMPLE_KEY, SAMPLE_PLUGIN
@@ -85,7 +85,7 @@ class MapList:
         self.list.itemChanged.connect(self._on_item)
         self.sample_button.changed.connect(self._open_sample)
         self.classify_button.changed.connect(self._open_classify)
-        self._timer = settle_timer(owner, SETTLE_MS, self.refresh)
+        self._timer = SettleTimer(owner, SETTLE_MS, self.refresh)
         events = viewer.layers.events
         for event in (events.inserted, events.removed, events.reordered, events.renamed):
             event.connect(self._on_layers)
@@ -211,7 +211,6 @@ class MapList:
 
     def stop(self) -> None:
         """Follow the viewer no more."""
-        self._timer.stop()
         events = self._viewer.layers.events
         for event in (events.inserted, events.removed, events.reordered, events.renamed):
             event.disconnect(self._on_layers)

@@ -18,7 +18,7 @@ from napari_sem_classify.core.export.geojson import outline
 from napari_sem_classify.core.maps.class_map import ClassMap
 from napari_sem_classify.core.measure.regions import Region, find_regions, label_regions
 from napari_sem_classify.plugin.app.camera import look_at
-from napari_sem_classify.plugin.app.jobs import JobContext, Worker
+from napari_sem_classify.plugin.app.jobs import JobContext, JobSlot
 from napari_sem_classify.plugin.app.session import session_of, unwrapped
 from napari_sem_classify.plugin.app.text import area_text, count_text
 from napari_sem_classify.plugin.forms.fitted_table import FittedTable
@@ -58,8 +58,7 @@ class RegionForm:
 
     def __init__(self, viewer: ViewerModel, form: Form, owner: QWidget) -> None:
         self._viewer = viewer
-        self._owner = owner
-        self._job: Worker | None = None
+        self._measuring = JobSlot(owner)
         self._fields: Sequence[Field] = ()
         self._found: list[FieldRegions] | None = None
         self._mark: Any = None
@@ -99,7 +98,7 @@ class RegionForm:
 
     def use(self, fields: Sequence[Field]) -> None:
         """Measure these maps, as soon as the form is looked at."""
-        self.stop_job()
+        self._measuring.abandon()
         self.unmark()
         self._fields, self._found = fields, None
         self.note.say("")
@@ -112,7 +111,7 @@ class RegionForm:
         self._looked_at = on
         if not on:
             self.unmark()
-        elif self._found is None and self._job is None and self._fields:
+        elif self._found is None and not self._measuring.running and self._fields:
             self._measure([field.class_map for field in self._fields])
 
     def _measure(self, maps: list[ClassMap]) -> None:
@@ -124,19 +123,15 @@ class RegionForm:
             return found
 
         def done(found: list[FieldRegions]) -> None:
-            self._job, self._found = None, found
+            self._found = found
             self.note.say("")
             self._offer_classes()
             self._arrange()
             self._list()
 
-        def failed(sentence: str) -> None:
-            self._job = None
-            self.note.fail(sentence)
-
         self.note.say("Measuring the regions…")
-        self._job = Worker(
-            task, doing="measuring regions", parent=self._owner, on_done=done, on_failed=failed
+        self._measuring.start(
+            task, doing="measuring regions", on_done=done, on_failed=self.note.fail
         )
 
     # ------------------------------------------------------------------ what is shown
@@ -243,15 +238,8 @@ class RegionForm:
             self._mark = None
             self.chosen.say("")
 
-    def stop_job(self) -> None:
-        """Let go of work under way."""
-        if self._job is not None:
-            self._job.abandon()
-            self._job = None
-
     def stop(self) -> None:
         """Follow the viewer no more."""
-        self.stop_job()
         self._viewer.layers.events.removed.disconnect(self._on_removed)
         self.unmark()
 

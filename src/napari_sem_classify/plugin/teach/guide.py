@@ -11,7 +11,7 @@ from qtpy.QtWidgets import QWidget
 
 from napari_sem_classify.core.annotate.place import TilePlace
 from napari_sem_classify.core.teach.suggest import suspicious_tiles
-from napari_sem_classify.plugin.app.jobs import Worker
+from napari_sem_classify.plugin.app.jobs import JobSlot
 from napari_sem_classify.plugin.app.text import count_text
 from napari_sem_classify.plugin.forms.layout import Form, Note, explain
 from napari_sem_classify.plugin.teach import learning
@@ -39,7 +39,7 @@ class Guide:
         self._teacher = teacher
         self._viewer = viewer
         self._owner = owner
-        self._job: Worker | None = None
+        self._choosing = JobSlot(owner)
         self._reduced: tuple[Looked, NDArray[np.float32]] | None = None
         self.tour = Tour(viewer)
         self.button = widgets.PushButton(text=SUGGEST)
@@ -75,7 +75,7 @@ class Guide:
         """Work out which tiles to annotate next, and go to the first."""
         teacher = self._teacher
         key, grid, image = teacher.key, teacher.grid, teacher.image
-        if self._job is not None or key is None or grid is None or image is None:
+        if self._choosing.running or key is None or grid is None or image is None:
             return
         looked = teacher.memory.looked.get(key)
         if looked is None or not teacher.learner.has_looked(key, grid):
@@ -95,23 +95,17 @@ class Guide:
             probabilities = learned.tile_probabilities if fits else None
 
         def done(found: tuple[NDArray[np.float32], list[TilePlace]]) -> None:
-            self._job = None
             self._reduced = (looked, found[0])
             self._start(found[1], "Suggested")
             if not found[1]:
                 self.where.say("All tiles are annotated.")
 
-        def failed(sentence: str) -> None:
-            self._job = None
-            self.where.fail(sentence)
-
         self.where.say("Choosing tiles…")
-        self._job = Worker(
+        self._choosing.start(
             learning.suggest(looked, reduced, labels, probabilities, SUGGESTIONS),
             doing="choosing tiles to annotate",
-            parent=self._owner,
             on_done=done,
-            on_failed=failed,
+            on_failed=self.where.fail,
         )
 
     def doubtful(self) -> list[TilePlace]:
@@ -192,13 +186,6 @@ class Guide:
             self._bind(False)
         self._tell()
 
-    def stop_work(self) -> None:
-        """Let go of everything: for a widget that goes away."""
-        if self._job is not None:
-            self._job.abandon()
-            self._job = None
-        self.tour.stop()
-
     def _bind(self, on: bool) -> None:
         """Space and Backspace belong to napari except on a tour."""
         teacher = self._teacher
@@ -214,7 +201,7 @@ class Guide:
         self.button.text = END if active else SUGGEST
         if active:
             self.where.say(f"{self.tour.text} · {KEYS_HINT}")
-        elif self._job is None and not self._teacher.learner.looking:
+        elif not self._choosing.running and not self._teacher.learner.looking:
             self.where.say("")
 
     def refresh(self) -> None:

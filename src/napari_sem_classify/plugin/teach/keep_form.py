@@ -15,7 +15,7 @@ from napari_sem_classify.core.annotate.annotation_file import (
 )
 from napari_sem_classify.core.annotate.keeper import file_text
 from napari_sem_classify.core.common.errors import SemClassifyError
-from napari_sem_classify.plugin.app.jobs import Worker
+from napari_sem_classify.plugin.app.jobs import JobSlot
 from napari_sem_classify.plugin.forms.layout import Form, Note, explain
 from napari_sem_classify.plugin.teach.source_form import SourceForm
 from napari_sem_classify.plugin.teach.teacher import Teacher
@@ -39,7 +39,7 @@ class KeepForm:
         self._teacher = teacher
         self._source = source
         self._owner = owner
-        self._job: Worker | None = None
+        self._saving = JobSlot(owner)
         self.save = widgets.PushButton(text="Save model…")
         explain(self.save, "Save model", "Save what was taught; it then appears in Classify")
         self.annotations = widgets.PushButton(text="Annotations ▾")
@@ -68,7 +68,7 @@ class KeepForm:
     @property
     def saving(self) -> bool:
         """Whether a model is being written."""
-        return self._job is not None
+        return self._saving.running
 
     def refresh(self) -> None:
         """Bring buttons and notes up to date."""
@@ -112,19 +112,16 @@ class KeepForm:
             return
 
         def done(written: Path) -> None:
-            self._job = None
             self.message.say(f"Saved as {written.name}: choose it in Classify.")
             self.message.setToolTip(str(written))
-            self.refresh()
-
-        def failed(sentence: str) -> None:
-            self._job = None
-            self.message.fail(sentence)
-            self.refresh()
 
         self.message.say("saving…")
-        self._job = Worker(
-            task, doing="saving the model", parent=self._owner, on_done=done, on_failed=failed
+        self._saving.start(
+            task,
+            doing="saving the model",
+            on_end=self.refresh,
+            on_done=done,
+            on_failed=self.message.fail,
         )
         self.refresh()
 
@@ -182,9 +179,3 @@ class KeepForm:
     def _folder(self) -> Path:
         image = self._teacher.image
         return Path.home() if image is None or image.path is None else image.path.parent
-
-    def stop(self) -> None:
-        """Let go of work under way: for a widget that goes away."""
-        if self._job is not None:
-            self._job.abandon()
-            self._job = None

@@ -22,7 +22,7 @@ from napari_sem_classify.core.maps.class_map import ClassMap
 from napari_sem_classify.core.model.recipe import RecipeChoice
 from napari_sem_classify.core.teach.logistic import DEFAULT_STRENGTH
 from napari_sem_classify.core.tiles.grid import TileGrid
-from napari_sem_classify.plugin.app.jobs import JobContext, Worker, settle_timer
+from napari_sem_classify.plugin.app.jobs import JobContext, JobSlot, SettleTimer
 from napari_sem_classify.plugin.app.tasks import DeviceWish
 from napari_sem_classify.plugin.teach import learning
 from napari_sem_classify.plugin.teach.book import Book
@@ -68,7 +68,6 @@ class Learner:
     def __init__(self, book: Book, memory: Memory, owner: QObject) -> None:
         self._book = book
         self._memory = memory
-        self._owner = owner
         self.live = True
         self.learned: Learned | None = None
         self.out_of_date = False
@@ -76,13 +75,12 @@ class Learner:
         self._key: str | None = None
         self._image: SemImage | None = None
         self._grid: TileGrid | None = None
-        self._looking: Worker | None = None
-        self._fitting: Worker | None = None
+        self._looking, self._fitting = JobSlot(owner), JobSlot(owner)
         self._failed: set[tuple[str, TileGrid]] = set()
         self._paused = False
         self.wish = DeviceWish()
         self._strength, self._temperature = DEFAULT_STRENGTH, 1.0
-        self._settle = settle_timer(owner, SETTLE_MS, self.learn)
+        self._settle = SettleTimer(owner, SETTLE_MS, self.learn)
 
     def follow(self, key: str | None, image: SemImage | None, grid: TileGrid | None) -> None:
         """Draw the map of another image, or with other tiles."""
@@ -137,12 +135,12 @@ class Learner:
     @property
     def looking(self) -> bool:
         """Whether the network is looking at an image."""
-        return self._looking is not None
+        return self._looking.running
 
     @property
     def busy(self) -> bool:
         """Whether the next map is on its way."""
-        return self.looking or self._fitting is not None or self._settle.isActive()
+        return self.looking or self._fitting.running or self._settle.isActive()
 
     def changed_annotations(self) -> None:
         """Hear that the annotations are others than before."""
@@ -153,7 +151,7 @@ class Learner:
     def later(self) -> None:
         """Learn once the user pauses, if that is wanted."""
         if self.live and not self._paused and self._grid is not None:
-            self._drop_fit()
+            self._fitting.abandon()
             self._settle.start()
 
     def update(self) -> None:
@@ -165,7 +163,7 @@ class Learner:
     def learn(self) -> None:
         """Look at what was not looked at yet, then fit, score and redraw the map."""
         self._settle.stop()
-        self._drop_fit()
+        self._fitting.abandon()
         self.status = self._not_yet()
         todo = self._to_look_at() if self.annotated else None
         if todo is not None:
@@ -214,30 +212,26 @@ class Learner:
         then: Callable[[], None],
     ) -> None:
         """Let the network see an image or plane in the background, and go on from there."""
-        if self._looking is not None or (key, grid) in self._failed:
+        if self.looking or (key, grid) in self._failed:
             return
 
         def done(looked: Looked) -> None:
-            self._looking = None
             self._memory.looked[key] = looked
             self.changed.emit()
             then()
 
         def failed(sentence: str) -> None:
-            self._looking = None
             self._failed.add((key, grid))
             self.problem = sentence
             self.changed.emit()
 
         def cancelled() -> None:
-            self._looking = None
             self.status = STOPPED
             self.changed.emit()
 
-        self._looking = Worker(
+        self._looking.start(
             look(image, grid, self._memory.recipe, self.wish, plane_of(key), tiles),
             doing=f"looking at {image.name}",
-            parent=self._owner,
             on_done=done,
             on_failed=failed,
             on_cancelled=cancelled,
@@ -258,15 +252,14 @@ class Learner:
         """Look at tiles on another processor from now on; what was seen stays."""
         self.wish = wish
         self._failed.clear()
-        if self._looking is not None:
+        if self.looking:
             self.stop()
             self.later()
 
     def cancel(self) -> None:
         """Stop looking; nothing is learned until the user asks for it."""
         self._paused = True
-        if self._looking is not None:
-            self._looking.cancel()
+        self._looking.cancel()
 
     def _fit(self) -> None:
         looked = self._memory.looked.get(self._key or "")
@@ -288,20 +281,17 @@ class Learner:
             return learning.gather(annotations, seen, size, recipe)
 
         def done(learned: Learned) -> None:
-            self._fitting = None
             self._strength = learned.taught.strength
             self._temperature = learned.temperature
             self._take(learned)
 
         def failed(sentence: str) -> None:
-            self._fitting = None
             self.problem = sentence
             self.changed.emit()
 
-        self._fitting = Worker(
+        self._fitting.start(
             learning.learn(lesson_of, view, self._strength, self._temperature),
             doing="learning from the annotations",
-            parent=self._owner,
             on_done=done,
             on_failed=failed,
             on_published=self._take,
@@ -338,15 +328,8 @@ class Learner:
         lessons = Lessons(lesson, images, rules, min_share, device, choice)
         return save(path, lessons, last)
 
-    def _drop_fit(self) -> None:
-        if self._fitting is not None:
-            self._fitting.abandon()
-            self._fitting = None
-
     def stop(self) -> None:
         """Let go of all work under way."""
         self._settle.stop()
-        self._drop_fit()
-        if self._looking is not None:
-            self._looking.abandon()
-            self._looking = None
+        self._fitting.abandon()
+        self._looking.abandon()

@@ -28,7 +28,7 @@ from napari_sem_classify.core.image.sem_image import SemImage
 from napari_sem_classify.core.maps.class_map import ClassMap
 from napari_sem_classify.core.model.recipe import RecipeChoice
 from napari_sem_classify.core.tiles.grid import TileGrid
-from napari_sem_classify.plugin.app.jobs import Worker
+from napari_sem_classify.plugin.app.jobs import JobSlot
 from napari_sem_classify.plugin.layers.annotation_layer import (
     AnnotationLayer,
     KeyAction,
@@ -75,7 +75,6 @@ class Teacher:
 
     def __init__(self, viewer: ViewerModel, owner: QObject) -> None:
         self._viewer = viewer
-        self._owner = owner
         self.book: Book = book_of(viewer)
         self.memory = memory_of(viewer)
         self.learner = Learner(self.book, self.memory, owner)
@@ -89,7 +88,7 @@ class Teacher:
         self.plane: tuple[int, ...] = ()
         self.keys: dict[str, KeyAction] = {}
         self.problem = self.kept_problem = ""
-        self._opening: Worker | None = None
+        self._opening = JobSlot(owner)
         # Painted while the image was read anew, after a change of its scale for one.
         self._early: Painted = {}
         self._drawn_from: Lesson | None = None
@@ -166,7 +165,7 @@ class Teacher:
             self.memory.looked[key] = looked.only(self._marked(key, looked.grid))
 
     def _leave(self) -> None:
-        self._stop_opening()
+        self._opening.abandon()
         self.painting.let_go()
         self.maps.stop()
         self._early = {}
@@ -175,21 +174,17 @@ class Teacher:
 
     def _open(self, image: SemImage) -> None:
         """Look for what was annotated before; until then nothing can be painted."""
-        self._stop_opening()
 
         def done(kept: Kept) -> None:
-            self._opening = None
             self._opened(image, kept)
 
         def failed(sentence: str) -> None:
-            self._opening = None
             self.problem = sentence
             self.changed.emit()
 
-        self._opening = Worker(
+        self._opening.start(
             lambda _context: find_kept(image),
             doing="looking for annotations",
-            parent=self._owner,
             on_done=done,
             on_failed=failed,
         )
@@ -335,17 +330,12 @@ class Teacher:
 
     # ------------------------------------------------------------------ end
 
-    def _stop_opening(self) -> None:
-        if self._opening is not None:
-            self._opening.abandon()
-            self._opening = None
-
     def stop(self) -> None:
         """Let go of all work and layers; what was annotated is written first."""
         self.painting.sync()
         self.book.changed.disconnect(self._on_book)
         self.learner.stop()
-        self._stop_opening()
+        self._opening.abandon()
         self.memory.keeper.flush()
         self.painting.let_go()
         self.maps.stop()

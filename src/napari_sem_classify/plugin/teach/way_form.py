@@ -8,7 +8,7 @@ from qtpy.QtWidgets import QWidget
 from napari_sem_classify.core.common.job import Progress
 from napari_sem_classify.core.model.recipe import STANDARD, Recipe, RecipeChoice
 from napari_sem_classify.core.teach.recipes import recipes_for
-from napari_sem_classify.plugin.app.jobs import Worker
+from napari_sem_classify.plugin.app.jobs import JobSlot
 from napari_sem_classify.plugin.app.session import Session
 from napari_sem_classify.plugin.forms.device_form import DeviceForm
 from napari_sem_classify.plugin.forms.layout import Form, Note, explain, narrow
@@ -37,8 +37,7 @@ class WayForm:
 
     def __init__(self, teacher: Teacher, session: Session, form: Form, owner: QWidget) -> None:
         self._teacher = teacher
-        self._owner = owner
-        self._job: Worker | None = None
+        self._finding = JobSlot(owner)
         self.device_form = DeviceForm(form, session, owner)
         self.combo = narrow(widgets.ComboBox(choices=_choices((STANDARD,))))
         explain(
@@ -59,7 +58,7 @@ class WayForm:
     @property
     def finding(self) -> bool:
         """Whether the best way is being looked for."""
-        return self._job is not None
+        return self._finding.running
 
     def refresh(self) -> None:
         """Bring the rows up to date."""
@@ -89,7 +88,7 @@ class WayForm:
             self._idle("")
             self.note.fail(sentence)
 
-        self._job = Worker(
+        self._finding.start(
             find_best_way(
                 teacher.book.annotations,
                 dict(teacher.memory.images),
@@ -97,7 +96,6 @@ class WayForm:
                 teacher.learner.wish,
             ),
             doing="finding the best way of looking at tiles",
-            parent=self._owner,
             on_done=done,
             on_failed=failed,
             on_cancelled=lambda: self._idle("Stopped: nothing was changed."),
@@ -112,17 +110,16 @@ class WayForm:
             self.note.say(f"Trying ways of looking: {100 * progress.fraction:.0f} %")
 
     def _idle(self, said: str) -> None:
-        self._job = None
         self.button.text = FIND
         self.note.say(said)
         self.refresh()
 
     def _on_button(self) -> None:
-        if self._job is None:
-            self.find()
-        else:
+        if self.finding:
             self.note.say("cancelling…")
-            self._job.cancel()
+            self._finding.cancel()
+        else:
+            self.find()
 
     def _on_combo(self) -> None:
         recipe = self.combo.value
@@ -134,13 +131,6 @@ class WayForm:
         learner = self._teacher.learner
         if self.device_form.wish != learner.wish:
             learner.use_device(self.device_form.wish)
-
-    def stop(self) -> None:
-        """Let go of work under way: for a widget that goes away."""
-        self.device_form.stop()
-        if self._job is not None:
-            self._job.abandon()
-            self._job = None
 
 
 def _choices(recipes: tuple[Recipe, ...]) -> list[tuple[str, Recipe]]:

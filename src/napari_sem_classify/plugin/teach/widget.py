@@ -10,7 +10,7 @@ from qtpy.QtCore import QTimer
 from napari_sem_classify.core.common.errors import SemClassifyError
 from napari_sem_classify.core.common.job import Progress
 from napari_sem_classify.plugin.app.dock import DockWidget
-from napari_sem_classify.plugin.app.jobs import settle_timer
+from napari_sem_classify.plugin.app.jobs import SettleTimer
 from napari_sem_classify.plugin.app.text import count_text, duration_text
 from napari_sem_classify.plugin.forms.compare_form import CompareForm
 from napari_sem_classify.plugin.forms.grid_form import GridForm
@@ -60,7 +60,7 @@ class TeachWidget(DockWidget):
         legend_of(self._viewer)
         status_line_of(self._viewer)
         self._build()
-        self._settle = settle_timer(self, SETTLE_MS, self._take_drawn)
+        self._settle = SettleTimer(self, SETTLE_MS, self._take_drawn)
         self.teacher.keys = self._keys()
         self._connect()
         self._on_image()
@@ -366,14 +366,11 @@ class TeachWidget(DockWidget):
 
     def stop(self) -> None:
         """Let go of all work under way; what was annotated is written first."""
-        self._settle.stop()
-        self.image_form.stop()
         self.source_form.stop()
-        self.way_form.stop()
-        self.guide.stop_work()
-        self.keep_form.stop()
+        self.guide.tour.stop()
         self._viewer.dims.events.point.disconnect(self._on_slider)
         self._session.maps_changed.disconnect(self._on_maps)
         self.teacher.changed.disconnect(self._refresh)
         self.teacher.opened.disconnect(self._on_opened)
         self.teacher.stop()
+        super().stop()

@@ -11,7 +11,7 @@ from napari_sem_classify.core.image.area import Area
 from napari_sem_classify.core.tiles.grid import TileGrid
 from napari_sem_classify.core.tiles.tile_rules import TileChecks, covered_area, tiles_inside
 from napari_sem_classify.plugin.app.dock import DockWidget
-from napari_sem_classify.plugin.app.jobs import JobContext, Worker, settle_timer
+from napari_sem_classify.plugin.app.jobs import JobContext, JobSlot, SettleTimer
 from napari_sem_classify.plugin.app.session import GridPlan
 from napari_sem_classify.plugin.app.text import area_text, count_text, percent_text
 from napari_sem_classify.plugin.forms.grid_form import GridForm
@@ -56,14 +56,14 @@ class TileWidget(DockWidget):
         self._grid: TileGrid | None = None
         self._picked: HandPicked | None = None
         self._checks: TileChecks | None = None
-        self._checking: Worker | None = None
+        self._checking = JobSlot(self)
         self._laid = False
         self._showing = False
         self._area: Shapes | None = None
         self._region: Shapes | None = None
         self._clickable: Labels | None = None
         self._build()
-        self._settle = settle_timer(self, SETTLE_MS, self._update)
+        self._settle = SettleTimer(self, SETTLE_MS, self._update)
         self._connect()
         self._on_image()
 
@@ -131,7 +131,7 @@ class TileWidget(DockWidget):
         layer, image = self.image_form.layer, self.image_form.image
         self.grid_form.use_scale(image)
         if layer is not self._layer:
-            self._stop_checking()
+            self._checking.abandon()
             self._layer, self._grid, self._picked = layer, None, None
             plan = self.plan
             self._laid = plan is not None
@@ -171,10 +171,10 @@ class TileWidget(DockWidget):
             self.problem.fail(str(error))
             return
         if grid != self._grid:
-            self._stop_checking()
+            self._checking.abandon()
             self._grid, self._checks = grid, None
             self._picked = HandPicked.none(grid.tile_shape)
-        if self.leave_out.needs_pixels and self._checks is None and self._checking is None:
+        if self.leave_out.needs_pixels and self._checks is None and not self._checking.running:
             self._check(grid)
         self._show()
 
@@ -205,22 +205,14 @@ class TileWidget(DockWidget):
             return check_tiles(image, grid, plane=plane, job=context)
 
         def done(checks: TileChecks) -> None:
-            self._checking, self._checks = None, checks
+            self._checks = checks
             self._show()
 
         def failed(sentence: str) -> None:
-            self._checking = None
             self.problem.fail(sentence)
             self._tell()
 
-        self._checking = Worker(
-            task, doing="looking at the tiles", parent=self, on_done=done, on_failed=failed
-        )
-
-    def _stop_checking(self) -> None:
-        if self._checking is not None:
-            self._checking.abandon()
-            self._checking = None
+        self._checking.start(task, doing="looking at the tiles", on_done=done, on_failed=failed)
 
     def _show(self) -> None:
         layer, grid, picked = self._layer, self._grid, self._picked
@@ -265,7 +257,7 @@ class TileWidget(DockWidget):
             words.append(area_text(covered * (image.pixel_size_nm / 1000.0) ** 2))
         else:
             words.append(f"{count_text(covered)} px (not calibrated)")
-        if self._checking is not None:
+        if self._checking.running:
             words.append("looking at the tiles…")
         self.count.say(" · ".join(words))
 
@@ -325,12 +317,3 @@ class TileWidget(DockWidget):
         """What is to be written."""
         image, plan = self.image_form.image, self.plan
         return None if image is None or plan is None else (image, plan)
-
-    # ------------------------------------------------------------------ end
-
-    def stop(self) -> None:
-        """Let go of all work under way, without touching the viewer."""
-        self._settle.stop()
-        self.image_form.stop()
-        self._stop_checking()
-        self.write_form.stop()

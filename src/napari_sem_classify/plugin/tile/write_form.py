@@ -4,20 +4,17 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from magicgui import widgets
 from qtpy.QtWidgets import QFileDialog, QWidget
 
 from napari_sem_classify.core.image.sem_image import SemImage
-from napari_sem_classify.plugin.app.jobs import JobContext, Worker
+from napari_sem_classify.plugin.app.jobs import JobContext, JobSlot
 from napari_sem_classify.plugin.app.session import GridPlan
 from napari_sem_classify.plugin.app.text import count_text
 from napari_sem_classify.plugin.forms.layout import Form, explain, narrow
 from napari_sem_classify.plugin.forms.run_form import RunForm
-
-if TYPE_CHECKING:
-    from napari_sem_classify.core.common.job import Progress
 
 TIFF, PNG = "TIFF", "PNG"
 
@@ -41,7 +38,7 @@ class WriteForm:
     ) -> None:
         self._owner = owner
         self._source = source
-        self._job: Worker | None = None
+        self._writing = JobSlot(owner)
         self.format = narrow(widgets.ComboBox(choices=[TIFF, PNG], value=TIFF), least=4)
         self.stretch = widgets.CheckBox(value=False, text="8 bit, stretched")
         explain(self.format, "File format", "TIFF keeps grey values as they are, PNG is smaller")
@@ -53,12 +50,12 @@ class WriteForm:
         form.row("Files", self.format, self.stretch)
         self.run_form = RunForm(form, "Write tiles…", "Write each tile as a file, with a table")
         self.run_form.started.connect(self._choose_folder)
-        self.run_form.cancelled.connect(self._cancel)
+        self.run_form.cancelled.connect(self._writing.cancel)
 
     @property
     def busy(self) -> bool:
         """Whether tiles are being written."""
-        return self._job is not None
+        return self._writing.running
 
     def refresh(self) -> None:
         """Allow writing where there are tiles."""
@@ -68,7 +65,7 @@ class WriteForm:
     def write_to(self, folder: Path) -> None:
         """Write the kept tiles into a folder, with a table that lists them."""
         there = self._source()
-        if there is None or self._job is not None:
+        if there is None or self.busy:
             return
         image, plan = there
         kind: Any = "png" if self.format.value == PNG else "tif"
@@ -91,49 +88,23 @@ class WriteForm:
                 ).count
             return count
 
-        def done(count: int) -> None:
-            self._end()
-            self.run_form.message.say(f"{count_text(count)} tiles and a table are in {folder}.")
-
-        def failed(sentence: str) -> None:
-            self._end()
-            self.run_form.message.fail(sentence)
-
-        def cancelled() -> None:
-            self._end()
-            self.run_form.message.say("Cancelled: nothing more was written.")
-
+        message = self.run_form.message
         self.run_form.start()
-        self._job = Worker(
+        self._writing.start(
             task,
             doing="writing tiles",
-            parent=self._owner,
-            on_done=done,
-            on_failed=failed,
-            on_cancelled=cancelled,
-            on_progress=self._on_progress,
+            on_end=self._end,
+            on_done=lambda n: message.say(f"{count_text(n)} tiles and a table are in {folder}."),
+            on_failed=message.fail,
+            on_cancelled=lambda: message.say("Cancelled: nothing more was written."),
+            on_progress=self.run_form.tell,
         )
-
-    def stop(self) -> None:
-        """Let go of work under way: for a widget that goes away."""
-        if self._job is not None:
-            self._job.abandon()
-            self._job = None
 
     def _choose_folder(self) -> None:
         folder = QFileDialog.getExistingDirectory(self._owner, "Folder for the tiles")
         if folder:
             self.write_to(Path(folder))
 
-    def _on_progress(self, progress: Progress) -> None:
-        if self._job is not None and not self._job.cancelling:
-            self.run_form.tell(progress)
-
     def _end(self) -> None:
-        self._job = None
         self.run_form.idle()
         self.refresh()
-
-    def _cancel(self) -> None:
-        if self._job is not None:
-            self._job.cancel()
