@@ -32,16 +32,20 @@ def export(
     ],
     out: Out,
     kinds: Annotated[
-        str, typer.Option("--as", metavar="KINDS", help=f"Comma-separated: {', '.join(CHOICES)}.")
+        str,
+        typer.Option(
+            "--as",
+            metavar="KINDS",
+            help=f"Comma-separated, of each map: {', '.join(EACH)}; of all maps together: "
+            f"{', '.join(TOGETHER)}.",
+        ),
     ],
     as_json: Json = False,
 ) -> None:
     """Write saved class maps as tables, outlines, figures and reports.
 
-    Of each map: tiles (cells), regions (connected regions), geojson (outlines for QuPath), map
-    (label TIFF), ome-zarr, overlay, summary, and the figure as png, svg or pdf. Of all maps
-    together: fractions (one table) and report (one page). Pictures need the image, which is looked
-    for where it was and beside the map.
+    Those that show the specimen need the image, which is looked for where it was and beside the
+    map.
     """
     wanted = kinds_of(kinds, "--as", CHOICES)
     if not wanted:
