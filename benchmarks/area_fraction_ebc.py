@@ -31,7 +31,7 @@ from napari_sem_classify.core.measure.field_statistics import (
 from napari_sem_classify.core.measure.prediction_powered import estimate_prediction_powered
 from napari_sem_classify.core.measure.review import start_review
 from napari_sem_classify.core.model.card import ClassInfo, default_colours
-from napari_sem_classify.core.teach.head_fit import teach_head
+from napari_sem_classify.core.teach.head_fit import FitOptions, teach_head
 from napari_sem_classify.core.tiles.grid import TileGrid
 
 TILE = 64
@@ -73,7 +73,7 @@ def maps_and_truth(
     for specimen in sorted(set(groups)):
         train = np.flatnonzero((groups != specimen) & (taught_with >= 0))
         heads[specimen] = teach_head(
-            features[train], taught_with[train], names, groups=groups[train]
+            features[train], taught_with[train], names, FitOptions(groups[train])
         ).head
     maps, pixels = [], []
     for index, ((image, mask, _), grid) in enumerate(zip(pairs, grids, strict=True)):

@@ -21,7 +21,7 @@ from tile_sets import TileSet, load_set
 
 from napari_sem_classify.core.evaluate.metrics import Scores, score
 from napari_sem_classify.core.teach.folds import TilePlaces
-from napari_sem_classify.core.teach.head_fit import Taught, teach_head
+from napari_sem_classify.core.teach.head_fit import FitOptions, Taught, teach_head
 from napari_sem_classify.core.teach.logistic import DEFAULT_STRENGTH
 from napari_sem_classify.core.teach.suggest import reduce_features, suggest_tiles
 
@@ -66,9 +66,7 @@ def teach(tiles: TileSet, train: NDArray[np.int64], *, strength: float | None = 
         tiles.embeddings[train],
         tiles.labels[train],
         tiles.class_names,
-        groups=groups,
-        places=places,
-        strength=strength,
+        FitOptions(groups, places, strength=strength),
     )
 
 
@@ -159,7 +157,7 @@ def study_bias(tiles: TileSet, seeds: int) -> None:
         true = on(tiles, taught, test)
         lot = np.random.default_rng(seed).integers(0, 5, len(some))
         shuffled = teach_head(
-            tiles.embeddings[some], tiles.labels[some], tiles.class_names, groups=lot
+            tiles.embeddings[some], tiles.labels[some], tiles.class_names, FitOptions(lot)
         )
         for way, found in (("blocked", taught.score), ("random", shuffled.score)):
             if found is not None:

@@ -19,7 +19,7 @@ from numpy.typing import NDArray
 from tile_sets import TileSet, load_set
 
 from napari_sem_classify.core.evaluate.metrics import Scores, score
-from napari_sem_classify.core.teach.head_fit import teach_head
+from napari_sem_classify.core.teach.head_fit import FitOptions, teach_head
 
 Predict = Callable[[TileSet, NDArray[np.int64], NDArray[np.int64]], NDArray[np.int64]]
 
@@ -29,7 +29,10 @@ def taught_head(
 ) -> NDArray[np.int64]:
     """The program's way; in the record of its fold it also tells what it expected."""
     taught = teach_head(
-        tiles.embeddings[train], tiles.labels[train], tiles.class_names, groups=tiles.groups[train]
+        tiles.embeddings[train],
+        tiles.labels[train],
+        tiles.class_names,
+        FitOptions(groups=tiles.groups[train]),
     )
     if taught.score is not None:
         EXPECTED.append(taught.score.scores.macro_f1)

@@ -14,7 +14,6 @@ from napari_sem_classify.cli.shell import report, table, working
 
 if TYPE_CHECKING:
     from napari_sem_classify.core.model.card import ModelCard
-    from napari_sem_classify.core.network.engine.base import Engine
 
 
 class GreyValues(StrEnum):
@@ -104,11 +103,11 @@ def teach(
     from napari_sem_classify.core.annotate.class_spec import parse_classes, parse_contains
     from napari_sem_classify.core.common.files import ensure_folder
     from napari_sem_classify.core.model.file import save_model
-    from napari_sem_classify.core.network.engine import make_engine
     from napari_sem_classify.core.sem_io import open_image
     from napari_sem_classify.core.sem_io.label_file import read_labels
     from napari_sem_classify.core.teach.recipes import recipes_for
-    from napari_sem_classify.core.teach.teach import STAGES, teach_from_masks
+    from napari_sem_classify.core.teach.teach_masks import teach_from_masks
+    from napari_sem_classify.core.teach.teach_options import TeachOptions
 
     pairs_of_classes, contains = parse_classes(classes), parse_contains(classes)
     ensure_folder(out.parent)
@@ -116,24 +115,20 @@ def teach(
         (open_image(image), read_labels(label)) for image, label in zip(images, labels, strict=True)
     ]
     per_tile = None if recipe is GreyValues.AUTO else recipe is GreyValues.TILE
-
-    def engine_of(px: int) -> Engine:
-        return make_engine(network_px=px, stages=STAGES, device=device, backend=backend)
-
+    options = TeachOptions(
+        tile,
+        stride_px=stride,
+        min_share=min_share,
+        rules={own: contains[value] for value, own in pairs_of_classes if value in contains},
+        recipes=recipes_for(tile, per_tile=per_tile, network_px=side),
+        dense=dense,
+        device=device,
+        backend=backend,
+        name=name or out.stem,
+    )
     with working() as job:
         classifier = teach_from_masks(
-            pairs,
-            pairs_of_classes,
-            tile,
-            stride=stride,
-            min_share=min_share,
-            contains=contains,
-            recipes=recipes_for(tile, per_tile=per_tile, network_px=side),
-            engine_of=engine_of,
-            groups=groups or None,
-            name=name or out.stem,
-            dense=dense,
-            job=job,
+            pairs, pairs_of_classes, options, specimens=groups or None, job=job
         )
     path = save_model(out, classifier)
     card = classifier.card

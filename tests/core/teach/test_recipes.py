@@ -8,6 +8,8 @@ import numpy as np
 import pytest
 from tiny_engine import TinyEngine
 
+from napari_sem_classify.core.annotate.annotation_set import Annotations
+from napari_sem_classify.core.annotate.place import fingerprint
 from napari_sem_classify.core.classify.driver import classify_image
 from napari_sem_classify.core.common.errors import Cancelled
 from napari_sem_classify.core.common.job import Job
@@ -15,10 +17,11 @@ from napari_sem_classify.core.image.area import Area
 from napari_sem_classify.core.image.intensity import IntensityRecipe
 from napari_sem_classify.core.image.sem_image import SemImage, Specimen
 from napari_sem_classify.core.model.recipe import STANDARD, Recipe
-from napari_sem_classify.core.teach.annotated_tiles import AnnotatedTiles, sample_tiles
 from napari_sem_classify.core.teach.folds import TilePlaces, plan_folds
+from napari_sem_classify.core.teach.lesson import TeachingSet, sample_tiles
 from napari_sem_classify.core.teach.recipes import choose_recipe, compare_recipes, recipes_for
-from napari_sem_classify.core.teach.teach import teach_from_masks
+from napari_sem_classify.core.teach.teach_masks import teach_from_masks
+from napari_sem_classify.core.teach.teach_options import TeachOptions
 from napari_sem_classify.core.tiles.grid import TileGrid
 
 TILE, SIDE = 16, 256
@@ -52,13 +55,23 @@ def by_brightness(seed=0):
     return image_of(level + generator.normal(0, 10, level.shape)), labels
 
 
-def annotated(made):
-    image, labels = made
-    return [AnnotatedTiles(image, TileGrid(image.area, TILE, TILE), labels.astype(np.int64))]
+def annotated(*several):
+    """Images with a class on each tile, -1 for none, as if they had been painted."""
+    annotations = Annotations().with_class(NAMES[0]).with_class(NAMES[1])
+    images = {}
+    for image, labels in several:
+        key = fingerprint(image)
+        images[key] = image
+        annotations = annotations.with_image(image, key)
+        for number, name in enumerate(NAMES):
+            tiles = [(y * TILE, x * TILE, TILE) for y, x in np.argwhere(labels == number).tolist()]
+            annotations = annotations.with_marks(key, tiles, name)
+    return TeachingSet(annotations, images)
 
 
-def choose(made, **more):
-    return choose_recipe(annotated(made), NAMES, WAYS, lambda _px: TinyEngine(), **more)
+def choose(made, job=None):
+    options = TeachOptions(TILE, recipes=WAYS)
+    return choose_recipe(annotated(made), options, lambda _recipe: TinyEngine(), job)
 
 
 def test_textures_under_uneven_brightness_are_evened_out():
@@ -108,9 +121,8 @@ def test_looking_in_every_way_tells_its_progress_and_can_be_cancelled():
 
 
 def test_a_sample_holds_at_most_so_many_tiles_of_a_class():
-    some = sample_tiles(annotated(textured()) + annotated(textured(1)), 30)
-    labels = np.concatenate([each.labels.ravel() for each in some])
-    assert np.bincount(labels[labels >= 0]).tolist() == [30, 30]
+    some = sample_tiles(annotated(textured(), textured(1)), TILE, 30, seed=0)
+    assert some.annotations.counts() == {"coarse": 30, "fine": 30}
 
 
 def test_the_sizes_tried_are_the_standard_a_large_one_and_the_tiles_own():
@@ -127,9 +139,8 @@ def test_the_card_keeps_the_recipe_and_classifying_applies_it():
     model = teach_from_masks(
         [(image, mask)],
         [(1, "coarse"), (2, "fine")],
-        TILE,
-        recipes=WAYS,
-        engine_of=lambda _px: TinyEngine(),
+        TeachOptions(TILE, recipes=WAYS),
+        engine_of=lambda _recipe: TinyEngine(),
     )
     assert model.card.intensity.per_tile
     assert model.card.record["recipe"]["chosen"]["intensity"]["per_tile"] is True

@@ -15,8 +15,9 @@ from napari_sem_classify.core.evaluate.metrics import score
 from napari_sem_classify.core.image.area import Area
 from napari_sem_classify.core.image.sem_image import SemImage, Specimen
 from napari_sem_classify.core.model.recipe import Recipe
-from napari_sem_classify.core.teach.head_fit import fit_head, teach_head
-from napari_sem_classify.core.teach.teach import teach_from_masks
+from napari_sem_classify.core.teach.head_fit import FitOptions, fit_head, teach_head
+from napari_sem_classify.core.teach.teach_masks import teach_from_masks
+from napari_sem_classify.core.teach.teach_options import TeachOptions
 from napari_sem_classify.core.tiles.grid import TileGrid
 
 CLASSES = [(0, "matrix"), (7, "oxide")]
@@ -39,9 +40,16 @@ def two_phase(seed: int, size: int = 160, pixel_size_nm: float | None = 5.0):
     return image, mask
 
 
-def taught(pairs, **options):
-    options.setdefault("recipes", (Recipe(network_px=32),))
-    return teach_from_masks(pairs, CLASSES, TILE, engine_of=lambda _px: TinyEngine(), **options)
+def taught(pairs, colours=None, groups=None, job=None, **options):
+    return teach_from_masks(
+        pairs,
+        CLASSES,
+        TeachOptions(TILE, recipes=(Recipe(network_px=32),), **options),
+        colours=colours,
+        specimens=groups,
+        engine_of=lambda _recipe: TinyEngine(),
+        job=job,
+    )
 
 
 def test_a_model_taught_on_some_images_classifies_another():
@@ -148,7 +156,7 @@ def test_a_known_strength_fits_at_once_and_gives_no_score():
     generator = np.random.default_rng(0)
     labels = np.repeat([0, 1], 30)
     features = generator.normal(size=(60, 100)).astype(np.float32) + labels[:, None]
-    quick = teach_head(features, labels, ("a", "b"), strength=0.01)
+    quick = teach_head(features, labels, ("a", "b"), FitOptions(strength=0.01))
     assert quick.score is None
     assert quick.no_score_reason
     again = fit_head(features, labels, 2, strength=0.01)
@@ -160,7 +168,7 @@ def test_random_labels_do_not_score():
     generator = np.random.default_rng(0)
     features = generator.normal(size=(300, 200)).astype(np.float32)
     labels = generator.integers(0, 2, 300)
-    found = teach_head(features, labels, ("a", "b"), groups=np.arange(300) % 6)
+    found = teach_head(features, labels, ("a", "b"), FitOptions(groups=np.arange(300) % 6))
     assert found.score is not None
     assert found.score.scores.accuracy < 0.62
     assert found.score.reliability.ece < 0.15
@@ -187,7 +195,8 @@ def test_a_head_taught_on_real_coatings_knows_them_on_other_specimens(shared_dat
     teach = [f"ebc__{name}.png" for name in names]
     test = ["ebc__032919_6_100cyc0007.png"]
     classes = [(0, "background"), (1, "oxide")]
-    model = teach_from_masks([pair(name) for name in teach], classes, 64, max_tiles_per_class=60)
+    options = TeachOptions(64, max_tiles_per_class=60)
+    model = teach_from_masks([pair(name) for name in teach], classes, options)
     truth, predicted = [], []
     for name in test:
         image, mask = pair(name)

@@ -14,10 +14,10 @@ from napari_sem_classify.core.annotate.keeper import Keeper, find_kept, user_fol
 from napari_sem_classify.core.annotate.place import fingerprint
 from napari_sem_classify.core.image.area import Area
 from napari_sem_classify.core.sem_io import image_from_array
+from napari_sem_classify.core.teach.lesson import gather
+from napari_sem_classify.core.teach.looked import SeenTiles
 from napari_sem_classify.core.tiles.grid import TileGrid
 from napari_sem_classify.plugin.teach.book import Book
-from napari_sem_classify.plugin.teach.learning import gather
-from napari_sem_classify.plugin.teach.looking import Looked
 
 FIRST, SECOND = (0, 0, 16), (0, 16, 16)
 
@@ -254,7 +254,7 @@ def test_only_tiles_of_the_size_in_use_that_hold_data_are_learned_from(book, ima
     key = fingerprint(image)
     grid = TileGrid(Area(0, 64, 0, 96), 16, 16)
     index = np.arange(1, grid.n_tiles)  # the first tile holds no data
-    looked = Looked(grid, index, np.ones((len(index), 4), np.float16))
+    looked = SeenTiles(grid, index, np.ones((len(index), 4), np.float16))
     book.mark(key, {FIRST: "matrix", SECOND: "oxide", (0, 0, 32): "oxide"})
     lesson = gather(book.annotations, {key: looked}, 16)
     assert lesson.tiles == ((key, SECOND),)
@@ -267,7 +267,7 @@ def test_of_a_closed_image_the_annotated_tiles_go_on_teaching(book, image):
     key = fingerprint(image)
     grid = TileGrid(Area(0, 64, 0, 96), 16, 16)
     features = np.arange(grid.n_tiles, dtype=np.float16)[:, None]
-    looked = Looked(grid, np.arange(grid.n_tiles), features)
+    looked = SeenTiles(grid, np.arange(grid.n_tiles), features)
     book.mark(key, {SECOND: "oxide", (16, 0, 16): "matrix"})
     few = looked.only(np.array([1, 6]))
     lesson = gather(book.annotations, {key: few}, 16)

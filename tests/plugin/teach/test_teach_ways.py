@@ -7,6 +7,7 @@ import pytest
 
 from napari_sem_classify.core.model.catalogue import load_model
 from napari_sem_classify.core.model.recipe import STANDARD
+from napari_sem_classify.core.teach.looked import Sight
 from napari_sem_classify.core.teach.recipes import recipes_for
 from napari_sem_classify.plugin.app.tasks import DeviceWish
 
@@ -96,7 +97,8 @@ def test_another_way_is_chosen_by_hand_and_the_map_is_made_anew(qtbot, taught, e
     calls = engine.engine.calls
     other = recipes_for(TILE)[1]
     taught.way_form.combo.value = other
-    assert not taught.teacher.learner.has_looked(taught.teacher.key, taught.teacher.grid)
+    teacher = taught.teacher
+    assert not teacher.learner.has_looked(Sight(teacher.key, teacher.image, teacher.grid))
     learned(qtbot, taught)
     assert engine.engine.calls > calls
     assert taught.teacher.learner.learned.lesson.recipe == other

@@ -106,7 +106,8 @@ def teach_demo_model(
     Cancelled
         When the token was set.
     """
-    from napari_sem_classify.core.teach.teach import teach_from_masks
+    from napari_sem_classify.core.teach.teach_masks import teach_from_masks
+    from napari_sem_classify.core.teach.teach_options import TeachOptions
 
     samples = [generate_cross_section(seed=seed) for seed in TEACHING_SEEDS]
     names = [f"{IMAGE_NAME}-{seed}" for seed in TEACHING_SEEDS]
@@ -114,16 +115,14 @@ def teach_demo_model(
         (sample_image(sample, name), sample.truth)
         for sample, name in zip(samples, names, strict=True)
     ]
-    return teach_from_masks(
-        pairs,
-        CLASSES,
+    options = TeachOptions(
         TILE_PX,
-        contains={4: CRACK_SHARE},
-        name=MODEL_TITLE,
+        rules={"crack": CRACK_SHARE},
         max_tiles_per_class=TILES_PER_CLASS,
-        engine=engine,
-        job=job,
+        name=MODEL_TITLE,
     )
+    engine_of = None if engine is None else lambda _recipe: engine
+    return teach_from_masks(pairs, CLASSES, options, engine_of=engine_of, job=job)
 
 
 def agreement(class_map: ClassMap, sample: Sample) -> dict[str, Any]:

@@ -8,13 +8,15 @@ annotations themselves show that it is clearly better.
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Sequence
-from typing import TYPE_CHECKING, Any
+from collections.abc import Sequence
+from dataclasses import replace
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from napari_sem_classify.core.common.job import Job, Progress
+from napari_sem_classify.core.common.errors import AnnotationError
+from napari_sem_classify.core.common.job import Job
 from napari_sem_classify.core.evaluate.metrics import score
 from napari_sem_classify.core.image.intensity import IntensityRecipe
 from napari_sem_classify.core.model.recipe import (
@@ -24,21 +26,17 @@ from napari_sem_classify.core.model.recipe import (
     RecipeChoice,
     RecipeScore,
 )
-from napari_sem_classify.core.teach.annotated_tiles import (
-    AnnotatedTiles,
-    embed_annotated,
-    sample_tiles,
-)
 from napari_sem_classify.core.teach.folds import Folds, plan_folds
-from napari_sem_classify.core.teach.head_fit import teach_head
-
-if TYPE_CHECKING:
-    from napari_sem_classify.core.network.engine.base import Engine
+from napari_sem_classify.core.teach.head_fit import FitOptions, teach_head
+from napari_sem_classify.core.teach.lesson import Lesson, TeachingSet, gather, sample_tiles
+from napari_sem_classify.core.teach.looked import look_at_all, sights_of
+from napari_sem_classify.core.teach.teach_options import EngineOf, TeachOptions
 
 SMALLEST_NETWORK_PX = 96
 TILES_PER_CLASS = 150
 """Of each class that are looked at in every way; a comparison takes seconds to a minute."""
-
+TRYING = "Trying ways of looking"
+NOT_OPEN = "The annotated images are not open: open one to find the best way of looking at it."
 
 _DRAWS = 400
 
@@ -70,13 +68,9 @@ def recipes_for(
 
 
 def choose_recipe(
-    annotated: Sequence[AnnotatedTiles],
-    class_names: tuple[str, ...],
-    recipes: Sequence[Recipe],
-    engine_of: Callable[[int], Engine],
-    *,
-    groups: Sequence[str] | None = None,
-    seed: int = 0,
+    material: TeachingSet,
+    options: TeachOptions,
+    engine_of: EngineOf | None = None,
     job: Job | None = None,
 ) -> RecipeChoice:
     """Look at the annotated tiles in each way, and choose by the blocked score.
@@ -85,56 +79,57 @@ def choose_recipe(
 
     Parameters
     ----------
-    annotated : sequence of AnnotatedTiles
-    class_names : tuple of str
-    recipes : sequence of Recipe
-        At least one.
-    engine_of : callable
-        Gives the engine for a network input.
-    groups : sequence of str, optional
-        Specimen of each of `annotated`.
-    seed : int
-        Of the sample of tiles, at most `TILES_PER_CLASS` of each class.
+    material : TeachingSet
+        Of each class at most `TILES_PER_CLASS` tiles are looked at.
+    options : TeachOptions
+        With at least one recipe.
+    engine_of : callable, optional
+        Gives the engine for a recipe; those of `options` where None.
     job : Job, optional
         Told and checked once per batch; counts the tiles of all recipes.
 
     Raises
     ------
+    AnnotationError
+        When there are several recipes, and no annotated image is open.
     ImageError, DeviceError
         When an image cannot be read or the network cannot be run.
     Cancelled
         When the job was asked to stop.
     """
+    recipes = options.recipes
     if len(recipes) < 2:
         return RecipeChoice(recipes[0], (), "Only one way was to be tried.")
-    some = sample_tiles(annotated, TILES_PER_CLASS, seed)
-    of_image = np.arange(len(some)) if groups is None else np.unique(groups, return_inverse=True)[1]
+    some = sample_tiles(material, options.tile_px, TILES_PER_CLASS, options.seed)
+    sights = sights_of(some.annotations, some.images, options.tile_px, options.stride_px)
+    if not sights:
+        raise AnnotationError(NOT_OPEN)
     job = job or Job()
-    total = sum(each.count for each in some)
     start = time.perf_counter()
-    all_features: list[NDArray[np.float32]] = []
+    lessons: list[Lesson] = []
     folds: Folds | None = None
     for number, recipe in enumerate(recipes):
-
-        def tell(reading: Progress, number: int = number) -> None:
-            elapsed = time.perf_counter() - start
-            done, goal = reading.done + number * total, total * len(recipes)
-            job.tell(Progress(done, goal, "Trying ways of looking", elapsed))
-
-        engine = engine_of(recipe.network_px)
-        features, labels, places = embed_annotated(
-            some, engine, recipe.intensity, job.telling(tell)
-        )
-        all_features.append(features)
+        part = job.telling(lambda reading: job.tell(replace(reading, stage=TRYING)))
+        part = part.part(number, len(recipes), start)
+        engine = (engine_of or options.engine)(recipe)
+        seen = look_at_all(sights, recipe, engine, part)
+        lesson = gather(some.annotations, seen, options.tile_px, recipe)
+        lessons.append(lesson)
         if folds is None:
-            numbers = of_image[places.image]
-            by_image = numbers if len(np.unique(numbers)) > 1 else None
-            plan = plan_folds(labels, class_names, groups=by_image, places=places)
+            plan = plan_folds(
+                lesson.labels,
+                lesson.class_names,
+                groups=lesson.groups(options.specimens),
+                places=lesson.places,
+            )
             if not isinstance(plan, Folds):  # known before the other ways cost any time
                 return RecipeChoice(recipe, (), plan)
             folds = plan
     assert folds is not None
-    return compare_recipes(recipes, all_features, labels, class_names, folds, job=job)
+    features = [lesson.features for lesson in lessons]
+    # Its scoring is asked to stop with the job, but counts nothing that was announced.
+    silent = job.telling(lambda _: None)
+    return compare_recipes(recipes, features, lesson.labels, lesson.class_names, folds, job=silent)
 
 
 def compare_recipes(
@@ -161,7 +156,7 @@ def compare_recipes(
     """
     predicted = []
     for seen in features:
-        taught = teach_head(seen, labels, class_names, folds=folds, job=job)
+        taught = teach_head(seen, labels, class_names, FitOptions(folds=folds), job)
         assert taught.score is not None
         predicted.append(taught.score.probabilities.argmax(axis=1))
         scored = taught.score.scored

@@ -10,12 +10,12 @@ from numpy.typing import NDArray
 from qtpy.QtWidgets import QWidget
 
 from napari_sem_classify.core.annotate.place import TilePlace
+from napari_sem_classify.core.teach.learn import suggest_places
+from napari_sem_classify.core.teach.looked import SeenTiles, Sight
 from napari_sem_classify.core.teach.suggest import suspicious_tiles
 from napari_sem_classify.plugin.app.jobs import JobSlot
 from napari_sem_classify.plugin.app.text import count_text
 from napari_sem_classify.plugin.forms.layout import Form, Note, explain
-from napari_sem_classify.plugin.teach import learning
-from napari_sem_classify.plugin.teach.looking import Looked
 from napari_sem_classify.plugin.teach.teacher import Teacher
 from napari_sem_classify.plugin.teach.tour import Tour, focus_canvas
 
@@ -40,7 +40,7 @@ class Guide:
         self._viewer = viewer
         self._owner = owner
         self._choosing = JobSlot(owner)
-        self._reduced: tuple[Looked, NDArray[np.float32]] | None = None
+        self._reduced: tuple[SeenTiles, NDArray[np.float32]] | None = None
         self.tour = Tour(viewer)
         self.button = widgets.PushButton(text=SUGGEST)
         explain(
@@ -78,9 +78,10 @@ class Guide:
         if self._choosing.running or key is None or grid is None or image is None:
             return
         looked = teacher.memory.looked.get(key)
-        if looked is None or not teacher.learner.has_looked(key, grid):
+        sight = Sight(key, image, grid)
+        if looked is None or not teacher.learner.has_looked(sight):
             self.where.say("Looking at the tiles first…")
-            teacher.learner.look(key, image, grid, then=self.suggest)
+            teacher.learner.look(sight, then=self.suggest)
             return
         names = teacher.book.annotations.class_names
         labels = teacher.book.annotations.of(key).tile_labels(grid, names).labels
@@ -102,7 +103,7 @@ class Guide:
 
         self.where.say("Choosing tiles…")
         self._choosing.start(
-            learning.suggest(looked, reduced, labels, probabilities, SUGGESTIONS),
+            lambda _context: suggest_places(looked, reduced, labels, probabilities, SUGGESTIONS),
             doing="choosing tiles to annotate",
             on_done=done,
             on_failed=self.where.fail,

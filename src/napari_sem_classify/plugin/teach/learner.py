@@ -6,33 +6,29 @@ A change makes the fit under way stale: it is dropped, and a new one starts once
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
-import numpy as np
-from numpy.typing import NDArray
 from psygnal import Signal
 from qtpy.QtCore import QObject
 
 from napari_sem_classify.core.annotate.annotation import check_teachable
-from napari_sem_classify.core.annotate.place import full_plane, has_plane, plane_of
 from napari_sem_classify.core.common.errors import AnnotationError
 from napari_sem_classify.core.common.job import Progress
 from napari_sem_classify.core.image.sem_image import SemImage
 from napari_sem_classify.core.maps.class_map import ClassMap
 from napari_sem_classify.core.model.recipe import RecipeChoice
+from napari_sem_classify.core.teach.learn import Learned, PlaneInView, fit, learn
+from napari_sem_classify.core.teach.lesson import Lesson, TeachingSet, gather
 from napari_sem_classify.core.teach.logistic import DEFAULT_STRENGTH
+from napari_sem_classify.core.teach.looked import SeenTiles, Sight, look, sights_of
+from napari_sem_classify.core.teach.taught_model import make_model
+from napari_sem_classify.core.teach.teach_options import TeachOptions
 from napari_sem_classify.core.tiles.grid import TileGrid
 from napari_sem_classify.plugin.app.jobs import JobContext, JobSlot, SettleTimer
 from napari_sem_classify.plugin.app.tasks import DeviceWish
-from napari_sem_classify.plugin.teach import learning
 from napari_sem_classify.plugin.teach.book import Book
-from napari_sem_classify.plugin.teach.keeping import Lessons, save
-from napari_sem_classify.plugin.teach.learning import Learned, Lesson, View
-from napari_sem_classify.plugin.teach.looking import Looked, look
 from napari_sem_classify.plugin.teach.memory import Memory
-
-Sight = tuple[str, SemImage, TileGrid, NDArray[np.int64] | None]
-"""What to look at: its key, the image, the tiles, and the only ones of them (None for all)."""
 
 SETTLE_MS = 300
 STOPPED = "Stopped: the annotations are kept; press Update map to go on."
@@ -113,10 +109,23 @@ class Learner:
         """Whether two classes have a tile of this size."""
         return len(self.annotated) >= 2
 
+    @property
+    def options(self) -> TeachOptions:
+        """What there is to choose, as it is chosen here; every painted tile is learned from."""
+        return TeachOptions(
+            self.tile_px,
+            recipes=(self._memory.recipe,),
+            device=self.wish.id,
+            backend=self.wish.backend,
+            strength=self._strength,
+            temperature=self._temperature,
+            max_tiles_per_class=None,
+        )
+
     def lesson(self) -> Lesson:
         """All annotated tiles with their features, as far as they were looked at."""
         memory = self._memory
-        return learning.gather(self._book.annotations, memory.looked, self.tile_px, memory.recipe)
+        return gather(self._book.annotations, memory.looked, self.tile_px, memory.recipe)
 
     def _not_yet(self) -> str:
         """Why nothing can be learned although something is annotated, in core's words, else ""."""
@@ -167,7 +176,7 @@ class Learner:
         self.status = self._not_yet()
         todo = self._to_look_at() if self.annotated else None
         if todo is not None:
-            self.look(*todo, then=self.learn)
+            self.look(todo, then=self.learn)
         elif self.teachable and self._key is not None:
             self._fit()
         self.changed.emit()
@@ -176,47 +185,32 @@ class Learner:
         """The image in view first, then other open ones with tiles of this size."""
         if self._key is None or self._grid is None or self._image is None:
             return None
-        if not self.has_looked(self._key, self._grid):
-            return self._key, self._image, self._grid, None
-        for each in self._book.annotations.images:
-            key = each.key
-            image = self._memory.images.get(each.fingerprint)
-            if image is None or not has_plane(image, each.plane):
-                continue
-            if not any(place[2] == self.tile_px for place in each.marks):
-                continue
-            grid = TileGrid(image.area, self.tile_px, self.tile_px)
-            tiles = None
-            if image.leading_shape:  # of planes out of view the annotated tiles are enough
-                tiles = np.array(sorted(learning.tile_numbers(grid, each.marks).values()), int)
-                if not len(tiles):
-                    continue
-            if not self.has_looked(key, grid, tiles) and (key, grid) not in self._failed:
-                return key, image, grid, tiles
+        sight = Sight(self._key, self._image, self._grid)
+        if not self.has_looked(sight):
+            return sight
+        memory = self._memory
+        for sight in sights_of(self._book.annotations, memory.images, self.tile_px):
+            if not sight.image.leading_shape:
+                sight = replace(sight, tiles=None)  # only of planes the annotated tiles are enough
+            if not self.has_looked(sight) and (sight.key, sight.grid) not in self._failed:
+                return sight
         return None
 
-    def has_looked(self, key: str, grid: TileGrid, tiles: NDArray[np.int64] | None = None) -> bool:
-        """Whether the network saw these tiles (None for all) of an image or plane."""
-        looked = self._memory.looked.get(key)
-        if looked is None or (looked.grid, looked.recipe) != (grid, self._memory.recipe):
+    def has_looked(self, sight: Sight) -> bool:
+        """Whether the network saw these tiles of an image or plane."""
+        seen = self._memory.looked.get(sight.key)
+        if seen is None or (seen.grid, seen.recipe) != (sight.grid, self._memory.recipe):
             return False
-        return looked.covers(tiles)
+        return seen.covers(sight.tiles)
 
-    def look(
-        self,
-        key: str,
-        image: SemImage,
-        grid: TileGrid,
-        tiles: NDArray[np.int64] | None = None,
-        *,
-        then: Callable[[], None],
-    ) -> None:
+    def look(self, sight: Sight, *, then: Callable[[], None]) -> None:
         """Let the network see an image or plane in the background, and go on from there."""
+        key, grid = sight.key, sight.grid
         if self.looking or (key, grid) in self._failed:
             return
 
-        def done(looked: Looked) -> None:
-            self._memory.looked[key] = looked
+        def done(seen: SeenTiles) -> None:
+            self._memory.looked[key] = seen
             self.changed.emit()
             then()
 
@@ -230,8 +224,8 @@ class Learner:
             self.changed.emit()
 
         self._looking.start(
-            look(image, grid, self._memory.recipe, self.wish, plane_of(key), tiles),
-            doing=f"looking at {image.name}",
+            _look(sight, self.options),
+            doing=f"looking at {sight.image.name}",
             on_done=done,
             on_failed=failed,
             on_cancelled=cancelled,
@@ -262,23 +256,15 @@ class Learner:
         self._looking.cancel()
 
     def _fit(self) -> None:
-        looked = self._memory.looked.get(self._key or "")
-        view = None
-        if (
-            looked is not None
-            and self._image is not None
-            and self._grid is not None
-            and (self.has_looked(self._key or "", self._grid))
-        ):
-            plane = full_plane(self._image, plane_of(self._key or ""))
-            view = View(looked, self._image.name, self._image.pixel_size_nm, plane)
-
+        view, options = self._view(), self.options
         # Neither changes any more: the thread reads them while the user paints on.
-        annotations, seen, size = self._book.annotations, dict(self._memory.looked), self.tile_px
-        recipe = self._memory.recipe
+        annotations, seen = self._book.annotations, dict(self._memory.looked)
 
-        def lesson_of() -> Lesson:
-            return learning.gather(annotations, seen, size, recipe)
+        def task(context: JobContext) -> Learned:
+            def lesson_of() -> Lesson:
+                return gather(annotations, seen, options.tile_px, options.recipes[0])
+
+            return learn(lesson_of, view, options, context, context.publish)
 
         def done(learned: Learned) -> None:
             self._strength = learned.taught.strength
@@ -290,12 +276,22 @@ class Learner:
             self.changed.emit()
 
         self._fitting.start(
-            learning.learn(lesson_of, view, self._strength, self._temperature),
+            task,
             doing="learning from the annotations",
             on_done=done,
             on_failed=failed,
             on_published=self._take,
         )
+
+    def _view(self) -> PlaneInView | None:
+        """The image or plane to draw a map of, once the network saw it."""
+        if self._key is None or self._image is None or self._grid is None:
+            return None
+        sight = Sight(self._key, self._image, self._grid)
+        if not self.has_looked(sight):
+            return None
+        seen, image = self._memory.looked[sight.key], sight.image
+        return PlaneInView(seen, image.name, image.pixel_size_nm, sight.plane)
 
     def _take(self, learned: Learned) -> None:
         self.problem = ""
@@ -317,19 +313,43 @@ class Learner:
         """
         last = None if self.out_of_date else self.learned
         lesson = self.lesson() if last is None else last.lesson
+        # Refused before a thread starts: a class without tiles would be in the model's list for
+        # ever.
+        check_teachable(lesson.counts, lesson.class_names)
         memory = self._memory
-        images = [memory.images[key] for key in lesson.keys if key in memory.images]
-        looked = memory.looked.get(self._key or "")
-        device = "" if looked is None else looked.device
+        images = {key: memory.images[key] for key in lesson.keys if key in memory.images}
+        material = TeachingSet(self._book.annotations, images)
+        options = replace(self.options, min_share=min_share, name=path.stem)
         choice = memory.choice
         if choice is not None and choice.recipe != lesson.recipe:
             choice = None
-        rules = list(self._book.rules.items())
-        lessons = Lessons(lesson, images, rules, min_share, device, choice)
-        return save(path, lessons, last)
+        known = last.taught if last is not None and last.scored else None
+
+        def task(context: JobContext) -> Path:
+            from napari_sem_classify.core.common.files import ensure_folder
+            from napari_sem_classify.core.model.file import save_model
+
+            taught = known or fit(lesson, options, context)
+            ensure_folder(path.parent)
+            return save_model(path, make_model(material, lesson, taught, options, choice))
+
+        return task
 
     def stop(self) -> None:
         """Let go of all work under way."""
         self._settle.stop()
         self._fitting.abandon()
         self._looking.abandon()
+
+
+def _look(sight: Sight, options: TeachOptions) -> Callable[[JobContext], SeenTiles]:
+    """Task: let the network see tiles once; the next time the cache knows."""
+
+    def task(context: JobContext) -> SeenTiles:
+        context.tell(Progress(0, 0, "Getting the network ready"))
+        recipe = options.recipes[0]
+        engine = options.engine(recipe)
+        context.check()
+        return look(sight, recipe, engine, context, cached=True)
+
+    return task

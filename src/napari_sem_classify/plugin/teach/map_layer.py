@@ -18,6 +18,7 @@ from qtpy.QtCore import QTimer
 from napari_sem_classify.core.annotate.annotation_set import ImageAnnotations
 from napari_sem_classify.core.annotate.corrections import painted_tiles, with_corrections
 from napari_sem_classify.core.maps.class_map import ClassMap
+from napari_sem_classify.core.teach.learn import TAUGHT
 from napari_sem_classify.core.tiles.grid import TileGrid
 from napari_sem_classify.plugin.app.session import session_of
 from napari_sem_classify.plugin.layers.annotation_layer import KeyAction, bind, unbind
@@ -37,8 +38,6 @@ from napari_sem_classify.plugin.layers.made_layers import (
 if TYPE_CHECKING:
     from napari.components import ViewerModel
     from napari.layers import Image, Labels
-
-TAUGHT = "taught in this window"
 
 
 class TaughtMaps:

@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING
 from napari_sem_classify.core.annotate.keeper import Keeper
 from napari_sem_classify.core.image.sem_image import SemImage
 from napari_sem_classify.core.model.recipe import STANDARD, Recipe, RecipeChoice
+from napari_sem_classify.core.teach.looked import SeenTiles
 from napari_sem_classify.plugin.app.session import session_of
-from napari_sem_classify.plugin.teach.looking import Looked
 
 if TYPE_CHECKING:
     from napari.components import ViewerModel
@@ -24,7 +24,7 @@ class Memory:
     Attributes
     ----------
     keeper : Keeper
-    looked : {key of the image or plane: Looked}
+    looked : {key of the image or plane: SeenTiles}
         Of planes of a stack that are out of view only the annotated tiles.
     images : {fingerprint: SemImage}
         Those that are open.
@@ -36,7 +36,7 @@ class Memory:
     """
 
     keeper: Keeper = field(default_factory=Keeper)
-    looked: dict[str, Looked] = field(default_factory=dict)
+    looked: dict[str, SeenTiles] = field(default_factory=dict)
     images: dict[str, SemImage] = field(default_factory=dict)
     layers: dict[str, weakref.ref[Layer]] = field(default_factory=dict)
     recipe: Recipe = STANDARD

@@ -27,6 +27,7 @@ from napari_sem_classify.core.common.errors import GridError
 from napari_sem_classify.core.image.sem_image import SemImage
 from napari_sem_classify.core.maps.class_map import ClassMap
 from napari_sem_classify.core.model.recipe import RecipeChoice
+from napari_sem_classify.core.teach.lesson import Lesson
 from napari_sem_classify.core.tiles.grid import TileGrid
 from napari_sem_classify.plugin.app.jobs import JobSlot
 from napari_sem_classify.plugin.layers.annotation_layer import (
@@ -38,7 +39,6 @@ from napari_sem_classify.plugin.layers.layer_image import plane_at
 from napari_sem_classify.plugin.teach.book import Book, book_of
 from napari_sem_classify.plugin.teach.correction_marks import CorrectionMarks
 from napari_sem_classify.plugin.teach.learner import Learner
-from napari_sem_classify.plugin.teach.learning import Lesson
 from napari_sem_classify.plugin.teach.map_layer import TaughtMaps
 from napari_sem_classify.plugin.teach.memory import memory_of
 

@@ -2,17 +2,19 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 from magicgui import widgets
 from qtpy.QtWidgets import QWidget
 
 from napari_sem_classify.core.common.job import Progress
 from napari_sem_classify.core.model.recipe import STANDARD, Recipe, RecipeChoice
-from napari_sem_classify.core.teach.recipes import recipes_for
+from napari_sem_classify.core.teach.lesson import TeachingSet
+from napari_sem_classify.core.teach.recipes import choose_recipe, recipes_for
 from napari_sem_classify.plugin.app.jobs import JobSlot
 from napari_sem_classify.plugin.app.session import Session
 from napari_sem_classify.plugin.forms.device_form import DeviceForm
 from napari_sem_classify.plugin.forms.layout import Form, Note, explain, narrow
-from napari_sem_classify.plugin.teach.looking import find_best_way
 from napari_sem_classify.plugin.teach.teacher import Teacher
 
 FIND = "Find best"
@@ -88,13 +90,11 @@ class WayForm:
             self._idle("")
             self.note.fail(sentence)
 
+        learner, images = teacher.learner, dict(teacher.memory.images)
+        material = TeachingSet(teacher.book.annotations, images)
+        options = replace(learner.options, recipes=recipes_for(learner.tile_px))
         self._finding.start(
-            find_best_way(
-                teacher.book.annotations,
-                dict(teacher.memory.images),
-                teacher.learner.tile_px,
-                teacher.learner.wish,
-            ),
+            lambda context: choose_recipe(material, options, job=context),
             doing="finding the best way of looking at tiles",
             on_done=done,
             on_failed=failed,

@@ -1,0 +1,205 @@
+"""A head at once and its score soon after: what happens after each stroke."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+
+import numpy as np
+from numpy.typing import NDArray
+
+from napari_sem_classify.core.annotate.place import TilePlace, place_of
+from napari_sem_classify.core.common.errors import AnnotationError
+from napari_sem_classify.core.common.job import Job
+from napari_sem_classify.core.maps.class_map import ClassMap, tiles_to_cells
+from napari_sem_classify.core.model.head import Head, softmax
+from napari_sem_classify.core.teach import head_fit
+from napari_sem_classify.core.teach.head_fit import FitOptions, Taught
+from napari_sem_classify.core.teach.lesson import Lesson
+from napari_sem_classify.core.teach.looked import SeenTiles
+from napari_sem_classify.core.teach.teach_options import TeachOptions
+
+TAUGHT = "taught in this window"
+BLOCK = 2048
+NO_DATA = "The annotated tiles hold no data: annotate others."
+
+
+@dataclass(frozen=True, slots=True)
+class PlaneInView:
+    """The image, or the plane of a stack (else ()), that a map is drawn of."""
+
+    seen: SeenTiles
+    image_name: str
+    pixel_size_nm: float | None
+    plane: tuple[int, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Learned:
+    """What a fit gave.
+
+    Attributes
+    ----------
+    taught : Taught
+    temperature : float
+    lesson : Lesson
+    tile_probabilities : float32, shape (tile rows, tile cols, classes), or None
+        Of the image in view.
+    class_map : ClassMap or None
+        The same as a map, without corrections.
+    seconds : float
+        Until the first map: what the user waits for; the score comes after it.
+    scored : bool
+        Whether `taught` went through the cross-validation.
+    """
+
+    taught: Taught
+    temperature: float
+    lesson: Lesson
+    tile_probabilities: NDArray[np.float32] | None = None
+    class_map: ClassMap | None = None
+    seconds: float = 0.0
+    scored: bool = False
+
+
+def learn(
+    lesson_of: Callable[[], Lesson],
+    view: PlaneInView | None,
+    options: TeachOptions,
+    job: Job,
+    on_first: Callable[[Learned], None],
+) -> Learned:
+    """Fit at once with a known strength and tell that; then score and fit for good.
+
+    Parameters
+    ----------
+    lesson_of : callable
+        Gathers what is to be learned.
+    view : PlaneInView or None
+        What to draw a map of.
+    options : TeachOptions
+        With the strength and temperature of the fit before.
+    job : Job
+    on_first : callable
+        Told what the first fit gave.
+
+    Raises
+    ------
+    AnnotationError
+        When fewer than two classes have tiles with data.
+    Cancelled
+        When the job was asked to stop.
+    """
+    start = time.perf_counter()
+    lesson = lesson_of()
+    if len(set(lesson.labels.tolist())) < 2:
+        raise AnnotationError(NO_DATA)
+    quick = head_fit.teach_head(
+        lesson.features,
+        lesson.labels,
+        lesson.class_names,
+        FitOptions(strength=options.strength),
+    )
+    first = _learned(quick, options.temperature, lesson, view)
+    first = replace(first, seconds=time.perf_counter() - start)
+    on_first(first)
+    job.check()
+    taught = fit(lesson, options, job)
+    final = _learned(taught, taught.temperature, lesson, view)
+    return replace(final, seconds=first.seconds, scored=True)
+
+
+def fit(lesson: Lesson, options: TeachOptions, job: Job | None = None) -> Taught:
+    """Fit the head of a lesson, with its temperature and score.
+
+    Raises
+    ------
+    AnnotationError
+        When fewer than two classes have tiles.
+    Cancelled
+        When the job was asked to stop.
+    """
+    how = FitOptions(
+        groups=lesson.groups(options.specimens),
+        places=lesson.places,
+        seed=options.seed,
+        group_word="specimen" if options.specimens else "image",
+    )
+    return head_fit.teach_head(lesson.features, lesson.labels, lesson.class_names, how, job)
+
+
+def suggest_places(
+    seen: SeenTiles,
+    reduced: NDArray[np.float32] | None,
+    labels: NDArray[np.int64],
+    probabilities: NDArray[np.float32] | None,
+    n: int,
+) -> tuple[NDArray[np.float32], list[TilePlace]]:
+    """Which tiles of an image to annotate next.
+
+    Parameters
+    ----------
+    seen : SeenTiles
+        Of all tiles.
+    reduced : float32, shape (N, components), or None
+        From the last call for the same image.
+    labels : int64, shape ``grid.tile_shape``
+    probabilities : float32, shape (tile rows, tile cols, classes), or None
+    n : int
+        At most so many.
+
+    Returns
+    -------
+    reduced : float32, shape (N, components)
+    places : list of TilePlace
+    """
+    from napari_sem_classify.core.teach.suggest import reduce_features, suggest_tiles
+
+    points = reduce_features(seen.features) if reduced is None else reduced
+    sure = None
+    if probabilities is not None:
+        sure = probabilities.reshape(-1, probabilities.shape[-1])[seen.index]
+    cols = seen.grid.tile_shape[1]
+    chosen = seen.index[suggest_tiles(points, labels.ravel()[seen.index], sure, n)]
+    return points, [place_of(seen.grid, int(tile) // cols, int(tile) % cols) for tile in chosen]
+
+
+def tile_probabilities(head: Head, temperature: float, seen: SeenTiles) -> NDArray[np.float32]:
+    """Probabilities of all tiles, shape (tile rows, tile cols, classes), NaN without data."""
+    n_classes = len(head.bias)
+    flat = np.full((seen.grid.n_tiles, n_classes), np.nan, dtype=np.float32)
+    for start in range(0, len(seen.index), BLOCK):
+        some = slice(start, start + BLOCK)
+        logits = head.logits(seen.features[some])
+        flat[seen.index[some]] = softmax(logits / np.float32(temperature))
+    return flat.reshape(*seen.grid.tile_shape, n_classes)
+
+
+def _learned(
+    taught: Taught, temperature: float, lesson: Lesson, view: PlaneInView | None
+) -> Learned:
+    if view is None:
+        return Learned(taught, temperature, lesson)
+    grid = view.seen.grid
+    tiles = tile_probabilities(taught.head, temperature, view.seen)
+    counts = dict(zip(lesson.class_names, lesson.counts.tolist(), strict=True))
+    class_map = ClassMap(
+        probabilities=tiles_to_cells(grid, tiles),
+        grid=grid,
+        classes=lesson.classes,
+        pixel_size_nm=view.pixel_size_nm,
+        image_name=view.image_name,
+        plane=view.plane,
+        record={
+            "job": "teach",
+            "model": {"name": TAUGHT, "kind": "taught"},
+            "annotated_tiles": counts,
+            "tiles": {
+                "in_grid": grid.n_tiles,
+                "classified": len(view.seen.index),
+                "left_out": grid.n_tiles - len(view.seen.index),
+            },
+        },
+    )
+    return Learned(taught, temperature, lesson, tiles, class_map)

@@ -1,0 +1,205 @@
+"""Annotated tiles of several images, and what the network saw in them: all that a fit needs."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
+
+import numpy as np
+from numpy.typing import NDArray
+
+from napari_sem_classify.core.annotate.annotation import UNLABELLED
+from napari_sem_classify.core.annotate.annotation_set import Annotations
+from napari_sem_classify.core.annotate.place import TilePlace, plane_of, tile_numbers
+from napari_sem_classify.core.image.sem_image import SemImage
+from napari_sem_classify.core.model.card import ClassInfo
+from napari_sem_classify.core.model.recipe import STANDARD, Recipe
+from napari_sem_classify.core.teach.folds import TilePlaces
+from napari_sem_classify.core.teach.looked import UNKNOWN, EngineLabel, SeenTiles
+
+
+@dataclass(frozen=True, slots=True)
+class TeachingSet:
+    """Annotations, and their images as far as they are open.
+
+    Attributes
+    ----------
+    annotations : Annotations
+    images : {fingerprint: SemImage}
+    mixed : {fingerprint: int}
+        Of images annotated by a label image: tiles left out because no class has enough of them.
+    """
+
+    annotations: Annotations
+    images: Mapping[str, SemImage]
+    mixed: Mapping[str, int] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class Lesson:
+    """Annotated tiles with their features.
+
+    Attributes
+    ----------
+    features : float32, shape (N, features)
+    labels : int64, shape (N,)
+    places : TilePlaces
+        The numbers of the images are those in `keys`. All planes of a stack are one image, laid
+        over each other: a block of the score takes the same place of all of them, as tiles of
+        neighbouring planes are near-duplicates.
+    keys : tuple of str
+        Fingerprints of the images.
+    tiles : tuple of (str, TilePlace)
+        Key of the image or plane, and place, of each tile.
+    classes : tuple of ClassInfo
+    other_size : int
+        Annotated tiles that are not used: of another size or place than the tiles now.
+    unseen : int
+        Annotated tiles of images that are not open.
+    recipe : Recipe
+        How the network saw the tiles.
+    engine : EngineLabel
+        What ran it.
+    """
+
+    features: NDArray[np.float32]
+    labels: NDArray[np.int64]
+    places: TilePlaces
+    keys: tuple[str, ...]
+    tiles: tuple[tuple[str, TilePlace], ...]
+    classes: tuple[ClassInfo, ...]
+    other_size: int = 0
+    unseen: int = 0
+    recipe: Recipe = STANDARD
+    engine: EngineLabel = UNKNOWN
+
+    @property
+    def class_names(self) -> tuple[str, ...]:
+        """Names in the order of the label numbers."""
+        return tuple(info.name for info in self.classes)
+
+    @property
+    def counts(self) -> NDArray[np.int64]:
+        """Tiles of each class that are learned from."""
+        return np.bincount(self.labels, minlength=len(self.classes)).astype(np.int64)
+
+    def groups(self, specimens: Mapping[str, str]) -> NDArray[np.int64]:
+        """Number of the image of each tile, or of its specimen where these are known."""
+        if not specimens:
+            return self.places.image
+        numbers = np.unique([specimens[key] for key in self.keys], return_inverse=True)[1]
+        return numbers.astype(np.int64)[self.places.image]
+
+    def teaches_as(self, other: Lesson) -> bool:
+        """Whether a model learned from the other is the same."""
+        return (
+            (self.tiles, self.classes, self.recipe) == (other.tiles, other.classes, other.recipe)
+        ) and np.array_equal(self.labels, other.labels)
+
+
+def gather(
+    annotations: Annotations,
+    seen: Mapping[str, SeenTiles],
+    tile_px: int,
+    recipe: Recipe = STANDARD,
+) -> Lesson:
+    """Put the annotated tiles of all images together with their features in one way of looking.
+
+    Row by row, in whatever order they were annotated, so that the same tiles give the same head.
+    Tiles without data are left out, as nothing can be seen in them.
+
+    Parameters
+    ----------
+    annotations : Annotations
+    seen : {key of an image or plane: SeenTiles}
+    tile_px : int
+        Tiles of other sizes are not used.
+    recipe : Recipe
+        What was seen in other ways is not used.
+    """
+    number_of = {name: number for number, name in enumerate(annotations.class_names)}
+    keys: list[str] = []
+    features, labels, images = [], [], []
+    tiles: list[tuple[str, TilePlace]] = []
+    other_size = unseen = 0
+    engine = UNKNOWN
+    for image in annotations.images:
+        looked = seen.get(image.key)
+        right = [place for place in image.marks if place[2] == tile_px]
+        other_size += len(image.marks) - len(right)
+        if looked is None or looked.grid.tile != tile_px or looked.recipe != recipe:
+            unseen += len(right)
+            continue
+        on_grid = sorted((tile, place) for place, tile in tile_numbers(looked.grid, right).items())
+        other_size += len(right) - len(on_grid)
+        rows = looked.rows_of(np.array([tile for tile, _ in on_grid], dtype=np.int64))
+        known = [place for (_, place), row in zip(on_grid, rows, strict=True) if row >= 0]
+        if not known:
+            continue
+        engine = looked.engine
+        features.append(looked.features[rows[rows >= 0]].astype(np.float32))
+        if image.fingerprint not in keys:
+            keys.append(image.fingerprint)
+        labels += [number_of[image.marks[place].class_name] for place in known]
+        images += [keys.index(image.fingerprint)] * len(known)
+        tiles += [(image.key, place) for place in known]
+    places = TilePlaces(
+        np.array(images, dtype=np.int64),
+        np.array([place[0] for _, place in tiles], dtype=np.int64),
+        np.array([place[1] for _, place in tiles], dtype=np.int64),
+        tile_px,
+        any(plane_of(key) for key, _ in tiles),
+    )
+    return Lesson(
+        np.concatenate(features) if features else np.zeros((0, 1), dtype=np.float32),
+        np.array(labels, dtype=np.int64),
+        places,
+        tuple(keys),
+        tuple(tiles),
+        annotations.classes,
+        other_size,
+        unseen,
+        recipe,
+        engine,
+    )
+
+
+def sample_labels(
+    labels: Sequence[NDArray[np.int64]], most: int, seed: int
+) -> list[NDArray[np.int64]]:
+    """At most `most` random labels of each class over several arrays, the rest `UNLABELLED`."""
+    generator = np.random.default_rng(seed)
+    flat = np.concatenate([np.empty(0, np.int64), *(each.ravel() for each in labels)])
+    for index in np.unique(flat[flat != UNLABELLED]):
+        mine = np.flatnonzero(flat == index)
+        if len(mine) > most:
+            kept = generator.choice(mine, most, replace=False)
+            flat[np.setdiff1d(mine, kept)] = UNLABELLED
+    ends = np.cumsum([each.size for each in labels])[:-1]
+    parts = np.split(flat, ends)
+    return [part.reshape(each.shape) for part, each in zip(parts, labels, strict=True)]
+
+
+def sample_tiles(material: TeachingSet, tile_px: int, most: int | None, seed: int) -> TeachingSet:
+    """At most `most` random tiles of each class, over all open images; all of them where None."""
+    annotations = material.annotations
+    if most is None or max(annotations.counts().values(), default=0) <= most:
+        return material
+    number_of = {name: number for number, name in enumerate(annotations.class_names)}
+    places = [
+        sorted(
+            at for at in image.marks if at[2] == tile_px and image.fingerprint in material.images
+        )
+        for image in annotations.images
+    ]
+    labels = [
+        np.array([number_of[image.marks[at].class_name] for at in mine], dtype=np.int64)
+        for image, mine in zip(annotations.images, places, strict=True)
+    ]
+    images = []
+    for image, mine, kept in zip(
+        annotations.images, places, sample_labels(labels, most, seed), strict=True
+    ):
+        used = np.flatnonzero(kept != UNLABELLED).tolist()
+        images.append(replace(image, marks={mine[at]: image.marks[mine[at]] for at in used}))
+    return replace(material, annotations=replace(annotations, images=tuple(images)))
