@@ -18,13 +18,10 @@ from pathlib import Path
 import numpy as np
 from scipy.ndimage import gaussian_filter
 
+from napari_sem_classify.core.evaluate.intervals import z_of
 from napari_sem_classify.core.image.area import Area
 from napari_sem_classify.core.maps.class_map import ClassMap
-from napari_sem_classify.core.measure.area_fraction import (
-    count_review,
-    estimate_fractions,
-    normal_interval,
-)
+from napari_sem_classify.core.measure.area_fraction import count_review, estimate_fractions
 from napari_sem_classify.core.measure.prediction_powered import estimate_prediction_powered
 from napari_sem_classify.core.measure.review import start_review
 from napari_sem_classify.core.model.card import ClassInfo, default_colours
@@ -35,6 +32,12 @@ SIZES = (50, 200, 500)
 # Maps 0 to 999 served to choose between Wilson, Jeffreys and a third interval; these did not.
 FIRST_MAP = 10_000
 METHODS = ("map as it is", "corrected, normal interval", "corrected", "prediction-powered")
+
+
+def normal_interval(share):
+    """The textbook interval, value ± z × standard error: too narrow with few cells or errors."""
+    half = z_of(0.95) * share.standard_error
+    return max(0.0, share.value - half), min(1.0, share.value + half)
 
 
 def patches(rng, shape, size):

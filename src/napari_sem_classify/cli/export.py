@@ -113,7 +113,9 @@ def _together(kind: Kind, opened: Sequence[MapOnDisk], target: Path) -> list[Pat
 
     maps = [one.class_map for one in opened]
     images = [one.image for one in opened]
-    return write_export(kind, Measured(maps, images, spreads=field_spreads(maps)), target)
+    title = f"{len(maps)} class maps" if len(maps) > 1 else maps[0].image_name or "Class map"
+    measured = Measured(maps, images, spreads=field_spreads(maps), title=title)
+    return write_export(kind, measured, target)
 
 
 def _free(stem: str, taken: set[str]) -> str:

@@ -14,8 +14,9 @@ import pytest
 from class_maps import NAMES, map_of, patchy_labels
 
 from napari_sem_classify.core.common.errors import OutputError
+from napari_sem_classify.core.export.measured import Measured
 from napari_sem_classify.core.export.quantities import share_text
-from napari_sem_classify.core.export.report import Report, report_html, write_report
+from napari_sem_classify.core.export.report import report_html, write_report
 from napari_sem_classify.core.image.sem_image import SemImage, Specimen
 from napari_sem_classify.core.measure.area_fraction import count_review, estimate_fractions
 from napari_sem_classify.core.measure.field_statistics import field_shares, field_spread
@@ -31,6 +32,11 @@ def pair(**options):
     return class_map, SemImage("coating_12", pixels, Specimen(area), class_map.pixel_size_nm)
 
 
+def of_pairs(title, pairs, **known):
+    maps, images = zip(*pairs, strict=True)
+    return Measured(maps, images, title=title, **known)
+
+
 def full_report():
     pairs = [pair(image_name="field 1"), pair(image_name="field 2", seed=1)]
     maps = [each for each, _ in pairs]
@@ -39,14 +45,14 @@ def full_report():
         review = review.with_answer(index, cell.map_class if index % 9 else 1)
     estimate = estimate_fractions(count_review(review), NAMES, pixel_size_nm=50.0)
     card = ModelCard("coating-v3", maps[0].classes, 16, 64, 50.0, "resnet50", "ab" * 32)
-    return Report(
+    return of_pairs(
         "Coating series",
         pairs,
-        estimate,
-        estimate_prediction_powered(review, maps),
-        [field_spread(field_shares(maps)[:, k]) for k in range(3)],
-        card,
-        {"broken.tif": "The file is damaged: copy it again."},
+        estimate=estimate,
+        powered=estimate_prediction_powered(review, maps),
+        spreads=[field_spread(field_shares(maps)[:, k]) for k in range(3)],
+        card=card,
+        failures={"broken.tif": "The file is damaged: copy it again."},
     )
 
 
@@ -107,7 +113,7 @@ def test_it_names_what_failed_the_model_and_the_record():
 
 def test_names_from_outside_cannot_become_markup():
     class_map, image = pair(names=("<script>alert(1)</script>", 'a"b', "c&d"), image_name="<b>x")
-    text = report_html(Report("<i>t</i>", [(class_map, image)]))
+    text = report_html(of_pairs("<i>t</i>", [(class_map, image)]))
     assert "<script>" not in text
     assert "<b>x" not in text
     assert "<i>t" not in text
@@ -115,7 +121,7 @@ def test_names_from_outside_cannot_become_markup():
 
 
 def test_without_a_review_it_says_that_the_fractions_are_biased_and_without_scale_px():
-    text = report_html(Report("t", [pair(pixel_size_nm=None)]))
+    text = report_html(of_pairs("t", [pair(pixel_size_nm=None)]))
     assert "biased" in text
     assert "px (not calibrated)" in text
     assert "corrected</th>" not in text
@@ -126,9 +132,9 @@ def test_a_map_without_a_record_or_any_class_still_makes_a_report():
     empty = replace(
         class_map, probabilities=np.full_like(class_map.probabilities, np.nan), record={}
     )
-    assert "Area fractions" in report_html(Report("t", [(empty, image)]))
+    assert "Area fractions" in report_html(of_pairs("t", [(empty, image)]))
 
 
 def test_a_missing_folder_is_told_in_one_sentence(tmp_path):
     with pytest.raises(OutputError, match="cannot be written"):
-        write_report(Report("t", [pair()]), tmp_path / "none" / "report.html")
+        write_report(of_pairs("t", [pair()]), tmp_path / "none" / "report.html")

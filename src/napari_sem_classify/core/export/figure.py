@@ -8,7 +8,13 @@ from typing import TYPE_CHECKING, Any
 
 from napari_sem_classify.core.common.errors import OutputError
 from napari_sem_classify.core.common.files import atomic_path
-from napari_sem_classify.core.export.overlay import OPACITY, coloured, overview, scale_bar
+from napari_sem_classify.core.export.overlay import (
+    OPACITY,
+    coloured,
+    overview,
+    scale_bar,
+    shortened,
+)
 from napari_sem_classify.core.export.quantities import area_text, percent_text, share_text
 from napari_sem_classify.core.image.sem_image import SemImage
 from napari_sem_classify.core.maps.class_map import ClassMap
@@ -169,8 +175,7 @@ def _legend(
             Rectangle((0.2, y + 1), 5, 5, facecolor=row.colour, edgecolor="black", linewidth=0.6)
         )
         middle = y + LINE_MM / 2
-        name = row.name if len(row.name) <= 32 else row.name[:31] + "…"
-        axes.text(7.5, middle, name, fontsize=8, va="center", parse_math=False)
+        axes.text(7.5, middle, shortened(row.name, 32), fontsize=8, va="center", parse_math=False)
         if estimate is None:
             share = percent_text(row.fraction)
             size = area_text(row.area_um2)

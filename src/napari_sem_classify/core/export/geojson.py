@@ -54,7 +54,7 @@ def to_geojson(class_map: ClassMap, *, object_type: str = "annotation") -> dict[
     heights, widths = grid.cell_sizes()
     y = grid.area.top + np.concatenate([[0], np.cumsum(heights)])
     x = grid.area.left + np.concatenate([[0], np.cumsum(widths)])
-    colours = {info.name: info.colour for info in class_map.classes}
+    colours = {info.name: info.rgb for info in class_map.classes}
     features = []
     for region, (rows, cols) in zip(find_regions(class_map), _boxes(numbers), strict=True):
         mask = numbers[rows, cols] == region.number
@@ -146,7 +146,7 @@ def _boxes(numbers: NDArray[np.int32]) -> list[tuple[slice, slice]]:
 
 
 def _feature(
-    region: Region, rings: list[list[list[int]]], colour: str, object_type: str
+    region: Region, rings: list[list[list[int]]], colour: list[int], object_type: str
 ) -> dict[str, Any]:
     measurements: dict[str, float] = {"Cells": region.cells, "Area px^2": region.area_px}
     if region.area_um2 is not None:
@@ -161,7 +161,7 @@ def _feature(
             "name": f"{region.class_name} {region.number}",
             "classification": {
                 "name": region.class_name,
-                "color": [int(colour[at : at + 2], 16) for at in (1, 3, 5)],
+                "color": colour,
             },
             "isLocked": False,
             "measurements": measurements,

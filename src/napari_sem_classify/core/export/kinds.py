@@ -118,9 +118,9 @@ def _figure(known: Measured, path: Path) -> None:
 
 
 def _report(known: Measured, path: Path) -> None:
-    from napari_sem_classify.core.export.report import report_of, write_report
+    from napari_sem_classify.core.export.report import write_report
 
-    write_report(report_of(known), path)
+    write_report(known, path)
 
 
 KINDS = (

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
@@ -43,6 +43,10 @@ class Measured:
         Whether that review was blind; None where that is not known.
     look : FigureLook or None
         Of figures.
+    title : str
+        Of a report; "" for one that names the images.
+    failures : mapping of str to str
+        Files that could not be used and why, for a report.
     """
 
     maps: Sequence[ClassMap]
@@ -54,6 +58,8 @@ class Measured:
     saved: Sequence[SavedMap] = field(default=())
     blind: bool | None = None
     look: FigureLook | None = None
+    title: str = ""
+    failures: Mapping[str, str] = field(default_factory=dict)
 
     @property
     def map(self) -> ClassMap:

@@ -22,6 +22,7 @@ from typing import Any
 import numpy as np
 
 from napari_sem_classify.core.common.errors import OutputError
+from napari_sem_classify.core.common.files import cannot_write
 from napari_sem_classify.core.image.sem_image import SemImage
 from napari_sem_classify.core.maps.class_map import ClassMap
 from napari_sem_classify.core.maps.map_file import SavedMap
@@ -127,7 +128,7 @@ def _image_label(class_map: ClassMap) -> dict[str, Any]:
         "colors": [
             {
                 "label-value": number,
-                "rgba": [*(int(info.colour[at : at + 2], 16) for at in (1, 3, 5)), 255],
+                "rgba": [*info.rgb, 255],
             }
             for number, info in numbered
         ],
@@ -145,7 +146,7 @@ def _replaced_folder(path: Path) -> Iterator[Path]:
     try:
         temporary = Path(tempfile.mkdtemp(dir=path.parent, prefix=f".{path.stem}-"))
     except OSError as error:
-        raise OutputError(_reason(path, error)) from error
+        raise OutputError(cannot_write(path, error)) from error
     new, old = temporary / "new", temporary / "old"
     try:
         yield new
@@ -155,11 +156,6 @@ def _replaced_folder(path: Path) -> Iterator[Path]:
     except OSError as error:
         if old.exists() and not path.exists():
             old.rename(path)
-        raise OutputError(_reason(path, error)) from error
+        raise OutputError(cannot_write(path, error)) from error
     finally:
         shutil.rmtree(temporary, ignore_errors=True)
-
-
-def _reason(path: Path, error: OSError) -> str:
-    why = error.strerror or str(error)
-    return f"{path} cannot be written ({why}): choose a folder you may write to, with free space."

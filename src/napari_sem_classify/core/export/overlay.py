@@ -79,8 +79,9 @@ def draw_overlay(class_map: ClassMap, image: SemImage) -> Figure:
     figure.text(
         margin / total_w,
         1 - head / 2 / total_h,
-        _plain(class_map.image_name),
+        class_map.image_name,
         fontsize=19,
+        parse_math=False,
         va="center",
         weight="bold",
     )
@@ -211,7 +212,7 @@ def coloured(
     labels = class_map.labels()[np.ix_(rows, cols)]
     colours = np.zeros((len(class_map.classes) + 1, 3), dtype=np.float32)
     for number, info in enumerate(class_map.classes, start=1):
-        colours[number] = [int(info.colour[at : at + 2], 16) for at in (1, 3, 5)]
+        colours[number] = info.rgb
     share = np.where(labels > 0, np.float32(opacity), np.float32(0.0))[..., None]
     mixed = grey[..., None] * (1 - share) + colours[labels] * share
     blended: NDArray[np.uint8] = np.rint(mixed).astype(np.uint8)
@@ -231,7 +232,7 @@ def _legend(axes: Axes, class_map: ClassMap) -> None:
     y = 48.0
     for share in fractions:
         axes.add_patch(Rectangle((0, y), 34, 34, facecolor=share.colour, edgecolor="black"))
-        axes.text(48, y + 17, _shorten(_plain(share.name)), fontsize=16, va="center")
+        axes.text(48, y + 17, shortened(share.name), fontsize=16, va="center", parse_math=False)
         axes.text(
             LEGEND_PX - 8,
             y + 17,
@@ -255,17 +256,13 @@ def _legend(axes: Axes, class_map: ClassMap) -> None:
     model = class_map.record.get("model")
     name = model.get("name") if isinstance(model, dict) else model
     if name:
-        notes.append(_shorten(f"Model {_plain(str(name))}", 44))
+        notes.append(shortened(f"Model {name}", 44))
     for note in notes:
         y += 4
-        axes.text(0, y + 10, note, fontsize=13, va="center", color="#444444")
+        axes.text(0, y + 10, note, fontsize=13, va="center", color="#444444", parse_math=False)
         y += 26
 
 
-def _plain(text: str) -> str:
-    """Text that matplotlib shows as it is: a dollar sign would start a formula."""
-    return text.replace("$", r"\$")
-
-
-def _shorten(text: str, most: int = 24) -> str:
+def shortened(text: str, most: int = 24) -> str:
+    """A long name without its end."""
     return text if len(text) <= most else text[: most - 1] + "…"

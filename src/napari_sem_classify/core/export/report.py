@@ -6,8 +6,7 @@ runs. Its text is in ``report.html``.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -22,10 +21,9 @@ from napari_sem_classify.core.export.quantities import (
     share_text,
     spread_texts,
 )
-from napari_sem_classify.core.image.sem_image import SemImage
 from napari_sem_classify.core.maps.class_map import ClassMap
-from napari_sem_classify.core.measure.area_fraction import FractionEstimate, Share
-from napari_sem_classify.core.measure.field_statistics import FieldSpread, pooled_fractions
+from napari_sem_classify.core.measure.area_fraction import FractionEstimate
+from napari_sem_classify.core.measure.field_statistics import pooled_fractions
 from napari_sem_classify.core.measure.regions import find_regions
 from napari_sem_classify.core.model.card import ModelCard
 
@@ -40,74 +38,18 @@ NOT_BLIND = (
 )
 
 
-@dataclass(frozen=True, slots=True)
-class Report:
-    """What a report tells.
-
-    Attributes
-    ----------
-    title : str
-    pairs : sequence of (ClassMap, SemImage)
-        At least one.
-    estimate : FractionEstimate or None
-        From a review of all the maps together.
-    powered : sequence of Share or None
-        The prediction-powered estimate of the same review.
-    spreads : sequence of FieldSpread or None
-        One a class, over the fields.
-    card : ModelCard or None
-        Of the model that made the maps.
-    failures : mapping of str to str
-        Files that could not be used and why.
-    blind : bool or None
-        Whether the reviewer never saw what the map says; None where that is not known.
-    """
-
-    title: str
-    pairs: Sequence[tuple[ClassMap, SemImage]]
-    estimate: FractionEstimate | None = None
-    powered: Sequence[Share] | None = None
-    spreads: Sequence[FieldSpread] | None = None
-    card: ModelCard | None = None
-    failures: Mapping[str, str] | None = None
-    blind: bool | None = None
-
-
-def write_report(report: Report, path: Path) -> None:
+def write_report(measured: Measured, path: Path) -> None:
     """Write the report as one HTML file, all of it or nothing.
 
     Raises
     ------
     OutputError
-        When the file cannot be written.
+        When an image is not at hand, the maps have different classes, or the file cannot be
+        written.
     ImageError
         When an image cannot be read for its picture.
     """
-    write_text(path, report_html(report))
-
-
-def report_of(measured: Measured) -> Report:
-    """The report of what was measured, with the model's card where its file is found.
-
-    Raises
-    ------
-    OutputError
-        When an image is not at hand, or the maps have different classes.
-    """
-    maps = measured.maps
-    names = [[info.name for info in class_map.classes] for class_map in maps]
-    if any(each != names[0] for each in names):
-        raise OutputError("The maps have different classes: make a report for each model.")
-    title = file_stem(maps[0]) if len(maps) == 1 else f"{len(maps)} images"
-    return Report(
-        f"Area fractions of {title}",
-        list(zip(maps, measured.need_images("a report"), strict=True)),
-        measured.estimate,
-        measured.powered,
-        measured.spreads,
-        measured.card or _card_of(maps),
-        blind=measured.blind,
-    )
+    write_text(path, report_html(measured))
 
 
 def _card_of(maps: Sequence[ClassMap]) -> ModelCard | None:
@@ -119,24 +61,27 @@ def _card_of(maps: Sequence[ClassMap]) -> ModelCard | None:
     return recorded_card(models[0]) if len(hashes) == 1 else None
 
 
-def report_html(report: Report) -> str:
-    """The report as text."""
-    maps = [class_map for class_map, _ in report.pairs]
-    shown = report.pairs[:MOST_PICTURES]
+def report_html(measured: Measured) -> str:
+    """The report as text, with the model's card where its file is found; see `write_report`."""
+    maps, estimate = measured.maps, measured.estimate
+    names = [[info.name for info in class_map.classes] for class_map in maps]
+    if any(each != names[0] for each in names):
+        raise OutputError("The maps have different classes: make a report for each model.")
+    of = file_stem(maps[0]) if len(maps) == 1 else f"{len(maps)} images"
     return render(
         "export/report.html",
-        title=report.title,
+        title=measured.title or f"Area fractions of {of}",
         summary=_summary(maps),
-        fractions=_fractions(report, maps),
-        accuracies=_accuracies(report),
-        overall="" if report.estimate is None else share_text(report.estimate.overall),
-        fields=_fields(report, maps),
-        n_fields=report.spreads[0].fields if report.spreads else 0,
-        pictures=_pictures(report, shown),
-        not_shown=len(report.pairs) - len(shown),
+        fractions=_fractions(measured),
+        accuracies=[] if estimate is None else _accuracies(estimate),
+        overall="" if estimate is None else share_text(estimate.overall),
+        fields=_fields(measured),
+        n_fields=measured.spreads[0].fields if measured.spreads else 0,
+        pictures=_pictures(measured),
+        not_shown=len(maps) - MOST_PICTURES,
         regions=_regions(maps),
-        failures=[f"{name}: {why}" for name, why in (report.failures or {}).items()],
-        card=report.card,
+        failures=[f"{name}: {why}" for name, why in measured.failures.items()],
+        card=measured.card or _card_of(maps),
         records=[(each.image_name or "image", dict(each.record)) for each in maps],
     )
 
@@ -154,24 +99,24 @@ def _summary(maps: Sequence[ClassMap]) -> str:
     return text + (f"; {left:,} cells left out." if left else ".")
 
 
-def _fractions(report: Report, maps: Sequence[ClassMap]) -> dict[str, Any]:
+def _fractions(measured: Measured) -> dict[str, Any]:
     """The table of area fractions: its head, its rows, what is printed bold, the note under it."""
-    estimate = report.estimate
-    pooled = pooled_fractions(maps)
+    estimate, powered = measured.estimate, measured.powered
+    pooled = pooled_fractions(measured.maps)
     total_px = sum(each.area_px for each in pooled)
     head = ["Class", "cells", "map as it is"]
     if estimate is not None:
-        head += ["corrected"] + (["prediction-powered"] if report.powered else [])
+        head += ["corrected"] + (["prediction-powered"] if powered else [])
     head += ["area"]
     rows = []
-    for k, (info, each) in enumerate(zip(maps[0].classes, pooled, strict=True)):
+    for k, (info, each) in enumerate(zip(measured.map.classes, pooled, strict=True)):
         px, um2 = each.area_px, each.area_um2
         row: list[Any] = [info, f"{each.cells:,}", percent_text(each.fraction)]
         if estimate is not None:
             share = estimate.corrected[k]
             row.append(share_text(share))
-            if report.powered:
-                row.append(share_text(report.powered[k]))
+            if powered:
+                row.append(share_text(powered[k]))
             whole = estimate.area_um2
             um2 = None if whole is None else share.value * whole
             px = round(share.value * total_px)
@@ -183,7 +128,7 @@ def _fractions(report: Report, maps: Sequence[ClassMap]) -> dict[str, Any]:
         note = (
             f"Corrected by {n} reviewed cells (stratified estimator, Olofsson et al. 2014); "
             f"{100 * estimate.level:.0f} % intervals. They speak of the classified images. "
-        ) + " ".join([*estimate.notes, *_how_reviewed(report.blind)])
+        ) + " ".join([*estimate.notes, *_how_reviewed(measured.blind)])
     return {"head": head, "rows": rows, "strong": None if estimate is None else 3, "note": note}
 
 
@@ -194,10 +139,7 @@ def _how_reviewed(blind: bool | None) -> list[str]:
     return ["The review was blind: the map was hidden."] if blind else [NOT_BLIND]
 
 
-def _accuracies(report: Report) -> list[list[str]]:
-    estimate = report.estimate
-    if estimate is None:
-        return []
+def _accuracies(estimate: FractionEstimate) -> list[list[str]]:
     reviewed = estimate.counts.counts.sum(axis=1)
     return [
         [
@@ -210,21 +152,19 @@ def _accuracies(report: Report) -> list[list[str]]:
     ]
 
 
-def _fields(report: Report, maps: Sequence[ClassMap]) -> list[list[str]]:
-    if not report.spreads:
+def _fields(measured: Measured) -> list[list[str]]:
+    if not measured.spreads:
         return []
-    pairs = zip(maps[0].classes, report.spreads, strict=True)
+    pairs = zip(measured.map.classes, measured.spreads, strict=True)
     return [[info.name, *spread_texts(spread)] for info, spread in pairs]
 
 
-def _pictures(
-    report: Report, shown: Sequence[tuple[ClassMap, SemImage]]
-) -> Iterator[tuple[str, str]]:
-    # A pooled estimate is no statement about one image of several.
-    estimate = report.estimate if len(report.pairs) == 1 else None
-    for class_map, image in shown:
-        figure = draw_figure(class_map, image, estimate)
-        yield class_map.image_name or image.name, as_base64(figure)
+def _pictures(measured: Measured) -> Iterator[tuple[str, str]]:
+    images = measured.need_images("a report")
+    for number, image in enumerate(images[:MOST_PICTURES]):
+        one = measured.one(number)
+        figure = draw_figure(one.map, image, one.estimate)
+        yield one.map.image_name or image.name, as_base64(figure)
 
 
 def _regions(maps: Sequence[ClassMap]) -> list[list[Any]]:

@@ -328,5 +328,5 @@ def _lookup_table(class_map: ClassMap) -> Any:
     """ImageJ's lookup table, uint8, shape (3, 256): black for 0, then the classes' colours."""
     table = np.zeros((3, 256), dtype=np.uint8)
     for number, info in enumerate(class_map.classes, start=1):
-        table[:, number] = [int(info.colour[at : at + 2], 16) for at in (1, 3, 5)]
+        table[:, number] = info.rgb
     return table

@@ -27,7 +27,6 @@ from napari_sem_classify.core.evaluate.intervals import (
     jeffreys,
     part_of_whole,
     weighted_sum,
-    z_of,
 )
 from napari_sem_classify.core.measure.review import UNSURE, Review
 
@@ -156,16 +155,6 @@ def count_review(review: Review) -> ReviewCounts:
     )
 
 
-def count_matrix(matrix: NDArray[np.int64], area: Sequence[float]) -> ReviewCounts:
-    """Counts from an error matrix (map classes in rows) of equal cells in a very large map."""
-    matrix = np.asarray(matrix, np.int64)
-    n = matrix.sum(axis=1)
-    with np.errstate(invalid="ignore", divide="ignore"):
-        shares = matrix / n[:, None]
-    unsure = np.zeros(len(n), np.int64)
-    return ReviewCounts(matrix, shares, n.astype(np.float64), np.asarray(area, np.float64), unsure)
-
-
 def estimate_fractions(
     counts: ReviewCounts,
     names: Sequence[str],
@@ -187,7 +176,7 @@ def estimate_fractions(
     Parameters
     ----------
     counts : ReviewCounts
-        From `count_review` or `count_matrix`.
+        From `count_review`.
     names : sequence of str
         Of the classes.
     pixel_size_nm : float, optional
@@ -323,9 +312,3 @@ def _notes(counts: ReviewCounts, names: Sequence[str]) -> tuple[str, ...]:
 def _unknown() -> Share:
     nan = float("nan")
     return Share(nan, nan, nan, nan)
-
-
-def normal_interval(share: Share, level: float = 0.95) -> Interval:
-    """The textbook interval, value ± z × standard error: too narrow with few cells or errors."""
-    half = z_of(level) * share.standard_error
-    return max(0.0, share.value - half), min(1.0, share.value + half)

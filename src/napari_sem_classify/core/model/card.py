@@ -32,6 +32,11 @@ class ClassInfo:
     name: str
     colour: str
 
+    @property
+    def rgb(self) -> list[int]:
+        """Red, green and blue, 0 to 255."""
+        return [int(self.colour[at : at + 2], 16) for at in (1, 3, 5)]
+
 
 @dataclass(frozen=True, slots=True)
 class ModelCard:
