@@ -15,6 +15,7 @@ from finetune_compare import POOLS, drawn
 
 from napari_sem_classify.core.evaluate.metrics import score
 from napari_sem_classify.core.finetune.finetune import fine_tune
+from napari_sem_classify.core.finetune.finetune_options import FineTuneOptions
 from napari_sem_classify.core.finetune.finetune_presets import make_preset
 
 
@@ -42,10 +43,12 @@ def main() -> None:
             result = fine_tune(
                 data,
                 split,
-                preset=make_preset("sem", sizes=sizes, epochs=epochs),
-                seed=seed,
-                device=chosen.device,
-                batch_size=chosen.batch,
+                FineTuneOptions(
+                    make_preset("sem", sizes=sizes, epochs=epochs),
+                    device=chosen.device,
+                    seed=seed,
+                    batch_size=chosen.batch,
+                ),
             )
             clock, processor = time.perf_counter() - clock, time.process_time() - processor
             held = result.held_out

@@ -31,6 +31,7 @@ from napari_sem_classify.core.evaluate.training_set import (
     make_training_set,
 )
 from napari_sem_classify.core.finetune.finetune import _arithmetic, fine_tune
+from napari_sem_classify.core.finetune.finetune_options import FineTuneOptions
 from napari_sem_classify.core.finetune.finetune_presets import ARTICLE, Preset, Stage, make_preset
 from napari_sem_classify.core.image.intensity import IntensityRecipe
 from napari_sem_classify.core.network.engine.devices import device_title, find_device
@@ -122,7 +123,8 @@ def taking_turns(size: int, batch: int, batches: int, device: Any) -> dict[str, 
         alone.append((end[0] - begun[0], end[1] - begun[1]))
         last[0] = now()
 
-    fine_tune(data, split, preset=preset, device=str(device), batch_size=batch, on_batch=after)
+    options = FineTuneOptions(preset, str(device), batch_size=batch)
+    fine_tune(data, split, options, on_batch=after)
     tiles = batch * (len(real) - 1)
     spent = np.sum(real[1:], axis=0), np.sum(alone[1:], axis=0)  # the first counts the start
     return {
@@ -153,8 +155,8 @@ def by_epochs(size: int, batch: int, batches: int, device: Any) -> dict[str, Any
     torch.cuda.synchronize(device)
     rate = batch * batches / (time.perf_counter() - begun)
     told: list[Any] = []
-    settings: dict[str, Any] = {"device": str(device), "batch_size": batch}
-    fine_tune(data, split, preset=preset, on_epoch=told.append, **settings)
+    options = FineTuneOptions(preset, str(device), batch_size=batch)
+    fine_tune(data, split, options, on_epoch=told.append)
     training = len(split.train) / min(report.seconds for report in told[1:])
     return {
         "size": size,
@@ -171,7 +173,7 @@ def article_schedule(images: int, device: Any, jpegs: int) -> dict[str, Any]:
     data, split = random_set(images, 224)
     told: list[Any] = []
     preset = replace(ARTICLE, stages=stages)
-    fine_tune(data, split, preset=preset, device=str(device), on_epoch=told.append)
+    fine_tune(data, split, FineTuneOptions(preset, str(device)), on_epoch=told.append)
     scale = ARTICLE_IMAGES / images
     epochs = {f"{r.size} px, {r.phase}": scale * r.seconds for r in told}
     total = 0.0

@@ -2,21 +2,22 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 
 from napari_sem_classify.core.finetune.finetune import fine_tune
+from napari_sem_classify.core.finetune.finetune_options import FineTuneOptions
 from napari_sem_classify.core.finetune.finetune_presets import make_preset
-from napari_sem_classify.core.network.backbone import DEFAULT_BACKBONE
 
 
 def small(name="sem", epochs=1, sizes=(32,), **settings):
     return make_preset(name, sizes=sizes, epochs=epochs, **settings)
 
 
-def train(data, split, **settings):
-    settings.setdefault("preset", small())
-    settings.setdefault("batch_size", 4)
-    return fine_tune(data, split, device="cpu", **settings)
+def train(data, split, *, on_epoch=None, on_batch=None, job=None, **settings):
+    options = replace(FineTuneOptions(small(), device="cpu", batch_size=4), **settings)
+    return fine_tune(data, split, options, on_epoch=on_epoch, on_batch=on_batch, job=job)
 
 
 def same(one, other):
@@ -35,7 +36,7 @@ def with_fitted_head(data, split):
     from napari_sem_classify.core.finetune.finetune_choice import cases_that_choose
     from napari_sem_classify.core.finetune.finetune_learner import Run
 
-    job = _Training(data, split, small(), torch.device("cpu"), 0, 4, DEFAULT_BACKBONE)
+    job = _Training(data, split, FineTuneOptions(small(), batch_size=4), torch.device("cpu"))
     choosing = cases_that_choose(data, job.valid.image)
     run = Run("a run", 0, Reporter(1, "Training"), None, None, None, None, choosing)
     job._fit_head(run, None)

@@ -87,17 +87,18 @@ def known_backbone(
     """Put a small network into the catalogue, or in the place of one that is there, for a while."""
     from napari_sem_classify.core.network.engine.factory import forget_engines
 
+    before = BACKBONES.get(id)
+    name = "tiny ResNet" if before is None else before.architecture.name
     info = Backbone(
         id=id,
-        title="a tiny network",
-        architecture=Architecture("tiny ResNet", build, sizes),
+        title="a tiny network" if before is None else before.title,
+        architecture=Architecture(name, build, sizes),
         filename=str(write_weights(folder / f"{id}.safetensors", build, fill)),
         sha256="",
         licence="none",
         source="waves and random numbers",
         shipped=True,
     )
-    before = BACKBONES.get(id)
     forget_engines()  # they are kept by the name of their network
     BACKBONES[id] = info
     try:

@@ -18,8 +18,9 @@ from napari_sem_classify.cli.labelled import (
     split_set,
     whole_numbers,
 )
-from napari_sem_classify.cli.options import Device, Json
+from napari_sem_classify.cli.options import Device, Json, Network
 from napari_sem_classify.cli.shell import complain, report, working
+from napari_sem_classify.core.network.backbone import DEFAULT_BACKBONE, backbone_path
 
 
 def add_to(app: typer.Typer) -> None:
@@ -46,6 +47,7 @@ def compare(
     no_download: Annotated[
         bool, typer.Option("--no-download", help="Do not download the weights of Inception-v3.")
     ] = False,
+    network: Network = DEFAULT_BACKBONE,
     device: Device = "auto",
     as_json: Json = False,
 ) -> None:
@@ -56,7 +58,7 @@ def compare(
     """
     from napari_sem_classify.core.common.files import ensure_folder
     from napari_sem_classify.core.evaluate.dataset import read_listing
-    from napari_sem_classify.core.finetune.compare import RESNET_PX, ComparedRow
+    from napari_sem_classify.core.finetune.compare import FROZEN_PX, ComparedRow, CompareOptions
     from napari_sem_classify.core.finetune.compare import compare as compare_ways
     from napari_sem_classify.core.finetune.compare_report import comparison, write_comparison
     from napari_sem_classify.core.finetune.finetune_presets import ARTICLE, SEM, make_preset
@@ -64,8 +66,17 @@ def compare(
     from napari_sem_classify.core.network.engine.devices import device_title, find_device
 
     wanted = whole_numbers(sizes, "--sizes")
-    presets = [make_preset(one.name, sizes=wanted, epochs=epochs) for one in (ARTICLE, SEM)]
-    numbers = whole_numbers(seeds, "--seeds") or [0]
+    options = CompareOptions(
+        presets=tuple(make_preset(one.name, sizes=wanted, epochs=epochs) for one in (ARTICLE, SEM)),
+        seeds=tuple(whole_numbers(seeds, "--seeds") or [0]),
+        frozen_px=max(wanted or [FROZEN_PX]),
+        backbone_id=network,
+        inception=inception,
+        download=not no_download,
+        device=device,
+        batch_size=batch,
+    )
+    backbone_path(network)  # refused before any image is read
     crop = row_crop(crop_rows)
     listing = read_listing(source)
     ensure_folder(out)
@@ -86,19 +97,7 @@ def compare(
             job=job,
         ) as (data, split),
     ):
-        rows = compare_ways(
-            data,
-            split,
-            presets=presets,
-            seeds=numbers,
-            frozen_px=max(wanted or [RESNET_PX]),
-            inception=inception,
-            download=not no_download,
-            device=device,
-            batch_size=batch,
-            on_row=tell,
-            job=job,
-        )
+        rows = compare_ways(data, split, options, on_row=tell, job=job)
         files = write_comparison(data, split, rows, title, out)
         value = comparison(data, split, rows, title)
     value["files"] = [str(path) for path in files]

@@ -38,6 +38,10 @@ Level = Annotated[
 Device = Annotated[
     str, typer.Option("--device", metavar="D", help="auto, cpu, cuda, cuda:1 or mps.")
 ]
+Network = Annotated[
+    str,
+    typer.Option("--network", metavar="ID", help="The network to stand on; `models list` tells."),
+]
 Backend = Annotated[str, typer.Option("--backend", help="auto, torch or openvino.")]
 Out = Annotated[Path, typer.Option("--out", metavar="DIR", help="Folder to write into.")]
 

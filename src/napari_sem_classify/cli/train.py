@@ -18,8 +18,9 @@ from napari_sem_classify.cli.labelled import (
     split_set,
     whole_numbers,
 )
-from napari_sem_classify.cli.options import Backend, Device, Json
+from napari_sem_classify.cli.options import Backend, Device, Json, Network
 from napari_sem_classify.cli.shell import complain, report, table, working
+from napari_sem_classify.core.network.backbone import DEFAULT_BACKBONE, backbone_path
 
 if TYPE_CHECKING:
     from napari_sem_classify.core.evaluate.evaluate import Evaluation
@@ -59,6 +60,7 @@ def train(
     name: Annotated[
         str | None, typer.Option("--name", help="The model's name; its file's name by default.")
     ] = None,
+    network: Network = DEFAULT_BACKBONE,
     device: Device = "auto",
     as_json: Json = False,
 ) -> None:
@@ -71,16 +73,27 @@ def train(
     from napari_sem_classify.core.evaluate.dataset import read_listing
     from napari_sem_classify.core.finetune.finetune import fine_tune
     from napari_sem_classify.core.finetune.finetune_checkpoint import checkpoint_path
+    from napari_sem_classify.core.finetune.finetune_options import FineTuneOptions
     from napari_sem_classify.core.finetune.finetune_presets import make_preset
     from napari_sem_classify.core.model.file import save_model
 
-    how = make_preset(
-        preset,
-        sizes=whole_numbers(sizes, "--sizes"),
-        epochs=epochs,
-        mixup=mixup or None,
-        patience=patience,
+    options = FineTuneOptions(
+        preset=make_preset(
+            preset,
+            sizes=whole_numbers(sizes, "--sizes"),
+            epochs=epochs,
+            mixup=mixup or None,
+            patience=patience,
+        ),
+        device=device,
+        seed=seed,
+        search_rate=find_rate,
+        backbone_id=network,
+        batch_size=batch,
+        name=name or out.stem,
+        checkpoint=checkpoint_path(out),
     )
+    backbone_path(network)  # refused before any image is read
     crop = row_crop(crop_rows)
     listing = read_listing(source)
     ensure_folder(out.parent)
@@ -90,7 +103,7 @@ def train(
             complain(_epoch_text(epoch))
 
     with working(STOPPED) as job:
-        largest = max(stage.size for stage in how.stages)
+        largest = max(stage.size for stage in options.preset.stages)
         with split_set(
             listing,
             tile_px=tile,
@@ -99,19 +112,7 @@ def train(
             seed=seed,
             job=job,
         ) as (data, split):
-            result = fine_tune(
-                data,
-                split,
-                preset=how,
-                name=name or out.stem,
-                seed=seed,
-                device=device,
-                batch_size=batch,
-                search_rate=find_rate,
-                checkpoint=checkpoint_path(out),
-                on_epoch=tell,
-                job=job,
-            )
+            result = fine_tune(data, split, options, on_epoch=tell, job=job)
     path = save_model(out, result.classifier)
     card = result.classifier.card
     value: dict[str, Any] = {

@@ -14,10 +14,12 @@ from napari_sem_classify.core.common.job import Job
 from napari_sem_classify.core.evaluate.dataset import read_listing
 from napari_sem_classify.core.evaluate.dataset_split import plan_split
 from napari_sem_classify.core.evaluate.training_set import make_training_set
-from napari_sem_classify.core.finetune.compare import compare
+from napari_sem_classify.core.finetune.compare import CompareOptions, compare
 from napari_sem_classify.core.finetune.compare_report import write_comparison
 from napari_sem_classify.core.finetune.finetune_presets import make_preset
 from napari_sem_classify.core.finetune.inception import FILENAME, load_inception
+
+pytestmark = pytest.mark.usefixtures("one_thread", "tiny_by_default")
 
 
 @pytest.fixture(autouse=True)
@@ -43,20 +45,12 @@ def split(data):
     return plan_split(data.labels, data.class_names, data.pairs)
 
 
-PRESETS = [make_preset(name, sizes=[32], epochs=1) for name in ("article", "sem")]
+PRESETS = tuple(make_preset(name, sizes=[32], epochs=1) for name in ("article", "sem"))
 
 
-def ways(data, split, **settings):
-    return compare(
-        data,
-        split,
-        presets=PRESETS,
-        frozen_px=32,
-        download=False,
-        device="cpu",
-        batch_size=4,
-        **settings,
-    )
+def ways(data, split, seeds=(0,), **settings):
+    options = CompareOptions(PRESETS, seeds, 32, download=False, device="cpu", batch_size=4)
+    return compare(data, split, options, **settings)
 
 
 def test_every_way_is_scored_on_the_same_images(data, split, tmp_path):

@@ -12,6 +12,7 @@ from napari_sem_classify.core.evaluate.dataset import read_listing
 from napari_sem_classify.core.evaluate.dataset_split import plan_split
 from napari_sem_classify.core.evaluate.evaluate import evaluate_images
 from napari_sem_classify.core.finetune.finetune import FITTED_KEPT
+from napari_sem_classify.core.finetune.finetune_options import FineTuneOptions
 from napari_sem_classify.core.finetune.finetune_presets import (
     ARTICLE,
     SEM,
@@ -250,7 +251,9 @@ def test_a_rate_is_looked_for_without_touching_the_weights(data, split):
     from napari_sem_classify.core.finetune.finetune import _Training
     from napari_sem_classify.core.finetune.finetune_rate import find_rate
 
-    job = _Training(data, split, small("article"), torch.device("cpu"), 0, 4, DEFAULT_BACKBONE)
+    job = _Training(
+        data, split, FineTuneOptions(small("article"), batch_size=4), torch.device("cpu")
+    )
     learner = job._learner(0)
     before = {name: value.clone() for name, value in job.model.state_dict().items()}
     find_rate(learner, batches=6)

@@ -24,6 +24,7 @@ from napari_sem_classify.core.finetune.annotated_images import (
 )
 from napari_sem_classify.core.finetune.annotated_split import split_annotated
 from napari_sem_classify.core.finetune.finetune import fine_tune
+from napari_sem_classify.core.finetune.finetune_options import FineTuneOptions
 from napari_sem_classify.core.finetune.finetune_presets import make_preset
 from napari_sem_classify.core.finetune.finetune_time import FIRST_BATCHES, TimeLeft
 from napari_sem_classify.core.finetune.from_annotations import make_annotated_set, places_of
@@ -96,10 +97,10 @@ def split(data):
 
 
 @pytest.fixture(scope="module")
-def trained(data, split, annotated):
+def trained(one_thread, tiny_by_default, data, split, annotated):
     preset = make_preset(sizes=[32], epochs=1)
     colours = {info.name: info.colour for info in annotated.classes}
-    return fine_tune(data, split, preset=preset, device="cpu", colours=colours)
+    return fine_tune(data, split, FineTuneOptions(preset, "cpu", colours=colours))
 
 
 # --- cutting
@@ -325,8 +326,7 @@ def test_the_batches_foretold_are_those_of_the_training(data, split):
     fine_tune(
         data,
         split,
-        preset=preset,
-        device="cpu",
+        FineTuneOptions(preset, "cpu"),
         on_batch=lambda _loss: cancel.cancel(),
         job=cancel.telling(readings.append),
     )

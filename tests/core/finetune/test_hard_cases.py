@@ -8,6 +8,7 @@ import subprocess
 import sys
 import time
 from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -21,6 +22,7 @@ from napari_sem_classify.core.evaluate.dataset import read_listing
 from napari_sem_classify.core.evaluate.dataset_split import plan_split
 from napari_sem_classify.core.evaluate.training_set import make_training_set
 from napari_sem_classify.core.finetune.finetune import fine_tune
+from napari_sem_classify.core.finetune.finetune_options import FineTuneOptions
 from napari_sem_classify.core.finetune.finetune_presets import make_preset
 from napari_sem_classify.core.model.catalogue import load_model
 from napari_sem_classify.core.model.file import save_model
@@ -44,9 +46,8 @@ def prepared(tmp_path):
 
 
 def train(data, split, **settings):
-    settings.setdefault("preset", make_preset(sizes=[32], epochs=1))
-    settings.setdefault("batch_size", 8)
-    return fine_tune(data, split, device="cpu", **settings)
+    options = FineTuneOptions(make_preset(sizes=[32], epochs=1), device="cpu", batch_size=8)
+    return fine_tune(data, split, replace(options, **settings))
 
 
 # --- a process that is killed

@@ -9,6 +9,7 @@ from napari_sem_classify.core.annotate.annotation_set import Annotations
 from napari_sem_classify.core.annotate.place import fingerprint
 from napari_sem_classify.core.common.errors import Cancelled, DatasetError
 from napari_sem_classify.core.evaluate.dataset import read_listing
+from napari_sem_classify.core.finetune.finetune_options import FineTuneOptions
 from napari_sem_classify.core.finetune.finetune_presets import PRESETS, make_preset
 from napari_sem_classify.core.sem_io import image_from_array
 from napari_sem_classify.plugin.app.jobs import JobContext
@@ -21,7 +22,7 @@ from napari_sem_classify.plugin.finetune.chosen import (
     warnings,
 )
 
-pytestmark = pytest.mark.usefixtures("one_thread")
+pytestmark = pytest.mark.usefixtures("one_thread", "tiny_by_default")
 
 
 @pytest.fixture(scope="module")
@@ -31,7 +32,7 @@ def folder(tmp_path_factory):
 
 
 def settings(epochs=1, **more):
-    return tasks.Settings(make_preset("article", sizes=[32], epochs=epochs), device="cpu", **more)
+    return FineTuneOptions(make_preset("article", sizes=[32], epochs=epochs), device="cpu", **more)
 
 
 def annotated(counts, tile=16):

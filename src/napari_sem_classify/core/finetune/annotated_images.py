@@ -33,7 +33,7 @@ class AnnotatedImage:
 
 
 @dataclass(frozen=True, slots=True)
-class AnnotatedTiles:
+class AnnotatedImages:
     """Annotated tiles of one size, and the classes that they have.
 
     Attributes
@@ -84,7 +84,7 @@ def open_annotated(
     tile_px: int,
     open_images: Mapping[str, SemImage] | None = None,
     job: Job | None = None,
-) -> AnnotatedTiles:
+) -> AnnotatedImages:
     """Open the images of annotations; those that are gone or changed are left out, with a reason.
 
     Parameters
@@ -127,7 +127,7 @@ def open_annotated(
         )
     used = {name for each in images for name in each.marks.values()}
     classes = tuple(info for info in annotations.classes if info.name in used)
-    return AnnotatedTiles(classes, tuple(images), tile_px, left_out)
+    return AnnotatedImages(classes, tuple(images), tile_px, left_out)
 
 
 def _open(annotated: ImageAnnotations) -> SemImage:

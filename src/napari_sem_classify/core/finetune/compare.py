@@ -7,8 +7,9 @@ the article's recipe; this program's own.
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from itertools import chain, product
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -19,15 +20,17 @@ from napari_sem_classify.core.common.job import Job, Reporter
 from napari_sem_classify.core.evaluate.dataset_split import Split
 from napari_sem_classify.core.evaluate.evaluate import Evaluation
 from napari_sem_classify.core.evaluate.training_set import TrainingSet
+from napari_sem_classify.core.finetune.finetune_options import FineTuneOptions
 from napari_sem_classify.core.finetune.finetune_presets import ARTICLE, SEM, Preset
+from napari_sem_classify.core.network.backbone import DEFAULT_BACKBONE, backbone_info
 
 if TYPE_CHECKING:
     import torch
     from torch import Tensor
 
-    from napari_sem_classify.core.finetune.finetune_data import PlainBatches, TileStore, Units
+    from napari_sem_classify.core.finetune.finetune_data import PlainBatches, Units
 
-RESNET_PX = 224
+FROZEN_PX = 224
 
 PUBLISHED = (
     {
@@ -87,17 +90,42 @@ class ComparedRow:
         return row
 
 
+@dataclass(frozen=True, slots=True)
+class CompareOptions:
+    """What is compared, and where it runs.
+
+    Attributes
+    ----------
+    presets : tuple of Preset
+    seeds : tuple of int
+        Each preset is trained once with each.
+    frozen_px : int
+        Input size of the frozen network.
+    backbone_id : str
+        The network of all rows but Inception-v3's.
+    inception : Path or None
+        Weights of Inception-v3; see `inception.load_inception`.
+    download : bool
+        Whether these may be downloaded.
+    device, batch_size
+        As in `FineTuneOptions`.
+    """
+
+    presets: tuple[Preset, ...] = (ARTICLE, SEM)
+    seeds: tuple[int, ...] = (0,)
+    frozen_px: int = FROZEN_PX
+    backbone_id: str = DEFAULT_BACKBONE
+    inception: Path | None = None
+    download: bool = True
+    device: str = "auto"
+    batch_size: int | None = None
+
+
 def compare(
     data: TrainingSet,
     split: Split,
+    options: CompareOptions,
     *,
-    presets: Sequence[Preset] = (ARTICLE, SEM),
-    seeds: Sequence[int] = (0,),
-    frozen_px: int = RESNET_PX,
-    inception: Path | None = None,
-    download: bool = True,
-    device: str = "auto",
-    batch_size: int | None = None,
     on_row: Callable[[ComparedRow], None] | None = None,
     job: Job | None = None,
 ) -> tuple[ComparedRow, ...]:
@@ -108,17 +136,7 @@ def compare(
     data : TrainingSet
         Best made with ``largest_px`` of 299 or more, which Inception-v3 takes.
     split : Split
-    presets : sequence of Preset
-    seeds : sequence of int
-        Each preset is trained once with each.
-    frozen_px : int
-        Input size of the frozen ResNet50.
-    inception : Path, optional
-        Weights of Inception-v3; see `inception.load_inception`.
-    download : bool
-        Whether these may be downloaded.
-    device, batch_size
-        As for `fine_tune`.
+    options : CompareOptions
     on_row : callable, optional
         Told every row when it is done.
     job : Job, optional
@@ -128,56 +146,80 @@ def compare(
     Cancelled
         When the job was asked to stop.
     """
-    from napari_sem_classify.core.finetune.finetune import fine_tune
-    from napari_sem_classify.core.finetune.finetune_result import held_out_evaluation
-    from napari_sem_classify.core.network.engine.devices import find_device
-
-    place = find_device(device)
     rows: list[ComparedRow] = []
-
-    def add(row: ComparedRow) -> None:
+    ways = (_frozen_rows, _trained_rows)
+    for row in chain.from_iterable(way(data, split, options, job) for way in ways):
         rows.append(row)
         if on_row is not None:
             on_row(row)
+    return tuple(rows)
 
+
+def _frozen_rows(
+    data: TrainingSet, split: Split, options: CompareOptions, job: Job | None
+) -> Iterator[ComparedRow]:
+    """Heads on the frozen features of Inception-v3, and of the network's last and later stages."""
+    from napari_sem_classify.core.finetune.finetune_network import TrainedNetwork
+    from napari_sem_classify.core.finetune.inception import INPUT_PX, load_inception
+    from napari_sem_classify.core.network.engine.devices import find_device
+
+    place = find_device(options.device)
     started = time.perf_counter()
     method = "Inception-v3, frozen, no augmentation (Modarres et al.)"
     try:
-        found = _frozen_inception(data, split, place, inception, download, job)
-        add(ComparedRow(method, None, found, time.perf_counter() - started))
+        inception = load_inception(options.inception, download=options.download).to(place)
     except ModelError as error:
-        add(ComparedRow(method, None, None, 0.0, str(error)))
+        yield ComparedRow(method, None, None, 0.0, str(error))
+    else:
+
+        def pooled(grey: Tensor) -> Tensor:
+            features: Tensor = inception((2 * grey - 1).expand(-1, 3, -1, -1))
+            return features
+
+        seen = _Frozen(data, split, Looking(place, pooled, INPUT_PX), job)
+        yield ComparedRow(method, None, seen.evaluation(), time.perf_counter() - started)
+        del inception
     started = time.perf_counter()
-    last, several = _frozen_resnet(data, split, place, frozen_px, job)
+    form = backbone_info(options.backbone_id).architecture
+    network = TrainedNetwork(
+        options.backbone_id, 2, stages=form.stages[1:], dropout=0.0, fixed_norms=True
+    )
+    network = network.to(place).eval()
+    seen = _Frozen(data, split, Looking(place, network.features, options.frozen_px), job)
+    last, several = seen.evaluation(form.feature_sizes[-1]), seen.evaluation()
     seconds = time.perf_counter() - started
-    method = f"ResNet50, frozen, no augmentation, {frozen_px} px"
-    add(ComparedRow(method, None, last, seconds))
-    add(ComparedRow(f"{method}, stages 2 to 4 as in Teach", None, several, seconds))
-    for preset in presets:
+    method = f"{form.name}, frozen, no augmentation, {options.frozen_px} px"
+    yield ComparedRow(method, None, last, seconds)
+    yield ComparedRow(f"{method}, stages 2 to 4 as in Teach", None, several, seconds)
+
+
+def _trained_rows(
+    data: TrainingSet, split: Split, options: CompareOptions, job: Job | None
+) -> Iterator[ComparedRow]:
+    from napari_sem_classify.core.finetune.finetune import fine_tune
+    from napari_sem_classify.core.finetune.finetune_result import held_out_evaluation
+
+    form = backbone_info(options.backbone_id).architecture
+    for preset, seed in product(options.presets, options.seeds):
         sizes = " to ".join(dict.fromkeys(str(stage.size) for stage in preset.stages))
-        for seed in seeds:
-            started = time.perf_counter()
-            result = fine_tune(
-                data,
-                split,
-                preset=preset,
-                seed=seed,
-                device=device,
-                batch_size=batch_size,
-                job=job,
-            )
-            if job is not None:
-                job.check()
-            add(
-                ComparedRow(
-                    f"ResNet50, preset {preset.name}, {sizes} px, {preset.epochs} epoch"
-                    + "s" * (preset.epochs != 1),
-                    seed,
-                    held_out_evaluation(data, result.held_out),
-                    time.perf_counter() - started,
-                )
-            )
-    return tuple(rows)
+        started = time.perf_counter()
+        how = FineTuneOptions(
+            preset=preset,
+            device=options.device,
+            seed=seed,
+            backbone_id=options.backbone_id,
+            batch_size=options.batch_size,
+        )
+        result = fine_tune(data, split, how, job=job)
+        if job is not None:
+            job.check()
+        yield ComparedRow(
+            f"{form.name}, preset {preset.name}, {sizes} px, {preset.epochs} epoch"
+            + "s" * (preset.epochs != 1),
+            seed,
+            held_out_evaluation(data, result.held_out),
+            time.perf_counter() - started,
+        )
 
 
 def class_table(data: TrainingSet, split: Split) -> list[dict[str, Any]]:
@@ -198,69 +240,34 @@ def class_table(data: TrainingSet, split: Split) -> list[dict[str, Any]]:
     ]
 
 
-def _frozen_inception(
-    data: TrainingSet,
-    split: Split,
-    device: torch.device,
-    weights: Path | None,
-    download: bool,
-    job: Job | None,
-) -> Evaluation:
-    from napari_sem_classify.core.finetune.inception import INPUT_PX, load_inception
+@dataclass(frozen=True, slots=True)
+class Looking:
+    """How a frozen network looks at tiles: where, what it makes of grey values, at what size."""
 
-    network = load_inception(weights, download=download).to(device)
-
-    def features(grey: Tensor) -> Tensor:
-        pooled: Tensor = network((2 * grey - 1).expand(-1, 3, -1, -1))
-        return pooled
-
-    return _Frozen(data, split, device, features, INPUT_PX, job).evaluation()
-
-
-def _frozen_resnet(
-    data: TrainingSet,
-    split: Split,
-    device: torch.device,
-    size: int,
-    job: Job | None,
-) -> tuple[Evaluation, Evaluation]:
-    """Heads on the last stage alone, and on stages 2 to 4."""
-    from napari_sem_classify.core.finetune.finetune_network import TrainedNetwork
-    from napari_sem_classify.core.network.backbone import DEFAULT_BACKBONE, backbone_info
-
-    network = TrainedNetwork(DEFAULT_BACKBONE, 2, stages=(2, 3, 4), dropout=0.0, fixed_norms=True)
-    network = network.to(device).eval()
-    frozen = _Frozen(data, split, device, network.features, size, job)
-    return frozen.evaluation(backbone_info().architecture.feature_sizes[-1]), frozen.evaluation()
+    device: torch.device
+    features: Callable[[Tensor], Tensor]
+    size: int
 
 
 class _Frozen:
     """Frozen features of whole tiles, on which heads are fitted and scored."""
 
-    def __init__(
-        self,
-        data: TrainingSet,
-        split: Split,
-        device: torch.device,
-        features: Callable[[Tensor], Tensor],
-        size: int,
-        job: Job | None,
-    ) -> None:
+    def __init__(self, data: TrainingSet, split: Split, looking: Looking, job: Job | None) -> None:
         from napari_sem_classify.core.finetune.finetune_data import (
             PlainBatches,
-            TileStore,
+            TrainingTiles,
             units_of,
         )
 
-        store: TileStore = TileStore(data.tiles, device)
+        store: TrainingTiles = TrainingTiles(data.tiles, looking.device)
         self.data = data
         self.batches: list[PlainBatches] = [
-            PlainBatches(store, units_of(data, images), size, 32)
+            PlainBatches(store, units_of(data, images), looking.size, 32)
             for images in (split.train, split.valid, split.scored)
         ]
         total = sum(len(some.tile) for some in self.batches)
         reporter = Reporter(total, "Looking at tiles", job)
-        self.features = [_embedded(some, features, reporter) for some in self.batches]
+        self.features = [_embedded(some, looking.features, reporter) for some in self.batches]
 
     def evaluation(self, last: int = 0) -> Evaluation:
         """Score a head on the `last` features, all where 0, on the images held out."""

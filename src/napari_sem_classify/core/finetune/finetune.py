@@ -2,22 +2,20 @@
 
 from __future__ import annotations
 
-import hashlib
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from dataclasses import asdict, replace
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from napari_sem_classify.core.common.errors import Cancelled, DatasetError
 from napari_sem_classify.core.common.job import Job, Reporter
 from napari_sem_classify.core.evaluate.dataset_split import Split
 from napari_sem_classify.core.evaluate.training_set import TrainingSet
-from napari_sem_classify.core.finetune.finetune_presets import Preset, Stage, make_preset
+from napari_sem_classify.core.finetune.finetune_options import DEFAULT_OPTIONS, FineTuneOptions
+from napari_sem_classify.core.finetune.finetune_presets import Stage
 from napari_sem_classify.core.finetune.finetune_result import FineTuned, HeldOut, make_card
 from napari_sem_classify.core.finetune.finetune_time import batch_size_for
 from napari_sem_classify.core.model.head import TileClassifier
-from napari_sem_classify.core.network.backbone import DEFAULT_BACKBONE
 from napari_sem_classify.core.network.engine.devices import (
     cpu_has_bfloat16,
     device_title,
@@ -31,7 +29,6 @@ if TYPE_CHECKING:
 
     from napari_sem_classify.core.finetune.finetune_data import (
         PlainBatches,
-        TileStore,
         TrainingBatches,
         Units,
     )
@@ -53,16 +50,8 @@ LOWEST_TEMPERATURE = 0.5
 def fine_tune(
     data: TrainingSet,
     split: Split,
+    options: FineTuneOptions = DEFAULT_OPTIONS,
     *,
-    preset: Preset | None = None,
-    name: str = "Fine-tuned model",
-    colours: Mapping[str, str] | None = None,
-    seed: int = 0,
-    device: str = "auto",
-    batch_size: int | None = None,
-    backbone_id: str = DEFAULT_BACKBONE,
-    search_rate: bool = False,
-    checkpoint: Path | None = None,
     on_epoch: Callable[[EpochReport], None] | None = None,
     on_batch: Callable[[float], None] | None = None,
     job: Job | None = None,
@@ -74,25 +63,7 @@ def fine_tune(
     data : TrainingSet
     split : Split
         From `plan_split` on the same set.
-    preset : Preset, optional
-        The default one where None; see `make_preset`.
-    name : str
-        Of the model.
-    colours : mapping of str to str, optional
-        ``#rrggbb`` by class name.
-    seed : int
-        The same seed, set and split give the same model on the same CPU with as many threads.
-    device : str
-        "auto", "cpu", "cuda", "cuda:1", "mps".
-    batch_size : int, optional
-        Chosen by device, size and number of tiles where None.
-    backbone_id : str
-        Where the weights start from.
-    search_rate : bool
-        Look for a learning rate before each stage instead of taking the preset's.
-    checkpoint : Path, optional
-        File in which the training is kept about once a minute, and from which the same training
-        goes on if it was killed. It is removed at the end.
+    options : FineTuneOptions
     on_epoch : callable, optional
         Told an `EpochReport` after every epoch.
     on_batch : callable, optional
@@ -112,42 +83,33 @@ def fine_tune(
     """
     import torch
 
-    place = find_device(device)
-    preset = preset or make_preset()
+    place = find_device(options.device)
     devices = [place] if place.type == "cuda" else []
     # The viewer's own random numbers stay as they are.
     with torch.random.fork_rng(devices, device_type=place.type if devices else "cuda"):
-        torch.manual_seed(seed)
-        training = _Training(data, split, preset, place, seed, batch_size, backbone_id)
-        return training.run(name, colours, search_rate, checkpoint, on_epoch, on_batch, job)
+        torch.manual_seed(options.seed)
+        return _Training(data, split, options, place).run(on_epoch, on_batch, job)
 
 
 class _Training:
     """One training: the things that all its steps share."""
 
     def __init__(
-        self,
-        data: TrainingSet,
-        split: Split,
-        preset: Preset,
-        device: torch.device,
-        seed: int,
-        batch_size: int | None,
-        backbone_id: str,
+        self, data: TrainingSet, split: Split, options: FineTuneOptions, device: torch.device
     ) -> None:
         import torch
 
-        from napari_sem_classify.core.finetune.finetune_data import TileStore, units_of
+        from napari_sem_classify.core.finetune.finetune_data import TrainingTiles, units_of
         from napari_sem_classify.core.finetune.finetune_network import TrainedNetwork
 
-        self.data, self.split, self.preset, self.device = data, split, preset, device
-        self.seed, self.batch_size, self.backbone_id = seed, batch_size, backbone_id
-        self.store: TileStore = TileStore(data.tiles, device)
+        self.data, self.split, self.options, self.device = data, split, options, device
+        self.preset = preset = options.preset
+        self.store: TrainingTiles = TrainingTiles(data.tiles, device)
         self.train: Units = units_of(data, split.train)
         self.valid: Units = units_of(data, split.valid)
         self.started = time.perf_counter()
         self.model: TrainedNetwork = TrainedNetwork(
-            backbone_id,
+            options.backbone_id,
             len(data.class_names),
             stages=preset.pooled_stages,
             dropout=preset.dropout,
@@ -160,10 +122,6 @@ class _Training:
 
     def run(
         self,
-        name: str,
-        colours: Mapping[str, str] | None,
-        search_rate: bool,
-        checkpoint: Path | None,
         on_epoch: Callable[[EpochReport], None] | None,
         on_batch: Callable[[float], None] | None,
         job: Job | None,
@@ -174,17 +132,17 @@ class _Training:
 
         total = sum(stage.epochs * self._batches(stage) for stage in self.preset.stages)
         run = Run(
-            run_id=self._run_id(),
-            seed=self.seed,
+            run_id=self.options.run_id(self.data, self.split),
+            seed=self.options.seed,
             # It tells and does not stop: a cancelled training keeps its best model.
             reporter=Reporter(total, "Training", None if job is None else Job(job.tell)),
             job=job,
             on_epoch=on_epoch,
             on_batch=on_batch,
-            checkpoint=checkpoint,
+            checkpoint=self.options.checkpoint,
             choosing=cases_that_choose(self.data, self.valid.image),
         )
-        self._train(run, search_rate, job)
+        self._train(run, job)
         averaged = bool(self.preset.average and run.start)
         begin_scoring(run, self.data, self.split, job, averaged=averaged)
         if averaged and not run.cancelled:
@@ -197,17 +155,12 @@ class _Training:
                 "Take a lower learning rate or another preset."
             )
         self.model.load_state_dict(run.best_state)
-        result = self._finish(run, name, colours)
-        if checkpoint is not None and not run.cancelled:
-            checkpoint.unlink(missing_ok=True)
+        result = self._finish(run)
+        if run.checkpoint is not None and not run.cancelled:
+            run.checkpoint.unlink(missing_ok=True)
         return result
 
-    def _train(
-        self,
-        run: Run,
-        search_rate: bool,
-        job: Job | None,
-    ) -> None:
+    def _train(self, run: Run, job: Job | None) -> None:
         from napari_sem_classify.core.finetune.finetune_checkpoint import read_checkpoint
         from napari_sem_classify.core.finetune.finetune_learner import (
             ALL,
@@ -231,7 +184,7 @@ class _Training:
                 continue
             train, valid = self._loaders(number)
             learner.dls = batches_for(train, valid, self.device)
-            if search_rate and found is None:
+            if self.options.search_rate and found is None:
                 from napari_sem_classify.core.finetune.finetune_rate import find_rate
 
                 rate = find_rate(learner, job=job)
@@ -266,7 +219,7 @@ class _Training:
         )
 
         size, n_classes = self.preset.stages[0].size, len(self.data.class_names)
-        chosen = sample_for_head(self.train, n_classes, self.seed)
+        chosen = sample_for_head(self.train, n_classes, self.options.seed)
         batches = PlainBatches(self.store, chosen, size, self._batch_size(size))
         valid = self._loaders(0)[1]
         start_from_exact_head(self.model, batches, valid, n_classes, run, job)
@@ -280,7 +233,7 @@ class _Training:
         valid = self._loaders(last)[1]
         average_with_start(
             self.model,
-            self.backbone_id,
+            self.options.backbone_id,
             valid,
             run,
             stage=last,
@@ -288,19 +241,19 @@ class _Training:
             reporter=run.reporter,
         )
 
-    def _finish(self, run: Run, name: str, colours: Mapping[str, str] | None) -> FineTuned:
+    def _finish(self, run: Run) -> FineTuned:
         """Temperature, scores, card and record of the best weights."""
         import torch
 
         from napari_sem_classify.core.finetune.finetune_data import PlainBatches, units_of
-        from napari_sem_classify.core.finetune.finetune_learner import as_dict, mean_probabilities
+        from napari_sem_classify.core.finetune.finetune_learner import mean_probabilities
         from napari_sem_classify.core.finetune.finetune_scoring import last_scores
 
         self.model.dtype = torch.float32  # a score that every engine comes to
-        data, size = self.data, run.best_size
+        size = run.best_size
         valid, test = (
             PlainBatches(self.store, units, size, self._batch_size(size))
-            for units in (self.valid, units_of(data, self.split.test))
+            for units in (self.valid, units_of(self.data, self.split.test))
         )
         chose, scored, logits = last_scores(self.model, run, valid, test)
         temperature = max(LOWEST_TEMPERATURE, fit_temperature(chose.numpy(), valid.label))
@@ -311,36 +264,36 @@ class _Training:
             probabilities=mean_probabilities(logits, scored, temperature),
             uncalibrated=mean_probabilities(logits, scored),
         )
-        notes = (*data.notes, *self.split.notes)
+        notes = self._notes(run)
+        card = make_card(
+            self.data,
+            self.split,
+            replace(self.options, preset=self.preset),
+            held_out,
+            network_px=size,
+            temperature=temperature,
+            record={
+                "seed": self.options.seed,
+                "device": device_title(self.device),
+                "stopped_early": run.cancelled,
+                "share_of_trained_weights": run.best_share,
+                "notes": list(notes),
+                "history": [asdict(report) for report in run.history],
+            },
+            seconds=time.perf_counter() - self.started,
+        )
+        classifier = TileClassifier(card, self.model.head.to_head(), self.model.trunk_weights())
+        return FineTuned(classifier, tuple(run.history), held_out, run.cancelled, notes)
+
+    def _notes(self, run: Run) -> tuple[str, ...]:
+        notes = (*self.data.notes, *self.split.notes)
         if run.cancelled and len(self.split.test):
             notes += (NOT_TESTED,)
         if run.kept_fitted:
             notes += (FITTED_KEPT,)
         if run.checkpoint_problem:
             notes += (f"The training could not be kept on the way: {run.checkpoint_problem}",)
-        history = [as_dict(report) for report in run.history]
-        card = make_card(
-            data,
-            self.split,
-            self.preset,
-            held_out,
-            name=name,
-            colours=colours,
-            network_px=size,
-            temperature=temperature,
-            backbone_id=self.backbone_id,
-            record={
-                "seed": self.seed,
-                "device": device_title(self.device),
-                "stopped_early": run.cancelled,
-                "share_of_trained_weights": run.best_share,
-                "notes": list(notes),
-                "history": history,
-            },
-            seconds=time.perf_counter() - self.started,
-        )
-        classifier = TileClassifier(card, self.model.head.to_head(), self.model.trunk_weights())
-        return FineTuned(classifier, tuple(run.history), held_out, run.cancelled, notes)
+        return notes
 
     def _learner(self, number: int) -> Learner:
         from napari_sem_classify.core.finetune.finetune_learner import make_learner
@@ -363,21 +316,9 @@ class _Training:
 
     def _batch_size(self, size: int) -> int:
         """Tiles of a batch, as the user wants or as suits device and size."""
-        if self.batch_size is not None:
-            return max(2, self.batch_size)
+        if self.options.batch_size is not None:
+            return max(2, self.options.batch_size)
         return batch_size_for(self.device.type, size, len(self.train.label))
-
-    def _run_id(self) -> str:
-        parts = (
-            self.data.fingerprint(),
-            self.split.train.tolist(),
-            self.split.valid.tolist(),
-            asdict(self.preset),
-            self.seed,
-            self.batch_size,
-            self.backbone_id,
-        )
-        return hashlib.sha256(repr(parts).encode()).hexdigest()
 
 
 def _arithmetic(device: torch.device) -> torch.dtype:

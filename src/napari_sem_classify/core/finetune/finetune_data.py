@@ -22,7 +22,7 @@ SHARE_OF_MEMORY = 0.4
 LEAST_CROP_PX = 32
 
 
-class TileStore:
+class TrainingTiles:
     """The tiles of a training set: on the GPU where they fit, else read from the file."""
 
     def __init__(self, tiles: NDArray[np.uint8], device: torch.device) -> None:
@@ -86,7 +86,7 @@ class TrainingBatches:
 
     def __init__(
         self,
-        store: TileStore,
+        store: TrainingTiles,
         units: Units,
         size: int,
         batch_size: int,
@@ -129,7 +129,7 @@ class PlainBatches:
 
     n_inp = 1
 
-    def __init__(self, store: TileStore, units: Units, size: int, batch_size: int) -> None:
+    def __init__(self, store: TrainingTiles, units: Units, size: int, batch_size: int) -> None:
         self.store, self.units, self.size, self.batch_size = store, units, size, batch_size
         self.tile, unit = units.tiles()
         self.label = units.label[unit]

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -140,7 +140,7 @@ class Run:
         return self.job is not None and self.job.cancelled
 
 
-class Watch(Callback):  # type: ignore[misc]
+class EpochWatch(Callback):  # type: ignore[misc]
     """Seeds every epoch, counts batches, scores every epoch, keeps the best, stops when asked."""
 
     order = 80
@@ -237,7 +237,7 @@ class Watch(Callback):  # type: ignore[misc]
             "best_f1": run.best_f1,
             "best_size": run.best_size,
             "fixed_norms": self.learn.model.fixed_norms,
-            "history": [as_dict(report) for report in run.history],
+            "history": [asdict(report) for report in run.history],
         }
         tensors = model | best | start | pack_optimiser(self.opt.opt.state_dict())
         try:
@@ -253,7 +253,7 @@ class Patience(Callback):  # type: ignore[misc]
 
     order = 90
 
-    def __init__(self, watch: Watch, epochs: int) -> None:
+    def __init__(self, watch: EpochWatch, epochs: int) -> None:
         super().__init__()
         self.watch, self.epochs = watch, epochs
 
@@ -305,7 +305,7 @@ def fit_phase(
 ) -> None:
     """Train one phase of a stage, from an epoch on, until it is done or cancelled."""
     settings = preset.stages[stage]
-    watch = Watch(run, stage, phase, settings.size, start_epoch)
+    watch = EpochWatch(run, stage, phase, settings.size, start_epoch)
     callbacks: list[Callback] = [watch]
     if preset.patience is not None:
         callbacks.append(Patience(watch, preset.patience))
@@ -369,13 +369,6 @@ def mean_probabilities(
     """Probabilities of each unit: the mean over its tiles, shape (units, classes)."""
     values: NDArray[np.float32] = logits.detach().float().cpu().numpy()
     return batches.unit_means(softmax(values / np.float32(temperature)))
-
-
-def as_dict(report: EpochReport) -> dict[str, Any]:
-    """A report as plain values."""
-    from dataclasses import asdict
-
-    return asdict(report)
 
 
 def _report(values: Mapping[str, Any]) -> EpochReport:

@@ -13,7 +13,7 @@ from napari_sem_classify.core.classify.record import run_record
 from napari_sem_classify.core.evaluate.dataset_split import Split
 from napari_sem_classify.core.evaluate.evaluate import SHORT_HASH, Evaluation
 from napari_sem_classify.core.evaluate.training_set import TrainingSet
-from napari_sem_classify.core.finetune.finetune_presets import Preset
+from napari_sem_classify.core.finetune.finetune_options import FineTuneOptions
 from napari_sem_classify.core.model.card import ClassInfo, ModelCard, default_colours
 from napari_sem_classify.core.model.head import TileClassifier
 from napari_sem_classify.core.network.backbone import backbone_sha256
@@ -70,25 +70,22 @@ class FineTuned:
 def make_card(
     data: TrainingSet,
     split: Split,
-    preset: Preset,
+    options: FineTuneOptions,
     held_out: HeldOut,
     *,
-    name: str,
-    colours: Mapping[str, str] | None,
     network_px: int,
     temperature: float,
-    backbone_id: str,
     record: Mapping[str, Any],
     seconds: float,
 ) -> ModelCard:
     """The card of a fine-tuned model, with its score and what it takes to repeat the training."""
     usual = default_colours(len(data.class_names))
     classes = tuple(
-        ClassInfo(class_name, (colours or {}).get(class_name, colour))
+        ClassInfo(class_name, options.colours.get(class_name, colour))
         for class_name, colour in zip(data.class_names, usual, strict=True)
     )
     settings = {
-        "preset": asdict(preset),
+        "preset": asdict(options.preset),
         "tile_px": data.tile_px,
         "whole_images": data.whole_images,
         "crop_rows": None if data.crop is None else str(data.crop),
@@ -99,15 +96,15 @@ def make_card(
         method += "; they also chose the best epoch and the temperature"
     counts = zip(data.class_names, data.counts.tolist(), strict=True)
     return ModelCard(
-        name=name,
+        name=options.name,
         classes=classes,
         tile_px=data.tile_px,
         network_px=network_px,
         pixel_size_nm=data.pixel_size_nm,
-        backbone_id=backbone_id,
-        backbone_sha256=backbone_sha256(backbone_id),
+        backbone_id=options.backbone_id,
+        backbone_sha256=backbone_sha256(options.backbone_id),
         intensity=data.recipe,
-        stages=preset.pooled_stages,
+        stages=options.preset.pooled_stages,
         kind="fine-tuned",
         temperature=temperature,
         scores={"method": method, **held_out_evaluation(data, held_out).to_dict()},

@@ -23,7 +23,7 @@ from napari_sem_classify.core.evaluate.training_set import (
     TrainingSet,
     shrink,
 )
-from napari_sem_classify.core.finetune.annotated_images import AnnotatedImage, AnnotatedTiles
+from napari_sem_classify.core.finetune.annotated_images import AnnotatedImage, AnnotatedImages
 from napari_sem_classify.core.image.area import Area
 from napari_sem_classify.core.image.intensity import IntensityRecipe, no_data_mask, stretch_to_uint8
 from napari_sem_classify.core.image.sem_image import SemImage, hold_plane
@@ -36,7 +36,7 @@ RUN_PX = 1 << 24
 
 
 def make_annotated_set(
-    tiles: AnnotatedTiles,
+    tiles: AnnotatedImages,
     *,
     largest_px: int = 224,
     recipe: IntensityRecipe | None = None,
@@ -52,7 +52,7 @@ def make_annotated_set(
 
     Parameters
     ----------
-    tiles : AnnotatedTiles
+    tiles : AnnotatedImages
         From `open_annotated`.
     largest_px : int
         Largest size that training will ask for.
@@ -163,7 +163,7 @@ def cut_tiles(
 
 
 def _make(
-    tiles: AnnotatedTiles,
+    tiles: AnnotatedImages,
     chosen: Sequence[set[TilePlace]],
     side: int,
     recipe: IntensityRecipe,
@@ -236,7 +236,7 @@ def _sha256(image: SemImage) -> str | None:
     return file_sha256(path)
 
 
-def _sample(tiles: AnnotatedTiles, most: int, seed: int) -> list[set[TilePlace]]:
+def _sample(tiles: AnnotatedImages, most: int, seed: int) -> list[set[TilePlace]]:
     """Which tiles of each image to use: all, or a random sample of a class that has too many."""
     if most < 2:
         raise AnnotationError("At least 2 tiles of a class are needed to learn it.")

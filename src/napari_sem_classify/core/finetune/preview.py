@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from napari_sem_classify.core.common.errors import SemClassifyError
 from napari_sem_classify.core.evaluate.dataset import Listing, RowCrop
 from napari_sem_classify.core.evaluate.training_set import shrink, tile_grid
-from napari_sem_classify.core.finetune.annotated_images import AnnotatedTiles
+from napari_sem_classify.core.finetune.annotated_images import AnnotatedImages
 from napari_sem_classify.core.finetune.finetune_presets import Augmentation
 from napari_sem_classify.core.finetune.from_annotations import cut_tiles
 from napari_sem_classify.core.image.area import Area
@@ -59,7 +59,7 @@ def augmented_tiles(
 
 
 def annotated_examples(
-    tiles: AnnotatedTiles, largest_px: int, seed: int = 0
+    tiles: AnnotatedImages, largest_px: int, seed: int = 0
 ) -> tuple[list[str], NDArray[np.uint8]]:
     """One tile of each of the first classes.
 

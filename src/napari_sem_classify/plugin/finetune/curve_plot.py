@@ -16,7 +16,7 @@ from napari_sem_classify.plugin.finetune.painted import Painted
 if TYPE_CHECKING:
     from napari_sem_classify.core.finetune.finetune_learner import EpochReport
     from napari_sem_classify.core.finetune.finetune_presets import Preset
-    from napari_sem_classify.plugin.finetune.watch import Snapshot
+    from napari_sem_classify.plugin.finetune.watch import TrainingSnapshot
 
 LEARNED, HELD, ACCURACY = QColor("#0072b2"), QColor("#d55e00"), QColor("#009e73")
 FITTED, AVERAGED = "fitted head", "averaged"
@@ -32,9 +32,9 @@ class CurvePlot(Painted):
 
     def __init__(self, label: QLabel) -> None:
         super().__init__(label, "Course of the training", "Loss and score after every epoch")
-        self._snapshot: Snapshot | None = None
+        self._snapshot: TrainingSnapshot | None = None
 
-    def fill(self, snapshot: Snapshot) -> None:
+    def fill(self, snapshot: TrainingSnapshot) -> None:
         """Show a training under way or finished."""
         self._snapshot = snapshot
         words = "\n".join(_epoch_words(report) for report in snapshot.epochs[-12:])
@@ -142,7 +142,9 @@ class CurvePlot(Painted):
             for place in places:
                 painter.drawEllipse(place, 2.2, 2.2)
 
-    def _best(self, painter: QPainter, room: QRectF, snapshot: Snapshot, total: int) -> None:
+    def _best(
+        self, painter: QPainter, room: QRectF, snapshot: TrainingSnapshot, total: int
+    ) -> None:
         """A ring around the epoch whose weights are kept."""
         best = [report for report in snapshot.epochs if report.best]
         if best:

@@ -32,7 +32,7 @@ LayerRef = weakref.ref[Any]
 
 
 @dataclass(frozen=True, slots=True)
-class Looked:
+class FoundImage:
     """What was found of an image layer: its image, and its saved annotations."""
 
     layer: LayerRef
@@ -58,7 +58,7 @@ class Finder:
         self._session = session_of(viewer)
         self._book = book_of(viewer)
         self._memory = memory_of(viewer)
-        self._looked: dict[str, Looked] = {}
+        self._looked: dict[str, FoundImage] = {}
         self._tried: weakref.WeakSet[Layer] = weakref.WeakSet()
         self._files: dict[Path, Annotations] = {}
         self._reading = JobSlot(owner)
@@ -147,7 +147,7 @@ class Finder:
         self._tried.update(fresh)
         waiting = [(weakref.ref(layer), self._session.images.get(layer)) for layer in fresh]
 
-        def done(result: tuple[list[Looked], str]) -> None:
+        def done(result: tuple[list[FoundImage], str]) -> None:
             found, self.problem = result
             self._looked |= {looked.kept.key: looked for looked in found}
             self.changed.emit()
@@ -180,7 +180,7 @@ class Finder:
             if isinstance(layer, Image) and kind_of(layer) is None
         ]
 
-    def _is_open(self, looked: Looked) -> bool:
+    def _is_open(self, looked: FoundImage) -> bool:
         layer = looked.layer()
         return layer is not None and layer in self._viewer.layers
 
@@ -199,10 +199,10 @@ def _unlisten(finder: Finder | None) -> None:
 
 def _look_at(
     layers: list[tuple[LayerRef, SemImage | None]],
-) -> Callable[[JobContext], tuple[list[Looked], str]]:
+) -> Callable[[JobContext], tuple[list[FoundImage], str]]:
     """Task: read the images that are not known, and look for their annotations."""
 
-    def task(context: JobContext) -> tuple[list[Looked], str]:
+    def task(context: JobContext) -> tuple[list[FoundImage], str]:
         found, problem = [], ""
         for reference, known in layers:
             context.check()
@@ -216,7 +216,7 @@ def _look_at(
                 problem = str(error)
                 continue
             problem = problem or kept.problem
-            found.append(Looked(reference, image, kept))
+            found.append(FoundImage(reference, image, kept))
         return found, problem
 
     return task

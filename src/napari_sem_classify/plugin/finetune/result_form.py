@@ -23,7 +23,7 @@ ACROSS, SHOWN = 4, 8
 HEADERS = ("Class", "Tiles", "Prec.", "Recall", "F1")
 
 
-class ResultForm:
+class TrainedForm:
     """The result of the last training.
 
     Attributes

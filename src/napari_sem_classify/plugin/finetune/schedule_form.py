@@ -16,10 +16,11 @@ from qtpy.QtWidgets import (
 )
 
 from napari_sem_classify.core.common.errors import SemClassifyError
+from napari_sem_classify.core.finetune.finetune_options import FineTuneOptions
 from napari_sem_classify.core.finetune.finetune_presets import DEFAULT_PRESET, PRESETS, Preset
 from napari_sem_classify.plugin.app.jobs import JobSlot
 from napari_sem_classify.plugin.finetune import stages
-from napari_sem_classify.plugin.finetune.tasks import Settings, devices
+from napari_sem_classify.plugin.finetune.tasks import devices
 from napari_sem_classify.plugin.forms.layout import Form, Note, explain, narrow, slim
 
 TITLES = {"sem": "SEM (this program's)", "article": "as the article of 2020"}
@@ -88,12 +89,12 @@ class ScheduleForm:
 
     # ------------------------------------------------------------------ what is chosen
 
-    def settings(self) -> Settings | None:
+    def chosen_options(self) -> FineTuneOptions | None:
         """How to train, None where the stages cannot be read; the form then says why."""
         preset = self.chosen_preset()
         if preset is None:
             return None
-        return Settings(
+        return FineTuneOptions(
             preset, str(self.device.value), int(self.seed.value), bool(self.find_rate.value)
         )
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -15,11 +15,12 @@ from numpy.typing import NDArray
 from napari_sem_classify.core.common.errors import Cancelled
 from napari_sem_classify.core.common.job import Job, Progress
 from napari_sem_classify.core.evaluate.evaluate import Evaluation
+from napari_sem_classify.core.finetune.finetune_options import FineTuneOptions
 from napari_sem_classify.core.finetune.finetune_presets import Preset
 from napari_sem_classify.core.model.head import TileClassifier
 from napari_sem_classify.plugin.app.jobs import JobContext
 from napari_sem_classify.plugin.finetune.chosen import Choice
-from napari_sem_classify.plugin.finetune.watch import Settings, Snapshot, Watch
+from napari_sem_classify.plugin.finetune.watch import TrainingSnapshot, Watch
 
 if TYPE_CHECKING:
     from napari_sem_classify.core.evaluate.dataset_split import Split
@@ -72,7 +73,7 @@ class Outcome:
     evaluation : Evaluation
     held : tuple of HeldTile
         Wrong ones first, the surest of them foremost; then right ones, the least sure foremost.
-    curves : Snapshot
+    curves : TrainingSnapshot
     notes : tuple of str
     cancelled, resumable : bool
         Whether it was stopped early, and could go on.
@@ -82,7 +83,7 @@ class Outcome:
     classifier: TileClassifier
     evaluation: Evaluation
     held: tuple[HeldTile, ...]
-    curves: Snapshot
+    curves: TrainingSnapshot
     notes: tuple[str, ...]
     cancelled: bool
     resumable: bool
@@ -135,15 +136,15 @@ def interrupted(folder: Path) -> str:
         return ""
     when = time.strftime("%Y-%m-%d %H:%M", time.localtime(max(times)))
     return (
-        f"A training was interrupted at {when}: choose the same data, settings and seed, and it "
+        f"A training was interrupted at {when}: choose the same data, options and seed, and it "
         "goes on from there."
     )
 
 
 def train(
-    choice: Choice, settings: Settings, stop: Stop, folder: Path
+    choice: Choice, options: FineTuneOptions, stop: Stop, folder: Path
 ) -> Callable[[JobContext], Outcome]:
-    """Task: cut tiles, train, score; publishes a `Snapshot` a few times a second.
+    """Task: cut tiles, train, score; publishes a `TrainingSnapshot` a few times a second.
 
     Parameters
     ----------
@@ -156,12 +157,12 @@ def train(
     def task(context: JobContext) -> Outcome:
         begun = time.perf_counter()
         stop.follow(context)
-        preset = settings.preset
+        preset = options.preset
         largest = max(stage.size for stage in preset.stages)
         context.tell(Progress(0, 0, "Getting ready"))
-        data, split = choice.make(largest, settings.seed, stop)
+        data, split = choice.make(largest, options.seed, stop)
         try:
-            return _train(choice, settings, data, split, context, stop, folder, begun)
+            return _train(choice, options, data, split, context, stop, folder, begun)
         finally:
             data.discard()
 
@@ -170,7 +171,7 @@ def train(
 
 def _train(
     choice: Choice,
-    settings: Settings,
+    options: FineTuneOptions,
     data: TrainingSet,
     split: Split,
     context: JobContext,
@@ -183,17 +184,17 @@ def _train(
     from napari_sem_classify.core.finetune.finetune_result import held_out_evaluation
 
     checkpoint = _checkpoint(folder, data.fingerprint())
-    watch = Watch(settings, data, split, context)
+    options = replace(
+        options,
+        name=choice.name,
+        colours={info.name: info.colour for info in choice.classes},
+        checkpoint=checkpoint,
+    )
+    watch = Watch(options, data, split, context)
     result = fine_tune(
         data,
         split,
-        preset=settings.preset,
-        name=choice.name,
-        colours={info.name: info.colour for info in choice.classes},
-        seed=settings.seed,
-        device=settings.device,
-        search_rate=settings.search_rate,
-        checkpoint=checkpoint,
+        options,
         on_epoch=watch.epoch,
         on_batch=watch.batch,
         job=stop.telling(watch.progress),
@@ -232,8 +233,6 @@ def save(path: Path, classifier: TileClassifier) -> Callable[[JobContext], Path]
     """Task: write the model under its file's name."""
 
     def task(_context: JobContext) -> Path:
-        from dataclasses import replace
-
         from napari_sem_classify.core.common.files import ensure_folder
         from napari_sem_classify.core.model.file import save_model
 

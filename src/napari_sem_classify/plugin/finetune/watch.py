@@ -10,6 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from napari_sem_classify.core.common.job import Progress
+from napari_sem_classify.core.finetune.finetune_options import FineTuneOptions
 from napari_sem_classify.core.finetune.finetune_presets import Preset
 from napari_sem_classify.core.finetune.finetune_time import SCORING, TimeLeft
 from napari_sem_classify.plugin.app.jobs import JobContext
@@ -23,27 +24,7 @@ TRAINING = "Training"
 
 
 @dataclass(frozen=True, slots=True)
-class Settings:
-    """How to train.
-
-    Attributes
-    ----------
-    preset : Preset
-    device : str
-        "auto", "cpu", "cuda:0", ...
-    seed : int
-    search_rate : bool
-        Look for a learning rate before each stage.
-    """
-
-    preset: Preset
-    device: str = "auto"
-    seed: int = 0
-    search_rate: bool = False
-
-
-@dataclass(frozen=True, slots=True)
-class Snapshot:
+class TrainingSnapshot:
     """A training under way.
 
     Attributes
@@ -72,17 +53,17 @@ class Watch:
     """Follows a training in its thread and publishes how it goes."""
 
     def __init__(
-        self, settings: Settings, data: TrainingSet, split: Split, context: JobContext
+        self, options: FineTuneOptions, data: TrainingSet, split: Split, context: JobContext
     ) -> None:
         from napari_sem_classify.core.network.engine.devices import find_device
 
         self._context = context
-        self._preset = settings.preset
-        device = find_device(settings.device).type
+        self._preset = options.preset
+        device = find_device(options.device).type
         parts = (split.train, split.valid, split.test)
         tiles = [int(np.isin(data.tile_image, part).sum()) for part in parts]
         n_train = len(split.train) if data.whole_images else tiles[0]
-        self._clock = TimeLeft(settings.preset, n_train, tiles[1], device, tiles[2])
+        self._clock = TimeLeft(options.preset, n_train, tiles[1], device, tiles[2])
         self._batches: list[tuple[float, float]] = []
         self._epochs: list[EpochReport] = []
         self._batch, self._scored = 0, 0.0
@@ -119,9 +100,9 @@ class Watch:
         self._epochs.append(report)
         self._context.publish(self.snapshot(tuple(self._epochs)))
 
-    def snapshot(self, epochs: tuple[EpochReport, ...]) -> Snapshot:
+    def snapshot(self, epochs: tuple[EpochReport, ...]) -> TrainingSnapshot:
         """How it goes."""
-        return Snapshot(
+        return TrainingSnapshot(
             self._preset,
             np.array(self._batches, dtype=np.float64).reshape(-1, 2),
             epochs,

@@ -18,7 +18,7 @@ from napari_sem_classify.plugin.finetune import tasks
 from napari_sem_classify.plugin.finetune.chosen import too_few
 from napari_sem_classify.plugin.finetune.curve_plot import CurvePlot
 from napari_sem_classify.plugin.finetune.data_form import DataForm
-from napari_sem_classify.plugin.finetune.result_form import ResultForm, outcome_text
+from napari_sem_classify.plugin.finetune.result_form import TrainedForm, outcome_text
 from napari_sem_classify.plugin.finetune.schedule_form import ScheduleForm
 from napari_sem_classify.plugin.finetune.summary_form import SummaryForm
 from napari_sem_classify.plugin.forms.image_form import SAMPLE_KEY, SAMPLE_PLUGIN
@@ -47,7 +47,7 @@ class FineTuneWidget(DockWidget):
         super().__init__(napari_viewer)
         self._training = JobSlot(self)
         self._stop: tasks.Stop | None = None
-        self._snapshot: tasks.Snapshot | None = None
+        self._snapshot: tasks.TrainingSnapshot | None = None
         self._tour = Tour(self._viewer)
         self._build()
         self._scroll = SettleTimer(self, SETTLE_MS, self._on_scroll)
@@ -70,7 +70,7 @@ class FineTuneWidget(DockWidget):
         self.now = Note("The training now")
         self.curves = CurvePlot(self.now)
         self._rest.wide(self.now, self.curves)
-        self.result_form = ResultForm(self._rest, self)
+        self.result_form = TrainedForm(self._rest, self)
         fill(self, form)
 
     def _connect(self) -> None:
@@ -108,10 +108,10 @@ class FineTuneWidget(DockWidget):
 
     def train(self) -> None:
         """Train on the chosen data; curves appear as it goes."""
-        choice, settings = self.data_form.choice, self.schedule_form.settings()
-        if self.busy or choice is None or settings is None:
+        choice, options = self.data_form.choice, self.schedule_form.chosen_options()
+        if self.busy or choice is None or options is None:
             return
-        self.summary_form.put_away(choice, settings.preset)
+        self.summary_form.put_away(choice, options.preset)
         self._set_enabled(False)
         self.result_form.hide()
         self._tour.stop()
@@ -120,7 +120,7 @@ class FineTuneWidget(DockWidget):
         self.run_form.start()
         self._stop = tasks.Stop()
         self._training.start(
-            tasks.train(choice, settings, self._stop, tasks.training_folder()),
+            tasks.train(choice, options, self._stop, tasks.training_folder()),
             doing="fine-tuning",
             on_done=self._done,
             on_failed=self._failed,
@@ -145,7 +145,7 @@ class FineTuneWidget(DockWidget):
             self.run_form.tell(progress)
             self.now.say(f"{progress.stage}…")
 
-    def _published(self, snapshot: tasks.Snapshot) -> None:
+    def _published(self, snapshot: tasks.TrainingSnapshot) -> None:
         self._snapshot = snapshot
         self.curves.fill(snapshot)
         if self._cancelling:
@@ -277,7 +277,7 @@ class FineTuneWidget(DockWidget):
         self.data_form.stop()
 
 
-def _now_text(snapshot: tasks.Snapshot) -> str:
+def _now_text(snapshot: tasks.TrainingSnapshot) -> str:
     """Where the training is: size, epoch, and the score so far."""
     epochs = [report for report in snapshot.epochs if report.train_loss == report.train_loss]
     done = min(len(epochs) + 1, snapshot.preset.epochs)
