@@ -27,7 +27,8 @@ from napari_sem_classify.core.annotate.annotation import tiles_from_mask
 from napari_sem_classify.core.evaluate.dataset import ImageRecord
 from napari_sem_classify.core.evaluate.dataset_split import Split
 from napari_sem_classify.core.evaluate.metrics import Scores, score
-from napari_sem_classify.core.evaluate.training_set import ImageFacts, TrainingSet
+from napari_sem_classify.core.evaluate.set_reading import ImageFacts
+from napari_sem_classify.core.evaluate.training_set import TrainingSet
 from napari_sem_classify.core.finetune.compare import compare
 from napari_sem_classify.core.finetune.finetune_presets import make_preset
 from napari_sem_classify.core.image.area import Area

@@ -25,11 +25,8 @@ import numpy as np
 
 from napari_sem_classify.core.evaluate.dataset import ImageRecord, read_listing
 from napari_sem_classify.core.evaluate.dataset_split import Split
-from napari_sem_classify.core.evaluate.training_set import (
-    ImageFacts,
-    TrainingSet,
-    make_training_set,
-)
+from napari_sem_classify.core.evaluate.set_reading import ImageFacts
+from napari_sem_classify.core.evaluate.training_set import TrainingSet, make_training_set
 from napari_sem_classify.core.finetune.finetune import _arithmetic, fine_tune
 from napari_sem_classify.core.finetune.finetune_options import FineTuneOptions
 from napari_sem_classify.core.finetune.finetune_presets import ARTICLE, Preset, Stage, make_preset

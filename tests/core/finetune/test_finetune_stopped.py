@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import make_dataclass, replace
+
 import pytest
 from small_training import same, small, train
 
@@ -14,7 +16,9 @@ from napari_sem_classify.core.finetune.finetune_checkpoint import (
     read_checkpoint,
     write_checkpoint,
 )
+from napari_sem_classify.core.finetune.finetune_options import FineTuneOptions
 from napari_sem_classify.core.finetune.finetune_time import SCORING
+from napari_sem_classify.core.image.intensity import IntensityRecipe
 
 pytestmark = pytest.mark.usefixtures("one_thread", "tiny_by_default")
 
@@ -54,6 +58,24 @@ def test_a_training_killed_after_an_epoch_goes_on_to_the_same_model(
     assert same(whole.classifier, resumed.classifier)
     assert [r.macro_f1 for r in whole.history] == [r.macro_f1 for r in resumed.history]
     assert not checkpoint.exists()
+
+
+def test_only_the_same_training_goes_on_and_a_new_option_makes_another_of_it(data, split, tmp_path):
+    options = FineTuneOptions(small())
+    named = replace(options, name="another", device="cpu", checkpoint=tmp_path / "here")
+    assert named.run_id(data, split) == options.run_id(data, split)
+    more = make_dataclass("Options", [("added", int, 0)], bases=(FineTuneOptions,), frozen=True)
+    others = [
+        replace(options, seed=1),
+        replace(options, preset=small(epochs=2)),
+        replace(options, backbone_id="another"),
+        replace(options, search_rate=True),
+        more(small()),
+    ]
+    ids = {each.run_id(data, split) for each in (options, *others)}
+    ids.add(options.run_id(data, replace(split, train=split.train[1:])))
+    ids.add(options.run_id(replace(data, recipe=IntensityRecipe(per_tile=True)), split))
+    assert len(ids) == 1 + len(others) + 2
 
 
 def test_a_checkpoint_of_another_run_or_a_damaged_one_is_not_used(tmp_path):

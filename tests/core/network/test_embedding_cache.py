@@ -124,7 +124,8 @@ def test_each_part_of_the_question_counts():
         features_key(image, (), GRID, intensity, network, sixteen),
         features_key(image, (), GRID, intensity, network_of(tuned), engine),
     ]
-    for change in ({"network_px": 64}, {"stages": (4,)}, {"backbone_sha256": "1" * 64}):
+    changes = [{"network_px": 64}, {"stages": (4,)}, {"backbone_sha256": "1" * 64}]
+    for change in [*changes, {"backbone_id": "another"}]:
         other = network_of(replace(CLASSIFIER, card=replace(card, **change)))
         keys.append(features_key(image, (), GRID, intensity, other, engine))
     assert None not in keys

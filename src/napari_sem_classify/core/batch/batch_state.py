@@ -6,10 +6,11 @@ import hashlib
 import json
 import re
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, TypeVar
 
+from napari_sem_classify.core.common.digest import digest_of
 from napari_sem_classify.core.common.errors import ImageError
 from napari_sem_classify.core.common.files import append_line, read_lines
 from napari_sem_classify.core.image.image_key import file_state, image_key
@@ -36,19 +37,9 @@ def settings_digest(classifier: TileClassifier, wish: Mapping[str, Any]) -> str:
     """Name the model and the user's choices: results of another digest are not taken over."""
     from napari_sem_classify.core.model.network_name import network_of
 
-    card = classifier.card
-    parts = [
-        _VERSION,
-        head_sha256(classifier.head),
-        network_of(classifier),
-        card.class_names,
-        card.tile_px,
-        card.pixel_size_nm,
-        card.temperature,
-        [card.intensity.low_percentile, card.intensity.high_percentile, card.intensity.per_tile],
-        dict(wish),
-    ]
-    return hashlib.sha256(json.dumps(parts, sort_keys=True).encode()).hexdigest()
+    # How a model was scored and where it comes from changes no map.
+    card = replace(classifier.card, scores={}, record={})
+    return digest_of(_VERSION, head_sha256(classifier.head), network_of(classifier), card, wish)
 
 
 def sweep_notes(out: Path, name: str) -> None:

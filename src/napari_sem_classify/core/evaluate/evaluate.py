@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from napari_sem_classify.core.classify.record import file_sha256
 from napari_sem_classify.core.common.errors import DatasetError, SemClassifyError
 from napari_sem_classify.core.common.job import Job, Reporter
-from napari_sem_classify.core.evaluate.dataset import Listing, RowCrop
+from napari_sem_classify.core.evaluate.dataset import ImageRecord, Listing, RowCrop
 from napari_sem_classify.core.evaluate.intervals import wilson_interval
 from napari_sem_classify.core.evaluate.metrics import (
     Reliability,
@@ -202,12 +202,11 @@ def evaluate_images(
     whole = tile_px is None and bool(settings.get("whole_images"))
     reporter = Reporter(len(listing.records), "Classifying images", job)
     reporter.check()
-    truth: list[int] = []
+    head, temperature = classifier.head, classifier.card.temperature
     after: list[NDArray[np.float32]] = []
     before: list[NDArray[np.float32]] = []
-    used: list[int] = []
-    learned = set(classifier.card.record.get("learned_from", ()))
-    seen = 0
+    used: list[ImageRecord] = []
+    groups: list[str] = []
     left_out: dict[str, str] = {}
     for number, record in enumerate(listing.records):
         try:
@@ -215,37 +214,43 @@ def evaluate_images(
         except SemClassifyError as error:
             left_out[str(record.path)] = str(error)
         else:
-            head, temperature = classifier.head, classifier.card.temperature
-            truth.append(label_of[record.label])
             after.append(head.probabilities(features, temperature).mean(axis=0))
             before.append(head.probabilities(features).mean(axis=0))
-            used.append(number)
-            if learned:
-                seen += (file_sha256(record.path) or "")[:SHORT_HASH] in learned
+            used.append(record)
+            groups.append(record.group or f"image {number}")
         reporter.advance()
     if not used:
         raise DatasetError(
             f"No image of {listing.source} could be used: {next(iter(left_out.values()))}"
         )
-    groups = [listing.records[number].group or f"image {number}" for number in used]
-    notes = listing.notes
-    if left_out:
-        notes += (f"{len(left_out)} images could not be used and were left out.",)
-    if seen:
-        notes += (
-            f"{seen} of the {len(used)} images are ones that the model learned from: "
-            "on new images it will do worse.",
-        )
     return Evaluation(
         class_names=classifier.card.class_names,
-        truth=np.array(truth, dtype=np.int64),
+        truth=np.array([label_of[record.label] for record in used], dtype=np.int64),
         probabilities=np.stack(after),
         uncalibrated=np.stack(before),
         groups=np.array(groups),
-        paths=tuple(str(listing.records[number].path) for number in used),
+        paths=tuple(str(record.path) for record in used),
         left_out=left_out,
-        notes=notes,
+        notes=listing.notes + _notes(used, left_out, classifier),
     )
+
+
+def _notes(
+    used: Sequence[ImageRecord], left_out: Mapping[str, str], classifier: TileClassifier
+) -> tuple[str, ...]:
+    notes = []
+    if left_out:
+        notes.append(f"{len(left_out)} images could not be used and were left out.")
+    learned = set(classifier.card.record.get("learned_from", ()))
+    seen = sum(
+        (file_sha256(record.path) or "")[:SHORT_HASH] in learned for record in used if learned
+    )
+    if seen:
+        notes.append(
+            f"{seen} of the {len(used)} images are ones that the model learned from: "
+            "on new images it will do worse."
+        )
+    return tuple(notes)
 
 
 def _matched(names: Sequence[str], classifier: TileClassifier) -> dict[int, int]:
@@ -269,7 +274,7 @@ def _features(
 ) -> NDArray[np.float32]:
     """Features of an image's tiles that hold data."""
     from napari_sem_classify.core.classify.grid_choice import grid_for_model
-    from napari_sem_classify.core.evaluate.training_set import tile_grid
+    from napari_sem_classify.core.evaluate.set_reading import tile_grid
     from napari_sem_classify.core.network.features import embed_image
     from napari_sem_classify.core.sem_io import open_image
 

@@ -8,43 +8,30 @@ large as the image's short side: a wide image is then the mean over the few tile
 
 from __future__ import annotations
 
-import hashlib
-import os
 import shutil
 import tempfile
-from collections.abc import Iterator
-from concurrent.futures import Future, ThreadPoolExecutor
-from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from napari_sem_classify.core.classify.record import file_sha256
-from napari_sem_classify.core.common.errors import DatasetError, OutputError, SemClassifyError
+from napari_sem_classify.core.common.digest import digest_of
+from napari_sem_classify.core.common.errors import DatasetError, OutputError
 from napari_sem_classify.core.common.job import Job, Reporter
-from napari_sem_classify.core.evaluate.dataset import ImageRecord, Listing, RowCrop
-from napari_sem_classify.core.evaluate.duplicates import THUMBNAIL_PX, near_duplicates
+from napari_sem_classify.core.evaluate.dataset import Listing, RowCrop
+from napari_sem_classify.core.evaluate.duplicates import near_duplicates
+from napari_sem_classify.core.evaluate.set_reading import (
+    Cutting,
+    ImageFacts,
+    ReadImage,
+    Unreadable,
+    read_ahead,
+)
 from napari_sem_classify.core.image.intensity import (
     IntensityRecipe,
-    measure_range,
-    stretch_to_uint8,
 )
-from napari_sem_classify.core.image.sem_image import SemImage
-from napari_sem_classify.core.tiles.grid import MIN_TILE_PX, TileGrid
-
-
-@dataclass(frozen=True, slots=True)
-class ImageFacts:
-    """What is known of an image that is in the set."""
-
-    record: ImageRecord
-    sha256: str | None
-    shape: tuple[int, int]
-    pixel_size_nm: float | None
-    specimen: tuple[int, int, int, int]
+from napari_sem_classify.core.tiles.grid import MIN_TILE_PX
 
 
 @dataclass(frozen=True, slots=True)
@@ -118,28 +105,14 @@ class TrainingSet:
 
     def fingerprint(self) -> str:
         """Name of the set's content: the same tiles of the same classes give the same one."""
-        digest = hashlib.sha256()
-        for image in self.images:
-            line = (image.record.label, image.sha256, image.specimen, image.record.group)
-            digest.update(repr(line).encode())
-        digest.update(repr((self.class_names, self.tiles.shape, self.tile_px)).encode())
-        return digest.hexdigest()
+        # Wherever their files lie.
+        images = [replace(each, record=replace(each.record, path=Path())) for each in self.images]
+        cut = self.tiles.shape, self.tile_px, self.whole_images, self.recipe, self.crop
+        return digest_of(self.class_names, images, cut)
 
     def discard(self) -> None:
         """Remove the stored tiles from the disk."""
         shutil.rmtree(self.folder, ignore_errors=True)
-
-
-def tile_grid(image: SemImage, tile_px: int | None) -> TileGrid:
-    """The tiles of an image for training and scoring; of its short side where `tile_px` is None.
-
-    Raises
-    ------
-    GridError
-        When the image is smaller than the smallest tile.
-    """
-    side = min(image.area.height, image.area.width) if tile_px is None else tile_px
-    return TileGrid(image.area, side, side)
 
 
 def make_training_set(
@@ -183,14 +156,14 @@ def make_training_set(
     if tile_px is not None and tile_px < MIN_TILE_PX:
         raise DatasetError(f"A tile of {tile_px} px is too small: use {MIN_TILE_PX} px or more.")
     side = largest_px if tile_px is None else min(tile_px, largest_px)
-    recipe = recipe or IntensityRecipe()
+    cut = Cutting(tile_px, crop, side, recipe or IntensityRecipe())
     place = Path(cache_folder or tempfile.gettempdir())
     try:
         folder = Path(tempfile.mkdtemp(prefix="sem-tiles-", dir=place))
     except OSError as error:
         raise _no_room(listing, place, error) from error
     try:
-        return _make(listing, tile_px, crop, side, recipe, folder, job)
+        return _make(listing, cut, folder, job)
     except BaseException as error:
         shutil.rmtree(folder, ignore_errors=True)
         if isinstance(error, OSError):
@@ -205,71 +178,79 @@ def _no_room(listing: Listing, place: Path, error: OSError) -> OutputError:
     )
 
 
-def _make(
-    listing: Listing,
-    tile_px: int | None,
-    crop: RowCrop | None,
-    side: int,
-    recipe: IntensityRecipe,
-    folder: Path,
-    job: Job | None,
-) -> TrainingSet:
+@dataclass(slots=True)
+class _Gathered:
+    """What has been read so far."""
+
+    images: list[ImageFacts] = field(default_factory=list)
+    thumbnails: list[NDArray[np.uint8]] = field(default_factory=list)
+    tile_image: list[int] = field(default_factory=list)
+    places: list[NDArray[np.int64]] = field(default_factory=list)
+    sides: list[int] = field(default_factory=list)
+    left_out: dict[str, str] = field(default_factory=dict)
+    seen: dict[str, int] = field(default_factory=dict)
+    two_classes: set[int] = field(default_factory=set)
+
+    def take(self, read: ReadImage | Unreadable) -> NDArray[np.uint8] | None:
+        """Note an image; gives its tiles unless it cannot be read or is a copy of another."""
+        if isinstance(read, Unreadable):
+            self.left_out[str(read.path)] = read.why
+            return None
+        facts = read.facts
+        if facts.sha256 in self.seen:
+            first = self.images[self.seen[facts.sha256]].record
+            if first.label != facts.record.label:
+                self.two_classes.add(self.seen[facts.sha256])
+            self.left_out[str(facts.record.path)] = f"exact copy of {first.path}"
+            return None
+        if facts.sha256 is not None:
+            self.seen[facts.sha256] = len(self.images)
+        self.tile_image += [len(self.images)] * len(read.tiles)
+        self.places.append(read.places)
+        self.sides.append(read.side)
+        self.images.append(facts)
+        self.thumbnails.append(read.thumbnail)
+        return read.tiles
+
+    def labels(self, listing: Listing) -> NDArray[np.int64]:
+        """Class of each image; refuses images in two classes and classes without any."""
+        if self.two_classes:
+            one = self.images[min(self.two_classes)].record.path
+            raise DatasetError(
+                f"{len(self.two_classes)} images lie in two classes as exact copies (the first is "
+                f"{one}): keep each in one class only."
+            )
+        labels = np.array([image.record.label for image in self.images], dtype=np.int64)
+        _check_counts(listing, labels, self.left_out)
+        return labels
+
+
+def _make(listing: Listing, cut: Cutting, folder: Path, job: Job | None) -> TrainingSet:
     reporter = Reporter(len(listing.records), "Reading images", job)
-    seen: dict[str, int] = {}
-    images: list[ImageFacts] = []
-    thumbnails: list[NDArray[np.uint8]] = []
-    tile_image: list[int] = []
-    places: list[NDArray[np.int64]] = []
-    sides: list[int] = []
-    left_out: dict[str, str] = {}
-    two_classes: set[int] = set()
+    found = _Gathered()
     path = folder / "tiles.bin"
     with path.open("wb") as file:
-        for read in _read_ahead(listing.records, tile_px, crop, side, recipe):
+        for read in read_ahead(listing.records, cut):
             reporter.advance()
-            if isinstance(read, _Unreadable):
-                left_out[str(read.path)] = read.why
-                continue
-            facts = read.facts
-            if facts.sha256 in seen:
-                first = images[seen[facts.sha256]].record
-                if first.label != facts.record.label:
-                    two_classes.add(seen[facts.sha256])
-                left_out[str(facts.record.path)] = f"exact copy of {first.path}"
-                continue
-            if facts.sha256 is not None:
-                seen[facts.sha256] = len(images)
-            tile_image += [len(images)] * len(read.tiles)
-            places.append(read.places)
-            sides.append(read.side)
-            images.append(facts)
-            thumbnails.append(read.thumbnail)
-            file.write(read.tiles.tobytes())
-    if two_classes:
-        one = images[min(two_classes)].record.path
-        raise DatasetError(
-            f"{len(two_classes)} images lie in two classes as exact copies (the first is {one}): "
-            "keep each in one class only."
-        )
-    labels = np.array([image.record.label for image in images], dtype=np.int64)
-    _check_counts(listing, labels, left_out)
-    tiles = np.memmap(path, np.uint8, "r", shape=(len(tile_image), side, side))
-    pairs = near_duplicates(np.stack(thumbnails), job=job)
+            tiles = found.take(read)
+            if tiles is not None:
+                file.write(tiles.tobytes())
+    labels = found.labels(listing)
     return TrainingSet(
         class_names=listing.class_names,
-        images=tuple(images),
+        images=tuple(found.images),
         labels=labels,
-        tiles=tiles,
-        tile_image=np.array(tile_image, dtype=np.int64),
-        pairs=pairs,
-        tile_px=int(np.median(sides)) if tile_px is None else tile_px,
-        whole_images=tile_px is None,
-        recipe=recipe,
-        crop=crop,
-        left_out=left_out,
-        notes=listing.notes + _notes(left_out),
+        tiles=np.memmap(path, np.uint8, "r", shape=(len(found.tile_image), cut.side, cut.side)),
+        tile_image=np.array(found.tile_image, dtype=np.int64),
+        pairs=near_duplicates(np.stack(found.thumbnails), job=job),
+        tile_px=int(np.median(found.sides)) if cut.tile_px is None else cut.tile_px,
+        whole_images=cut.tile_px is None,
+        recipe=cut.recipe,
+        crop=cut.crop,
+        left_out=found.left_out,
+        notes=listing.notes + _notes(found.left_out),
         folder=folder,
-        places=np.concatenate(places),
+        places=np.concatenate(found.places),
     )
 
 
@@ -294,101 +275,3 @@ def _check_counts(listing: Listing, labels: NDArray[np.int64], left_out: dict[st
         raise DatasetError(
             f"No image of the class {listing.class_names[label]} can be used: {reasons[0]}"
         )
-
-
-@dataclass(frozen=True, slots=True)
-class _Read:
-    facts: ImageFacts
-    tiles: NDArray[np.uint8]
-    places: NDArray[np.int64]
-    thumbnail: NDArray[np.uint8]
-    side: int
-
-
-@dataclass(frozen=True, slots=True)
-class _Unreadable:
-    path: Path
-    why: str
-
-
-def _read_ahead(records: tuple[ImageRecord, ...], *settings: Any) -> Iterator[_Read | _Unreadable]:
-    """Images in order, decoded by several threads a few ahead of the caller."""
-    workers = min(16, os.cpu_count() or 1)
-    ahead: list[Future[_Read | _Unreadable]] = []
-    with ThreadPoolExecutor(workers, thread_name_prefix="images") as pool:
-        try:
-            for record in records:
-                ahead.append(pool.submit(_read, record, *settings))
-                if len(ahead) >= 2 * workers:
-                    yield ahead.pop(0).result()
-            while ahead:
-                yield ahead.pop(0).result()
-        finally:
-            for waiting in ahead:
-                with suppress(Exception):
-                    waiting.cancel()
-
-
-def _read(
-    record: ImageRecord,
-    tile_px: int | None,
-    crop: RowCrop | None,
-    side: int,
-    recipe: IntensityRecipe,
-) -> _Read | _Unreadable:
-    from napari_sem_classify.core.sem_io import open_image
-
-    try:
-        image = open_image(record.path)
-        if crop is not None:
-            image = crop.apply(image)
-        plane = (0,) * len(image.leading_shape)
-        measured = measure_range(image, recipe, plane)
-        grid = tile_grid(image, tile_px)
-        grey = stretch_to_uint8(image.read(image.area, plane), measured)
-    except SemClassifyError as error:
-        return _Unreadable(record.path, str(error))
-    tiles, places = _cut(grey, image, grid, side)
-    if not len(tiles):
-        return _Unreadable(record.path, f"{record.path} holds no data: it is black throughout.")
-    area = image.area
-    facts = ImageFacts(
-        record,
-        file_sha256(record.path),
-        image.shape,
-        image.pixel_size_nm,
-        (area.top, area.bottom, area.left, area.right),
-    )
-    return _Read(facts, tiles, places, shrink(grey, THUMBNAIL_PX), grid.tile)
-
-
-def _cut(
-    grey: NDArray[np.uint8], image: SemImage, grid: TileGrid, side: int
-) -> tuple[NDArray[np.uint8], NDArray[np.int64]]:
-    """Tiles of an image that hold data, shape (n, side, side), and where they lie, shape (n, 2).
-
-    An image smaller than a tile is reflected.
-    """
-    area = image.area
-    missing = [max(0, grid.tile - length) for length in (area.height, area.width)]
-    if any(missing):
-        grey = np.pad(grey, [(0, length) for length in missing], mode="reflect")
-    tiles = np.empty((grid.n_tiles, side, side), dtype=np.uint8)
-    places = np.empty((grid.n_tiles, 2), dtype=np.int64)
-    for number, window in enumerate(grid.windows()):
-        places[number] = window.top, window.left
-        top, left = window.top - area.top, window.left - area.left
-        tiles[number] = shrink(grey[top : top + grid.tile, left : left + grid.tile], side)
-    hold = tiles.any(axis=(1, 2))
-    return tiles[hold], places[hold]
-
-
-def shrink(grey: NDArray[np.uint8], side: int) -> NDArray[np.uint8]:
-    """Grey picture resized to side × side, antialiased where it shrinks."""
-    from PIL import Image
-
-    if grey.shape == (side, side):
-        return grey
-    picture = Image.fromarray(np.ascontiguousarray(grey))
-    resized = picture.resize((side, side), Image.Resampling.BILINEAR)
-    return np.asarray(resized, dtype=np.uint8)

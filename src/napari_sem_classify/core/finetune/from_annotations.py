@@ -18,11 +18,8 @@ from napari_sem_classify.core.classify.record import HASHED_BYTES, file_sha256
 from napari_sem_classify.core.common.errors import AnnotationError, OutputError
 from napari_sem_classify.core.common.job import Job, Reporter
 from napari_sem_classify.core.evaluate.dataset import ImageRecord
-from napari_sem_classify.core.evaluate.training_set import (
-    ImageFacts,
-    TrainingSet,
-    shrink,
-)
+from napari_sem_classify.core.evaluate.set_reading import ImageFacts, shrink
+from napari_sem_classify.core.evaluate.training_set import TrainingSet
 from napari_sem_classify.core.finetune.annotated_images import AnnotatedImage, AnnotatedImages
 from napari_sem_classify.core.image.area import Area
 from napari_sem_classify.core.image.intensity import IntensityRecipe, no_data_mask, stretch_to_uint8

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from napari_sem_classify.core.common.errors import SemClassifyError
 from napari_sem_classify.core.evaluate.dataset import Listing, RowCrop
-from napari_sem_classify.core.evaluate.training_set import shrink, tile_grid
+from napari_sem_classify.core.evaluate.set_reading import shrink, tile_grid
 from napari_sem_classify.core.finetune.annotated_images import AnnotatedImages
 from napari_sem_classify.core.finetune.finetune_presets import Augmentation
 from napari_sem_classify.core.finetune.from_annotations import cut_tiles

@@ -10,7 +10,6 @@ import numpy as np
 from napari_sem_classify.core.network.embedding_cache import network_key
 
 if TYPE_CHECKING:
-    from napari_sem_classify.core.model.card import ModelCard
     from napari_sem_classify.core.model.head import TileClassifier
 
 
@@ -21,9 +20,5 @@ def network_of(classifier: TileClassifier) -> str:
         digest.update(f"{name} {value.dtype} {value.shape}".encode())
         digest.update(np.ascontiguousarray(value).tobytes())
     trunk = digest.hexdigest() if classifier.trunk else ""
-    return network_of_card(classifier.card, trunk)
-
-
-def network_of_card(card: ModelCard, trunk_sha256: str = "") -> str:
-    """Name the network of a card; the trunk's hash for a fine-tuned one."""
-    return network_key(card.backbone_sha256, card.stages, card.network_px, trunk_sha256)
+    card = classifier.card
+    return network_key(card.backbone_id, card.backbone_sha256, card.stages, card.network_px, trunk)

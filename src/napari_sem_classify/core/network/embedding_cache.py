@@ -8,8 +8,6 @@ time: where it cannot be read or written, the network runs as if there were none
 
 from __future__ import annotations
 
-import hashlib
-import json
 import os
 import struct
 import time
@@ -18,11 +16,12 @@ from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
-from typing import TYPE_CHECKING, Any, BinaryIO
+from typing import TYPE_CHECKING, BinaryIO
 
 import numpy as np
 from numpy.typing import NDArray
 
+from napari_sem_classify.core.common.digest import digest_of
 from napari_sem_classify.core.common.errors import OutputError, SemClassifyError
 from napari_sem_classify.core.common.files import atomic_path, ensure_folder
 from napari_sem_classify.core.image.image_key import image_key
@@ -229,10 +228,14 @@ def default_folder() -> Path:
 
 
 def network_key(
-    backbone_sha256: str, stages: tuple[int, ...], network_px: int, trunk_sha256: str = ""
+    backbone_id: str,
+    backbone_sha256: str,
+    stages: tuple[int, ...],
+    network_px: int,
+    trunk_sha256: str = "",
 ) -> str:
     """Name what turns a tile into features, apart from the arithmetic that the engine uses."""
-    return json.dumps([backbone_sha256, list(stages), network_px, trunk_sha256])
+    return digest_of(backbone_id, backbone_sha256, stages, network_px, trunk_sha256)
 
 
 def features_key(
@@ -255,26 +258,8 @@ def features_key(
         return None
     if content is None:
         return None
-    parts: list[Any] = [
-        content,
-        list(plane),
-        grid.area.as_list(),
-        grid.tile,
-        grid.stride,
-        intensity.low,
-        intensity.high,
-        network,
-        engine.dtype,
-        engine.feature_size,
-    ]
-    if intensity.per_tile:
-        parts.append("per tile")
-    if dense:
-        parts.append("dense")
-    checked = getattr(engine, "checked", None)
-    if checked is not None:
-        parts.append(dict(checked))
-    return hashlib.sha256(json.dumps(parts).encode()).hexdigest()
+    arithmetic = engine.dtype, engine.feature_size, getattr(engine, "checked", None)
+    return digest_of(content, plane, grid, intensity, network, arithmetic, dense)
 
 
 def _read_entry(file: BinaryIO) -> CachedFeatures:

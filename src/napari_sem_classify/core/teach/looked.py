@@ -184,7 +184,7 @@ def look(
         plane=sight.plane,
         job=job,
         cache=EmbeddingCache() if cached else None,
-        network=network_key(sha256, STAGES, recipe.network_px),
+        network=network_key(DEFAULT_BACKBONE, sha256, STAGES, recipe.network_px),
         dense=dense,
     )
     has_data = ~np.isnan(features).any(axis=1)

@@ -268,7 +268,7 @@ def _checkpoint(folder: Path, fingerprint: str) -> Path | None:
 
 
 def _held(data: TrainingSet, held: HeldOut) -> tuple[HeldTile, ...]:
-    from napari_sem_classify.core.evaluate.training_set import shrink
+    from napari_sem_classify.core.evaluate.set_reading import shrink
 
     predicted = held.probabilities.argmax(axis=1)
     confidence = held.probabilities.max(axis=1)

@@ -1,0 +1,154 @@
+"""Images read for a training set: cropped, stretched and cut into tiles, a few ahead."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import suppress
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from napari_sem_classify.core.classify.record import file_sha256
+from napari_sem_classify.core.common.errors import SemClassifyError
+from napari_sem_classify.core.evaluate.dataset import ImageRecord, RowCrop
+from napari_sem_classify.core.evaluate.duplicates import THUMBNAIL_PX
+from napari_sem_classify.core.image.intensity import (
+    IntensityRecipe,
+    measure_range,
+    stretch_to_uint8,
+)
+from napari_sem_classify.core.image.sem_image import SemImage
+from napari_sem_classify.core.tiles.grid import TileGrid
+
+
+@dataclass(frozen=True, slots=True)
+class ImageFacts:
+    """What is known of an image that is in the set."""
+
+    record: ImageRecord
+    sha256: str | None
+    shape: tuple[int, int]
+    pixel_size_nm: float | None
+    specimen: tuple[int, int, int, int]
+
+
+@dataclass(frozen=True, slots=True)
+class Cutting:
+    """How every image is cut: see `make_training_set`; tiles are shrunk to `side`."""
+
+    tile_px: int | None
+    crop: RowCrop | None
+    side: int
+    recipe: IntensityRecipe
+
+
+@dataclass(frozen=True, slots=True)
+class ReadImage:
+    """An image with its tiles, where they lie, a thumbnail, and the side of a tile in the image."""
+
+    facts: ImageFacts
+    tiles: NDArray[np.uint8]
+    places: NDArray[np.int64]
+    thumbnail: NDArray[np.uint8]
+    side: int
+
+
+@dataclass(frozen=True, slots=True)
+class Unreadable:
+    """A file that cannot be used, and why."""
+
+    path: Path
+    why: str
+
+
+def tile_grid(image: SemImage, tile_px: int | None) -> TileGrid:
+    """The tiles of an image for training and scoring; of its short side where `tile_px` is None.
+
+    Raises
+    ------
+    GridError
+        When the image is smaller than the smallest tile.
+    """
+    side = min(image.area.height, image.area.width) if tile_px is None else tile_px
+    return TileGrid(image.area, side, side)
+
+
+def read_ahead(records: tuple[ImageRecord, ...], cut: Cutting) -> Iterator[ReadImage | Unreadable]:
+    """Images in order, decoded by several threads a few ahead of the caller."""
+    workers = min(16, os.cpu_count() or 1)
+    ahead: list[Future[ReadImage | Unreadable]] = []
+    with ThreadPoolExecutor(workers, thread_name_prefix="images") as pool:
+        try:
+            for record in records:
+                ahead.append(pool.submit(_read, record, cut))
+                if len(ahead) >= 2 * workers:
+                    yield ahead.pop(0).result()
+            while ahead:
+                yield ahead.pop(0).result()
+        finally:
+            for waiting in ahead:
+                with suppress(Exception):
+                    waiting.cancel()
+
+
+def _read(record: ImageRecord, cut: Cutting) -> ReadImage | Unreadable:
+    from napari_sem_classify.core.sem_io import open_image
+
+    try:
+        image = open_image(record.path)
+        if cut.crop is not None:
+            image = cut.crop.apply(image)
+        plane = (0,) * len(image.leading_shape)
+        measured = measure_range(image, cut.recipe, plane)
+        grid = tile_grid(image, cut.tile_px)
+        grey = stretch_to_uint8(image.read(image.area, plane), measured)
+    except SemClassifyError as error:
+        return Unreadable(record.path, str(error))
+    tiles, places = _cut(grey, image, grid, cut.side)
+    if not len(tiles):
+        return Unreadable(record.path, f"{record.path} holds no data: it is black throughout.")
+    area = image.area
+    facts = ImageFacts(
+        record,
+        file_sha256(record.path),
+        image.shape,
+        image.pixel_size_nm,
+        (area.top, area.bottom, area.left, area.right),
+    )
+    return ReadImage(facts, tiles, places, shrink(grey, THUMBNAIL_PX), grid.tile)
+
+
+def _cut(
+    grey: NDArray[np.uint8], image: SemImage, grid: TileGrid, side: int
+) -> tuple[NDArray[np.uint8], NDArray[np.int64]]:
+    """Tiles of an image that hold data, shape (n, side, side), and where they lie, shape (n, 2).
+
+    An image smaller than a tile is reflected.
+    """
+    area = image.area
+    missing = [max(0, grid.tile - length) for length in (area.height, area.width)]
+    if any(missing):
+        grey = np.pad(grey, [(0, length) for length in missing], mode="reflect")
+    tiles = np.empty((grid.n_tiles, side, side), dtype=np.uint8)
+    places = np.empty((grid.n_tiles, 2), dtype=np.int64)
+    for number, window in enumerate(grid.windows()):
+        places[number] = window.top, window.left
+        top, left = window.top - area.top, window.left - area.left
+        tiles[number] = shrink(grey[top : top + grid.tile, left : left + grid.tile], side)
+    hold = tiles.any(axis=(1, 2))
+    return tiles[hold], places[hold]
+
+
+def shrink(grey: NDArray[np.uint8], side: int) -> NDArray[np.uint8]:
+    """Grey picture resized to side × side, antialiased where it shrinks."""
+    from PIL import Image
+
+    if grey.shape == (side, side):
+        return grey
+    picture = Image.fromarray(np.ascontiguousarray(grey))
+    resized = picture.resize((side, side), Image.Resampling.BILINEAR)
+    return np.asarray(resized, dtype=np.uint8)
