@@ -5,7 +5,9 @@ from __future__ import annotations
 import pytest
 from cli_files import files_in
 from labelled_images import write_classes
+from tiny_backbone import TINY, known_backbone
 
+NOT_FETCHED = "resnet50-imagenet-torchvision-v2"
 SMALL = ("--sizes", "32", "--epochs", "1", "--batch", "4", "--device", "cpu")
 
 
@@ -67,6 +69,8 @@ def test_the_text_names_score_split_and_file(run, source, tmp_path):
         (["--crop-rows", "all"], "does not name rows"),
         (["--tile", "2"], "too small"),
         (["--device", "cuda:9"], "is not there"),
+        (["--network", "resnet51"], "There is no network called 'resnet51'"),
+        (["--network", NOT_FETCHED], f"models fetch {NOT_FETCHED}"),
     ],
 )
 def test_a_wish_that_cannot_be_is_one_sentence_and_writes_nothing(
@@ -78,6 +82,29 @@ def test_a_wish_that_cannot_be_is_one_sentence_and_writes_nothing(
     assert told in ran.err
     assert len(ran.err.strip().splitlines()) == 1
     assert files_in(tmp_path) == before
+
+
+def test_a_model_is_trained_on_the_network_that_was_chosen(run, source, tmp_path):
+    out = tmp_path / "model.safetensors"
+    with known_backbone(tmp_path) as info:
+        trained = run("train", source, "--out", out, "--network", TINY, *SMALL)
+        assert trained.status == 0, trained.err
+        assert run("models", "info", out, "--json").json["backbone_id"] == info.id
+        scored = run("evaluate", source, "--model", out, "--device", "cpu", "--json")
+        assert scored.status == 0, scored.err
+        listed = run("models", "list", "--json").json
+        assert [each["title"] for each in listed if each["name"] == TINY] == [info.title]
+    refused = run("evaluate", source, "--model", out, "--device", "cpu")
+    assert refused.status == 1
+    assert "made for the network 'tiny'" in refused.err
+
+
+def test_a_comparison_on_a_network_that_is_not_here_is_refused_at_once(run, source, tmp_path):
+    for name, told in (("resnet51", "no network called"), (NOT_FETCHED, "models fetch")):
+        ran = run("compare", source, "--out", tmp_path / "out", "--network", name, *SMALL)
+        assert ran.status == 1
+        assert told in ran.err
+        assert len(ran.err.strip().splitlines()) == 1
 
 
 def test_one_class_is_refused_and_an_earlier_model_stays(run, tmp_path):

@@ -22,6 +22,7 @@ from napari_sem_classify.plugin.app.jobs import JobSlot
 from napari_sem_classify.plugin.finetune import stages
 from napari_sem_classify.plugin.finetune.tasks import devices
 from napari_sem_classify.plugin.forms.layout import Form, Note, explain, narrow, slim
+from napari_sem_classify.plugin.forms.network_row import NetworkRow
 
 TITLES = {"sem": "SEM (this program's)", "article": "as the article of 2020"}
 AUTOMATIC = ("automatic", "auto")
@@ -47,6 +48,7 @@ class ScheduleForm:
         self.more.changed.connect(self._add_stage)
         self.fewer.changed.connect(self._remove_stage)
         self.options.native.toggled.connect(self._show_options)
+        self.network.changed.connect(self.changed.emit)
         for control in (self.device, self.seed, self.find_rate, self.patience, self.mixup):
             control.changed.connect(lambda *_: self.changed.emit())
 
@@ -69,6 +71,7 @@ class ScheduleForm:
         form.wide(self.stages)
         self._stage_row = form.row("", self.more, self.fewer)
         form.wide(self.problem)
+        self.network = NetworkRow(form)
         self.seed = slim(widgets.SpinBox(value=0, min=0, max=99999), longest="00000")
         explain(self.seed, "Seed", "The same seed and data give the same model on the same CPU")
         self._seed_row = form.row("Seed", self.seed)
@@ -95,7 +98,11 @@ class ScheduleForm:
         if preset is None:
             return None
         return FineTuneOptions(
-            preset, str(self.device.value), int(self.seed.value), bool(self.find_rate.value)
+            preset,
+            device=str(self.device.value),
+            seed=int(self.seed.value),
+            search_rate=bool(self.find_rate.value),
+            backbone_id=self.network.chosen,
         )
 
     def chosen_preset(self) -> Preset | None:
@@ -159,6 +166,7 @@ class ScheduleForm:
     def _show_options(self, shown: bool) -> None:
         for row in (self._stage_row, self._seed_row, self._rate_row, self._other_row, self.stages):
             row.setVisible(shown)
+        self.network.show(shown)
         self.options.text = "More ▴" if shown else "More ▾"
 
     def set_enabled(self, enabled: bool) -> None:
@@ -167,6 +175,7 @@ class ScheduleForm:
             control.enabled = enabled
         for control in (self.patience, self.mixup, self.device):
             control.enabled = enabled
+        self.network.set_enabled(enabled)
         self.stages.setEnabled(enabled)
 
     # ------------------------------------------------------------------ devices
