@@ -101,7 +101,11 @@ def answer(
         raise typer.BadParameter("give the answers as a table or as label images: one of both")
     if truth and classes is None:
         raise typer.BadParameter("say what the label values mean", param_hint="--classes")
-    from napari_sem_classify.core.annotate.class_spec import parse_classes, parse_contains
+    from napari_sem_classify.core.annotate.class_spec import (
+        colours_in,
+        parse_classes,
+        parse_contains,
+    )
     from napari_sem_classify.core.measure.review_file import load_review, save_review
     from napari_sem_classify.core.measure.review_table import (
         answer_from_masks,
@@ -115,7 +119,8 @@ def answer(
         review = read_review_table(review, filled)
     else:
         ordered = [one.class_map for one in _ordered(review, _open(maps or []))]
-        masks = [read_labels(path) for path in truth or []]
+        colours = colours_in(classes or "")
+        masks = [read_labels(path, colours) for path in truth or []]
         values, contains = dict(parse_classes(classes or "")), parse_contains(classes or "")
         review = answer_from_masks(review, ordered, masks, values, contains)
         write_review_table(review, ordered, review_file.with_suffix(".csv"))

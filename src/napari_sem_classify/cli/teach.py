@@ -39,7 +39,11 @@ def teach(
     ],
     classes: Annotated[
         str,
-        typer.Option("--classes", help='Label values and names: "0=matrix,1=oxide,2=crack>=2%".'),
+        typer.Option(
+            "--classes",
+            help='Label values and names: "0=matrix,1=oxide,2=crack>=2%"; of labels in colour '
+            'the colours: "#ff0000=oxide,#0000ff=matrix".',
+        ),
     ],
     tile: Annotated[int, typer.Option("--tile", metavar="PX", help="Side of a tile in pixels.")],
     out: Annotated[Path, typer.Option("--out", metavar="M", help="Model file to write.")],
@@ -100,19 +104,26 @@ def teach(
     if dense and recipe is not GreyValues.IMAGE:
         raise typer.BadParameter("dense maps need --recipe image", param_hint="--recipe")
     side = _network_px(network_px)
-    from napari_sem_classify.core.annotate.class_spec import parse_classes, parse_contains
+    from napari_sem_classify.core.annotate.class_spec import (
+        colours_in,
+        parse_classes,
+        parse_contains,
+    )
     from napari_sem_classify.core.common.files import ensure_folder
     from napari_sem_classify.core.model.file import save_model
     from napari_sem_classify.core.sem_io import open_image
-    from napari_sem_classify.core.sem_io.label_file import read_labels
+    from napari_sem_classify.core.sem_io.label_file import labels_of
     from napari_sem_classify.core.teach.recipes import recipes_for
     from napari_sem_classify.core.teach.teach_masks import teach_from_masks
     from napari_sem_classify.core.teach.teach_options import TeachOptions
 
     pairs_of_classes, contains = parse_classes(classes), parse_contains(classes)
     ensure_folder(out.parent)
+    colours = colours_in(classes)
+    opened = [open_image(image) for image in images]
     pairs = [
-        (open_image(image), read_labels(label)) for image, label in zip(images, labels, strict=True)
+        (image, labels_of(image.shape, label, colours))
+        for image, label in zip(opened, labels, strict=True)
     ]
     per_tile = None if recipe is GreyValues.AUTO else recipe is GreyValues.TILE
     options = TeachOptions(

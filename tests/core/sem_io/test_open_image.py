@@ -65,25 +65,29 @@ def test_compressed_strips(tmp_path, compression, predictor):
 
 @pytest.mark.parametrize("dtype", [np.uint8, np.uint16, np.float32])
 @pytest.mark.parametrize("codec", ["tiff_lzw", "packbits"])
-def test_lzw_and_packbits_tiff_open_without_the_codec_package(tmp_path, dtype, codec):
+def test_lzw_and_packbits_tiff_open_without_the_codec_package(
+    tmp_path, without_codecs, dtype, codec
+):
     picture = specimen(ROWS, COLS, dtype=dtype)
     Image.fromarray(picture).save(tmp_path / "a.tif", compression=codec)
     check(open_image(tmp_path / "a.tif"), picture)
 
 
-def test_jpeg_tiff_opens_without_the_codec_package(tmp_path):
+def test_jpeg_tiff_opens_without_the_codec_package(tmp_path, without_codecs):
     picture = specimen(ROWS, COLS)
     Image.fromarray(picture).save(tmp_path / "a.tif", compression="jpeg")
     image = open_image(tmp_path / "a.tif")
     assert np.abs(image.read(WINDOW).astype(int) - cut(picture)).mean() < 12
 
 
-def test_a_codec_that_nothing_here_decodes_is_named(tmp_path):
+def test_a_codec_that_nothing_here_decodes_is_named(tmp_path, without_codecs):
     path = tmp_path / "a.tif"
     tifffile.imwrite(path, specimen(ROWS, COLS), compression="zlib")
     with tifffile.TiffFile(path, mode="r+") as tiff:
         tiff.pages[0].tags["Compression"].overwrite(34712)  # JPEG 2000
     with pytest.raises(ImageError, match=r"compressed with JPEG2000.* imagecodecs"):
+        open_image(path)
+    with pytest.raises(ImageError, match=r"pip install 'napari-sem-classify\[codecs\]'"):
         open_image(path)
 
 

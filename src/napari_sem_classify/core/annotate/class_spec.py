@@ -6,20 +6,25 @@ import re
 
 from napari_sem_classify.core.common.errors import AnnotationError
 
-_CLASS = re.compile(r"^\s*(\d+)\s*=\s*(.*?)\s*(?:>=\s*([\d.]+)\s*%\s*)?$")
+_KEY = r"(?:-?\d{1,18}|#[0-9A-Fa-f]{6})"
+_CLASS = re.compile(rf"^\s*({_KEY})\s*=\s*(.*?)\s*(?:>=\s*([\d.]+)\s*%\s*)?$")
+# A comma that no label value follows belongs to a name: "1=carbides, fine".
+_BETWEEN = re.compile(rf",(?=\s*{_KEY}\s*=|\s*$)")
 
 
 def parse_classes(text: str) -> list[tuple[int, str]]:
     """Read ``"0=matrix,1=oxide,2=crack>=2%"`` as label values and class names, in that order.
 
-    The part after ``>=`` is the class's own rule, see `parse_contains`.
+    The part after ``>=`` is the class's own rule, see `parse_contains`. A colour stands for its
+    value, ``"#ff0000=oxide"`` for red · 65536 + green · 256 + blue; see `colours_in`.
 
     Raises
     ------
     AnnotationError
-        When it cannot be read, or names a value or a class twice, or fewer than two classes.
+        When it cannot be read, mixes numbers and colours, or names a value or a class twice, or
+        fewer than two classes.
     """
-    classes = [(value, name) for value, name, _ in _parse(text)]
+    classes = [(_value(key), name) for key, name, _ in _parse(text)]
     values = [value for value, _ in classes]
     names = [name for _, name in classes]
     if len(set(values)) < len(values) or len(set(names)) < len(names):
@@ -42,17 +47,33 @@ def parse_contains(text: str) -> dict[int, float]:
     AnnotationError
         When the text cannot be read or a share is not above 0 % and up to 100 %.
     """
-    return {value: share for value, _, share in _parse(text) if share is not None}
+    return {_value(key): share for key, _, share in _parse(text) if share is not None}
 
 
-def _parse(text: str) -> list[tuple[int, str, float | None]]:
-    parsed: list[tuple[int, str, float | None]] = []
-    for part in text.split(","):
+def colours_in(text: str) -> list[int] | None:
+    """Colours that stand for the classes, as `read_labels` takes them; None for numbers.
+
+    Raises
+    ------
+    AnnotationError
+        As `parse_classes`.
+    """
+    keys = [key for key, _, _ in _parse(text)]
+    return [_value(key) for key in keys] if keys[0].startswith("#") else None
+
+
+def _value(key: str) -> int:
+    return int(key[1:], 16) if key.startswith("#") else int(key)
+
+
+def _parse(text: str) -> list[tuple[str, str, float | None]]:
+    parsed: list[tuple[str, str, float | None]] = []
+    for part in _BETWEEN.split(text):
         match = _CLASS.match(part)
         if match is None or not match[2] or "=" in match[2]:
             raise AnnotationError(
                 f'"{part.strip()}" is no class: write the label value, "=" and a name, '
-                'for example "0=matrix,1=oxide" or "2=crack>=2%".'
+                'for example "0=matrix,1=oxide", "2=crack>=2%" or "#ff0000=oxide".'
             )
         try:
             share = None if match[3] is None else float(match[3]) / 100.0
@@ -62,5 +83,10 @@ def _parse(text: str) -> list[tuple[int, str, float | None]]:
             raise AnnotationError(
                 f'"{part.strip()}" asks for an impossible share: use above 0 % up to 100 %.'
             )
-        parsed.append((int(match[1]), match[2], share))
+        parsed.append((match[1], match[2], share))
+    if len({key.startswith("#") for key, _, _ in parsed}) > 1:
+        raise AnnotationError(
+            f'The classes "{text}" mix numbers and colours: give the label image\'s numbers, or '
+            "its colours."
+        )
     return parsed

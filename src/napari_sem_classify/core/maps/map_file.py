@@ -131,17 +131,17 @@ def read_map(path: Path) -> SavedMap | None:
     ImageError
         When the file is a class map and is damaged.
     """
-    from tifffile import TiffFile
-
     from napari_sem_classify.core.sem_io.memory import check_decoded_size
+    from napari_sem_classify.core.sem_io.tiff_decode import opened_tiff, series_pixels
 
     try:
-        with TiffFile(path) as tiff:
+        with opened_tiff(path) as tiff:
             info = _info(tiff)
             if info is None:
                 return None
-            check_decoded_size(path, tiff.series[0].nbytes, path.stat().st_size)
-            labels = np.asarray(tiff.asarray())
+            series = tiff.series[0]
+            check_decoded_size(path, series.nbytes, path.stat().st_size)
+            labels = series_pixels(path, tiff, series)
             tag = tiff.pages.first.tags.get(PROBABILITIES_TAG)
             packed = b"" if tag is None else bytes(tag.value)
     except Exception:  # a damaged image is the image reader's to tell

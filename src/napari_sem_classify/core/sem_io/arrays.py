@@ -108,6 +108,21 @@ class Palette(View):
         return self._table[np.asarray(self._base[key[:-1]])][..., key[-1]]
 
 
+class Inks(View):
+    """Amounts of cyan, magenta, yellow and black on the last axis, seen as red, green and blue."""
+
+    def __init__(self, base: ArrayLike, keep_alive: object = None) -> None:
+        super().__init__(base, keep_alive=keep_alive)
+        self.shape = (*self.shape[:-1], 3)
+
+    def _read(self, key: tuple[Any, ...]) -> Any:
+        inks = np.asarray(self._base[(*key[:-1], slice(None))])
+        full = np.iinfo(inks.dtype).max
+        paper = (full - inks[..., :4]).astype(np.float64) / full
+        colours = np.rint(paper[..., :3] * paper[..., 3:] * full).astype(inks.dtype)
+        return colours[..., key[-1]]
+
+
 class Stacked:
     """Planes of one shape and type, opened one at a time, seen as one array.
 

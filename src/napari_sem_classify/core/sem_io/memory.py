@@ -1,7 +1,8 @@
-"""How much may be decoded at once, so that a file that lies about its size does no harm."""
+"""What may be opened and how much decoded at once, so that a file that lies does no harm."""
 
 from __future__ import annotations
 
+import stat
 from pathlib import Path
 
 from napari_sem_classify.core.common.errors import ImageError
@@ -9,12 +10,34 @@ from napari_sem_classify.core.common.errors import ImageError
 ALWAYS_FINE_BYTES = 256 * 2**20
 # Noise keeps SEM images below about 5 to 1; label masks reach some hundred, bombs a thousand.
 PLAUSIBLE_RATIO = 100
-SHARE_OF_MEMORY = 0.4
+SHARE_OF_MEMORY = 0.25
+MOST_DECODED_BYTES = 2 * 2**30
 INFLATE_PIECE_BYTES = 2**20
 FALLBACK_BYTES = 2 * 2**30
 
 
-def check_decoded_size(path: Path, decoded: int, stored: int) -> None:
+def check_regular(path: Path) -> None:
+    """Refuse what is no file of bytes: a pipe never ends, a device may do anything.
+
+    Raises
+    ------
+    ImageError
+        When it is not there, or a pipe, socket, device or a link to one.
+    """
+    try:
+        mode = path.stat().st_mode
+    except (OSError, ValueError) as error:
+        why = getattr(error, "strerror", None) or error
+        raise ImageError(
+            f"{path} cannot be read ({why}): check the name and its rights."
+        ) from error
+    if not stat.S_ISREG(mode):
+        raise ImageError(
+            f"{path} is not a file with an image (a pipe, socket or device): choose a file."
+        )
+
+
+def check_decoded_size(path: Path, decoded: int, stored: int, peak: int = 0) -> None:
     """Refuse to decode what would not fit, or what claims far more than it can hold.
 
     Parameters
@@ -22,25 +45,33 @@ def check_decoded_size(path: Path, decoded: int, stored: int) -> None:
     path : Path
     decoded, stored : int
         Bytes of the pixels in memory and in the file.
+    peak : int
+        Most bytes held while they are decoded, where that is more.
 
     Raises
     ------
     ImageError
         In one sentence, when the size is not believable or larger than the free memory allows.
     """
-    if decoded <= ALWAYS_FINE_BYTES:
+    peak = max(decoded, peak)
+    if peak <= ALWAYS_FINE_BYTES:
         return
     if decoded > PLAUSIBLE_RATIO * max(stored, 1):
         raise ImageError(
             f"{path} claims {_size(decoded)} of pixels in {_size(stored)} of data, which no SEM "
             "image does: the file is damaged or not safe to open."
         )
-    limit = int(SHARE_OF_MEMORY * available_memory())
-    if decoded > limit:
+    limit = decoding_budget()
+    if peak > limit:
         raise ImageError(
-            f"{path} would take {_size(decoded)} of memory and {_size(limit)} can be used: "
+            f"{path} would take {_size(peak)} of memory and {_size(limit)} can be used: "
             "save it as a tiled or uncompressed TIFF, or as OME-Zarr."
         )
+
+
+def decoding_budget() -> int:
+    """Most bytes that an image which is not read by region may take in memory."""
+    return min(MOST_DECODED_BYTES, int(SHARE_OF_MEMORY * available_memory()))
 
 
 def inflates_beyond(data: bytes, codec: str, limit: int) -> bool:

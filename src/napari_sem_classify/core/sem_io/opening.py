@@ -11,6 +11,7 @@ from napari_sem_classify.core.image.levels import specimen_at_level
 from napari_sem_classify.core.image.sem_image import ColourMode, SemImage
 from napari_sem_classify.core.sem_io.info_bar import find_specimen
 from napari_sem_classify.core.sem_io.listing import RSCIIO_SUFFIXES, TIFF_SUFFIXES
+from napari_sem_classify.core.sem_io.memory import check_regular
 from napari_sem_classify.core.sem_io.pixels import (
     Level,
     Pixels,
@@ -156,7 +157,19 @@ def pixel_size_from_scale_bar(
     return length_um * 1000.0 / pixels
 
 
-def _open_pixels(path: Path, level: int) -> Pixels:
+def open_numbers(path: str | Path) -> Pixels:
+    """A file's pixels as the numbers that it stores, for labels: a palette's indices, no colours.
+
+    Raises
+    ------
+    ImageError
+        As `open_image`.
+    """
+    path = Path(path).expanduser()
+    return _open_pixels(path, 0, as_numbers=True)
+
+
+def _open_pixels(path: Path, level: int, *, as_numbers: bool = False) -> Pixels:
     if not path.exists():
         raise ImageError(f"{path} does not exist: check the name and the folder.")
     if path.is_dir():
@@ -167,10 +180,11 @@ def _open_pixels(path: Path, level: int) -> Pixels:
         from napari_sem_classify.core.sem_io.zarr_store import open_zarr
 
         return open_zarr(path, level)
+    check_regular(path)
     opener = _opener(path, _head(path))
     if level and opener is not _open_tiff:
         raise ImageError(f"{path} has one resolution only, so level {level} is none.")
-    return opener(path, level)
+    return opener(path, level, as_numbers)
 
 
 def _head(path: Path) -> bytes:
@@ -181,7 +195,7 @@ def _head(path: Path) -> bytes:
         raise ImageError(f"{path} cannot be read ({error.strerror}): check its rights.") from error
 
 
-def _opener(path: Path, head: bytes) -> Callable[[Path, int], Pixels]:
+def _opener(path: Path, head: bytes) -> Callable[[Path, int, bool], Pixels]:
     """By content first: microscopes and people give files any suffix."""
     if not head:
         raise ImageError(f"{path} is empty: copy it again from the microscope.")
@@ -191,7 +205,7 @@ def _opener(path: Path, head: bytes) -> Callable[[Path, int], Pixels]:
     if suffix in RSCIIO_SUFFIXES:
         from napari_sem_classify.core.sem_io.rosetta import open_rosetta
 
-        return lambda path, level: open_rosetta(path)
+        return lambda path, level, as_numbers: open_rosetta(path)
     if suffix in TIFF_SUFFIXES and not head.startswith(RASTER_HEADERS):
         raise ImageError(
             f"{path} is named like a TIFF and holds something else: the file is damaged; copy it "
@@ -200,16 +214,16 @@ def _opener(path: Path, head: bytes) -> Callable[[Path, int], Pixels]:
     return _open_raster
 
 
-def _open_tiff(path: Path, level: int) -> Pixels:
+def _open_tiff(path: Path, level: int, as_numbers: bool) -> Pixels:
     from napari_sem_classify.core.sem_io.tiff import open_tiff
 
-    return open_tiff(path, level)
+    return open_tiff(path, level, as_numbers=as_numbers)
 
 
-def _open_raster(path: Path, level: int) -> Pixels:
+def _open_raster(path: Path, level: int, as_numbers: bool) -> Pixels:
     from napari_sem_classify.core.sem_io.raster import open_raster
 
-    return open_raster(path)
+    return open_raster(path, as_numbers=as_numbers)
 
 
 def _name(path: Path) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from typing import Any
@@ -15,6 +16,8 @@ from napari_sem_classify.core.image.sem_image import ArrayLike, ColourMode
 from napari_sem_classify.core.sem_io.arrays import FirstChannel
 from napari_sem_classify.core.sem_io.source import Source
 
+MOST_AXES = 8
+MOST_PLANES = 100_000
 SAMPLE_BLOCKS_A_SIDE = 4
 SAMPLE_BLOCK_PX = 128
 WHOLE_SAMPLE_PX = 4_000_000
@@ -60,6 +63,10 @@ class Pixels:
     pixel_size_nm : float or None
         Where the format itself says it (OME-Zarr).
     pixel_size_source : str
+    plain : dict
+        What the format itself tells, under plain names.
+    palette : uint8, shape (N, 3), or None
+        Colours of the numbers in `data`, where a palette image was asked for as numbers.
     """
 
     data: ArrayLike
@@ -70,6 +77,7 @@ class Pixels:
     pixel_size_nm: float | None = None
     pixel_size_source: str = ""
     plain: dict[str, Any] = field(default_factory=dict)
+    palette: NDArray[np.uint8] | None = None
 
 
 def settle_colour(pixels: Pixels, area: Area) -> tuple[Pixels, ColourMode]:
@@ -117,11 +125,20 @@ def check_usable(name: str, data: ArrayLike, has_channels: bool) -> None:
             f"{name} holds values of type {dtype}, not grey values: export it as 8 or 16 bit TIFF."
         )
     wanted = 3 if has_channels else 2
+    if data.ndim > MOST_AXES or _planes(data, wanted) > MOST_PLANES:
+        raise ImageError(
+            f"{name} has {data.ndim} axes and {_planes(data, wanted):,} planes: at most "
+            f"{MOST_AXES} axes and {MOST_PLANES:,} planes can be looked at; save it in parts."
+        )
     if data.ndim < wanted or min(int(n) for n in data.shape) < 1:
         raise ImageError(
             f"{name} has the shape {tuple(data.shape)}, which is not an image: "
             "choose a file with rows and columns of pixels."
         )
+
+
+def _planes(data: ArrayLike, n_spatial: int) -> int:
+    return math.prod(int(n) for n in data.shape[: max(0, data.ndim - n_spatial)])
 
 
 def guarded(path: object, read: Callable[[], Any]) -> Any:

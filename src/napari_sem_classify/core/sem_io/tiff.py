@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import logging
 import weakref
 from collections.abc import Callable
 from pathlib import Path
@@ -13,23 +12,35 @@ from numpy.typing import NDArray
 
 from napari_sem_classify.core.common.errors import ImageError
 from napari_sem_classify.core.image.sem_image import ArrayLike
-from napari_sem_classify.core.sem_io.arrays import ChannelsLast, Palette, Stacked, View
-from napari_sem_classify.core.sem_io.memory import (
-    ALWAYS_FINE_BYTES,
-    check_decoded_size,
-    inflates_beyond,
+from napari_sem_classify.core.sem_io.arrays import (
+    ChannelsLast,
+    FirstChannel,
+    Inks,
+    Palette,
+    Stacked,
+    View,
 )
+from napari_sem_classify.core.sem_io.memory import check_decoded_size, decoding_budget
 from napari_sem_classify.core.sem_io.pixels import Level, Pixels, first_line, guarded
+from napari_sem_classify.core.sem_io.raster import orientation_note
+from napari_sem_classify.core.sem_io.tiff_decode import (
+    ORIENTATION_TAG,
+    WHITE_IS_ZERO,
+    can_decode,
+    guard,
+    needs_codec,
+    open_tiff_file,
+    opened_tiff,
+    page_pixels,
+)
 from napari_sem_classify.core.sem_io.tiff_tags import read_source
 
-# tifffile's fallbacks for the missing imagecodecs package name it in their errors.
-CODEC_PACKAGE = "imagecodecs"
-# Codecs of Python's own that unpack without a limit, and the most that a byte can become.
-UNLIMITED_CODECS = {8: ("zlib", 1032), 32946: ("zlib", 1032), 34925: ("lzma", 7000)}
-_QUIET = logging.NullHandler()
+JPEG_CODECS = (6, 7, 33007, 34892)
+# PhotometricInterpretation, TIFF 6.0 page 37 and on.
+PALETTE, SEPARATED, YCBCR, CIELAB = 3, 5, 6, 8
 
 
-def open_tiff(path: Path, level: int = 0) -> Pixels:
+def open_tiff(path: Path, level: int = 0, *, as_numbers: bool = False) -> Pixels:
     """Open the largest image of a TIFF without reading its pixels.
 
     Uncompressed data is mapped, tiled data read tile by tile, compressed strips are decoded page by
@@ -40,6 +51,9 @@ def open_tiff(path: Path, level: int = 0) -> Pixels:
     path : Path
     level : int
         Resolution of a pyramid, 0 the finest.
+    as_numbers : bool
+        Give the numbers of a palette image, not its colours, and black and white as stored: for
+        labels. A palette is then in `palette`.
 
     Raises
     ------
@@ -48,11 +62,9 @@ def open_tiff(path: Path, level: int = 0) -> Pixels:
     """
     import tifffile
 
-    # What tifffile logs about damaged tags is for developers: without a handler it goes to stderr.
-    logging.getLogger("tifffile").addHandler(_QUIET)
     try:
-        with tifffile.TiffFile(path) as tiff:
-            return _open(path, tiff, level)
+        with opened_tiff(path) as tiff:
+            return _open(path, tiff, level, as_numbers)
     except ImageError:
         raise
     except tifffile.TiffFileError as error:
@@ -66,7 +78,7 @@ def open_tiff(path: Path, level: int = 0) -> Pixels:
         ) from error
 
 
-def _open(path: Path, tiff: Any, level: int) -> Pixels:
+def _open(path: Path, tiff: Any, level: int, as_numbers: bool) -> Pixels:
     if not tiff.pages:
         raise ImageError(f"{path} holds no image: the TIFF has no pages.")
     index = _largest(tiff.series)
@@ -91,18 +103,22 @@ def _open(path: Path, tiff: Any, level: int) -> Pixels:
     data, chunks = _data(path, index, level, chosen, len(levels) > 1)
     if layout == "SYX":
         data = ChannelsLast(data)
-    data, coloured = _displayed(chosen.keyframe, data)
-    has_channels = "S" in layout or coloured
+    table = _colour_table(chosen.keyframe) if as_numbers else None
+    has_channels = "S" in layout
+    if not as_numbers:
+        data, has_channels = _displayed(chosen.keyframe, data, has_channels)
     rows, cols = (int(n) for n in data.shape[-3:-1]) if has_channels else data.shape[-2:]
     finest = _spatial(levels[0])[0]
     return Pixels(
         data=data,
         has_channels=has_channels,
-        source=read_source(path, tiff, (int(rows), int(cols))),
+        source=read_source(path, tiff, (int(rows), int(cols)), levels[0].keyframe),
         chunks=chunks,
         levels=tuple(Level(_spatial(one), None, finest / _spatial(one)[0]) for one in levels)
         if len(levels) > 1
         else (),
+        plain=orientation_note(chosen.keyframe.tags.valueof(ORIENTATION_TAG)),
+        palette=table,
     )
 
 
@@ -153,15 +169,16 @@ def _data(
     chunk = tuple(int(n) for n in page.chunks)
     block_bytes = int(np.prod(chunk, dtype=object)) * page.dtype.itemsize
     stored = max(page.databytecounts)
-    by_chunks = page.is_tiled or not one_page_a_plane or pyramid
-    if by_chunks and _has_decoder(page):
+    decodable = can_decode(page)
+    # Small strips of a page that is too large to be decoded whole are read as tiles are.
+    small_strips = int(page.nbytes) > decoding_budget() and block_bytes < int(page.nbytes)
+    by_chunks = page.is_tiled or not one_page_a_plane or pyramid or small_strips
+    if by_chunks and decodable:
         check_decoded_size(path, block_bytes, stored)
-        _check_inflation(path, page)
         return _by_chunks(path, index, level), _chunk_px(page)
     if not one_page_a_plane or level:
-        raise ImageError(_needs_codec(path, page))
+        raise ImageError(needs_codec(path, page))
     check_decoded_size(path, int(page.nbytes), sum(page.databytecounts))
-    _check_inflation(path, page)
     numbers = [_page_index(one) for one in series.pages]
     dtype = np.dtype(series.dtype)
     openers: list[Callable[[], ArrayLike]] = [_page_opener(path, number) for number in numbers]
@@ -178,83 +195,26 @@ def _map(path: Path, dtype: str, offset: int, shape: tuple[int, ...]) -> ArrayLi
 
 
 def _page_opener(path: Path, number: int) -> Callable[[], ArrayLike]:
-    def decode() -> NDArray[Any]:
-        import tifffile
-
-        with tifffile.TiffFile(path) as tiff:
+    def decode() -> ArrayLike:
+        with opened_tiff(path) as tiff:
             page = tiff.pages[number]
             if page.is_memmappable:
-                offset = int(page.dataoffsets[0])
-                return np.asarray(
-                    _map(path, tiff.byteorder + str(np.dtype(page.dtype).char), offset, page.shape)
-                )
-            if not _has_decoder(page):
-                return _decode_with_pillow(path, number, page)
-            pixels: NDArray[Any] = page.asarray()
-            return pixels
+                dtype = tiff.byteorder + str(np.dtype(page.dtype).char)
+                return _map(path, dtype, int(page.dataoffsets[0]), page.shape)
+            return page_pixels(path, tiff, number)
 
     return lambda: guarded(path, decode)
 
 
-def _decode_with_pillow(path: Path, number: int, page: Any) -> NDArray[Any]:
-    """Decode LZW and JPEG pages through libtiff where tifffile lacks its codec package."""
-    from PIL import Image, UnidentifiedImageError
-
-    from napari_sem_classify.core.sem_io.raster import pillow_without_limit
-
-    try:
-        with pillow_without_limit(), Image.open(path, formats=["TIFF"]) as image:
-            image.seek(number)
-            pixels = np.asarray(image)
-    except UnidentifiedImageError as error:
-        raise ImageError(_needs_codec(path, page)) from error
-    if pixels.shape != tuple(page.shape):
-        raise ImageError(_needs_codec(path, page))
-    return pixels.astype(page.dtype, copy=False)
-
-
-def _has_decoder(page: Any) -> bool:
-    import tifffile
-
-    try:
-        tifffile.TIFF.DECOMPRESSORS[page.compression]
-        tifffile.TIFF.UNPREDICTORS[page.predictor]
-    except KeyError:
-        return False
-    return True
-
-
-def _needs_codec(path: Path, page: Any) -> str:
-    return (
-        f"{path} is compressed with {page.compression.name}, which needs the package "
-        f"{CODEC_PACKAGE}: install it, or save the image without compression."
-    )
-
-
-def _check_inflation(path: Path, page: Any) -> None:
-    """Refuse strips and tiles that unpack to far more than their pixels."""
-    codec, ratio = UNLIMITED_CODECS.get(int(page.compression), ("", 0))
-    strip_bytes = int(np.prod(page.chunks, dtype=object)) * page.dtype.itemsize
-    with path.open("rb") as file:
-        for offset, count in zip(page.dataoffsets, page.databytecounts, strict=False):
-            if count * ratio <= max(ALWAYS_FINE_BYTES, 2 * strip_bytes):
-                continue
-            file.seek(offset)
-            if inflates_beyond(file.read(count), codec, 2 * strip_bytes + 2**20):
-                raise ImageError(
-                    f"{path} unpacks to more than the image it claims to be: the file is damaged "
-                    "or not safe to open."
-                )
-
-
 def _by_chunks(path: Path, index: int, level: int) -> ArrayLike:
     """The series through tifffile's zarr store, which decodes only the chunks it is asked for."""
-    import tifffile
     import zarr
 
-    tiff = tifffile.TiffFile(path)
+    tiff = open_tiff_file(path)
     try:
-        store = tiff.series[index].aszarr(level=level)
+        series = tiff.series[index]
+        guard(path, series.levels[level].keyframe)
+        store = series.aszarr(level=level)
         array = zarr.open_array(store, mode="r")
     except BaseException:
         tiff.close()
@@ -275,20 +235,40 @@ def _chunk_px(page: Any) -> tuple[int, int] | None:
     return int(page.rowsperstrip), int(page.imagewidth)
 
 
-def _displayed(page: Any, data: ArrayLike) -> tuple[ArrayLike, bool]:
-    """Apply what the file says about its numbers: a colour table, or black and white swapped."""
+def _displayed(page: Any, data: ArrayLike, channels: bool) -> tuple[ArrayLike, bool]:
+    """Apply what the file says about its numbers: colours, or black and white swapped.
+
+    Returns
+    -------
+    data : array-like
+    channels : bool
+        Whether its last axis is colour.
+    """
     photometric = int(page.photometric)
     dtype = np.dtype(data.dtype)
-    if photometric == 3 and page.colormap is not None and dtype.kind == "u":
-        table = np.asarray(page.colormap).T
+    table = _colour_table(page)
+    if table is not None and dtype.kind == "u":
         if (table == table[:, :1]).all():
-            steps = np.diff(table[:, 0].astype(np.int64))
+            steps = np.diff(page.colormap[0].astype(np.int64))
             if (steps > 0).all():
                 return data, False
-            grey = (table[:, 0] >> 8).astype(np.uint8)
+            grey = np.ascontiguousarray(table[:, 0])
             return View(data, lambda values: grey[values], np.uint8), False
-        return Palette(data, (table >> 8).astype(np.uint8)), True
-    if photometric == 0 and dtype.kind == "u" and page.samplesperpixel == 1:
+        return Palette(data, table), True
+    if photometric == WHITE_IS_ZERO and dtype.kind == "u" and page.samplesperpixel == 1:
         white = np.iinfo(dtype).max
         return View(data, lambda values: white - values), False
-    return data, False
+    if photometric == SEPARATED and channels and data.shape[-1] >= 4 and dtype.kind == "u":
+        return Inks(data), True
+    stored_luma = photometric == YCBCR and int(page.compression) not in JPEG_CODECS
+    if channels and (stored_luma or photometric == CIELAB):
+        return FirstChannel(data), False
+    return data, channels
+
+
+def _colour_table(page: Any) -> NDArray[np.uint8] | None:
+    """Colours of a palette image, uint8, shape (N, 3); None for any other."""
+    if int(page.photometric) != PALETTE or page.colormap is None:
+        return None
+    table: NDArray[np.uint8] = (np.asarray(page.colormap).T >> 8).astype(np.uint8)
+    return table

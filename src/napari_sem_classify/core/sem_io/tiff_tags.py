@@ -37,14 +37,18 @@ WANTED = (
 MAX_TAG_BYTES = 16 * 2**20
 
 
-def read_source(path: Path, tiff: Any, shape: tuple[int, int]) -> Source:
-    """Collect what vendors' modules may look at from an open `tifffile.TiffFile`."""
-    page = tiff.pages[0]
+def read_source(path: Path, tiff: Any, shape: tuple[int, int], page: Any = None) -> Source:
+    """Collect what vendors' modules may look at from an open `tifffile.TiffFile`.
+
+    Of a file with a preview the image's own page counts: `page`, and after it the first one.
+    """
+    first = tiff.pages[0]
     tags: dict[int, Any] = {}
-    for code in WANTED:
-        value = _value(page, code)
-        if value is not None:
-            tags[code] = value
+    for one in (first,) if page is None or page is first else (page, first):
+        for code in WANTED:
+            value = None if code in tags else _value(one, code)
+            if value is not None:
+                tags[code] = value
     return Source(
         path=path,
         shape=shape,

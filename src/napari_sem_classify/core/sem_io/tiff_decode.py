@@ -1,0 +1,309 @@
+"""Pages of TIFF files decoded: the one place for images, labels and maps.
+
+tifffile decodes, with the package imagecodecs where that is installed; what neither can, Pillow's
+libtiff is asked for. Every strip and tile is checked before it is unpacked: it may hold no more
+than its pixels need.
+"""
+
+from __future__ import annotations
+
+import logging
+import os
+import re
+import struct
+import sys
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from napari_sem_classify.core.common.errors import ImageError
+from napari_sem_classify.core.sem_io.memory import (
+    ALWAYS_FINE_BYTES,
+    check_regular,
+    inflates_beyond,
+)
+from napari_sem_classify.core.sem_io.raster import pillow_without_limit
+
+CODECS_EXTRA = "pip install 'napari-sem-classify[codecs]'"
+ORIENTATION_TAG = 274
+WHITE_IS_ZERO = 0
+# Codecs of Python's own that unpack without a limit, and the most that a byte can become.
+UNLIMITED_CODECS = {
+    8: ("zlib", 1032),
+    32946: ("zlib", 1032),
+    50013: ("zlib", 1032),
+    34925: ("lzma", 7000),
+}
+PACKBITS = 32773
+JPEG, JPEG_2000, PNG, WEBP = (6, 7, 33007, 34892), (33003, 33004, 33005, 34712), 34933, 50001
+# A strip may be stored larger than its pixels are (noise, a whole file's tables), but not by much.
+SPARE_BYTES = 2**20
+MOST_PAGES = 100_000
+MOST_SUBIFDS = 64
+_OME_FILE = re.compile(r'FileName\s*=\s*"([^"]{1,255})"')
+_QUIET = logging.NullHandler()
+_stderr = threading.Lock()
+
+
+@contextmanager
+def opened_tiff(path: Path) -> Iterator[Any]:
+    """An open `tifffile.TiffFile` whose directories are few enough to be looked at.
+
+    Raises
+    ------
+    ImageError
+        When it is no file, or claims more pages or images within a page than any TIFF has, or
+        names something that is no file.
+    """
+    tiff = open_tiff_file(path)
+    try:
+        yield tiff
+    finally:
+        tiff.close()
+
+
+def open_tiff_file(path: Path) -> Any:
+    """As `opened_tiff`, to be closed by the caller."""
+    import tifffile
+
+    check_regular(path)
+    # What tifffile logs about damaged tags is for developers: without a handler it goes to stderr.
+    logging.getLogger("tifffile").addHandler(_QUIET)
+    tiff = tifffile.TiffFile(path)
+    try:
+        _check_directories(path, tiff)
+    except BaseException:
+        tiff.close()
+        raise
+    return tiff
+
+
+def _check_directories(path: Path, tiff: Any) -> None:
+    if not tiff.pages:
+        return
+    first = tiff.pages.first
+    subifds = first.subifds or ()
+    if len(subifds) > MOST_SUBIFDS:
+        raise ImageError(
+            f"{path} names {len(subifds):,} images within its first page, which no image has: the "
+            "file is damaged or not safe to open."
+        )
+    if not tiff.is_imagej:  # ImageJ's stacks have one directory
+        try:
+            tiff.pages[MOST_PAGES]
+        except IndexError:
+            pass
+        else:
+            raise ImageError(
+                f"{path} has more than {MOST_PAGES:,} pages: the file is damaged, or a stack that "
+                "is too long; save it in parts."
+            )
+    if tiff.is_ome:
+        for name in set(_OME_FILE.findall(first.description[:ALWAYS_FINE_BYTES])):
+            named = path.parent / name
+            if named.exists():
+                check_regular(named)
+
+
+def can_decode(page: Any) -> bool:
+    """Whether tifffile has what it needs for a page's compression and predictor."""
+    import tifffile
+
+    try:
+        tifffile.TIFF.DECOMPRESSORS[page.compression]
+        tifffile.TIFF.UNPREDICTORS[page.predictor]
+    except KeyError:
+        return False
+    return True
+
+
+def needs_codec(path: Path, page: Any) -> str:
+    """The sentence for a page that nothing here decodes."""
+    name = getattr(page.compression, "name", f"codec {page.compression}")
+    try:
+        import imagecodecs  # type: ignore[import-not-found,unused-ignore]  # noqa: F401
+    except ImportError:
+        return (
+            f"{path} is compressed with {name}, which needs the package imagecodecs: "
+            f"{CODECS_EXTRA}, or save the image without compression."
+        )
+    return f"{path} is compressed with {name}, which cannot be read: save it without compression."
+
+
+def guard(path: Path, keyframe: Any) -> None:
+    """Have a page check each strip and tile before it is unpacked.
+
+    Raises
+    ------
+    ImageError
+        Raised by the page's decoder, for data that unpacks to far more than its pixels.
+    """
+    if int(keyframe.compression) == 1 or getattr(keyframe.decode, "guarded", False):
+        return
+    decode: Callable[..., Any] = keyframe.decode
+    codec = int(keyframe.compression)
+    # Chunks tell samples too, where those are interleaved.
+    expected = int(np.prod(keyframe.chunks, dtype=object)) * keyframe.dtype.itemsize
+
+    def checked(data: bytes | None, index: int, /, **options: Any) -> Any:
+        if data is not None and unpacks_beyond(data, codec, 2 * expected + SPARE_BYTES):
+            raise ImageError(
+                f"{path} unpacks to more than the image it claims to be: the file is damaged "
+                "or not safe to open."
+            )
+        return decode(data, index, **options)
+
+    checked.guarded = True  # type: ignore[attr-defined]
+    # tifffile keeps the decoder of a page as a cached property.
+    keyframe.__dict__["decode"] = checked
+
+
+def unpacks_beyond(data: bytes, codec: int, limit: int) -> bool:
+    """Whether a strip or tile unpacks to more than `limit` bytes, without unpacking it.
+
+    LZW, ZSTD and the others not named here are unpacked by imagecodecs into `limit` bytes at most.
+    """
+    if codec in UNLIMITED_CODECS:
+        name, ratio = UNLIMITED_CODECS[codec]
+        return len(data) * ratio > max(ALWAYS_FINE_BYTES, limit) and inflates_beyond(
+            data, name, limit
+        )
+    if codec == PACKBITS:
+        return len(data) > limit
+    size: tuple[int, int, int] | None = None
+    if codec in JPEG:
+        size = _jpeg_size(data)
+    elif codec in JPEG_2000:
+        size = _jpeg_2000_size(data)
+    elif codec == PNG and data[12:16] == b"IHDR" and len(data) >= 24:
+        cols, rows = struct.unpack(">II", data[16:24])
+        size = rows, cols, 1
+    elif codec == WEBP and data[12:16] == b"VP8X" and len(data) >= 30:
+        cols, rows = (int.from_bytes(data[at : at + 3], "little") + 1 for at in (24, 27))
+        size = rows, cols, 1
+    return size is not None and size[0] * size[1] * size[2] > limit
+
+
+def _jpeg_size(data: bytes) -> tuple[int, int, int] | None:
+    """Rows, columns and components by the frame header of a JPEG stream."""
+    at = 2
+    while at + 9 < len(data):
+        if data[at] != 0xFF:
+            return None
+        marker = data[at + 1]
+        if 0xC0 <= marker <= 0xCF and marker not in (0xC4, 0xC8, 0xCC):
+            rows, cols, parts = struct.unpack(">HHB", data[at + 5 : at + 10])
+            return rows, cols, parts
+        at += 2 + int.from_bytes(data[at + 2 : at + 4], "big")
+    return None
+
+
+def _jpeg_2000_size(data: bytes) -> tuple[int, int, int] | None:
+    at = data.find(b"\xff\x4f\xff\x51", 0, 4096)
+    if at < 0 or at + 42 > len(data):
+        return None
+    right, bottom, left, top = struct.unpack(">IIII", data[at + 8 : at + 24])
+    (parts,) = struct.unpack(">H", data[at + 40 : at + 42])
+    return max(0, bottom - top), max(0, right - left), parts
+
+
+def page_pixels(path: Path, tiff: Any, number: int) -> NDArray[Any]:
+    """Decode one page whole, as it is stored: without its orientation.
+
+    Raises
+    ------
+    ImageError
+        When nothing here decodes it, or it unpacks to more than it claims.
+    """
+    page = tiff.pages[number]
+    if not can_decode(page.keyframe):
+        return _by_pillow(path, number, page)
+    guard(path, page.keyframe)
+    pixels: NDArray[Any] = page.asarray()
+    return pixels
+
+
+def series_pixels(path: Path, tiff: Any, series: Any) -> NDArray[Any]:
+    """Decode all planes of a series, whose size the caller has judged.
+
+    Raises
+    ------
+    ImageError
+        As `page_pixels`.
+    """
+    if can_decode(series.keyframe):
+        guard(path, series.keyframe)
+        pixels: NDArray[Any] = np.asarray(series.asarray())
+        return pixels
+    planes = [page_pixels(path, tiff, int(page.index)) for page in series.pages]
+    return np.stack(planes).reshape(series.shape)
+
+
+def _by_pillow(path: Path, number: int, page: Any) -> NDArray[Any]:
+    """Decode LZW, JPEG and other pages through libtiff, where tifffile lacks its codec package."""
+    from PIL import Image, UnidentifiedImageError
+
+    limit = 2 * int(page.nbytes) + SPARE_BYTES
+    if int(page.compression) == PACKBITS and max(page.databytecounts) > limit:
+        raise ImageError(
+            f"{path} unpacks to more than the image it claims to be: the file is damaged or not "
+            "safe to open."
+        )
+    try:
+        with _silent_stderr(), pillow_without_limit(), Image.open(path, formats=["TIFF"]) as image:
+            image.seek(number)
+            mode = image.mode
+            pixels = _as_stored(np.asarray(image), page.tags.valueof(ORIENTATION_TAG))
+    except UnidentifiedImageError as error:
+        raise ImageError(needs_codec(path, page)) from error
+    except OSError as error:
+        if "decoder" in str(error) and "not available" in str(error):
+            raise ImageError(needs_codec(path, page)) from error
+        raise
+    if pixels.shape != tuple(page.shape):
+        raise ImageError(needs_codec(path, page))
+    if int(page.photometric) == WHITE_IS_ZERO and mode in ("L", "1"):
+        pixels = ~pixels  # Pillow has swapped black and white
+    return pixels.astype(page.dtype, copy=False)
+
+
+def _as_stored(pixels: NDArray[Any], orientation: Any) -> NDArray[Any]:
+    """Undo Pillow's turning of a TIFF by its orientation; tifffile and maps of memory do not turn.
+
+    TIFF 6.0 page 36: 1 top left, 2 top right, 3 bottom right, 4 bottom left, 5 to 8 the same with
+    rows and columns swapped.
+    """
+    undo: dict[Any, Callable[[NDArray[Any]], NDArray[Any]]] = {
+        2: lambda turned: turned[:, ::-1],
+        3: lambda turned: turned[::-1, ::-1],
+        4: lambda turned: turned[::-1],
+        5: lambda turned: turned.swapaxes(0, 1),
+        6: lambda turned: np.rot90(turned, 1),
+        7: lambda turned: np.rot90(turned, 2).swapaxes(0, 1),
+        8: lambda turned: np.rot90(turned, -1),
+    }
+    return undo[orientation](pixels) if orientation in undo else pixels
+
+
+@contextmanager
+def _silent_stderr() -> Iterator[None]:
+    """Keep off the terminal what libtiff prints itself; the exception says it in a sentence."""
+    with _stderr:
+        try:
+            sys.stderr.flush()
+            kept = os.dup(2)
+        except (OSError, AttributeError, ValueError):  # a window without a terminal
+            yield
+            return
+        try:
+            with Path(os.devnull).open("wb") as nowhere:
+                os.dup2(nowhere.fileno(), 2)
+            yield
+        finally:
+            os.dup2(kept, 2)
+            os.close(kept)
