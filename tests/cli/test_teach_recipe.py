@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+import pytest
+from tiny_backbone import TINY, known_backbone
+
+pytestmark = pytest.mark.usefixtures("one_thread", "tiny_by_default")
 CLASSES = "1=substrate,2=coating,3=oxide"
 
 
@@ -43,3 +47,33 @@ def test_a_size_that_is_none_is_wrong_usage(run, small_image, small_labels, tmp_
         )
         assert refused.status == 2
         assert "auto" in refused.err
+
+
+def test_a_head_is_taught_on_the_network_that_was_chosen_and_classifies_on_it(
+    run, small_image, small_labels, tmp_path
+):
+    model = tmp_path / "m.safetensors"
+    command = [
+        *("teach", "--image", small_image, "--labels", small_labels, "--classes", CLASSES),
+        *("--tile", 64, "--network-px", 64, "--out", model, "--network", TINY),
+    ]
+    assert "There is no network called 'tiny'" in run(*command).err
+    with known_backbone(tmp_path):
+        taught = run(*command)
+        assert taught.status == 0, taught.err
+        assert run("models", "info", model, "--json").json["backbone_id"] == TINY
+        done = run("classify", small_image, "--model", model, "--out", tmp_path / "out", "--json")
+        assert done.status == 0, done.err
+
+
+def test_a_network_whose_weights_are_not_here_is_refused_with_what_to_do(
+    run, small_image, small_labels, tmp_path
+):
+    name = "resnet50-imagenet-micronet"
+    refused = run(
+        *("teach", "--image", small_image, "--labels", small_labels, "--classes", CLASSES),
+        *("--tile", 64, "--network", name, "--out", tmp_path / "m.safetensors"),
+    )
+    assert refused.status == 1
+    assert f"models fetch {name}" in refused.err
+    assert len(refused.err.strip().splitlines()) == 1

@@ -9,8 +9,9 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from napari_sem_classify.cli.options import Backend, Device, Json
+from napari_sem_classify.cli.options import Backend, Device, Json, Network
 from napari_sem_classify.cli.shell import report, table, working
+from napari_sem_classify.core.network.backbone import DEFAULT_BACKBONE, backbone_path
 
 if TYPE_CHECKING:
     from napari_sem_classify.core.model.card import ModelCard
@@ -82,6 +83,7 @@ def teach(
     dense: Annotated[
         bool, typer.Option("--dense", help="Teach for fine maps made with classify --dense.")
     ] = False,
+    network: Network = DEFAULT_BACKBONE,
     device: Device = "auto",
     backend: Backend = "auto",
     as_json: Json = False,
@@ -117,6 +119,7 @@ def teach(
     from napari_sem_classify.core.teach.teach_masks import teach_from_masks
     from napari_sem_classify.core.teach.teach_options import TeachOptions
 
+    backbone_path(network)  # refused before any image is read
     pairs_of_classes, contains = parse_classes(classes), parse_contains(classes)
     ensure_folder(out.parent)
     colours = colours_in(classes)
@@ -131,7 +134,7 @@ def teach(
         stride_px=stride,
         min_share=min_share,
         rules={own: contains[value] for value, own in pairs_of_classes if value in contains},
-        recipes=recipes_for(tile, per_tile=per_tile, network_px=side),
+        recipes=recipes_for(tile, per_tile=per_tile, network_px=side, backbone_id=network),
         dense=dense,
         device=device,
         backend=backend,

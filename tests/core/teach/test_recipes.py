@@ -16,7 +16,7 @@ from napari_sem_classify.core.common.job import Job
 from napari_sem_classify.core.image.area import Area
 from napari_sem_classify.core.image.intensity import IntensityRecipe
 from napari_sem_classify.core.image.sem_image import SemImage, Specimen
-from napari_sem_classify.core.model.recipe import STANDARD, Recipe
+from napari_sem_classify.core.model.recipe import STANDARD, Recipe, RecipeChoice
 from napari_sem_classify.core.teach.folds import TilePlaces, plan_folds
 from napari_sem_classify.core.teach.lesson import TeachingSet, sample_tiles
 from napari_sem_classify.core.teach.recipes import choose_recipe, compare_recipes, recipes_for
@@ -148,3 +148,11 @@ def test_the_card_keeps_the_recipe_and_classifying_applies_it():
     found = classify_image(other, model, TileGrid(other.area, TILE, TILE), engine=TinyEngine())
     assert (found.labels() == truth + 1).mean() > 0.9
     assert found.record["intensity"]["per_tile"] is True
+
+
+def test_a_way_of_looking_kept_before_networks_could_be_chosen_is_of_the_usual_one():
+    choice = RecipeChoice(replace(STANDARD, backbone_id="another"), (), "Chosen by hand.")
+    kept = choice.to_dict()
+    assert RecipeChoice.from_dict(kept) == choice
+    del kept["chosen"]["backbone_id"]
+    assert RecipeChoice.from_dict(kept).recipe == STANDARD

@@ -49,4 +49,3 @@ def test_fine_tune_starts_from_the_chosen_network(form, qtbot, tmp_path):
         assert schedule.chosen_options().backbone_id == DEFAULT_BACKBONE
         schedule.network.combo.value = TINY
         assert schedule.chosen_options().backbone_id == TINY
-        schedule.stop()

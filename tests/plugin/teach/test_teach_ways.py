@@ -2,11 +2,16 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
+from tiny_backbone import TINY, known_backbone
 
+from napari_sem_classify.core.annotate.annotation_file import load_annotations, save_annotations
 from napari_sem_classify.core.model.catalogue import load_model
 from napari_sem_classify.core.model.recipe import STANDARD
+from napari_sem_classify.core.network.backbone import backbone_sha256
 from napari_sem_classify.core.teach.looked import Sight
 from napari_sem_classify.core.teach.recipes import recipes_for
 from napari_sem_classify.plugin.app.tasks import DeviceWish
@@ -106,6 +111,31 @@ def test_another_way_is_chosen_by_hand_and_the_map_is_made_anew(qtbot, taught, e
     taught.way_form.combo.value = STANDARD
     learned(qtbot, taught)
     assert engine.engine.calls == calls  # the cache knew
+
+
+def test_another_network_is_chosen_the_map_made_anew_and_the_choice_kept(
+    qtbot, taught, engine, tmp_path
+):
+    way, teacher = taught.way_form, taught.teacher
+    assert way.network.combo.native.parentWidget().isHidden()
+    with known_backbone(tmp_path, sizes=(256, 512, 1024, 2048)) as info:
+        way.refresh()
+        assert not way.network.combo.native.parentWidget().isHidden()
+        engine.engine = WideEngine(batch_size=8)
+        way.network.combo.value = TINY
+        assert teacher.memory.recipe == replace(STANDARD, backbone_id=TINY)
+        assert not teacher.learner.has_looked(Sight(teacher.key, teacher.image, teacher.grid))
+        learned(qtbot, taught)
+        assert teacher.learner.learned.lesson.recipe.backbone_id == TINY
+        assert {recipe.backbone_id for recipe in way.combo.choices} == {TINY}
+        path = tmp_path / "other.safetensors"
+        taught.keep_form.save_model(path)
+        until(qtbot, lambda: not taught.keep_form.saving)
+        card = load_model(path).card
+        assert (card.backbone_id, card.backbone_sha256) == (info.id, backbone_sha256(TINY))
+        kept = tmp_path / "kept.annotations.json"
+        save_annotations(kept, teacher.annotations)
+        assert load_annotations(kept).looking.recipe.backbone_id == TINY
 
 
 def test_the_chosen_processor_looks_at_the_tiles(qtbot, widget, engine, monkeypatch):

@@ -7,6 +7,7 @@ from dataclasses import asdict, dataclass
 from typing import Any
 
 from napari_sem_classify.core.image.intensity import IntensityRecipe
+from napari_sem_classify.core.network.backbone import DEFAULT_BACKBONE
 
 NETWORK_PX = 128
 LARGE_NETWORK_PX = 224
@@ -28,10 +29,13 @@ class Recipe:
     intensity : IntensityRecipe
     network_px : int
         Side to which a tile is brought for the network.
+    backbone_id : str
+        The network.
     """
 
     intensity: IntensityRecipe = IntensityRecipe()
     network_px: int = NETWORK_PX
+    backbone_id: str = DEFAULT_BACKBONE
 
     @property
     def title(self) -> str:
@@ -120,4 +124,5 @@ def _recipe(value: Mapping[str, Any]) -> Recipe:
         raise ValueError(f"{value!r} is no way of looking at tiles")
     if not (smallest <= network_px <= largest and isinstance(told["per_tile"], bool)):
         raise ValueError(f"{value!r} is no way of looking at tiles")
-    return Recipe(IntensityRecipe(low, high, told["per_tile"]), network_px)
+    backbone_id = str(value.get("backbone_id", DEFAULT_BACKBONE))  # what was kept before has none
+    return Recipe(IntensityRecipe(low, high, told["per_tile"]), network_px, backbone_id)

@@ -167,14 +167,14 @@ def look(
     Cancelled
         When the job was asked to stop.
     """
-    from napari_sem_classify.core.network.backbone import DEFAULT_BACKBONE, backbone_sha256
+    from napari_sem_classify.core.network.backbone import backbone_sha256
     from napari_sem_classify.core.network.embedding_cache import EmbeddingCache, network_key
     from napari_sem_classify.core.network.features import embed_image
 
     grid = sight.grid
     tiles = np.arange(grid.n_tiles) if sight.tiles is None else sight.tiles
     keep = np.isin(np.arange(grid.n_tiles), tiles).reshape(grid.tile_shape)
-    sha256 = backbone_sha256(DEFAULT_BACKBONE)
+    sha256 = backbone_sha256(recipe.backbone_id)
     features = embed_image(
         sight.image,
         grid,
@@ -184,7 +184,7 @@ def look(
         plane=sight.plane,
         job=job,
         cache=EmbeddingCache() if cached else None,
-        network=network_key(DEFAULT_BACKBONE, sha256, STAGES, recipe.network_px),
+        network=network_key(recipe.backbone_id, sha256, STAGES, recipe.network_px),
         dense=dense,
     )
     has_data = ~np.isnan(features).any(axis=1)

@@ -26,6 +26,7 @@ from napari_sem_classify.core.model.recipe import (
     RecipeChoice,
     RecipeScore,
 )
+from napari_sem_classify.core.network.backbone import DEFAULT_BACKBONE
 from napari_sem_classify.core.teach.folds import Folds, plan_folds
 from napari_sem_classify.core.teach.head_fit import FitOptions, teach_head
 from napari_sem_classify.core.teach.lesson import Lesson, TeachingSet, gather, sample_tiles
@@ -42,7 +43,11 @@ _DRAWS = 400
 
 
 def recipes_for(
-    tile_px: int, *, per_tile: bool | None = None, network_px: int | None = None
+    tile_px: int,
+    *,
+    per_tile: bool | None = None,
+    network_px: int | None = None,
+    backbone_id: str = DEFAULT_BACKBONE,
 ) -> tuple[Recipe, ...]:
     """Recipes worth a try for tiles of a size, the standard one first.
 
@@ -55,13 +60,15 @@ def recipes_for(
     network_px : int, optional
         Only this size; where None the standard one, a large one and the tile's own, unless that is
         so small that it loses detail.
+    backbone_id : str
+        The network of all.
     """
     sizes = [NETWORK_PX, LARGE_NETWORK_PX]
     if SMALLEST_NETWORK_PX <= tile_px <= LARGE_NETWORK_PX and tile_px not in sizes:
         sizes.append(tile_px)
     ways = [False, True] if per_tile is None else [per_tile]
     return tuple(
-        Recipe(IntensityRecipe(per_tile=way), size)
+        Recipe(IntensityRecipe(per_tile=way), size, backbone_id)
         for size in (sizes if network_px is None else [network_px])
         for way in ways
     )

@@ -41,7 +41,7 @@ def make_model(
     seconds : float, optional
         What it took.
     """
-    from napari_sem_classify.core.network.backbone import DEFAULT_BACKBONE, backbone_sha256
+    from napari_sem_classify.core.network.backbone import backbone_sha256
 
     card = ModelCard(
         name=options.name,
@@ -50,8 +50,8 @@ def make_model(
         network_px=lesson.recipe.network_px,
         pixel_size_nm=common_pixel_size(material.images.values()),
         intensity=lesson.recipe.intensity,
-        backbone_id=DEFAULT_BACKBONE,
-        backbone_sha256=backbone_sha256(DEFAULT_BACKBONE),
+        backbone_id=lesson.recipe.backbone_id,
+        backbone_sha256=backbone_sha256(lesson.recipe.backbone_id),
         stages=STAGES,
         dense=options.dense,
         temperature=taught.temperature,

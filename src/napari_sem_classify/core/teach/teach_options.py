@@ -75,5 +75,9 @@ class TeachOptions:
         from napari_sem_classify.core.network.engine import make_engine
 
         return make_engine(
-            network_px=recipe.network_px, stages=STAGES, device=self.device, backend=self.backend
+            network_px=recipe.network_px,
+            stages=STAGES,
+            backbone_id=recipe.backbone_id,
+            device=self.device,
+            backend=self.backend,
         )

@@ -15,6 +15,7 @@ from napari_sem_classify.plugin.app.jobs import JobSlot
 from napari_sem_classify.plugin.app.session import Session
 from napari_sem_classify.plugin.forms.device_form import DeviceForm
 from napari_sem_classify.plugin.forms.layout import Form, Note, explain, narrow
+from napari_sem_classify.plugin.forms.network_row import NetworkRow
 from napari_sem_classify.plugin.teach.teacher import Teacher
 
 FIND = "Find best"
@@ -52,9 +53,11 @@ class WayForm:
         explain(self.button, "Find the best way of looking", FIND_TOOLTIP)
         self.note = Note("Best way of looking")
         form.row("Seen", self.combo, self.button)
+        self.network = NetworkRow(form)
         form.wide(self.note)
         self.combo.changed.connect(self._on_combo)
         self.button.changed.connect(self._on_button)
+        self.network.changed.connect(self._on_network)
         self.device_form.changed.connect(self._on_device)
 
     @property
@@ -67,7 +70,8 @@ class WayForm:
         learner, recipe = self._teacher.learner, self._teacher.memory.recipe
         if learner.annotated:
             self.device_form.find()
-        offered = recipes_for(learner.tile_px)
+        self.network.show(True, recipe.backbone_id)
+        offered = recipes_for(learner.tile_px, backbone_id=recipe.backbone_id)
         if recipe not in offered:
             offered = (*offered, recipe)
         with self.combo.changed.blocked():
@@ -92,7 +96,8 @@ class WayForm:
 
         learner, images = teacher.learner, dict(teacher.memory.images)
         material = TeachingSet(teacher.book.annotations, images)
-        options = replace(learner.options, recipes=recipes_for(learner.tile_px))
+        ways = recipes_for(learner.tile_px, backbone_id=teacher.memory.recipe.backbone_id)
+        options = replace(learner.options, recipes=ways)
         self._finding.start(
             lambda context: choose_recipe(material, options, job=context),
             doing="finding the best way of looking at tiles",
@@ -123,7 +128,14 @@ class WayForm:
 
     def _on_combo(self) -> None:
         recipe = self.combo.value
-        if isinstance(recipe, Recipe) and recipe != self._teacher.memory.recipe:
+        if isinstance(recipe, Recipe):
+            self._use(recipe)
+
+    def _on_network(self) -> None:
+        self._use(replace(self._teacher.memory.recipe, backbone_id=self.network.chosen))
+
+    def _use(self, recipe: Recipe) -> None:
+        if recipe != self._teacher.memory.recipe:
             self.note.say("")
             self._teacher.learner.use_recipe(RecipeChoice(recipe, (), BY_HAND))
 
