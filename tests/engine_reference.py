@@ -43,7 +43,9 @@ def with_fixed_weights(network, seed: int = 0):
     return network
 
 
-def reference(network, tiles, intensity: IntensityRange, network_px: int, stages=(2, 3, 4)):
+def reference(
+    network, tiles, intensity: IntensityRange, network_px, stages=(2, 3, 4), scaling=None
+):
     """Features by the plain way: three normalised channels, float32, nothing folded."""
     import torch
 
@@ -55,8 +57,8 @@ def reference(network, tiles, intensity: IntensityRange, network_px: int, stages
     grey = torch.nn.functional.interpolate(
         grey, size=(network_px, network_px), mode="bilinear", align_corners=False, antialias=True
     )
-    mean = torch.tensor(IMAGENET.mean)[:, None, None]
-    std = torch.tensor(IMAGENET.std)[:, None, None]
+    scaling = scaling or IMAGENET
+    mean, std = (torch.tensor(each)[:, None, None] for each in (scaling.mean, scaling.std))
     with torch.inference_mode():
         return PooledStages(network, stages)((grey - mean) / std).numpy()
 

@@ -16,7 +16,7 @@ from engine_reference import with_fixed_weights
 from labelled_images import grains
 
 from napari_sem_classify.core.network.architecture import Architecture
-from napari_sem_classify.core.network.backbone import BACKBONES, Backbone
+from napari_sem_classify.core.network.backbone import BACKBONES, IMAGENET, Backbone
 
 TINY = "tiny"
 SIZES = (16, 32, 64, 128)
@@ -82,7 +82,12 @@ def write_weights(path: Path, build=tiny_resnet, fill=grain_weights) -> Path:
 
 @contextmanager
 def known_backbone(
-    folder: Path, id: str = TINY, build=tiny_resnet, sizes=SIZES, fill=grain_weights
+    folder: Path,
+    id: str = TINY,
+    build=tiny_resnet,
+    sizes=SIZES,
+    fill=grain_weights,
+    scaling=IMAGENET,
 ) -> Iterator[Backbone]:
     """Put a small network into the catalogue, or in the place of one that is there, for a while."""
     from napari_sem_classify.core.network.engine.factory import forget_engines
@@ -98,6 +103,7 @@ def known_backbone(
         licence="none",
         source="waves and random numbers",
         shipped=True,
+        scaling=scaling,
     )
     forget_engines()  # they are kept by the name of their network
     BACKBONES[id] = info
