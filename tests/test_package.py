@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+import ast
 import json
 import pkgutil
 import subprocess
 import sys
-from importlib.metadata import distribution, entry_points
+import tomllib
+from importlib.metadata import distribution, entry_points, packages_distributions
 from pathlib import Path
 
 import pytest
+from packaging.requirements import Requirement
+from packaging.utils import canonicalize_name
 from packaging.version import Version
 
 import napari_sem_classify
@@ -73,6 +77,25 @@ def test_importing_core_does_not_load_torch_or_other_slow_libraries():
     loaded = modules_loaded_after("\n".join(f"import {name}" for name in names))
     slow = {"torch", "torchvision", "fastai", "sklearn", "skimage", "matplotlib", "openvino"}
     assert not loaded & (slow | {"zarr", "dask", "tifffile"})
+
+
+def test_every_dependency_is_imported_and_every_import_is_a_dependency():
+    project = tomllib.loads((REPOSITORY / "pyproject.toml").read_text(encoding="utf-8"))["project"]
+    declared = {Requirement(each).name for each in project["dependencies"]}
+    extras = [each for extra in project["optional-dependencies"].values() for each in extra]
+    # dask[distributed] is an extra too, and pandas comes with napari.
+    optional = {Requirement(each).name for each in extras} | {"distributed", "pandas"}
+    imported = set()
+    for path in PACKAGE.rglob("*.py"):
+        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+            if isinstance(node, ast.Import):
+                imported |= {each.name.partition(".")[0] for each in node.names}
+            elif isinstance(node, ast.ImportFrom) and not node.level:
+                imported.add(str(node.module).partition(".")[0])
+    known = packages_distributions()
+    foreign = imported - set(sys.stdlib_module_names) - {PACKAGE.name}
+    used = {canonicalize_name(known.get(name, [name])[0]) for name in foreign}
+    assert used - (optional - declared) == declared
 
 
 def test_the_version_is_a_version():

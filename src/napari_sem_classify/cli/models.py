@@ -65,11 +65,11 @@ def list_models(as_json: Json = False) -> None:
         }
         for each in known
     ]
-    rows = [("NETWORK", "STATE", "TITLE")]
+    downloads = [("NETWORK", "STATE", "TITLE")]
     for each in known:
         state = "comes with the program" if each.info.shipped else "downloaded"
-        rows.append((each.info.id, state if each.path else "not downloaded", each.info.title))
-    report(values, text + table(rows), as_json)
+        downloads.append((each.info.id, state if each.path else "not downloaded", each.info.title))
+    report(values, text + table(downloads), as_json)
 
 
 def fetch_network(

@@ -5,7 +5,7 @@ from __future__ import annotations
 import signal
 import sys
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any
 
@@ -23,7 +23,7 @@ STOPPED_TEXT = "Stopped; nothing was changed."
 class SentenceGroup(TyperGroup):
     """A group of commands whose failures end in one sentence on stderr and an exit status."""
 
-    def invoke(self, ctx: typer.Context) -> Any:
+    def invoke(self, ctx: Any) -> Any:
         """Run the command; turn what went wrong into a sentence and a status."""
         try:
             return super().invoke(ctx)
@@ -63,7 +63,7 @@ def report(value: dict[str, Any] | list[Any], text: str, as_json: bool) -> None:
     typer.echo(to_json(value) if as_json else text)
 
 
-def table(rows: list[tuple[str, ...]], indent: str = "") -> str:
+def table(rows: Sequence[tuple[str, ...]], indent: str = "") -> str:
     """Columns of text, aligned; two spaces between them."""
     widths = [max(len(row[column]) for row in rows) for column in range(len(rows[0]))]
     return "\n".join(
@@ -101,8 +101,8 @@ def working(stopped: str = STOPPED_TEXT) -> Iterator[Job]:
         before = signal.signal(signal.SIGINT, stop)
         try:
             yield job
-        except (Cancelled, KeyboardInterrupt) as stop:
-            raise Cancelled(stopped) from stop
+        except (Cancelled, KeyboardInterrupt) as wish:
+            raise Cancelled(stopped) from wish
         finally:
             signal.signal(signal.SIGINT, before)
 

@@ -7,23 +7,19 @@ from pathlib import Path
 
 from magicgui import widgets
 from psygnal import Signal
-from qtpy.QtCore import QEvent, Qt, QUrl
+from qtpy.QtCore import Qt, QUrl
 from qtpy.QtGui import QDesktopServices
 from qtpy.QtWidgets import (
-    QAbstractItemView,
     QHBoxLayout,
     QHeaderView,
     QLabel,
-    QSizePolicy,
-    QTableWidget,
-    QTableWidgetItem,
     QWidget,
 )
 
 from napari_sem_classify.core.batch.batch_outcome import ImageOutcome
 from napari_sem_classify.core.batch.batch_report import PAGE
 from napari_sem_classify.plugin.app.text import percent_text
-from napari_sem_classify.plugin.forms.fitted_table import adopt_font, fit_height, texts_of
+from napari_sem_classify.plugin.forms.dock_table import DockTable
 from napari_sem_classify.plugin.forms.layout import Form, Note, explain
 
 MOST_ROWS = 6
@@ -37,7 +33,7 @@ class OutcomeForm:
     ----------
     opened : signal
         The outcome of an image that the user wants to see in the viewer.
-    done, failed : QTableWidget
+    done, failed : OutcomeTable
     """
 
     opened = Signal(object)
@@ -49,14 +45,14 @@ class OutcomeForm:
         self._out: Path | None = None
         self.open_url: Callable[[QUrl], object] = QDesktopServices.openUrl
         self.title = Note("Images done")
-        self.done = _Table(
+        self.done = OutcomeTable(
             self.title,
             ("Image", "Largest class", ""),
             "Images done",
             "Double-click an image to open it with its map",
         )
         self.failed_title = Note("Files that could not be used")
-        self.failed = _Table(
+        self.failed = OutcomeTable(
             self.failed_title,
             ("File", "Problem"),
             "Files that could not be used",
@@ -139,33 +135,27 @@ def largest_class(outcome: ImageOutcome) -> str:
     return f"{most['name']} {percent_text(most['fraction'])}"
 
 
-class _Table(QTableWidget):
-    """Rows of texts in napari's font; scrolls up and down beyond a few rows."""
+class OutcomeTable(DockTable):
+    """Rows that come one by one; scrolls up and down beyond a few.
+
+    Parameters
+    ----------
+    label, headers, name, tooltip
+        As of a `DockTable`.
+    wrap : bool
+        Whether the second column holds sentences.
+    """
 
     def __init__(
         self, label: QLabel, headers: Sequence[str], name: str, tooltip: str, wrap: bool = False
     ) -> None:
-        super().__init__(0, len(headers))
-        self._label = label
-        explain(self, name, tooltip)
-        self.setHorizontalHeaderLabels(list(headers))
-        self.verticalHeader().hide()
+        super().__init__(label, name, tooltip, headers, most_rows=MOST_ROWS)
         self.setShowGrid(wrap)
-        self.setEditTriggers(QAbstractItemView.EditTrigger.NoEditTriggers)
-        self.setSelectionBehavior(QAbstractItemView.SelectionBehavior.SelectRows)
-        self.setSelectionMode(QAbstractItemView.SelectionMode.SingleSelection)
-        self.setHorizontalScrollBarPolicy(Qt.ScrollBarPolicy.ScrollBarAlwaysOff)
         self.setTextElideMode(Qt.TextElideMode.ElideMiddle)
-        self.setSizePolicy(QSizePolicy.Policy.Ignored, QSizePolicy.Policy.Fixed)
         self.setWordWrap(wrap)
-        header = self.horizontalHeader()
-        header.setHighlightSections(False)
-        header.setSectionResizeMode(QHeaderView.ResizeMode.ResizeToContents)
+        self.stretch(1 if wrap else 0, QHeaderView.ResizeMode.ResizeToContents)
         if wrap:
-            header.setSectionResizeMode(0, QHeaderView.ResizeMode.Interactive)
-            header.setSectionResizeMode(1, QHeaderView.ResizeMode.Stretch)
-        else:
-            header.setSectionResizeMode(0, QHeaderView.ResizeMode.Stretch)
+            self.horizontalHeader().setSectionResizeMode(0, QHeaderView.ResizeMode.Interactive)
         self.hide()
 
     def add(self, texts: Sequence[str], tooltip: str) -> None:
@@ -173,28 +163,7 @@ class _Table(QTableWidget):
         row = self.rowCount()
         self.insertRow(row)
         for column, text in enumerate(texts):
-            item = QTableWidgetItem(text)
-            item.setToolTip(f"{text}\n{tooltip}" if self.wordWrap() else tooltip)
-            self.setItem(row, column, item)
-        adopt_font(self, self._label)
-        if self.wordWrap():
-            self.resizeRowToContents(row)
-        self._fit()
+            self.put(row, column, text, f"{text}\n{tooltip}" if self.wordWrap() else tooltip)
+        self.fit()
         self.show()
         self.scrollToBottom()
-
-    def texts(self) -> list[list[str]]:
-        """The rows as shown."""
-        return texts_of(self)
-
-    def changeEvent(self, event: QEvent) -> None:
-        """Follow napari's font size."""
-        super().changeEvent(event)
-        if event.type() == QEvent.Type.StyleChange:
-            adopt_font(self, self._label)
-            self._fit()
-
-    def _fit(self) -> None:
-        if self.wordWrap():
-            self.resizeRowsToContents()
-        fit_height(self, min(self.rowCount(), MOST_ROWS))

@@ -217,9 +217,10 @@ class ClassifyWidget(DockWidget):
         words = [f"{count_text(tiles)} tiles"]
         ready = self.device_form.ready(self.model_form.entry)
         if ready is not None and np.isfinite(ready.tiles_per_s):
+            cost = float(tiles)
             if self.dense.value:
-                tiles *= DENSE_COST * (choice.grid.stride / choice.grid.tile) ** 2
-            words.append(f"about {duration_text(tiles / ready.tiles_per_s)}")
+                cost *= DENSE_COST * (choice.grid.stride / choice.grid.tile) ** 2
+            words.append(f"about {duration_text(cost / ready.tiles_per_s)}")
             words.append(ready.engine.device)
         elif self.device_form.preparing:
             words.append("timing a few tiles…")

@@ -219,9 +219,9 @@ class DataForm:
 
     def set_enabled(self, enabled: bool) -> None:
         """Let the data be chosen, or not while it is learned from."""
-        for control in (self.source, self.tile, self.add, self.most, self.folder, self.table):
-            control.enabled = enabled
-        for control in (self.cut, self.cut_px, self.rows):
+        choices: list[widgets.Widget] = [self.source, self.tile, self.add, self.most, self.folder]
+        choices += [self.table, self.cut, self.cut_px, self.rows]
+        for control in choices:
             control.enabled = enabled
         self.list.setEnabled(enabled)
 

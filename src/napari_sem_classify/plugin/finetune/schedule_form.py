@@ -2,18 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import replace
 
 from magicgui import widgets
 from psygnal import Signal
 from qtpy.QtCore import Qt
-from qtpy.QtWidgets import (
-    QHeaderView,
-    QSizePolicy,
-    QTableWidget,
-    QTableWidgetItem,
-    QWidget,
-)
+from qtpy.QtWidgets import QAbstractItemView, QHeaderView, QTableWidgetItem, QWidget
 
 from napari_sem_classify.core.common.errors import SemClassifyError
 from napari_sem_classify.core.finetune.finetune_options import FineTuneOptions
@@ -21,6 +16,7 @@ from napari_sem_classify.core.finetune.finetune_presets import DEFAULT_PRESET, P
 from napari_sem_classify.plugin.app.jobs import JobSlot
 from napari_sem_classify.plugin.finetune import stages
 from napari_sem_classify.plugin.finetune.tasks import devices
+from napari_sem_classify.plugin.forms.dock_table import EDITABLE, NARROWEST, DockTable
 from napari_sem_classify.plugin.forms.layout import Form, Note, explain, narrow, slim
 from napari_sem_classify.plugin.forms.network_row import NetworkRow
 
@@ -140,11 +136,11 @@ class ScheduleForm:
         if len(rows) > 1:
             self._refill(rows[:-1])
 
-    def set_stages(self, rows: list[tuple[str, ...]]) -> None:
+    def set_stages(self, rows: Sequence[Sequence[str]]) -> None:
         """Train these stages."""
         self._refill(rows)
 
-    def _refill(self, rows: list[tuple[str, ...]]) -> None:
+    def _refill(self, rows: Sequence[Sequence[str]]) -> None:
         self._filling = True
         self.stages.fill(rows)
         self._filling = False
@@ -171,9 +167,9 @@ class ScheduleForm:
 
     def set_enabled(self, enabled: bool) -> None:
         """Let the training be changed, or not while it runs."""
-        for control in (self.preset, self.more, self.fewer, self.seed, self.find_rate):
-            control.enabled = enabled
-        for control in (self.patience, self.mixup, self.device):
+        choices: list[widgets.Widget] = [self.preset, self.more, self.fewer, self.seed]
+        choices += [self.find_rate, self.patience, self.mixup, self.device]
+        for control in choices:
             control.enabled = enabled
         self.network.set_enabled(enabled)
         self.stages.setEnabled(enabled)
@@ -199,45 +195,29 @@ class ScheduleForm:
         )
 
 
-class StageTable(QTableWidget):
+class StageTable(DockTable):
     """A row a stage, every cell editable."""
 
     def __init__(self, label: Note) -> None:
-        super().__init__(0, len(stages.COLUMNS))
-        self._label = label
-        explain(self, "Stages", "Sizes, epochs and learning rates of the training, in order")
-        self.setHorizontalHeaderLabels(list(stages.COLUMNS))
-        for column, told in enumerate(stages.TOOLTIPS):
-            self.horizontalHeaderItem(column).setToolTip(told)
-        header = self.horizontalHeader()
-        header.setSectionResizeMode(QHeaderView.ResizeMode.Stretch)
-        header.setMinimumSectionSize(24)
-        self.verticalHeader().hide()
-        self.setHorizontalScrollBarPolicy(Qt.ScrollBarPolicy.ScrollBarAlwaysOff)
-        self.setVerticalScrollBarPolicy(Qt.ScrollBarPolicy.ScrollBarAlwaysOff)
-        self.setSizePolicy(QSizePolicy.Policy.Ignored, QSizePolicy.Policy.Fixed)
+        super().__init__(
+            label,
+            "Stages",
+            "Sizes, epochs and learning rates of the training, in order",
+            stages.COLUMNS,
+        )
+        self.tell_headers(dict(enumerate(stages.TOOLTIPS)))
+        self.setEditTriggers(EDITABLE)
+        self.setSelectionBehavior(QAbstractItemView.SelectionBehavior.SelectItems)
+        self.setShowGrid(True)
         self.setTabKeyNavigation(False)
+        self.horizontalHeader().setSectionResizeMode(QHeaderView.ResizeMode.Stretch)
+        self.horizontalHeader().setMinimumSectionSize(NARROWEST)
 
-    def fill(self, rows: list[tuple[str, ...]]) -> None:
+    def fill(self, rows: Sequence[Sequence[str]]) -> None:
         """Show stages."""
-        self._label.ensurePolished()
-        for each in (self, self.horizontalHeader()):
-            each.setFont(self._label.font())
         self.setRowCount(len(rows))
         for row, texts in enumerate(rows):
             for column, text in enumerate(texts):
-                item = QTableWidgetItem(text)
-                item.setToolTip(stages.TOOLTIPS[column])
+                item = self.put(row, column, text, stages.TOOLTIPS[column])
                 item.setTextAlignment(Qt.AlignmentFlag.AlignCenter)
-                self.setItem(row, column, item)
-        self.resizeRowsToContents()
-        height = sum(self.rowHeight(row) for row in range(len(rows)))
-        header = self.horizontalHeader().sizeHint().height()
-        self.setFixedHeight(height + header + 2 * self.frameWidth())
-
-    def texts(self) -> list[tuple[str, ...]]:
-        """The cells as they are."""
-        return [
-            tuple(self.item(row, column).text() for column in range(self.columnCount()))
-            for row in range(self.rowCount())
-        ]
+        self.fit()

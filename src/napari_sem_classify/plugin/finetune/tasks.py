@@ -20,7 +20,7 @@ from napari_sem_classify.core.finetune.finetune_presets import Preset
 from napari_sem_classify.core.model.head import TileClassifier
 from napari_sem_classify.plugin.app.jobs import JobContext
 from napari_sem_classify.plugin.finetune.chosen import Choice
-from napari_sem_classify.plugin.finetune.watch import TrainingSnapshot, Watch
+from napari_sem_classify.plugin.finetune.watch import TrainingSnapshot, TrainingWatch
 
 if TYPE_CHECKING:
     from napari_sem_classify.core.evaluate.dataset_split import Split
@@ -190,7 +190,7 @@ def _train(
         colours={info.name: info.colour for info in choice.classes},
         checkpoint=checkpoint,
     )
-    watch = Watch(options, data, split, context)
+    watch = TrainingWatch(options, data, split, context)
     result = fine_tune(
         data,
         split,
@@ -297,6 +297,7 @@ def _place(data: TrainingSet, tile: int) -> tuple[int, int, int, int]:
     """Top, bottom, left and right of a tile in its image."""
     facts = data.images[data.tile_image[tile]]
     if data.places is None or data.whole_images:
-        return facts.specimen
-    top, left = data.places[tile].tolist()
+        top, bottom, left, right = facts.specimen
+        return top, bottom, left, right
+    top, left = (int(value) for value in data.places[tile])
     return top, top + data.tile_px, left, left + data.tile_px

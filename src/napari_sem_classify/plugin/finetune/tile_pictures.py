@@ -6,7 +6,7 @@ import numpy as np
 from numpy.typing import NDArray
 from psygnal import Signal
 from qtpy.QtCore import QRectF, Qt
-from qtpy.QtGui import QColor, QImage, QKeyEvent, QMouseEvent, QPainter, QPen
+from qtpy.QtGui import QColor, QImage, QKeyEvent, QMouseEvent, QPainter, QPen, QResizeEvent
 from qtpy.QtWidgets import QLabel
 
 from napari_sem_classify.plugin.finetune.painted import Painted
@@ -76,7 +76,7 @@ class TilePictures(Painted):
             below = QRectF(box.left(), box.bottom() + 5, wide, metrics.height())
             painter.drawText(below, Qt.AlignmentFlag.AlignLeft, short)
 
-    def resizeEvent(self, event: object) -> None:
+    def resizeEvent(self, event: QResizeEvent) -> None:
         """Squares stay squares: the height follows the width."""
         super().resizeEvent(event)
         self.updateGeometry()
@@ -89,7 +89,7 @@ class TilePictures(Painted):
 
     def keyPressEvent(self, event: QKeyEvent) -> None:
         """Go through the pictures with the arrow keys."""
-        steps = {
+        steps: dict[int, int] = {
             Qt.Key.Key_Right: 1,
             Qt.Key.Key_Left: -1,
             Qt.Key.Key_Down: self.across,

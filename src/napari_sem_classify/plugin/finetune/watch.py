@@ -49,7 +49,7 @@ class TrainingSnapshot:
     scoring: bool = False
 
 
-class Watch:
+class TrainingWatch:
     """Follows a training in its thread and publishes how it goes."""
 
     def __init__(

@@ -21,6 +21,7 @@ from napari_sem_classify.plugin.finetune.data_form import DataForm
 from napari_sem_classify.plugin.finetune.result_form import TrainedForm, outcome_text
 from napari_sem_classify.plugin.finetune.schedule_form import ScheduleForm
 from napari_sem_classify.plugin.finetune.summary_form import SummaryForm
+from napari_sem_classify.plugin.finetune.watch import TrainingSnapshot
 from napari_sem_classify.plugin.forms.image_form import SAMPLE_KEY, SAMPLE_PLUGIN
 from napari_sem_classify.plugin.forms.layout import Form, Note, fill
 from napari_sem_classify.plugin.forms.run_form import RunForm
@@ -47,7 +48,7 @@ class FineTuneWidget(DockWidget):
         super().__init__(napari_viewer)
         self._training = JobSlot(self)
         self._stop: tasks.Stop | None = None
-        self._snapshot: tasks.TrainingSnapshot | None = None
+        self._snapshot: TrainingSnapshot | None = None
         self._tour = Tour(self._viewer)
         self._build()
         self._scroll = SettleTimer(self, SETTLE_MS, self._on_scroll)
@@ -60,8 +61,7 @@ class FineTuneWidget(DockWidget):
         self.setAccessibleName("Fine-tune")
         form = Form(self)
         self.data_form = DataForm(self._viewer, form, self)
-        self._rest = Form()
-        self._rest.layout().setContentsMargins(0, 0, 0, 0)
+        self._rest = Form(margin=0)
         form.wide(self._rest)
         form.stretch()
         self.summary_form = SummaryForm(self._rest, self)
@@ -145,7 +145,7 @@ class FineTuneWidget(DockWidget):
             self.run_form.tell(progress)
             self.now.say(f"{progress.stage}…")
 
-    def _published(self, snapshot: tasks.TrainingSnapshot) -> None:
+    def _published(self, snapshot: TrainingSnapshot) -> None:
         self._snapshot = snapshot
         self.curves.fill(snapshot)
         if self._cancelling:
@@ -277,7 +277,7 @@ class FineTuneWidget(DockWidget):
         self.data_form.stop()
 
 
-def _now_text(snapshot: tasks.TrainingSnapshot) -> str:
+def _now_text(snapshot: TrainingSnapshot) -> str:
     """Where the training is: size, epoch, and the score so far."""
     epochs = [report for report in snapshot.epochs if report.train_loss == report.train_loss]
     done = min(len(epochs) + 1, snapshot.preset.epochs)

@@ -1,34 +1,28 @@
-"""A table that is as high as its rows, never wider than the dock, in napari's own font."""
+"""A table of texts with coloured squares, which leaves columns to the tooltips in a narrow dock."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 
-from qtpy.QtCore import QEvent, QSize, Qt
-from qtpy.QtGui import QColor, QIcon, QPixmap, QResizeEvent
+from qtpy.QtGui import QResizeEvent
 from qtpy.QtWidgets import (
     QAbstractItemView,
     QAbstractScrollArea,
     QApplication,
     QHeaderView,
     QLabel,
-    QSizePolicy,
-    QTableWidget,
-    QTableWidgetItem,
 )
 
-from napari_sem_classify.plugin.forms.layout import explain
+from napari_sem_classify.plugin.forms.dock_table import RIGHT, DockTable, square
 
 
-class FittedTable(QTableWidget):
+class FittedTable(DockTable):
     """Rows of texts, the first column with a coloured square.
 
     Parameters
     ----------
-    label : QLabel
-        Gives the font: napari's theme sets the size of labels, not of tables.
-    name, tooltip : str
-        For screen readers and the mouse.
+    label, name, tooltip
+        As of a `DockTable`.
     columns : int
     may_hide : tuple of int
         Columns that are left to the tooltips where they would cut the first one, the last first.
@@ -42,25 +36,13 @@ class FittedTable(QTableWidget):
     def __init__(
         self, label: QLabel, name: str, tooltip: str, columns: int, may_hide: tuple[int, ...] = ()
     ) -> None:
-        super().__init__(0, columns)
-        self._label = label
+        super().__init__(label, name, tooltip, [""] * columns)
         self._may_hide = may_hide
         self._unused: tuple[int, ...] = ()
         self.header_tips: dict[int, str] = {}
-        explain(self, name, tooltip)
-        self.verticalHeader().hide()
-        self.setShowGrid(False)
-        self.setEditTriggers(QAbstractItemView.EditTrigger.NoEditTriggers)
-        self.setSelectionBehavior(QAbstractItemView.SelectionBehavior.SelectRows)
-        self.setHorizontalScrollBarPolicy(Qt.ScrollBarPolicy.ScrollBarAlwaysOff)
-        self.setVerticalScrollBarPolicy(Qt.ScrollBarPolicy.ScrollBarAlwaysOff)
+        self.setSelectionMode(QAbstractItemView.SelectionMode.ExtendedSelection)
         self.setSizeAdjustPolicy(QAbstractScrollArea.SizeAdjustPolicy.AdjustToContents)
-        self.setSizePolicy(QSizePolicy.Policy.Ignored, QSizePolicy.Policy.Fixed)
-        self.setWordWrap(False)
-        header = self.horizontalHeader()
-        header.setSectionResizeMode(QHeaderView.ResizeMode.ResizeToContents)
-        header.setSectionResizeMode(0, QHeaderView.ResizeMode.Stretch)
-        header.setHighlightSections(False)
+        self.stretch(0, QHeaderView.ResizeMode.ResizeToContents)
         self.hide()
 
     def fill(
@@ -75,39 +57,18 @@ class FittedTable(QTableWidget):
         """Show rows of texts; columns that are `unused` are hidden and not copied."""
         self._unused = unused
         self.setHorizontalHeaderLabels(list(headers))
-        for column, tip in self.header_tips.items():
-            self.horizontalHeaderItem(column).setToolTip(tip)
-        adopt_font(self, self._label)
-        side = self.fontMetrics().ascent()
-        self.setIconSize(QSize(side, side))
+        self.tell_headers(self.header_tips)
+        side = self.adopt_font()
         self.setRowCount(len(rows))
         for row, texts in enumerate(rows):
             told = tooltips[row] if tooltips else ", ".join(part for part in texts if part)
             for column, text in enumerate(texts):
-                item = self.item(row, column)
-                if item is None:
-                    item = QTableWidgetItem()
-                    self.setItem(row, column, item)
-                item.setText(text)
-                item.setToolTip(told)
+                item = self.put(row, column, text, told)
                 if column:
-                    item.setTextAlignment(
-                        Qt.AlignmentFlag.AlignRight | Qt.AlignmentFlag.AlignVCenter
-                    )
+                    item.setTextAlignment(RIGHT)
             self.item(row, 0).setIcon(square(colours[row], side))
-        self._fit()
+        self.fit()
         self.show()
-
-    def texts(self) -> list[list[str]]:
-        """The rows as shown, hidden columns too."""
-        return texts_of(self)
-
-    def changeEvent(self, event: QEvent) -> None:
-        """Follow napari's font size."""
-        super().changeEvent(event)
-        if event.type() == QEvent.Type.StyleChange:
-            adopt_font(self, self._label)
-            self._fit()
 
     def resizeEvent(self, event: QResizeEvent) -> None:
         """Leave what would cut the classes' names to the tooltips."""
@@ -122,10 +83,11 @@ class FittedTable(QTableWidget):
             lines.append("\t".join(row[column] for column in columns))
         QApplication.clipboard().setText("\n".join(lines))
 
-    def _fit(self) -> None:
+    def fit(self) -> None:
+        """Show the columns that there is room for, and all rows."""
+        self.adopt_font()
         self._fit_width()
-        self.resizeRowsToContents()
-        fit_height(self, self.rowCount())
+        super().fit()
 
     def _fit_width(self) -> None:
         header = self.horizontalHeader()
@@ -141,33 +103,3 @@ class FittedTable(QTableWidget):
                 del widths[column]
         for column in range(self.columnCount()):
             self.setColumnHidden(column, column in hidden)
-
-
-def adopt_font(table: QTableWidget, label: QLabel) -> None:
-    """Give a table the font that napari's theme gives to labels only."""
-    label.ensurePolished()
-    if table.font() != label.font():
-        for each in (table, table.horizontalHeader(), table.verticalHeader()):
-            each.setFont(label.font())
-
-
-def fit_height(table: QTableWidget, rows: int) -> None:
-    """Make a table as high as its heading and its first rows."""
-    inside = sum(table.rowHeight(row) for row in range(rows))
-    header = table.horizontalHeader().sizeHint().height()
-    table.setFixedHeight(inside + header + 2 * table.frameWidth())
-
-
-def texts_of(table: QTableWidget) -> list[list[str]]:
-    """The rows of a table as shown, hidden columns too."""
-    return [
-        [table.item(row, column).text() for column in range(table.columnCount())]
-        for row in range(table.rowCount())
-    ]
-
-
-def square(colour: str, side: int) -> QIcon:
-    """A coloured square as an icon."""
-    pixmap = QPixmap(side, side)
-    pixmap.fill(QColor(colour))
-    return QIcon(pixmap)

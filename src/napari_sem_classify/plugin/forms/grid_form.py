@@ -39,8 +39,9 @@ class GridForm:
         self.unit = narrow(widgets.ComboBox(choices=[PX], value=PX), least=2)
         self.equals = QLabel()
         self.overlap = widgets.SpinBox(value=0, min=0, max=90, step=10)
-        for spin_box in (self.tile_px, self.tile_um, self.overlap):
-            slim(spin_box)
+        for pixels in (self.tile_px, self.overlap):
+            slim(pixels)
+        slim(self.tile_um)
         self.show = widgets.CheckBox(value=show, text="show grid")
         side = "Side of a tile: the square that is classified as a whole"
         explain(self.tile_px, "Tile size in pixels", side + ", in pixels")

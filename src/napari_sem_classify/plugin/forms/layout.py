@@ -7,6 +7,7 @@ up and long notes wrap instead of widening the dock.
 from __future__ import annotations
 
 import html
+from typing import TypeVar
 
 from magicgui import widgets
 from qtpy.QtCore import QEvent, QObject, QSize, Qt
@@ -26,14 +27,16 @@ LABEL_COLUMN = "Overlap"
 WIDTH = 340
 SPIN_BUTTONS = 24
 
+AnySpinBox = TypeVar("AnySpinBox", bound=widgets.SpinBox | widgets.FloatSpinBox)
+
 
 class Form(QWidget):
     """A grid of rows with a label column of one width."""
 
-    def __init__(self, parent: QWidget | None = None) -> None:
+    def __init__(self, parent: QWidget | None = None, margin: int = 4) -> None:
         super().__init__(parent)
         self._grid = QGridLayout(self)
-        self._grid.setContentsMargins(4, 4, 4, 4)
+        self._grid.setContentsMargins(margin, margin, margin, margin)
         self._grid.setVerticalSpacing(4)
         self._grid.setHorizontalSpacing(6)
         self._grid.setColumnStretch(1, 1)
@@ -156,7 +159,7 @@ def explain(control: widgets.Widget | QWidget, name: str, tooltip: str) -> None:
     native.setAccessibleDescription(tooltip)
 
 
-def slim(spin_box: widgets.Widget, longest: str = "00000.00") -> widgets.Widget:
+def slim(spin_box: AnySpinBox, longest: str = "00000.00") -> AnySpinBox:
     """Let a spin box be no wider than the numbers people enter, whatever its range allows."""
     native = spin_box.native
     native.setMinimumWidth(native.fontMetrics().horizontalAdvance(longest) + SPIN_BUTTONS)

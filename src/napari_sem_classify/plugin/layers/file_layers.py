@@ -69,4 +69,6 @@ def viewable(data: Any, image: SemImage) -> Any:
         ),
         *trailing,
     )
-    return da.from_array(data, chunks=chunks, name=False, asarray=False)
+    return da.from_array(  # type: ignore[no-untyped-call]
+        data, chunks=chunks, name=False, asarray=False
+    )

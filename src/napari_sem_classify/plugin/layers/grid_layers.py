@@ -17,11 +17,10 @@ from napari_sem_classify.core.common.errors import GridError
 from napari_sem_classify.core.image.area import Area
 from napari_sem_classify.core.tiles.grid import TileGrid
 from napari_sem_classify.plugin.app.session import session_of, unwrapped
-from napari_sem_classify.plugin.layers.layer_image import pixels_at
+from napari_sem_classify.plugin.layers.layer_image import METADATA_KEY, pixels_at
 from napari_sem_classify.plugin.layers.made_layers import (
     AREA,
     GRID,
-    METADATA_KEY,
     grid_to_dict,
     layer_name,
     made_from,
@@ -258,4 +257,5 @@ def _ellipse(vertices: Any) -> NDArray[np.float64]:
     centre = corners.mean(axis=0)
     first, second = (corners[1] - corners[0]) / 2.0, (corners[3] - corners[0]) / 2.0
     angle = np.linspace(0.0, 2.0 * np.pi, 64, endpoint=False)[:, None]
-    return centre + np.cos(angle) * first + np.sin(angle) * second
+    around: NDArray[np.float64] = centre + np.cos(angle) * first + np.sin(angle) * second
+    return around

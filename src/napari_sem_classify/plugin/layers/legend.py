@@ -51,7 +51,8 @@ class Legend:
         canvas = getattr(viewer, "canvas", None)
         if canvas is None:
             return True
-        return sum(key.startswith(_PREFIX) for key in canvas.overlays) == len(self._shown)
+        mine = [key for key in canvas.overlays if key.startswith(_PREFIX)]
+        return len(mine) == len(self._shown)
 
     def update(self, _event: Any = None) -> None:
         """Show what the topmost visible class map needs, or nothing."""

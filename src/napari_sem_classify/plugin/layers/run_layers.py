@@ -6,12 +6,11 @@ from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
 from napari_sem_classify.plugin.app.tasks import Snapshot
-from napari_sem_classify.plugin.layers.layer_image import noted_level
+from napari_sem_classify.plugin.layers.layer_image import METADATA_KEY, noted_level
 from napari_sem_classify.plugin.layers.made_layers import (
     CLASSES,
     CONFIDENCE,
     GRID,
-    METADATA_KEY,
     add_class_map,
     add_confidence,
     layer_name,

@@ -12,7 +12,7 @@ from qtpy.QtWidgets import QLabel, QPushButton, QSizePolicy
 from napari_sem_classify.core.measure.review import SKIPPED, UNSURE, Review, ReviewCell
 from napari_sem_classify.core.model.card import ClassInfo
 from napari_sem_classify.plugin.app.text import count_text
-from napari_sem_classify.plugin.forms.fitted_table import square
+from napari_sem_classify.plugin.forms.dock_table import square
 from napari_sem_classify.plugin.forms.layout import Form, Note, explain
 from napari_sem_classify.plugin.layers.annotation_layer import MAX_KEYS
 
@@ -41,8 +41,7 @@ class CellForm:
         self.bar = widgets.ProgressBar(value=0, min=0, max=100)
         self.bar.native.setTextVisible(False)
         explain(self.bar, "Progress of the review", "How many of the cells have an answer")
-        self._answers = Form()
-        self._answers.layout().setContentsMargins(0, 0, 0, 0)
+        self._answers = Form(margin=0)
         self.unsure = _button("Unsure (U)", "It cannot be told: left out")
         self.later = _button("Later (Space)", "Come back to this cell at the end")
         self.back = _button("Back (⌫)", "Go back to the cell before (Backspace)")

@@ -56,7 +56,7 @@ class ExportForm:
         )
         self.menu = QMenu(owner)
         self.menu.setToolTipsVisible(True)
-        self.actions: dict[str, QAction] = {}
+        self.actions: dict[str, QAction | None] = {}
         for kind in KINDS:
             action = self.menu.addAction(f"{kind.title}…")
             action.triggered.connect(partial(self._choose, kind))

@@ -5,14 +5,20 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-from qtpy.QtCore import QAbstractTableModel, QModelIndex, QSize, Qt
+from qtpy.QtCore import QAbstractTableModel, QModelIndex, Qt
 from qtpy.QtGui import QIcon, QResizeEvent
-from qtpy.QtWidgets import QAbstractItemView, QHeaderView, QLabel, QSizePolicy, QTableView
+from qtpy.QtWidgets import QHeaderView, QLabel, QTableView
 
 from napari_sem_classify.core.measure.regions import Region
 from napari_sem_classify.plugin.app.text import area_text, count_text, length_text
-from napari_sem_classify.plugin.forms.fitted_table import square
-from napari_sem_classify.plugin.forms.layout import explain
+from napari_sem_classify.plugin.forms.dock_table import (
+    NARROWEST,
+    RIGHT,
+    adopt_font,
+    dress,
+    set_height,
+    square,
+)
 
 ROWS_SHOWN = 9
 DIAMETER, ASPECT = 2, 3
@@ -67,7 +73,7 @@ class RegionModel(QAbstractTableModel):
         if role in (Qt.ItemDataRole.ToolTipRole, Qt.ItemDataRole.AccessibleDescriptionRole):
             return told_of(region)
         if role == Qt.ItemDataRole.TextAlignmentRole and column:
-            return int(Qt.AlignmentFlag.AlignRight | Qt.AlignmentFlag.AlignVCenter)
+            return int(RIGHT)
         if role == Qt.ItemDataRole.DecorationRole and column == 0:
             name = region.class_name
             if name not in self._icons:
@@ -111,24 +117,12 @@ class RegionTable(QTableView):
     def __init__(self, label: QLabel) -> None:
         super().__init__()
         self._label = label
-        explain(
-            self,
-            "Regions",
-            "Connected regions; click one to go there, click a heading to sort",
-        )
+        dress(self, "Regions", "Connected regions; click one to go there, click a heading to sort")
         self.regions = RegionModel(self)
         self.setModel(self.regions)
-        self.verticalHeader().hide()
-        self.setShowGrid(False)
-        self.setSelectionBehavior(QAbstractItemView.SelectionBehavior.SelectRows)
-        self.setSelectionMode(QAbstractItemView.SelectionMode.SingleSelection)
-        self.setHorizontalScrollBarPolicy(Qt.ScrollBarPolicy.ScrollBarAlwaysOff)
-        self.setSizePolicy(QSizePolicy.Policy.Ignored, QSizePolicy.Policy.Fixed)
-        self.setWordWrap(False)
         # Qt's own sorting leaves room for an arrow in every heading, which cuts the classes.
         header = self.horizontalHeader()
-        header.setHighlightSections(False)
-        header.setMinimumSectionSize(24)
+        header.setMinimumSectionSize(NARROWEST)
         header.setSectionResizeMode(QHeaderView.ResizeMode.Fixed)
         header.setSectionResizeMode(0, QHeaderView.ResizeMode.Stretch)
         header.setSectionsClickable(True)
@@ -169,18 +163,11 @@ class RegionTable(QTableView):
 
     def put(self, rows: Sequence[tuple[Region, int]], colours: dict[str, str]) -> None:
         """Show these regions."""
-        self._label.ensurePolished()
-        if self.font() != self._label.font():
-            self.setFont(self._label.font())
-            self.horizontalHeader().setFont(self._label.font())
+        adopt_font(self, self._label)
         self.regions.put(rows, colours)
         line = self.fontMetrics().height() + 6
         self.verticalHeader().setDefaultSectionSize(line)
-        side = self.fontMetrics().ascent()
-        self.setIconSize(QSize(side, side))
-        shown = min(ROWS_SHOWN, max(1, len(rows)))
-        height = self.horizontalHeader().sizeHint().height()
-        self.setFixedHeight(shown * line + height + 2 * self.frameWidth())
+        set_height(self, min(ROWS_SHOWN, max(1, len(rows))) * line)
         self._fit_columns()
 
 

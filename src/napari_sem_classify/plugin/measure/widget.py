@@ -74,8 +74,7 @@ class MeasureWidget(DockWidget):
         form.wide(self.problem, self.tabs)
         self.pages = []
         for _ in TABS:
-            page = Form()
-            page.layout().setContentsMargins(0, 0, 0, 0)
+            page = Form(margin=0)
             self.pages.append(page)
             form.wide(page)
         self.reviewer = Reviewer(self._viewer)

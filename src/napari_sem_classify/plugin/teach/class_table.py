@@ -6,17 +6,14 @@ from collections.abc import Mapping
 from typing import Any
 
 from psygnal import Signal
-from qtpy.QtCore import QSize, Qt
-from qtpy.QtGui import QColor, QIcon, QPixmap
+from qtpy.QtCore import Qt
+from qtpy.QtGui import QColor
 from qtpy.QtWidgets import (
-    QAbstractItemView,
     QColorDialog,
     QHBoxLayout,
     QHeaderView,
     QLabel,
     QMenu,
-    QSizePolicy,
-    QTableWidget,
     QTableWidgetItem,
     QToolButton,
     QWidget,
@@ -25,6 +22,7 @@ from qtpy.QtWidgets import (
 from napari_sem_classify.core.common.errors import SemClassifyError
 from napari_sem_classify.core.model.card import OKABE_ITO, ClassInfo
 from napari_sem_classify.plugin.app.text import count_text
+from napari_sem_classify.plugin.forms.dock_table import EDITABLE, DockTable, square
 from napari_sem_classify.plugin.forms.layout import Form, Note, explain
 from napari_sem_classify.plugin.layers.annotation_layer import MAX_KEYS
 from napari_sem_classify.plugin.teach.book import Book
@@ -204,36 +202,27 @@ class ClassTable:
         dialog.show()
 
 
-class _Table(QTableWidget):
-    """A row per class, as high as its rows."""
+class _Table(DockTable):
+    """A row per class."""
 
     def __init__(self, label: QLabel) -> None:
-        """Take the font of `label`: napari's theme sets the size of labels, not of tables."""
-        super().__init__(0, 4)
-        self._label = label
-        explain(self, "Classes", "Classes to teach: click one to paint its tiles, or press its key")
-        self.setHorizontalHeaderLabels(["Class", "Key", "Tiles", "Rule"])
-        tips = (
-            "Double-click to rename",
-            "Press this key on the image",
-            "Annotated tiles",
-            "When a tile of another layer takes the class",
+        super().__init__(
+            label,
+            "Classes",
+            "Classes to teach: click one to paint its tiles, or press its key",
+            ["Class", "Key", "Tiles", "Rule"],
         )
-        for column, tip in enumerate(tips):
-            self.horizontalHeaderItem(column).setToolTip(tip)
-        self.verticalHeader().hide()
-        self.setShowGrid(False)
-        self.setWordWrap(False)
-        self.setSelectionBehavior(QAbstractItemView.SelectionBehavior.SelectRows)
-        self.setSelectionMode(QAbstractItemView.SelectionMode.SingleSelection)
-        self.setHorizontalScrollBarPolicy(Qt.ScrollBarPolicy.ScrollBarAlwaysOff)
-        self.setVerticalScrollBarPolicy(Qt.ScrollBarPolicy.ScrollBarAlwaysOff)
-        self.setSizePolicy(QSizePolicy.Policy.Ignored, QSizePolicy.Policy.Fixed)
+        self.tell_headers(
+            {
+                NAME: "Double-click to rename",
+                KEY: "Press this key on the image",
+                TILES: "Annotated tiles",
+                RULE: "When a tile of another layer takes the class",
+            }
+        )
+        self.setEditTriggers(EDITABLE)
         self.setTabKeyNavigation(False)
-        header = self.horizontalHeader()
-        header.setSectionResizeMode(QHeaderView.ResizeMode.ResizeToContents)
-        header.setSectionResizeMode(NAME, QHeaderView.ResizeMode.Stretch)
-        header.setHighlightSections(False)
+        self.stretch(NAME, QHeaderView.ResizeMode.ResizeToContents)
 
     def fill(
         self,
@@ -242,11 +231,7 @@ class _Table(QTableWidget):
         rules: Mapping[str, float],
         chosen: int,
     ) -> None:
-        self._label.ensurePolished()
-        self.setFont(self._label.font())
-        self.horizontalHeader().setFont(self._label.font())
-        side = self.fontMetrics().ascent()
-        self.setIconSize(QSize(side, side))
+        side = self.adopt_font()
         self.setVisible(bool(classes))
         self.setRowCount(len(classes))
         self.setColumnHidden(RULE, not any(info.name in rules for info in classes))
@@ -259,29 +244,14 @@ class _Table(QTableWidget):
                 "" if share is None else f"≥ {100 * share:.0f} % of tile",
             )
             for column, text in enumerate(texts):
-                item = self.item(row, column)
-                if item is None:
-                    item = QTableWidgetItem()
-                    self.setItem(row, column, item)
-                item.setText(text)
-                item.setToolTip(text)
+                item = self.put(row, column, text, text)
                 if column != NAME:
                     item.setFlags(item.flags() & ~Qt.ItemFlag.ItemIsEditable)
                     item.setTextAlignment(Qt.AlignmentFlag.AlignCenter)
             self.item(row, NAME).setIcon(square(info.colour, side))
         if classes:
             self.selectRow(chosen)
-        self.resizeRowsToContents()
-        rows = sum(self.rowHeight(row) for row in range(self.rowCount()))
-        header = self.horizontalHeader().sizeHint().height()
-        self.setFixedHeight(rows + header + 2 * self.frameWidth())
-
-
-def square(colour: str, side: int) -> QIcon:
-    """A square of a colour, as an icon."""
-    pixmap = QPixmap(side, side)
-    pixmap.fill(QColor(colour))
-    return QIcon(pixmap)
+        self.fit()
 
 
 def _button(text: str, name: str, tooltip: str) -> QToolButton:

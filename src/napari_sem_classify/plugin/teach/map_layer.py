@@ -7,7 +7,7 @@ correction can be taken back and survives the next fit or run.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 from weakref import WeakKeyDictionary
 
 import numpy as np
@@ -38,6 +38,8 @@ from napari_sem_classify.plugin.layers.made_layers import (
 if TYPE_CHECKING:
     from napari.components import ViewerModel
     from napari.layers import Image, Labels
+
+T = TypeVar("T")
 
 
 class TaughtMaps:
@@ -180,9 +182,8 @@ class TaughtMaps:
         for other in [each for each in maps if each != plane]:
             del maps[other]
             layer.data[other] = 0
-        for held in (self._base, self._shown):
-            mine = held.get(layer, {})
-            held[layer] = {plane: mine[plane]} if plane in mine else {}
+        _keep_only(self._base, layer, plane)
+        _keep_only(self._shown, layer, plane)
 
     def _put(self, layer: Labels, shown: ClassMap) -> None:
         if layer.metadata[METADATA_KEY]["classes"] != _plain_classes(shown):
@@ -221,8 +222,9 @@ class TaughtMaps:
             return
         bases = self._base.setdefault(layer, {})
         shown_before = self._shown.get(layer, {}).get(self._plane)
-        fresh = self._plane not in bases or shown_before is None
-        if fresh or not np.array_equal(current.labels(), shown_before):
+        if self._plane not in bases or shown_before is None:
+            bases[self._plane] = current
+        elif not np.array_equal(current.labels(), shown_before):
             # Another run wrote this map: its word counts from here on.
             bases[self._plane] = current
         elif not np.array_equal(layer.data[current.plane], shown_before):
@@ -230,11 +232,7 @@ class TaughtMaps:
         shown = with_corrections(bases[self._plane], self._marks)
         self._note_shown(layer, self._plane)
         if not np.array_equal(shown.labels(), self._shown[layer][self._plane]):
-            self._busy = True
-            try:
-                self._put(layer, shown)
-            finally:
-                self._busy = False
+            self._put_back(layer, shown)
 
     def _on_edit(self, event: Any) -> None:
         layer = event.source
@@ -281,6 +279,13 @@ class TaughtMaps:
             self._put(layer, shown)
         finally:
             self._busy = False
+
+
+def _keep_only(
+    held: WeakKeyDictionary[Labels, dict[tuple[int, ...], T]], layer: Labels, plane: tuple[int, ...]
+) -> None:
+    mine = held.get(layer, {})
+    held[layer] = {plane: mine[plane]} if plane in mine else {}
 
 
 def _plain_classes(class_map: ClassMap) -> list[Mapping[str, str]]:

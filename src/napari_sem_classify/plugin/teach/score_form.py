@@ -3,23 +3,20 @@
 from __future__ import annotations
 
 from psygnal import Signal
-from qtpy.QtCore import QEvent, Qt
+from qtpy.QtCore import Qt
 from qtpy.QtGui import QColor, QResizeEvent
 from qtpy.QtWidgets import (
     QAbstractItemView,
     QHeaderView,
     QLabel,
-    QSizePolicy,
-    QTableWidget,
     QTableWidgetItem,
 )
 
 from napari_sem_classify.core.evaluate.metrics import Scores
 from napari_sem_classify.core.model.card import ClassInfo
 from napari_sem_classify.core.teach.scores import BlockedScore
-from napari_sem_classify.plugin.forms.fitted_table import adopt_font, fit_height
-from napari_sem_classify.plugin.forms.layout import Form, Note, explain
-from napari_sem_classify.plugin.teach.class_table import square
+from napari_sem_classify.plugin.forms.dock_table import NARROWEST, DockTable, square
+from napari_sem_classify.plugin.forms.layout import Form, Note
 from napari_sem_classify.plugin.teach.reliability_plot import ReliabilityPlot
 
 SHADE, SIGN = QColor("#0072b2"), " %"
@@ -87,28 +84,25 @@ class ScoreForm:
             self.picked.emit(row, column)
 
 
-class ConfusionTable(QTableWidget):
+class ConfusionTable(DockTable):
     """Rows are what the user said, columns what the model says; shares of each row."""
 
     def __init__(self, label: QLabel) -> None:
-        super().__init__(0, 0)
-        self._label = label
-        self._classes: tuple[ClassInfo, ...] = ()
-        explain(
-            self,
+        super().__init__(
+            label,
             "Confusion matrix",
             "Row: your class; column: the model's class, as a share of the row. "
             "Click a cell to see its tiles",
         )
+        self._classes: tuple[ClassInfo, ...] = ()
+        self.verticalHeader().show()
+        self.setShowGrid(True)
+        self.setWordWrap(True)
         self.setSelectionMode(QAbstractItemView.SelectionMode.NoSelection)
-        self.setEditTriggers(QAbstractItemView.EditTrigger.NoEditTriggers)
-        self.setHorizontalScrollBarPolicy(Qt.ScrollBarPolicy.ScrollBarAlwaysOff)
-        self.setVerticalScrollBarPolicy(Qt.ScrollBarPolicy.ScrollBarAlwaysOff)
-        self.setSizePolicy(QSizePolicy.Policy.Ignored, QSizePolicy.Policy.Fixed)
         self.setTextElideMode(Qt.TextElideMode.ElideRight)
         self.setTabKeyNavigation(False)
         self.horizontalHeader().setSectionResizeMode(QHeaderView.ResizeMode.Stretch)
-        self.horizontalHeader().setMinimumSectionSize(24)
+        self.horizontalHeader().setMinimumSectionSize(NARROWEST)
         self.hide()
 
     def fill(self, scores: Scores, classes: tuple[ClassInfo, ...]) -> None:
@@ -118,38 +112,31 @@ class ConfusionTable(QTableWidget):
         self.setRowCount(n)
         self.setColumnCount(n)
         for number, info in enumerate(classes):
-            row, column = QTableWidgetItem(), QTableWidgetItem()
-            row.setToolTip(f"Your class: {info.name}")
-            column.setToolTip(f"The model's class: {info.name}")
-            self.setVerticalHeaderItem(number, row)
-            self.setHorizontalHeaderItem(number, column)
+            yours, models = QTableWidgetItem(), QTableWidgetItem()
+            yours.setToolTip(f"Your class: {info.name}")
+            models.setToolTip(f"The model's class: {info.name}")
+            self.setVerticalHeaderItem(number, yours)
+            self.setHorizontalHeaderItem(number, models)
         shares = scores.row_normalised()
         for row in range(n):
             for column in range(n):
                 self.setItem(row, column, self._cell(scores, shares, row, column, classes))
-        self._fit()
+        self.fit()
         self.show()
-
-    def changeEvent(self, event: QEvent) -> None:
-        """Follow napari's font size."""
-        super().changeEvent(event)
-        if event.type() == QEvent.Type.StyleChange:
-            self._fit()
 
     def resizeEvent(self, event: QResizeEvent) -> None:
         """Give the shares the room they need: they go before the names."""
         super().resizeEvent(event)
         self._fit_width()
 
-    def _fit(self) -> None:
-        adopt_font(self, self._label)
-        side = self.fontMetrics().ascent()
+    def fit(self) -> None:
+        """Give names and shares the room there is, in the label's font."""
+        side = self.adopt_font()
         for number, info in enumerate(self._classes):
             self.verticalHeaderItem(number).setIcon(square(info.colour, side))
             self.horizontalHeaderItem(number).setIcon(square(info.colour, side))
         self._fit_width()
-        self.resizeRowsToContents()
-        fit_height(self, self.rowCount())
+        super().fit()
 
     def _fit_width(self) -> None:
         """Shorten names, then leave the % sign to the tooltips, until no share is cut."""

@@ -19,8 +19,9 @@ from napari_sem_classify.plugin.forms.layout import Form, Note, explain, fill
 from napari_sem_classify.plugin.forms.run_form import RunForm
 from napari_sem_classify.plugin.layers.annotation_layer import MAX_KEYS, KeyAction
 from napari_sem_classify.plugin.layers.grid_layers import grid_layer_of, show_grid
+from napari_sem_classify.plugin.layers.layer_image import METADATA_KEY
 from napari_sem_classify.plugin.layers.legend import legend_of
-from napari_sem_classify.plugin.layers.made_layers import METADATA_KEY, remove_layer
+from napari_sem_classify.plugin.layers.made_layers import remove_layer
 from napari_sem_classify.plugin.layers.status import status_line_of
 from napari_sem_classify.plugin.teach.class_table import ClassTable
 from napari_sem_classify.plugin.teach.correction_list import CorrectionList
@@ -69,8 +70,7 @@ class TeachWidget(DockWidget):
         self.setAccessibleName("Teach")
         form = Form(self)
         self.image_form = ImageForm(self._viewer, form, self)
-        self._rest = Form()
-        self._rest.layout().setContentsMargins(0, 0, 0, 0)
+        self._rest = Form(margin=0)
         form.wide(self._rest)
         form.stretch()
         self._build_rest(self._rest)
