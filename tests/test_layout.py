@@ -121,7 +121,7 @@ def test_only_the_demo_leads_from_the_command_line_into_the_viewer():
             if module.startswith(f"{NAME}.{one}"):
                 used = [each for each in imports(path, known) if each.startswith(f"{NAME}.{other}")]
                 wrong += [f"{module} imports {each}" for each in used]
-    assert wrong == [f"{NAME}.cli.jobs imports {NAME}.plugin.files.demo_view"]
+    assert wrong == [f"{NAME}.cli.classify_command imports {NAME}.plugin.files.demo_view"]
 
 
 def test_each_dock_has_its_widget():

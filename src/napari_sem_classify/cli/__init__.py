@@ -15,17 +15,17 @@ from typing import Annotated
 import typer
 
 from napari_sem_classify.cli import (
-    compare,
-    datasets,
-    export,
+    classify_command,
+    compare_command,
+    datasets_command,
+    export_command,
     inspect_commands,
-    jobs,
-    measure,
-    models,
-    repeat,
-    review,
-    teach,
-    train,
+    measure_command,
+    models_command,
+    repeat_command,
+    review_command,
+    teach_command,
+    train_command,
 )
 from napari_sem_classify.cli.shell import SentenceGroup
 
@@ -39,16 +39,16 @@ app = typer.Typer(
     context_settings={"help_option_names": ["-h", "--help"]},
 )
 inspect_commands.add_to(app)
-jobs.add_to(app)
-review.add_to(app)
-export.add_to(app)
-repeat.add_to(app)
-teach.add_to(app)
-train.add_to(app)
-compare.add_to(app)
-datasets.add_to(app)
-models.add_to(app)
-measure.add_to(app)
+classify_command.add_to(app)
+review_command.add_to(app)
+export_command.add_to(app)
+repeat_command.add_to(app)
+teach_command.add_to(app)
+train_command.add_to(app)
+compare_command.add_to(app)
+datasets_command.add_to(app)
+models_command.add_to(app)
+measure_command.add_to(app)
 
 
 def _show_version(wanted: bool) -> None:

@@ -10,7 +10,7 @@ import pytest
 from napari_sem_classify.core.benchmark.speed import machine, peak_memory_mb, run_benchmark
 from napari_sem_classify.core.common.errors import Cancelled, DeviceError
 from napari_sem_classify.core.common.job import Job
-from napari_sem_classify.core.sem_io.layers import image_from_array
+from napari_sem_classify.core.sem_io.array_image import image_from_array
 
 
 @pytest.fixture

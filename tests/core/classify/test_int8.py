@@ -17,7 +17,7 @@ from napari_sem_classify.core.image.intensity import IntensityRange
 from napari_sem_classify.core.model.card import ClassInfo, ModelCard
 from napari_sem_classify.core.model.head import Head, TileClassifier
 from napari_sem_classify.core.network.engine.devices import has_openvino
-from napari_sem_classify.core.sem_io.layers import image_from_array
+from napari_sem_classify.core.sem_io.array_image import image_from_array
 from napari_sem_classify.core.tiles.grid import TileGrid
 
 pytestmark = pytest.mark.skipif(not has_openvino(), reason="needs the extra 'cpu' (OpenVINO)")

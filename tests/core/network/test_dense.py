@@ -20,7 +20,7 @@ from napari_sem_classify.core.model.head import Head, TileClassifier
 from napari_sem_classify.core.network.dense import embed_densely
 from napari_sem_classify.core.network.embedding_cache import EmbeddingCache
 from napari_sem_classify.core.network.engine.devices import has_openvino
-from napari_sem_classify.core.sem_io.layers import image_from_array
+from napari_sem_classify.core.sem_io.array_image import image_from_array
 from napari_sem_classify.core.tiles import dense_blocks
 from napari_sem_classify.core.tiles.dense_blocks import DensePlan
 from napari_sem_classify.core.tiles.grid import TileGrid

@@ -16,7 +16,7 @@ from sem_pictures import specimen
 from napari_sem_classify.core.common.errors import ImageError
 from napari_sem_classify.core.image.intensity import IntensityRecipe, measure_range
 from napari_sem_classify.core.sem_io import image_from_array, list_images, open_image, open_series
-from napari_sem_classify.core.sem_io.memory import check_decoded_size, inflates_beyond
+from napari_sem_classify.core.sem_io.memory_budget import check_decoded_size, inflates_beyond
 
 
 def sentence(path, **options):
@@ -225,9 +225,9 @@ def test_a_panorama_larger_than_pillows_own_limit_opens(tmp_path):
 
 
 def test_more_than_the_memory_holds_is_refused(tmp_path, monkeypatch):
-    from napari_sem_classify.core.sem_io import memory
+    from napari_sem_classify.core.sem_io import memory_budget
 
-    monkeypatch.setattr(memory, "available_memory", lambda: 2**30)
+    monkeypatch.setattr(memory_budget, "available_memory", lambda: 2**30)
     with pytest.raises(ImageError, match=r"would take 0.6 GB|would take 600 MB of memory"):
         check_decoded_size(tmp_path / "x.tif", 600 * 2**20, 300 * 2**20)
     check_decoded_size(tmp_path / "x.tif", 250 * 2**20, 200 * 2**20)

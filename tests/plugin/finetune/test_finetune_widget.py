@@ -16,7 +16,7 @@ from napari_sem_classify.core.annotate.annotation_set import Annotations
 from napari_sem_classify.core.annotate.place import fingerprint
 from napari_sem_classify.core.common.errors import DatasetError
 from napari_sem_classify.core.model.catalogue import load_model
-from napari_sem_classify.plugin.finetune import tasks
+from napari_sem_classify.plugin.finetune import training_tasks
 from napari_sem_classify.plugin.finetune.data_form import NO_IMAGES, NOT_ANNOTATED
 
 from ..conftest import PLUGIN, until
@@ -101,7 +101,7 @@ def test_saved_annotations_of_an_open_image_are_found_and_summed_up(qtbot, ready
     assert ready.run_form.button.enabled
     ready._refresh()
     until(qtbot, lambda: ready.summary_form.pictures.isVisibleTo(ready))
-    assert len(ready.summary_form.pictures.shown) == 2 * tasks.COPIES
+    assert len(ready.summary_form.pictures.shown) == 2 * training_tasks.COPIES
 
 
 def test_an_image_that_is_unchecked_is_left_out(ready):
@@ -286,7 +286,7 @@ def test_closing_the_viewer_ends_a_training_and_keeps_its_checkpoint(
     until(qtbot, lambda: ready._snapshot is not None and len(ready._snapshot.epochs) >= 2)
     real_viewer.close()
     end_of_threads(qtbot)
-    assert "goes on from there" in tasks.interrupted(tasks.training_folder())
+    assert "goes on from there" in training_tasks.interrupted(training_tasks.training_folder())
 
 
 def test_teach_leads_to_fine_tune(qtbot, layer, open_widget, real_viewer):

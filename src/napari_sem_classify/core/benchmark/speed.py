@@ -331,7 +331,7 @@ def _agreement(image: SemImage, model: TileClassifier, grid: TileGrid, engine: E
 
 def _generated() -> SemImage:
     from napari_sem_classify.core.sample.cross_section import generate_cross_section
-    from napari_sem_classify.core.sem_io.layers import image_from_array
+    from napari_sem_classify.core.sem_io.array_image import image_from_array
 
     sample = generate_cross_section((GENERATED_PX, GENERATED_PX), seed=0, info_bar=False)
     return image_from_array(sample.image, "generated cross-section")

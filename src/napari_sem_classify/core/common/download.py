@@ -89,7 +89,7 @@ def download(
         When the job was asked to stop.
     """
     folder = ensure_folder(path.parent)
-    part = _Part(folder / f".part-{path.name}")
+    part = _PartFile(folder / f".part-{path.name}")
     try:
         _fetch(remote, part, job)
         _check(remote, part)
@@ -105,7 +105,7 @@ def download(
 
 def bytes_so_far(path: Path) -> int:
     """How much of the download to `path` has come already."""
-    return _Part(path.with_name(f".part-{path.name}")).size()
+    return _PartFile(path.with_name(f".part-{path.name}")).size()
 
 
 def has_checksum(path: Path, algorithm: str, expected: str) -> bool:
@@ -115,7 +115,7 @@ def has_checksum(path: Path, algorithm: str, expected: str) -> bool:
 
 
 @dataclass(frozen=True, slots=True)
-class _Part:
+class _PartFile:
     """What has come of a file so far; it ends like the file, since readers go by that."""
 
     path: Path
@@ -142,7 +142,7 @@ class _Part:
 
 def _fetch(
     remote: Remote,
-    part: _Part,
+    part: _PartFile,
     job: Job | None,
 ) -> None:
     from requests import RequestException
@@ -166,7 +166,7 @@ def _fetch(
 
 def _more(
     remote: Remote,
-    part: _Part,
+    part: _PartFile,
     job: Job | None,
 ) -> bool:
     """Get what is lacking; tell whether the file is whole then."""
@@ -240,7 +240,7 @@ def _tell(
         job.tell(Progress(done // 1_000_000, max(1, in_all // 1_000_000), remote.stage, elapsed_s))
 
 
-def _check(remote: Remote, part: _Part) -> None:
+def _check(remote: Remote, part: _PartFile) -> None:
     """Prove that the right file has come; where it has not, nothing of it is kept."""
     cause: SemClassifyError | None = None
     try:

@@ -131,7 +131,7 @@ def read_map(path: Path) -> SavedMap | None:
     ImageError
         When the file is a class map and is damaged.
     """
-    from napari_sem_classify.core.sem_io.memory import check_decoded_size
+    from napari_sem_classify.core.sem_io.memory_budget import check_decoded_size
     from napari_sem_classify.core.sem_io.tiff_decode import opened_tiff, series_pixels
 
     try:

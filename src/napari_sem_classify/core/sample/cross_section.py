@@ -97,7 +97,7 @@ def generate_cross_section(
     full_truth = np.zeros(shape, dtype=np.uint8)
     full_truth[:rows] = truth
     if info_bar:
-        from napari_sem_classify.core.sample.info_bar import draw_info_bar
+        from napari_sem_classify.core.sample.drawn_bar import draw_info_bar
 
         image[rows:] = draw_info_bar(bar_rows, cols, PIXEL_SIZE_NM)
     return Sample(image, full_truth, PIXEL_SIZE_NM, CLASS_NAMES, Area(0, rows, 0, cols))

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from napari_sem_classify.core.sem_io.layers import image_from_array
+from napari_sem_classify.core.sem_io.array_image import image_from_array
 from napari_sem_classify.core.sem_io.listing import list_images
 from napari_sem_classify.core.sem_io.opening import (
     image_levels,

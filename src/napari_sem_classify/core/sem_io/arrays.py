@@ -17,7 +17,7 @@ from napari_sem_classify.core.image.sem_image import ArrayLike
 Convert = Callable[[NDArray[Any]], NDArray[Any]]
 
 
-class View:
+class ArrayView:
     """A stored array seen through a conversion of its values, with native byte order.
 
     Parameters
@@ -69,7 +69,7 @@ class View:
         return self._base[key]
 
 
-class FirstChannel(View):
+class FirstChannel(ArrayView):
     """The first of the channels on the last axis: grey stored as RGB, or with an alpha."""
 
     def __init__(self, base: ArrayLike, keep_alive: object = None) -> None:
@@ -80,7 +80,7 @@ class FirstChannel(View):
         return self._base[(*key, 0)]
 
 
-class ChannelsLast(View):
+class ChannelsLast(ArrayView):
     """Colour planes stored one after the other, (..., C, Y, X), seen as (..., Y, X, C)."""
 
     def __init__(self, base: ArrayLike, keep_alive: object = None) -> None:
@@ -96,7 +96,7 @@ class ChannelsLast(View):
         return planes[..., channels]
 
 
-class Palette(View):
+class Palette(ArrayView):
     """Indices into a colour table (N, 3), seen as (..., Y, X, 3)."""
 
     def __init__(self, base: ArrayLike, table: NDArray[Any], keep_alive: object = None) -> None:
@@ -108,7 +108,7 @@ class Palette(View):
         return self._table[np.asarray(self._base[key[:-1]])][..., key[-1]]
 
 
-class Inks(View):
+class Inks(ArrayView):
     """Amounts of cyan, magenta, yellow and black on the last axis, seen as red, green and blue."""
 
     def __init__(self, base: ArrayLike, keep_alive: object = None) -> None:

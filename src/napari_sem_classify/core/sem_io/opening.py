@@ -11,7 +11,7 @@ from napari_sem_classify.core.image.levels import specimen_at_level
 from napari_sem_classify.core.image.sem_image import ColourMode, SemImage
 from napari_sem_classify.core.sem_io.info_bar import find_specimen
 from napari_sem_classify.core.sem_io.listing import RSCIIO_SUFFIXES, TIFF_SUFFIXES
-from napari_sem_classify.core.sem_io.memory import check_regular
+from napari_sem_classify.core.sem_io.memory_budget import check_regular
 from napari_sem_classify.core.sem_io.pixels import (
     Level,
     Pixels,

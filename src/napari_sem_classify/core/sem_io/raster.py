@@ -16,7 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from napari_sem_classify.core.common.errors import ImageError
-from napari_sem_classify.core.sem_io.memory import check_decoded_size
+from napari_sem_classify.core.sem_io.memory_budget import check_decoded_size
 from napari_sem_classify.core.sem_io.pixels import Pixels, first_line, guarded
 from napari_sem_classify.core.sem_io.source import Source
 

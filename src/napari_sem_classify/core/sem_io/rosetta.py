@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from napari_sem_classify.core.common.errors import ImageError
-from napari_sem_classify.core.sem_io.memory import check_decoded_size
+from napari_sem_classify.core.sem_io.memory_budget import check_decoded_size
 from napari_sem_classify.core.sem_io.pixels import Pixels, first_line
 from napari_sem_classify.core.sem_io.source import Source
 from napari_sem_classify.core.sem_io.vendors.values import length_nm, pixel_size

@@ -13,14 +13,14 @@ from numpy.typing import NDArray
 from napari_sem_classify.core.common.errors import ImageError
 from napari_sem_classify.core.image.sem_image import ArrayLike
 from napari_sem_classify.core.sem_io.arrays import (
+    ArrayView,
     ChannelsLast,
     FirstChannel,
     Inks,
     Palette,
     Stacked,
-    View,
 )
-from napari_sem_classify.core.sem_io.memory import check_decoded_size, decoding_budget
+from napari_sem_classify.core.sem_io.memory_budget import check_decoded_size, decoding_budget
 from napari_sem_classify.core.sem_io.pixels import Level, Pixels, first_line, guarded
 from napari_sem_classify.core.sem_io.raster import orientation_note
 from napari_sem_classify.core.sem_io.tiff_decode import (
@@ -191,7 +191,7 @@ def _page_index(page: Any) -> int:
 
 def _map(path: Path, dtype: str, offset: int, shape: tuple[int, ...]) -> ArrayLike:
     mapped: NDArray[Any] = np.memmap(path, np.dtype(dtype), "r", offset, tuple(shape))
-    return mapped if mapped.dtype.isnative else View(mapped)
+    return mapped if mapped.dtype.isnative else ArrayView(mapped)
 
 
 def _page_opener(path: Path, number: int) -> Callable[[], ArrayLike]:
@@ -219,7 +219,7 @@ def _by_chunks(path: Path, index: int, level: int) -> ArrayLike:
     except BaseException:
         tiff.close()
         raise
-    view = View(array)
+    view = ArrayView(array)
     weakref.finalize(view, _close, store, tiff)
     return view
 
@@ -253,11 +253,11 @@ def _displayed(page: Any, data: ArrayLike, channels: bool) -> tuple[ArrayLike, b
             if (steps > 0).all():
                 return data, False
             grey = np.ascontiguousarray(table[:, 0])
-            return View(data, lambda values: grey[values], np.uint8), False
+            return ArrayView(data, lambda values: grey[values], np.uint8), False
         return Palette(data, table), True
     if photometric == WHITE_IS_ZERO and dtype.kind == "u" and page.samplesperpixel == 1:
         white = np.iinfo(dtype).max
-        return View(data, lambda values: white - values), False
+        return ArrayView(data, lambda values: white - values), False
     if photometric == SEPARATED and channels and data.shape[-1] >= 4 and dtype.kind == "u":
         return Inks(data), True
     stored_luma = photometric == YCBCR and int(page.compression) not in JPEG_CODECS

@@ -22,7 +22,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from napari_sem_classify.core.common.errors import ImageError
-from napari_sem_classify.core.sem_io.memory import (
+from napari_sem_classify.core.sem_io.memory_budget import (
     ALWAYS_FINE_BYTES,
     check_regular,
     inflates_beyond,

@@ -11,10 +11,10 @@ from napari_sem_classify.plugin.app.dock import DockWidget
 from napari_sem_classify.plugin.app.jobs import JobSlot, SettleTimer
 from napari_sem_classify.plugin.app.text import duration_text
 from napari_sem_classify.plugin.batch import work
-from napari_sem_classify.plugin.batch.opening import open_outcome
+from napari_sem_classify.plugin.batch.images_form import ImagesForm
+from napari_sem_classify.plugin.batch.open_outcome import open_outcome
 from napari_sem_classify.plugin.batch.outcome_form import OutcomeForm
 from napari_sem_classify.plugin.batch.plan_form import PlanForm, images_text
-from napari_sem_classify.plugin.batch.source_form import SourceForm
 from napari_sem_classify.plugin.batch.target_form import TargetForm
 from napari_sem_classify.plugin.batch.tile_form import TileForm
 from napari_sem_classify.plugin.forms.device_form import DeviceForm
@@ -53,7 +53,7 @@ class BatchWidget(DockWidget):
     def _build(self) -> None:
         self.setAccessibleName("Batch")
         form = Form(self)
-        self.source_form = SourceForm(self._viewer, self._session, form, self)
+        self.source_form = ImagesForm(self._viewer, self._session, form, self)
         self.model_form = ModelForm(form, self)
         self.tile_form = TileForm(form)
         self.device_form = DeviceForm(form, self._session, self)

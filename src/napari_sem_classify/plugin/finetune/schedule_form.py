@@ -15,7 +15,7 @@ from napari_sem_classify.core.finetune.finetune_options import FineTuneOptions
 from napari_sem_classify.core.finetune.finetune_presets import DEFAULT_PRESET, PRESETS, Preset
 from napari_sem_classify.plugin.app.jobs import JobSlot
 from napari_sem_classify.plugin.finetune import stages
-from napari_sem_classify.plugin.finetune.tasks import devices
+from napari_sem_classify.plugin.finetune.training_tasks import devices
 from napari_sem_classify.plugin.forms.dock_table import EDITABLE, NARROWEST, DockTable
 from napari_sem_classify.plugin.forms.layout import Form, Note, explain, narrow, slim
 from napari_sem_classify.plugin.forms.network_row import NetworkRow

@@ -10,8 +10,8 @@ from napari_sem_classify.core.finetune.finetune_presets import Preset
 from napari_sem_classify.plugin.app.jobs import JobSlot, SettleTimer
 from napari_sem_classify.plugin.finetune.balance_plot import BalancePlot
 from napari_sem_classify.plugin.finetune.chosen import Choice, summary_text, too_few, warnings
-from napari_sem_classify.plugin.finetune.tasks import COPIES, preview
 from napari_sem_classify.plugin.finetune.tile_pictures import TilePictures
+from napari_sem_classify.plugin.finetune.training_tasks import COPIES, preview
 from napari_sem_classify.plugin.forms.layout import Form, Note
 
 SETTLE_MS = 600

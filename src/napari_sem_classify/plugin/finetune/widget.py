@@ -14,13 +14,13 @@ from napari_sem_classify.plugin.app.dock import DockWidget
 from napari_sem_classify.plugin.app.jobs import JobSlot, SettleTimer
 from napari_sem_classify.plugin.app.session import unwrapped
 from napari_sem_classify.plugin.app.text import duration_text
-from napari_sem_classify.plugin.finetune import tasks
+from napari_sem_classify.plugin.finetune import training_tasks
 from napari_sem_classify.plugin.finetune.chosen import too_few
 from napari_sem_classify.plugin.finetune.curve_plot import CurvePlot
 from napari_sem_classify.plugin.finetune.data_form import DataForm
-from napari_sem_classify.plugin.finetune.result_form import TrainedForm, outcome_text
 from napari_sem_classify.plugin.finetune.schedule_form import ScheduleForm
 from napari_sem_classify.plugin.finetune.summary_form import SummaryForm
+from napari_sem_classify.plugin.finetune.trained_form import TrainedForm, outcome_text
 from napari_sem_classify.plugin.finetune.watch import TrainingSnapshot
 from napari_sem_classify.plugin.forms.image_form import SAMPLE_KEY, SAMPLE_PLUGIN
 from napari_sem_classify.plugin.forms.layout import Form, Note, fill
@@ -47,7 +47,7 @@ class FineTuneWidget(DockWidget):
     def __init__(self, napari_viewer: Viewer) -> None:
         super().__init__(napari_viewer)
         self._training = JobSlot(self)
-        self._stop: tasks.Stop | None = None
+        self._stop: training_tasks.Stop | None = None
         self._snapshot: TrainingSnapshot | None = None
         self._tour = Tour(self._viewer)
         self._build()
@@ -55,7 +55,7 @@ class FineTuneWidget(DockWidget):
         self._part: QWidget = self.run_form.button.native
         self._connect()
         self._refresh()
-        self.run_form.message.say(tasks.interrupted(tasks.training_folder()))
+        self.run_form.message.say(training_tasks.interrupted(training_tasks.training_folder()))
 
     def _build(self) -> None:
         self.setAccessibleName("Fine-tune")
@@ -118,9 +118,9 @@ class FineTuneWidget(DockWidget):
         self._snapshot = None
         self.curves.hide()
         self.run_form.start()
-        self._stop = tasks.Stop()
+        self._stop = training_tasks.Stop()
         self._training.start(
-            tasks.train(choice, options, self._stop, tasks.training_folder()),
+            training_tasks.train(choice, options, self._stop, training_tasks.training_folder()),
             doing="fine-tuning",
             on_done=self._done,
             on_failed=self._failed,
@@ -157,7 +157,7 @@ class FineTuneWidget(DockWidget):
         self.run_form.left.say(f"{100 * snapshot.fraction:.0f} %{told}")
         self.now.say(_now_text(snapshot))
 
-    def _done(self, outcome: tasks.Outcome) -> None:
+    def _done(self, outcome: training_tasks.Outcome) -> None:
         self._end()
         self.now.say("")
         self.curves.fill(outcome.curves)
@@ -223,7 +223,7 @@ class FineTuneWidget(DockWidget):
         dock.raise_()
         return widget
 
-    def _go_to(self, held: tasks.HeldTile) -> None:
+    def _go_to(self, held: training_tasks.HeldTile) -> None:
         """Move the camera to a tile where its image is open; else offer to open it."""
         layer = self.data_form.finder.layer_of(held.key, held.path)
         if layer is None:
@@ -235,7 +235,7 @@ class FineTuneWidget(DockWidget):
             top, bottom, left, right = held.place
             self._tour.start(layer, [(top, left, max(bottom - top, right - left))], "held out")
 
-    def _open_held(self, held: tasks.HeldTile) -> None:
+    def _open_held(self, held: training_tasks.HeldTile) -> None:
         try:
             self._viewer.open(str(held.path), plugin=SAMPLE_PLUGIN)
         except SemClassifyError as error:

@@ -10,7 +10,7 @@ from napari_sem_classify.core.common.errors import SemClassifyError
 from napari_sem_classify.core.sem_io import pixel_size_from_scale_bar
 from napari_sem_classify.plugin.app.text import length_text
 from napari_sem_classify.plugin.forms.layout import Form, Note, explain, narrow, slim
-from napari_sem_classify.plugin.layers.corrections import Corrections
+from napari_sem_classify.plugin.layers.image_corrections import Corrections
 from napari_sem_classify.plugin.layers.layer_image import pixel_size_nm
 from napari_sem_classify.plugin.layers.specimen_layer import (
     SCALE_BAR,

@@ -17,7 +17,7 @@ from napari_sem_classify.plugin.forms.calibration_form import CalibrationForm
 from napari_sem_classify.plugin.forms.layout import Form, Note, explain, narrow
 from napari_sem_classify.plugin.forms.level_form import LevelForm
 from napari_sem_classify.plugin.forms.specimen_form import SpecimenForm
-from napari_sem_classify.plugin.layers.corrections import corrections_of
+from napari_sem_classify.plugin.layers.image_corrections import corrections_of
 from napari_sem_classify.plugin.layers.layer_image import (
     image_from_layer,
     pixel_size_nm,

@@ -10,7 +10,7 @@ from napari_sem_classify.core.sem_io import Level, nearest_level
 from napari_sem_classify.plugin.app.session import session_of
 from napari_sem_classify.plugin.app.text import count_text, length_text
 from napari_sem_classify.plugin.forms.layout import Form, explain, narrow
-from napari_sem_classify.plugin.layers.corrections import Corrections
+from napari_sem_classify.plugin.layers.image_corrections import Corrections
 from napari_sem_classify.plugin.layers.layer_image import layer_levels, noted_level, notes_of
 from napari_sem_classify.plugin.layers.made_layers import AREA, CLASSES, CONFIDENCE, GRID, kind_of
 from napari_sem_classify.plugin.layers.specimen_layer import SCALE_BAR, SPECIMEN

@@ -11,7 +11,7 @@ from napari_sem_classify.core.common.errors import SemClassifyError
 from napari_sem_classify.core.image.area import Area
 from napari_sem_classify.plugin.app.jobs import SettleTimer
 from napari_sem_classify.plugin.forms.layout import Form, Note, explain, slim
-from napari_sem_classify.plugin.layers.corrections import Corrections
+from napari_sem_classify.plugin.layers.image_corrections import Corrections
 from napari_sem_classify.plugin.layers.layer_image import spatial_shape
 from napari_sem_classify.plugin.layers.made_layers import remove_layer
 from napari_sem_classify.plugin.layers.specimen_layer import (

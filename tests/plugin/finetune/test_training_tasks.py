@@ -13,7 +13,7 @@ from napari_sem_classify.core.finetune.finetune_options import FineTuneOptions
 from napari_sem_classify.core.finetune.finetune_presets import PRESETS, make_preset
 from napari_sem_classify.core.sem_io import image_from_array
 from napari_sem_classify.plugin.app.jobs import JobContext
-from napari_sem_classify.plugin.finetune import stages, tasks
+from napari_sem_classify.plugin.finetune import stages, training_tasks
 from napari_sem_classify.plugin.finetune.chosen import (
     AnnotatedChoice,
     FolderChoice,
@@ -69,10 +69,12 @@ def test_few_tiles_and_uneven_classes_are_warned_of():
 
 
 def test_the_preview_shows_each_class_as_it_is_and_changed():
-    names, pictures = tasks.preview(annotated({"a": 4, "b": 4}), PRESETS["sem"])(JobContext())
+    names, pictures = training_tasks.preview(annotated({"a": 4, "b": 4}), PRESETS["sem"])(
+        JobContext()
+    )
     size = PRESETS["sem"].stages[-1].size
     assert names == ["a", "b"]
-    assert pictures.shape == (2, tasks.COPIES, size, size)
+    assert pictures.shape == (2, training_tasks.COPIES, size, size)
     assert (pictures[:, 0] != pictures[:, 1]).mean() > 0.1
 
 
@@ -104,7 +106,9 @@ def test_a_stage_that_cannot_be_is_told_in_one_sentence(row, told):
 
 
 def train(choice, how, place, stop=None, context=None):
-    return tasks.train(choice, how, stop or tasks.Stop(), place)(context or JobContext())
+    return training_tasks.train(choice, how, stop or training_tasks.Stop(), place)(
+        context or JobContext()
+    )
 
 
 def test_a_folder_is_trained_scored_and_its_tiles_can_be_shown(folder, tmp_path):
@@ -126,7 +130,7 @@ def test_a_stopped_training_goes_on_from_where_it_was(folder, tmp_path, monkeypa
         "napari_sem_classify.core.finetune.finetune_learner.CHECKPOINT_EVERY_S", 0.0
     )
     how = settings(epochs=3)
-    stop = tasks.Stop()
+    stop = training_tasks.Stop()
 
     class Watching(JobContext):
         def publish(self, value):
@@ -138,9 +142,9 @@ def test_a_stopped_training_goes_on_from_where_it_was(folder, tmp_path, monkeypa
     assert first.cancelled
     assert first.resumable
     assert len(first.curves.epochs) == 2
-    assert "goes on from there" in tasks.interrupted(tmp_path)
+    assert "goes on from there" in training_tasks.interrupted(tmp_path)
     second = train(folder, how, tmp_path)
-    assert tasks.interrupted(tmp_path) == ""
+    assert training_tasks.interrupted(tmp_path) == ""
     assert not second.cancelled
     assert second.curves.epochs[:2] == first.curves.epochs
     assert second.curves.batches[0, 0] > 2.0

@@ -41,14 +41,14 @@ MOST_ROWS = 5
 
 
 @dataclass(frozen=True, slots=True)
-class Source:
+class ListedImage:
     """One line of the list: a path, or a layer that may be gone by now."""
 
     path: Path | None = None
     layer: weakref.ref[Image] | None = None
 
 
-class SourceForm:
+class ImagesForm:
     """List of folders, files and layers.
 
     Attributes
@@ -62,7 +62,7 @@ class SourceForm:
         self._viewer = viewer
         self._session = session
         self._owner = owner
-        self._sources: list[Source] = []
+        self._sources: list[ListedImage] = []
         self.empty = Note("What to do first")
         self.folder = widgets.PushButton(text="Folder…")
         self.files = widgets.PushButton(text="Files…")
@@ -142,7 +142,7 @@ class SourceForm:
         """Add files and folders."""
         known = set(self.paths)
         new = [path for path in (Path(each) for each in paths) if str(path) not in known]
-        self._sources += [Source(path=path) for path in dict.fromkeys(new)]
+        self._sources += [ListedImage(path=path) for path in dict.fromkeys(new)]
         self._show()
         self.changed.emit()
 
@@ -150,7 +150,7 @@ class SourceForm:
         """Add every image layer that is not a result of this plugin."""
         known = {id(each.layer()) for each in self._sources if each.layer is not None}
         new = [each for each in self._pictures() if id(each) not in known]
-        self._sources += [Source(layer=weakref.ref(layer)) for layer in new]
+        self._sources += [ListedImage(layer=weakref.ref(layer)) for layer in new]
         self._show()
         self.changed.emit()
 

@@ -13,8 +13,8 @@ from napari_sem_classify.core.model.card import ModelCard
 from napari_sem_classify.core.model.file import SUFFIX
 from napari_sem_classify.plugin.app.jobs import JobSlot
 from napari_sem_classify.plugin.app.text import duration_text
-from napari_sem_classify.plugin.finetune.tasks import HeldTile, Outcome, save
 from napari_sem_classify.plugin.finetune.tile_pictures import TilePictures
+from napari_sem_classify.plugin.finetune.training_tasks import HeldTile, Outcome, save
 from napari_sem_classify.plugin.forms.fitted_table import FittedTable
 from napari_sem_classify.plugin.forms.layout import Form, Note, explain
 from napari_sem_classify.plugin.teach.score_form import ConfusionTable, score_text

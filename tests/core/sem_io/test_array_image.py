@@ -11,7 +11,7 @@ from sem_pictures import panel, specimen, with_bar
 from napari_sem_classify.core.image.area import Area
 from napari_sem_classify.core.image.sem_image import Specimen
 from napari_sem_classify.core.sem_io import image_from_array
-from napari_sem_classify.core.sem_io.arrays import ChannelsLast, FirstChannel, Palette, View
+from napari_sem_classify.core.sem_io.arrays import ArrayView, ChannelsLast, FirstChannel, Palette
 
 PICTURE = with_bar(specimen(400, 512), panel(40, 512))
 
@@ -89,7 +89,7 @@ PLANES = np.stack([specimen(24, 32, seed, np.uint16) for seed in range(3)])
 
 @pytest.mark.parametrize("key", KEYS, ids=str)
 def test_views_index_like_the_arrays_they_stand_for(key):
-    np.testing.assert_array_equal(View(PLANES.astype(">u2"))[key], PLANES[key])
+    np.testing.assert_array_equal(ArrayView(PLANES.astype(">u2"))[key], PLANES[key])
     channels = np.stack([PLANES, PLANES + 1, PLANES + 2], axis=-1)
     np.testing.assert_array_equal(FirstChannel(channels)[key], PLANES[key])
     planar = np.moveaxis(channels, -1, -3)
@@ -100,7 +100,7 @@ def test_views_index_like_the_arrays_they_stand_for(key):
 
 
 def test_views_know_their_shape_and_native_type():
-    view = View(PLANES.astype(">u2"))
+    view = ArrayView(PLANES.astype(">u2"))
     assert view.dtype == np.uint16
     assert (view.shape, view.ndim, view.size) == (PLANES.shape, 3, PLANES.size)
     with pytest.raises(IndexError):
