@@ -75,6 +75,11 @@ class ImageAnnotations:
         """By which the annotations of this image or plane are asked for, see `plane_key`."""
         return plane_key(self.fingerprint, self.plane)
 
+    @property
+    def corrections(self) -> dict[TilePlace, str]:
+        """Class of each tile that was painted on a map to correct it."""
+        return {at: mark.class_name for at, mark in self.marks.items() if mark.correction}
+
     def tile_labels(self, grid: TileGrid, class_names: tuple[str, ...]) -> TileLabels:
         """The marks that lie on tiles of `grid`; marks of other places or sizes are not shown."""
         labels = np.full(grid.tile_shape, UNLABELLED, dtype=np.int64)

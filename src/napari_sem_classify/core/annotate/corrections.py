@@ -19,8 +19,8 @@ def with_corrections(class_map: ClassMap, image: ImageAnnotations) -> ClassMap:
     numbers = {info.name: number for number, info in enumerate(class_map.classes)}
     probabilities = class_map.probabilities
     count = 0
-    for place, mark in image.marks.items():
-        if not mark.correction or mark.class_name not in numbers:
+    for place, name in image.corrections.items():
+        if name not in numbers:
             continue
         cells = _cells_in(class_map.grid, place)
         if cells is None:
@@ -28,7 +28,7 @@ def with_corrections(class_map: ClassMap, image: ImageAnnotations) -> ClassMap:
         if not count:
             probabilities = probabilities.copy()
         probabilities[cells] = 0.0
-        probabilities[(*cells, numbers[mark.class_name])] = 1.0
+        probabilities[(*cells, numbers[name])] = 1.0
         count += 1
     if not count:
         return class_map

@@ -15,7 +15,10 @@ from napari_sem_classify.core.tiles.grid import TileGrid
 
 
 def with_stroke(
-    annotations: Annotations, key: str, tiles: Mapping[TilePlace, str | None], correction: bool
+    annotations: Annotations,
+    key: str,
+    tiles: Mapping[TilePlace, str | None],
+    correction: bool = False,
 ) -> Annotations:
     """Give tiles of an image or plane a class, or take it away (None)."""
     groups: dict[str | None, list[TilePlace]] = {}

@@ -11,12 +11,10 @@ from typing import TYPE_CHECKING
 
 from psygnal import Signal
 
-from napari_sem_classify.core.annotate.annotation import TileLabels
 from napari_sem_classify.core.annotate.annotation_set import Annotations
-from napari_sem_classify.core.annotate.edits import with_drawn, with_kept, with_stroke
+from napari_sem_classify.core.annotate.edits import with_kept, with_stroke
 from napari_sem_classify.core.annotate.place import TilePlace
 from napari_sem_classify.core.image.sem_image import SemImage
-from napari_sem_classify.core.tiles.grid import TileGrid
 from napari_sem_classify.plugin.app.session import session_of, unwrapped
 from napari_sem_classify.plugin.app.text import count_text
 
@@ -32,14 +30,14 @@ class Book:
     Attributes
     ----------
     changed : signal
-        Classes or tiles are others than before.
+        Classes or tiles are others than before; tells what they were.
     annotations : Annotations
         As they are now, with the rules of the classes.
     known : set of str
         Fingerprints of the images taken in.
     """
 
-    changed = Signal()
+    changed = Signal(Annotations)
 
     def __init__(self) -> None:
         self.annotations = Annotations()
@@ -97,8 +95,8 @@ class Book:
             self._set(self._future.pop())
 
     def _set(self, annotations: Annotations) -> None:
-        self.annotations = annotations
-        self.changed.emit()
+        before, self.annotations = self.annotations, annotations
+        self.changed.emit(before)
 
     # ------------------------------------------------------------------ classes
 
@@ -151,29 +149,8 @@ class Book:
         correction: bool = False,
         join: str = "",
     ) -> None:
-        """Give tiles of an image a class, or take it away (None), in one step."""
-        self.mark_all({key: tiles}, correction=correction, join=join)
-
-    def mark_all(
-        self,
-        tiles: Mapping[str, Mapping[TilePlace, str | None]],
-        *,
-        correction: bool = False,
-        join: str = "",
-    ) -> None:
-        """The same with the tiles of several images, or planes of a stack, by their keys."""
-        annotations = self.annotations
-        for key, mine in tiles.items():
-            annotations = with_stroke(annotations, key, mine, correction)
-        self.edit(annotations, join=join)
-
-    def take_drawn(
-        self, key: str, grid: TileGrid, found: TileLabels, before: dict[TilePlace, str]
-    ) -> dict[TilePlace, str]:
-        """Annotate tiles as another layer has them, see `with_drawn`; gives what it says now."""
-        annotations, now = with_drawn(self.annotations, key, grid, found, before)
-        self.edit(annotations, join="layer")
-        return now
+        """Give tiles of an image or plane a class, or take it away (None), in one step."""
+        self.edit(with_stroke(self.annotations, key, tiles, correction), join=join)
 
     def counted(self, tile_px: int) -> str:
         """How many tiles are annotated, of how many images and planes; how many are not used."""

@@ -53,12 +53,8 @@ class CorrectionList:
         """Bring the list up to date."""
         here = self._teacher.here
         colours = {info.name: info.colour for info in self._teacher.book.annotations.classes}
-        marks = {} if here is None else here.marks
-        now = [
-            (place, mark.class_name, colours.get(mark.class_name, "#808080"))
-            for place, mark in marks.items()
-            if mark.correction
-        ]
+        said = {} if here is None else here.corrections
+        now = [(place, name, colours.get(name, "#808080")) for place, name in said.items()]
         if now == self._shown:
             return
         chosen = self.chosen

@@ -163,9 +163,9 @@ class Guide:
 
     def annotate(self, class_name: str) -> None:
         """Give the tile of the tour a class and go on."""
-        place = self.tour.place
-        if place is not None:
-            self._teacher.mark(place, class_name)
+        place, key = self.tour.place, self._teacher.key
+        if place is not None and key is not None:
+            self._teacher.book.mark(key, {place: class_name})
             self._forward()
 
     def _forward(self) -> None:

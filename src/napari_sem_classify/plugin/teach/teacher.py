@@ -7,13 +7,11 @@ from dataclasses import replace
 from typing import TYPE_CHECKING
 
 import numpy as np
-from numpy.typing import NDArray
 from psygnal import Signal
 from qtpy.QtCore import QObject
 
-from napari_sem_classify.core.annotate.annotation import TileLabels
 from napari_sem_classify.core.annotate.annotation_set import Annotations, ImageAnnotations
-from napari_sem_classify.core.annotate.edits import with_corrections_of
+from napari_sem_classify.core.annotate.edits import with_corrections_of, with_stroke
 from napari_sem_classify.core.annotate.keeper import Kept, find_kept
 from napari_sem_classify.core.annotate.place import (
     TilePlace,
@@ -37,7 +35,7 @@ from napari_sem_classify.plugin.layers.annotation_layer import (
 )
 from napari_sem_classify.plugin.layers.layer_image import plane_at
 from napari_sem_classify.plugin.teach.book import Book, book_of
-from napari_sem_classify.plugin.teach.correction_marks import CorrectionMarks
+from napari_sem_classify.plugin.teach.correction_marks import show_corrections
 from napari_sem_classify.plugin.teach.learner import Learner
 from napari_sem_classify.plugin.teach.map_layer import TaughtMaps
 from napari_sem_classify.plugin.teach.memory import memory_of
@@ -52,8 +50,10 @@ class Teacher:
 
     Attributes
     ----------
+    annotated : signal
+        Tiles or classes are others than before.
     changed : signal
-        Something that the user sees is another than before.
+        Something else that the user sees is another than before.
     opened : signal
         The annotations of the image in view were looked for.
     book : Book
@@ -70,6 +70,7 @@ class Teacher:
         For the user; "" where there is nothing to say.
     """
 
+    annotated = Signal()
     changed = Signal()
     opened = Signal()
 
@@ -80,7 +81,6 @@ class Teacher:
         self.learner = Learner(self.book, self.memory, owner)
         self.painting = AnnotationLayer(viewer)
         self.maps = TaughtMaps(viewer)
-        self._correction_marks = CorrectionMarks(viewer)
         self.layer: Image | None = None
         self.image: SemImage | None = None
         self.grid: TileGrid | None = None
@@ -162,7 +162,8 @@ class Teacher:
         """Of what the network saw keep the annotated tiles; the rest can be had again."""
         looked = self.memory.looked.get(key)
         if looked is not None:
-            self.memory.looked[key] = looked.only(self._marked(key, looked.grid))
+            found = tile_numbers(looked.grid, self.book.annotations.of(key).marks)
+            self.memory.looked[key] = looked.only(np.array(list(found.values()), dtype=np.int64))
 
     def _leave(self) -> None:
         self._opening.abandon()
@@ -175,9 +176,6 @@ class Teacher:
     def _open(self, image: SemImage) -> None:
         """Look for what was annotated before; until then nothing can be painted."""
 
-        def done(kept: Kept) -> None:
-            self._opened(image, kept)
-
         def failed(sentence: str) -> None:
             self.problem = sentence
             self.changed.emit()
@@ -185,7 +183,7 @@ class Teacher:
         self._opening.start(
             lambda _context: find_kept(image),
             doing="looking for annotations",
-            on_done=done,
+            on_done=lambda kept: self._opened(image, kept),
             on_failed=failed,
         )
 
@@ -204,6 +202,7 @@ class Teacher:
         self.learner.follow(self.key, image, self.grid)
         early, self._early = self._early, {}
         self.book.take_in(image, kept.key, kept.annotations)
+        self._show_corrections()
         self.opened.emit()
         if early:
             self._on_painted(early)
@@ -222,43 +221,22 @@ class Teacher:
             self.painting.let_go()
             self.changed.emit()
 
-    def _marked(self, key: str, grid: TileGrid) -> NDArray[np.int64]:
-        found = tile_numbers(grid, self.book.annotations.of(key).marks)
-        return np.array(list(found.values()), dtype=np.int64)
-
     # ------------------------------------------------------------------ annotating
-
-    def mark(self, place: TilePlace, class_name: str) -> None:
-        """Annotate one tile of the image in view."""
-        if self.key is not None:
-            self.book.mark(self.key, {place: class_name})
-
-    def take_drawn(self, found: TileLabels, before: dict[TilePlace, str]) -> dict[TilePlace, str]:
-        """Annotate tiles as another layer has them, see `Book.take_drawn`."""
-        if self.key is None or self.grid is None:
-            return before
-        return self.book.take_drawn(self.key, self.grid, found, before)
-
-    def counted(self) -> str:
-        """How many tiles are annotated, see `Book.counted`."""
-        return self.book.counted(self.learner.tile_px)
 
     def _on_painted(self, painted: Painted) -> None:
         if self.fingerprint is None:
             for plane, tiles in painted.items():
                 self._early.setdefault(plane, {}).update(tiles)
             return
-        names = self.book.annotations.class_names
-        self.book.mark_all(
-            {
-                plane_key(self.fingerprint, plane): {
-                    at: None if n is None else names[n] for at, n in tiles.items()
-                }
-                for plane, tiles in painted.items()
-            }
-        )
-        self.show()  # what could not be taken is taken off the layer
-        self.changed.emit()
+        before = self.book.annotations
+        annotations, names = before, before.class_names
+        for plane, tiles in painted.items():
+            said = {at: None if n is None else names[n] for at, n in tiles.items()}
+            annotations = with_stroke(annotations, plane_key(self.fingerprint, plane), said)
+        self.book.edit(annotations)
+        if self.book.annotations is before:
+            self.show()  # what could not be taken is taken off the layer
+            self.changed.emit()
 
     def _on_corrected(self, tiles: dict[TilePlace, tuple[str, str] | None]) -> None:
         self.problem = self.maps.problem
@@ -271,27 +249,31 @@ class Teacher:
 
     def show(self) -> None:
         """Show the annotations, in their layer or in a new one, and the corrections."""
-        here, layer, grid, image = self.here, self.layer, self.grid, self.image
+        self._show_annotations()
+        self._show_corrections()
+
+    def _show_annotations(self) -> None:
+        annotations, layer, grid, image = self.book.annotations, self.layer, self.grid, self.image
+        if layer is None or grid is None or image is None or layer not in self._viewer.layers:
+            return
+        if self.key is None or not annotations.classes:
+            return
+        labels = {
+            full_plane(image, each.plane): each.tile_labels(grid, annotations.class_names).labels
+            for each in annotations.images
+            if each.fingerprint == self.fingerprint and has_plane(image, each.plane)
+        }
+        before = self.painting.layer
+        self.painting.show(layer, grid, labels, annotations.classes, image.leading_shape)
+        if self.painting.layer is not before:
+            self.painting.bind(self.keys)
+
+    def _show_corrections(self) -> None:
+        here, layer, grid = self.here, self.layer, self.grid
         if here is None or layer is None or grid is None or layer not in self._viewer.layers:
             return
-        if image is None:
-            return
-        annotations = self.book.annotations
-        classes = annotations.classes
-        if classes:
-            labels = {
-                full_plane(image, each.plane): each.tile_labels(
-                    grid, annotations.class_names
-                ).labels
-                for each in annotations.images
-                if each.fingerprint == self.fingerprint and has_plane(image, each.plane)
-            }
-            before = self.painting.layer
-            self.painting.show(layer, grid, labels, classes, image.leading_shape)
-            if self.painting.layer is not before:
-                self.painting.bind(self.keys)
         self._follow_maps(here)
-        self._correction_marks.show(layer, here, classes)
+        show_corrections(self._viewer, layer, here, self.book.annotations.classes)
 
     def bind(self) -> None:
         """Bind the keys again, after they or the layers changed."""
@@ -316,11 +298,18 @@ class Teacher:
         """What is kept: the annotations, and the way of looking that was chosen for them."""
         return replace(self.book.annotations, looking=self.memory.choice)
 
-    def _on_book(self) -> None:
+    def _on_book(self, before: Annotations) -> None:
         self.memory.keeper.save(self.annotations)
         self.learner.changed_annotations()
-        self.show()
-        self.changed.emit()
+        self._show_annotations()
+        if self._corrected(before) != self._corrected(self.book.annotations):
+            self._show_corrections()
+        self.annotated.emit()
+
+    def _corrected(self, annotations: Annotations) -> object:
+        """What the maps and the marks of corrections show of annotations."""
+        mine = [image.corrections for image in annotations.images if image.key == self.key]
+        return annotations.classes, mine
 
     def _on_learner(self) -> None:
         if self.memory.choice is not self._kept_choice:

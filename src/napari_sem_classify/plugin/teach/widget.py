@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 from magicgui import widgets
 from qtpy.QtCore import QTimer
 
+from napari_sem_classify.core.annotate.edits import with_drawn
 from napari_sem_classify.core.common.errors import SemClassifyError
 from napari_sem_classify.core.common.job import Progress
 from napari_sem_classify.plugin.app.dock import DockWidget
@@ -55,7 +56,7 @@ class TeachWidget(DockWidget):
         super().__init__(napari_viewer)
         self.teacher = Teacher(self._viewer, self)
         self._suggested_for: object = None
-        self._tile_chosen = False
+        self._tile_chosen = self._teachable = False
         # What a layer said of each image and plane, to take it back.
         self._drawn: dict[str, dict[Any, Any]] = {}
         legend_of(self._viewer)
@@ -113,6 +114,7 @@ class TeachWidget(DockWidget):
         self.score_form.picked.connect(self.guide.visit_confused)
         self.fine_tune.changed.connect(self._open_fine_tune)
         self.teacher.changed.connect(self._refresh)
+        self.teacher.annotated.connect(self._on_annotated)
         self.teacher.opened.connect(self._on_opened)
         self.teacher.learner.progressed.connect(self._on_progress)
         self._viewer.dims.events.point.connect(self._on_slider)
@@ -264,7 +266,9 @@ class TeachWidget(DockWidget):
             self.source_form.problem.fail(str(error))
             return
         self.source_form.problem.say("")
-        self._drawn[key] = self.teacher.take_drawn(found, self._drawn.get(key, {}))
+        before = self._drawn.get(key, {})
+        annotations, self._drawn[key] = with_drawn(book.annotations, key, grid, found, before)
+        book.edit(annotations, join="layer")
         self.source_form.note.say(
             f"{count_text(found.n_labelled)} tiles from {source.name} · "
             f"{count_text(found.n_mixed)} mixed left out"
@@ -299,27 +303,38 @@ class TeachWidget(DockWidget):
 
     # ------------------------------------------------------------------ what the user sees
 
-    def _refresh(self) -> None:
-        teacher, book = self.teacher, self.teacher.book
-        names = book.annotations.class_names
-        self.class_table.show(book.annotations.counts())
+    def _on_annotated(self) -> None:
+        """Show what follows from the annotations; the rest changes with the next fit."""
+        if self.teacher.learner.teachable == self._teachable:
+            self._refresh_annotations()
+        else:
+            self._refresh()
+
+    def _refresh_annotations(self) -> None:
+        teacher, annotations = self.teacher, self.teacher.book.annotations
+        self.class_table.show(annotations.counts())
         self.class_table.add.setEnabled(teacher.key is not None)
-        self.source_form.use_classes(names)
+        self.source_form.use_classes(annotations.class_names)
         self._tell_annotations()
+        self._tell_state()
+        self.correction_list.refresh()
+        self.guide.refresh()
+        self.keep_form.refresh()
+
+    def _refresh(self) -> None:
+        teacher = self.teacher
+        self._teachable = teacher.learner.teachable
         if teacher.learner.looking:
             if not self.run_form.running:
                 self.run_form.start()
         else:
             if self.run_form.running:
                 self.run_form.idle()
-            self.run_form.allow(teacher.learner.teachable, "Annotate tiles of two classes first")
-        self._tell_state()
+            self.run_form.allow(self._teachable, "Annotate tiles of two classes first")
+        self._refresh_annotations()
         self._tell_score()
         self.way_form.refresh()
-        self.correction_list.refresh()
-        self.guide.refresh()
         self.compare_form.follow(teacher.layer)
-        self.keep_form.refresh()
 
     def _tell_annotations(self) -> None:
         teacher = self.teacher
@@ -329,7 +344,7 @@ class TeachWidget(DockWidget):
         elif len(names) < 2:
             self.source_form.note.say(SECOND_HINT if names else FIRST_HINT)
         elif self.source_form.layer is None:
-            said = teacher.counted()
+            said = teacher.book.counted(teacher.learner.tile_px)
             self.source_form.note.say(said or PAINT_HINT)
 
     def _tell_state(self) -> None:
@@ -371,6 +386,7 @@ class TeachWidget(DockWidget):
         self._viewer.dims.events.point.disconnect(self._on_slider)
         self._session.maps_changed.disconnect(self._on_maps)
         self.teacher.changed.disconnect(self._refresh)
+        self.teacher.annotated.disconnect(self._on_annotated)
         self.teacher.opened.disconnect(self._on_opened)
         self.teacher.stop()
         super().stop()
