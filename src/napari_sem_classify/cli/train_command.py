@@ -23,8 +23,11 @@ from napari_sem_classify.cli.shell import complain, report, table, working
 from napari_sem_classify.core.network.backbone import DEFAULT_BACKBONE, backbone_path
 
 if TYPE_CHECKING:
+    from napari_sem_classify.core.evaluate.dataset_split import Split
     from napari_sem_classify.core.evaluate.evaluate import Evaluation
+    from napari_sem_classify.core.evaluate.training_set import TrainingSet
     from napari_sem_classify.core.finetune.finetune_learner import EpochReport
+    from napari_sem_classify.core.finetune.finetune_result import FineTuned
 
 STOPPED = "Stopped; no model was written."
 
@@ -114,8 +117,13 @@ def train(
         ) as (data, split):
             result = fine_tune(data, split, options, on_epoch=tell, job=job)
     path = save_model(out, result.classifier)
+    value = _trained(result, data, split, path)
+    report(value, _trained_text(value, result, split), as_json)
+
+
+def _trained(result: FineTuned, data: TrainingSet, split: Split, path: Path) -> dict[str, Any]:
     card = result.classifier.card
-    value: dict[str, Any] = {
+    return {
         "model": str(path),
         "name": card.name,
         "images": dict(zip(data.class_names, data.counts.tolist(), strict=True)),
@@ -128,17 +136,21 @@ def train(
         "notes": list(result.notes),
         "seconds": card.record["seconds"],
     }
+
+
+def _trained_text(value: dict[str, Any], result: FineTuned, split: Split) -> str:
+    scores = value["scores"]
     lines = [
         table([("Class", "Images"), *((n, str(count)) for n, count in value["images"].items())]),
         *result.notes,
         f"A random split would have shown the model {split.random_leak:.0%} of the held-out "
         "images beforehand; this one shows none.",
-        f"Score on {card.scores['method']}: macro-F1 {card.scores['macro_f1']:.3f}, "
-        f"accuracy {card.scores['accuracy']:.3f}",
+        f"Score on {scores['method']}: macro-F1 {scores['macro_f1']:.3f}, "
+        f"accuracy {scores['accuracy']:.3f}",
         *(["Stopped early: this is the best model so far."] if result.cancelled else []),
-        f"Written: {path}",
+        f"Written: {value['model']}",
     ]
-    report(value, "\n".join(lines), as_json)
+    return "\n".join(lines)
 
 
 def evaluate(
