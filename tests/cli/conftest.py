@@ -60,6 +60,15 @@ def small_sample():
     return generate_cross_section((384, 640), seed=7, info_bar=False)
 
 
+@pytest.fixture
+def small_demo(monkeypatch):
+    """The demo with a quarter of its rows and columns, for what does not depend on its size."""
+    monkeypatch.setattr(
+        "napari_sem_classify.core.sample.demo.generate_cross_section",
+        lambda **settings: generate_cross_section((384, 512), **settings),
+    )
+
+
 @pytest.fixture(scope="session")
 def small_image(tmp_path_factory, small_sample) -> Path:
     path = tmp_path_factory.mktemp("image") / "coating.png"

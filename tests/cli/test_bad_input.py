@@ -196,7 +196,7 @@ def test_a_model_that_is_not_there_names_those_that_are(refused, small_image, ou
 
 @pytest.mark.parametrize("command", ["tile", "classify", "demo", "teach"])
 def test_an_output_folder_that_cannot_be_written(
-    refused, tmp_path, small_image, small_labels, command
+    refused, tmp_path, small_image, small_labels, small_demo, command
 ):
     blocked = tmp_path / "blocked"
     blocked.write_text("this is a file")

@@ -189,7 +189,9 @@ def test_the_headless_demo_writes_image_truth_and_map(run, tmp_path):
     assert run("info", out / f"{name}.tif", "--json").json["pixel_size_nm"] == pytest.approx(25.0)
 
 
-def test_without_a_display_the_demo_writes_files_and_says_so(run, tmp_path, monkeypatch):
+def test_without_a_display_the_demo_writes_files_and_says_so(
+    run, small_demo, tmp_path, monkeypatch
+):
     for name in ("DISPLAY", "WAYLAND_DISPLAY", "QT_QPA_PLATFORM"):
         monkeypatch.delenv(name, raising=False)
     monkeypatch.setattr(sys, "platform", "linux")

@@ -37,7 +37,13 @@ def test_the_generated_sample_is_calibrated_and_its_truth_is_hidden(make_napari_
     assert list(truth.features["class"])[1:] == ["substrate", "coating", "oxide", "crack"]
 
 
-def test_the_image_of_the_sample_is_the_active_layer(make_napari_viewer, qtbot):
+def test_the_image_of_the_sample_is_the_active_layer(
+    make_napari_viewer, qtbot, small_sample, monkeypatch
+):
+    monkeypatch.setattr(
+        "napari_sem_classify.core.sample.cross_section.generate_cross_section",
+        lambda **_settings: small_sample,
+    )
     viewer = make_napari_viewer()
     image, _truth = viewer.open_sample("napari-sem-classify", "cross_section")
     qtbot.waitUntil(lambda: viewer.layers.selection.active is image)

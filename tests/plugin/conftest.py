@@ -25,9 +25,33 @@ def own_folders(tmp_path, monkeypatch):
     monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path / "state"))
 
 
+@pytest.fixture(scope="session")
+def shelf(qapp):
+    """Where the window lies that the tests share."""
+    from shared_window import Shelf
+
+    shelf = Shelf()
+    yield shelf
+    shelf.throw_away()
+
+
 @pytest.fixture
-def viewer(make_napari_viewer_proxy):
-    return make_napari_viewer_proxy()
+def viewer(request, qtbot, monkeypatch):
+    """The viewer as plugins get it, in the shared window.
+
+    Tests marked `own_window` get a window of their own: those that close it or change it for good.
+    So do those that ask for more windows, which are looked through for leaks all together.
+    """
+    more = "make_napari_viewer" in request.fixturenames
+    if more or request.node.get_closest_marker("own_window"):
+        yield request.getfixturevalue("make_napari_viewer_proxy")()
+        return
+    from napari.utils._proxies import PublicOnlyProxy
+
+    monkeypatch.setenv("NAPARI_ENSURE_PLUGIN_MAIN_THREAD", "True")
+    with request.getfixturevalue("shelf").lend(lambda: request.node.rep_call.failed) as shared:
+        yield PublicOnlyProxy(shared)
+        request.node.funcargs.clear()  # the test is over: what it was given may go
 
 
 @pytest.fixture

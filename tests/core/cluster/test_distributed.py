@@ -90,6 +90,17 @@ def start_cluster(tmp_path_factory):
         cluster.close()
 
 
+@pytest.fixture(scope="module")
+def cluster(tmp_path_factory):
+    """One that is shared by tests that kill nothing; slow enough to be stopped at work."""
+    cluster = Cluster(tmp_path_factory.mktemp("cluster"), seconds_a_batch=0.02)
+    try:
+        cluster.wait_for(2)
+        yield cluster
+    finally:
+        cluster.close()
+
+
 def picture(rows=500, cols=420, seed=0):
     """Grey levels that change over the picture, with an empty corner."""
     random = np.random.default_rng(seed)
@@ -158,25 +169,25 @@ def test_a_worker_that_is_killed_costs_nothing(start_cluster, huge_image, classi
 
 
 def test_a_scheduler_that_dies_is_told_and_what_is_finished_stays(
-    start_cluster, huge_image, classifier, tmp_path
+    start_cluster, cluster, huge_image, classifier, tmp_path
 ):
-    cluster = start_cluster(seconds_a_batch=0.05)
+    dying = start_cluster(seconds_a_batch=0.05)
     out = tmp_path / "out"
 
     def kill_it(reading):
         if reading.done == 3:
-            cluster.scheduler.kill()
+            dying.scheduler.kill()
 
     with pytest.raises(DeviceError, match="connection to the Dask cluster was lost"):
-        on_cluster(cluster, [huge_image], classifier, out, job=Job(kill_it))
+        on_cluster(dying, [huge_image], classifier, out, job=Job(kill_it))
     readings = []
-    on_cluster(start_cluster(), [huge_image], classifier, out, job=Job(readings.append))
+    on_cluster(cluster, [huge_image], classifier, out, job=Job(readings.append))
     assert readings[-1].total <= 17
 
 
-def test_a_huge_image_leaves_its_tiles_in_one_zarr(start_cluster, huge_image, classifier, tmp_path):
+def test_a_huge_image_leaves_its_tiles_in_one_zarr(cluster, huge_image, classifier, tmp_path):
     out = tmp_path / "out"
-    (outcome,) = on_cluster(start_cluster(), [huge_image], classifier, out).done
+    (outcome,) = on_cluster(cluster, [huge_image], classifier, out).done
     tiles = zarr.open_array(str(out / "wafer.probabilities.zarr"), mode="r")
     grid = TileGrid(Area(0, 500, 0, 420), 24, 17)
     assert tiles.shape == (*grid.tile_shape, 2)
@@ -196,7 +207,7 @@ def test_a_huge_image_leaves_its_tiles_in_one_zarr(start_cluster, huge_image, cl
     assert record["engine"] == {"backend": "torch", "device": "CPU", "dtype": "float32"}
 
 
-def test_many_images_are_shared_out_and_a_bad_one_stops_none(start_cluster, classifier, tmp_path):
+def test_many_images_are_shared_out_and_a_bad_one_stops_none(cluster, classifier, tmp_path):
     paths = []
     for number in range(4):
         path = tmp_path / f"image{number}.tif"
@@ -206,7 +217,6 @@ def test_many_images_are_shared_out_and_a_bad_one_stops_none(start_cluster, clas
     bad.write_bytes(b"II*\x00 nothing more")
     expected = local_labels(paths, classifier, tmp_path / "local")
     out = tmp_path / "out"
-    cluster = start_cluster()
     report = on_cluster(cluster, [paths[0], bad, *paths[1:]], classifier, out)
     assert [each.path for each in report.images] == [paths[0], bad, *paths[1:]]
     assert [each.path for each in report.failed] == [bad]
@@ -217,24 +227,23 @@ def test_many_images_are_shared_out_and_a_bad_one_stops_none(start_cluster, clas
 
 
 @pytest.mark.skipif(not sys.platform.startswith("linux"), reason="sets Linux's cache folder")
-def test_workers_know_tiles_that_they_looked_at_before(start_cluster, classifier, tmp_path):
+def test_workers_know_tiles_that_they_looked_at_before(cluster, classifier, tmp_path):
     path = tmp_path / "field.tif"
-    tifffile.imwrite(path, picture())
-    cluster = start_cluster()
+    tifffile.imwrite(path, picture(seed=7))
+    before = set(cluster.cache.rglob("*.tiles"))
     runs = [
         on_cluster(cluster, [path], classifier, tmp_path / "out", resume=False, cache=cache)
         for cache in (False, True, True)
     ]
     known = [run.done[0].planes[0]["features_from_cache"] for run in runs]
     assert known == [False, False, True]
-    assert len(list(cluster.cache.rglob("*.tiles"))) == 1
+    assert len(set(cluster.cache.rglob("*.tiles")) - before) == 1
 
 
 def test_a_stopped_run_goes_on_with_the_blocks_that_are_lacking(
-    start_cluster, huge_image, classifier, tmp_path
+    cluster, huge_image, classifier, tmp_path
 ):
     expected = local_labels([huge_image], classifier, tmp_path / "local")["wafer"]
-    cluster = start_cluster(seconds_a_batch=0.05)
     out = tmp_path / "out"
     cancel = Job()
     with pytest.raises(Cancelled):
@@ -252,7 +261,7 @@ def test_a_stopped_run_goes_on_with_the_blocks_that_are_lacking(
     assert np.array_equal(tifffile.imread(out / "wafer.map.tif"), expected)
 
 
-def test_a_model_file_goes_to_the_workers_and_does_not_stay(start_cluster, tmp_path):
+def test_a_model_file_goes_to_the_workers_and_does_not_stay(cluster, tmp_path):
     from typer.testing import CliRunner
 
     from napari_sem_classify.cli import app
@@ -261,7 +270,6 @@ def test_a_model_file_goes_to_the_workers_and_does_not_stay(start_cluster, tmp_p
     tifffile.imwrite(path, picture(128, 128))
     out = tmp_path / "out"
     command = ["classify", str(path), "--model", "demo", "--tile", "64", "--out", str(out)]
-    cluster = start_cluster()
     done = CliRunner().invoke(
         app, [*command, "--scheduler", cluster.address, "--device", "cpu", "--backend", "torch"]
     )

@@ -40,8 +40,8 @@ class CountingStore(MemoryStore):
         return await super().get(key, prototype, byte_range)
 
 
-@pytest.fixture(params=[64, 128], ids=lambda side: f"chunks of {side} px")
-def stored(request):
+@pytest.fixture(params=[64, 128], ids=lambda side: f"chunks of {side} px", scope="module")
+def written(request):
     """A specimen of 1968 rows above a bar of 80, compressed, in small chunks."""
     store = CountingStore()
     side = request.param
@@ -49,9 +49,16 @@ def stored(request):
         store, shape=(SIDE, SIDE), chunks=(side, side), dtype=np.uint8, zarr_format=3
     )
     array[:] = np.random.default_rng(0).integers(1, 200, (SIDE, SIDE)).astype(np.uint8)
+    return array, store
+
+
+@pytest.fixture
+def stored(written):
+    """The image, read by nobody yet."""
+    array, store = written
     area = Area(0, SIDE - BAR, 0, SIDE)
     image = image_from_array(array, "chunked", specimen=Specimen(area, "user", ""))
-    assert image.chunks == (side, side)
+    assert image.chunks == array.chunks
     store.fetched.clear()
     return image, store
 

@@ -363,6 +363,7 @@ def test_closing_the_widget_in_mid_run_stops_the_worker(qtbot, widget, folder, r
     qtbot.wait(50)
 
 
+@pytest.mark.own_window
 def test_closing_the_viewer_in_mid_run_stops_the_worker(qtbot, widget, folder, real_viewer, gate):
     look_at(qtbot, widget, folder)
     widget.run_form.button.native.click()

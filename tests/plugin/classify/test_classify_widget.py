@@ -286,6 +286,7 @@ def test_closing_the_widget_during_a_run_stops_the_worker(
     qtbot.wait(50)
 
 
+@pytest.mark.own_window
 def test_closing_the_viewer_during_a_run_stops_the_worker(qtbot, widget, real_viewer, gate):
     widget.run_form.button.native.click()
     real_viewer.close()

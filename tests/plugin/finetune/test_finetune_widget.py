@@ -275,6 +275,7 @@ def test_a_worst_tile_of_a_folder_is_found_in_its_image_which_can_be_opened(
     assert real_viewer.layers.selection.active is image
 
 
+@pytest.mark.own_window
 def test_closing_the_viewer_ends_a_training_and_keeps_its_checkpoint(
     qtbot, ready, real_viewer, monkeypatch
 ):

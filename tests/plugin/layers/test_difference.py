@@ -19,7 +19,7 @@ def image_layer(real_viewer):
 
 
 @pytest.fixture
-def form(qtbot, image_layer, open_widget):
+def form(qtbot, image_layer, open_widget, small_model):
     widget = open_widget("Classify")
     until(qtbot, lambda: widget.image_form.image is not None)
     return widget.compare_form

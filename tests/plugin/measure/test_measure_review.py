@@ -269,6 +269,7 @@ def test_renaming_layers_in_mid_review_changes_nothing(qtbot, real_viewer, widge
     until(qtbot, lambda: widget.map_list.list.item(0).text() == "mine")
 
 
+@pytest.mark.own_window
 def test_closing_the_viewer_in_mid_review_keeps_the_answers(qtbot, real_viewer, widget, picture):
     begin(widget)
     widget.reviewer.answer(2)

@@ -39,6 +39,7 @@ def test_nothing_is_added_before_the_user_asks(widget, real_viewer):
     assert not widget.write_form.run_form.button.enabled
 
 
+@pytest.mark.own_window
 def test_laying_shows_the_tiles_and_tells_their_number_and_area(laid, real_viewer, image_layer):
     assert grid_layer_of(real_viewer, image_layer).data.shape == (4, 8)
     assert laid.plan.keep.sum() == 30
