@@ -222,6 +222,7 @@ with open(sys.argv[2], "ab", buffering=0) as told:
 """
 
 
+@pytest.mark.slow
 def test_a_kill_in_the_middle_of_a_save_loses_at_most_the_last_stroke(tmp_path):
     path, told = tmp_path / "a.annotations.json", tmp_path / "told"
     told.touch()

@@ -22,6 +22,7 @@ from napari_sem_classify.core.batch.batch_state import BatchState
 from napari_sem_classify.core.batch.classify_many import classify_many
 from napari_sem_classify.core.common.errors import OutputError
 
+pytestmark = pytest.mark.slow
 TESTS = Path(__file__).resolve().parents[2]
 CLASSIFIER = brightness_classifier()
 DAMAGED = (17, 63, 64, 120, 199)

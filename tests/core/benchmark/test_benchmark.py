@@ -42,7 +42,9 @@ def test_rates_and_ratios_belong_together(image):
     assert json.loads(json.dumps(result, allow_nan=False)) == result
 
 
-def test_dense_maps_are_timed_against_single_tiles_in_the_arithmetic_asked_for(image):
+def test_dense_maps_are_timed_against_single_tiles_in_the_arithmetic_asked_for(
+    image, tiny_by_default
+):
     result = run_benchmark(
         image,
         tile_px=32,
@@ -77,7 +79,7 @@ def test_the_machine_is_described():
     assert described["versions"]["torch"]
 
 
-def test_a_benchmark_can_be_cancelled(image):
+def test_a_benchmark_can_be_cancelled(image, tiny_by_default):
     cancel = Job()
     cancel.cancel()
     with pytest.raises(Cancelled):

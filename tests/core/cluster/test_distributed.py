@@ -27,6 +27,7 @@ from napari_sem_classify.core.tiles.grid import TileGrid
 
 distributed = pytest.importorskip("distributed", reason="needs the extra 'distributed'")
 
+pytestmark = pytest.mark.slow
 TESTS = Path(__file__).parents[2]
 
 

@@ -11,7 +11,7 @@ from small_training import small, train, with_fitted_head
 from napari_sem_classify.core.image.intensity import IntensityRange
 from napari_sem_classify.core.network.engine import make_engine
 
-pytestmark = pytest.mark.usefixtures("one_thread")
+pytestmark = [pytest.mark.slow, pytest.mark.usefixtures("one_thread")]
 
 
 @pytest.fixture(scope="module")

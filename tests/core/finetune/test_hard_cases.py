@@ -63,6 +63,7 @@ app(sys.argv[1:])
 """
 
 
+@pytest.mark.slow
 def test_a_killed_process_goes_on_when_the_same_command_is_given_again(tmp_path):
     source = write_classes(tmp_path / "set", {"fine": 5, "coarse": 5}, shape=(48, 48))
     out = tmp_path / "model.safetensors"

@@ -236,6 +236,7 @@ def test_every_reader_has_the_one_signature(tmp_path):
     assert [read(source) for read in READERS] == [None] * len(READERS)
 
 
+@pytest.mark.slow
 def test_hostile_files_stay_below_a_gigabyte(tmp_path):
     """Opens bombs in a process of its own and asks the system for its largest size."""
     script = textwrap.dedent(

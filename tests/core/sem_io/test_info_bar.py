@@ -92,11 +92,12 @@ def test_only_a_bounded_part_of_a_huge_image_is_read():
             self.read += block.size
             return block
 
-    picture = with_bar(specimen(4000, 12000), panel(100, 12000))
+    without = specimen(4000, 12000)
+    picture = with_bar(without, panel(100, 12000))
     counting = Counting(picture)
     assert find_panel(counting, picture.shape, "grey").bottom_rows == 100
     assert counting.read < 0.1 * picture.size
-    plain = Counting(specimen(4000, 12000))
+    plain = Counting(without)
     assert find_panel(plain, plain.shape, "grey").bottom_rows == 0
     assert plain.read <= 8 * 4096
 

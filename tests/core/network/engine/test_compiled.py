@@ -20,6 +20,7 @@ from napari_sem_classify.core.network.engine import compiled as module
 from napari_sem_classify.core.network.engine.compiled import COMPILE_VARIABLE, compiles_on
 from napari_sem_classify.core.network.engine.torch_engine import TorchEngine
 
+pytestmark = pytest.mark.slow
 CPU = torch.device("cpu")
 INTENSITY = IntensityRange(20.0, 235.0)
 needs_compiler = pytest.mark.skipif(
