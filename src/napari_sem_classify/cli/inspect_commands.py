@@ -59,7 +59,7 @@ def info(
         ("Planes", str(facts["planes"])),
         ("Type", f"{facts['dtype']}, {opened.colour}"),
         ("Microscope", opened.vendor or "unknown"),
-        ("Pixel size", f"{size:.5g} nm ({opened.pixel_size_source})" if size else "not calibrated"),
+        ("Pixel size", f"{size:.5g} nm ({opened.pixel_size_source})" if size else _why(opened)),
         (
             "Specimen",
             f"rows {bar.area.top} to {bar.area.bottom}, "
@@ -200,6 +200,11 @@ def _grid(image: SemImage, tile: int | None, tile_um: float | None, stride: int 
         tile = TileGrid.from_um(image.area, tile_um, image.pixel_size_nm).tile
     side = DEFAULT_TILE_PX if tile is None else tile
     return TileGrid(image.area, side, side if stride is None else stride)
+
+
+def _why(image: SemImage) -> str:
+    note = image.metadata.get("note")
+    return f"not calibrated: {note}" if note else "not calibrated"
 
 
 def _level_text(number: int, level: LevelInfo) -> str:

@@ -21,6 +21,7 @@ from napari_sem_classify.core.sem_io.pixels import (
     without_alpha_of_grey,
 )
 from napari_sem_classify.core.sem_io.vendors import read_vendor
+from napari_sem_classify.core.sem_io.vendors.values import VendorMetadata
 from napari_sem_classify.core.sem_io.zarr_store import is_zarr
 
 TIFF_HEADERS = (b"II*\x00", b"MM\x00*", b"II+\x00", b"MM\x00+")
@@ -48,13 +49,13 @@ def open_image(path: str | Path, level: int = 0) -> SemImage:
     pixels = _open_pixels(path, level)
     check_usable(str(path), pixels.data, pixels.has_channels)
     pixels = without_alpha_of_grey(pixels)
-    vendor = read_vendor(pixels.source)
+    vendor = _vendor(pixels)
     shape = pixels.source.shape
     downsample = pixels.levels[level].downsample if pixels.levels else 1.0
     size, size_source = pixels.pixel_size_nm, pixels.pixel_size_source
     if size is None and vendor is not None and vendor.pixel_size_nm is not None:
         size = vendor.pixel_size_nm * downsample
-        size_source = f"{vendor.vendor} metadata"
+        size_source = vendor.size_source or f"{vendor.vendor} metadata"
     stored: ColourMode = "colour" if pixels.has_channels else "grey"
     if level:
         # One answer for all levels: the file tells the bar in finest pixels, and text that proves
@@ -109,7 +110,7 @@ def image_levels(path: str | Path) -> tuple[Level, ...]:
     """
     path = Path(path).expanduser()
     pixels = _open_pixels(path, 0)
-    vendor = read_vendor(pixels.source)
+    vendor = _vendor(pixels)
     size = pixels.pixel_size_nm or (vendor.pixel_size_nm if vendor is not None else None)
     levels = pixels.levels or (Level(pixels.source.shape, size, 1.0),)
     if size is None:
@@ -167,6 +168,14 @@ def open_numbers(path: str | Path) -> Pixels:
     """
     path = Path(path).expanduser()
     return _open_pixels(path, 0, as_numbers=True)
+
+
+def _vendor(pixels: Pixels) -> VendorMetadata | None:
+    """What the maker wrote, which speaks of the finest level."""
+    source = pixels.source
+    if pixels.levels:
+        source = replace(source, shape=pixels.levels[0].shape)
+    return read_vendor(source)
 
 
 def _open_pixels(path: Path, level: int, *, as_numbers: bool = False) -> Pixels:

@@ -72,7 +72,10 @@ def read_text(path: Path) -> str | None:
 
 
 def decode(data: bytes) -> str:
-    """Text from bytes of unknown encoding: UTF-16 with or without its mark, UTF-8, else Latin-1."""
+    """Text from bytes of unknown encoding, as microscopes' computers write it.
+
+    UTF-16 with or without its mark, UTF-8, Shift-JIS, else Windows' Western code page.
+    """
     if data[:2] in (b"\xff\xfe", b"\xfe\xff"):
         return data.decode("utf-16", errors="replace")
     if data[:3] == b"\xef\xbb\xbf":
@@ -82,10 +85,15 @@ def decode(data: bytes) -> str:
         return data.decode("utf-16-le", errors="replace")
     if len(head) >= 8 and head[0::2].count(0) > 0.8 * len(head[0::2]):
         return data.decode("utf-16-be", errors="replace")
-    try:
-        return data.decode("utf-8")
-    except UnicodeDecodeError:
-        return data.decode("latin-1")
+    for encoding in ("utf-8", "shift_jis", "cp1252"):
+        # Bytes that begin kana, Greek (μ) and signs in Shift-JIS are hardly used in the West.
+        if encoding == "shift_jis" and not any(byte in data for byte in range(0x81, 0x85)):
+            continue
+        try:
+            return data.decode(encoding)
+        except UnicodeDecodeError:
+            continue
+    return data.decode("latin-1")
 
 
 def _upper_suffix(name: str) -> str:

@@ -33,7 +33,7 @@ from napari_sem_classify.core.sem_io.tiff_decode import (
     opened_tiff,
     page_pixels,
 )
-from napari_sem_classify.core.sem_io.tiff_tags import read_source
+from napari_sem_classify.core.sem_io.tiff_tags import OLYMPUS_SIS, read_source
 
 JPEG_CODECS = (6, 7, 33007, 34892)
 # PhotometricInterpretation, TIFF 6.0 page 37 and on.
@@ -123,8 +123,14 @@ def _open(path: Path, tiff: Any, level: int, as_numbers: bool) -> Pixels:
 
 
 def _largest(series: Any) -> int:
-    """The series with the largest planes: thumbnails and labels come second in SEM files too."""
+    """The series with the largest planes: thumbnails and labels come second in SEM files too.
+
+    Of Olympus' files the largest that is calibrated: a preview with a scale bar may be as large.
+    """
     areas = [rows * cols for rows, cols in (_spatial(one) for one in series)]
+    calibrated = [OLYMPUS_SIS in one.keyframe.tags for one in series]
+    if any(calibrated):
+        areas = [area * known for area, known in zip(areas, calibrated, strict=True)]
     return int(np.argmax(areas))
 
 

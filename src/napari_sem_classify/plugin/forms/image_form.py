@@ -21,6 +21,7 @@ from napari_sem_classify.plugin.layers.image_corrections import corrections_of
 from napari_sem_classify.plugin.layers.layer_image import (
     image_from_layer,
     pixel_size_nm,
+    pixel_size_note,
     spatial_shape,
 )
 from napari_sem_classify.plugin.layers.made_layers import kind_of
@@ -235,7 +236,8 @@ class ImageForm:
             )
             size = f"{stack}{count_text(cols)} × {count_text(rows)} px"
             if finest_nm is None:
-                self.size.say(f"{size} (not calibrated)")
+                note = pixel_size_note(self.layer)
+                self.size.say(f"{size} (not calibrated{': ' * bool(note)}{note})")
             else:
                 scale = pixel_size_text(finest_nm, image.pixel_size_source)
                 self.size.say(f"{size} · {scale}")

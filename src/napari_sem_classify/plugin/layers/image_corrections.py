@@ -12,6 +12,7 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 from weakref import WeakKeyDictionary
 
+import numpy as np
 from psygnal import Signal
 
 from napari_sem_classify.core.image.area import Area
@@ -25,6 +26,7 @@ from napari_sem_classify.plugin.layers.layer_image import (
     noted_level,
     noted_specimen,
     notes_of,
+    pixel_sides,
     pixel_size_nm,
     spatial_shape,
 )
@@ -219,11 +221,13 @@ class Corrections:
         if not lengths:
             units[-2:] = ["nm", "nm"]
         scale = [float(n) for n in layer.scale]
+        nm = [float((1 * unit).to("nm").magnitude) for unit in layer.units[-2:]] if lengths else 1.0
+        # What the layer's affine, rotation and shear do to a step of its scale stays.
+        sides = pixel_sides(layer, np.concatenate([np.ones(layer.ndim - 2), np.ones(2) * nm]))
         for axis in (-2, -1):
-            step = size_nm
-            if lengths:
-                step /= float((1 * layer.units[axis]).to("nm").magnitude)
-            scale[axis] = -step if scale[axis] < 0 else step
+            if sides is not None:
+                step = scale[axis] * size_nm / (sides.rows, sides.cols)[axis]
+                scale[axis] = float(f"{step:.15g}")
         notes = {**notes_of(layer), "pixel_size_nm": size_nm, "pixel_size_source": source}
         self._place(layer, _State(tuple(scale), tuple(units), notes))
 

@@ -7,7 +7,7 @@ pixel size, its specimen area. Of a multiscale layer they also say which level i
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -189,15 +189,87 @@ def plane_at(layer: Layer, point: Any, leading_shape: tuple[int, ...]) -> tuple[
 
 
 def pixel_size_nm(layer: Layer) -> float | None:
-    """Side of a layer's finest pixels in nm; None where they are not square or have no length."""
-    sides = []
-    for scale, unit in zip(layer.scale[-2:], layer.units[-2:], strict=True):
-        if unit.dimensionality != {"[length]": 1}:
-            return None
-        sides.append(abs(float(scale)) * float((1 * unit).to("nm").magnitude))
-    rows, cols = sides
-    square = abs(rows - cols) <= SQUARE_TOLERANCE * max(rows, cols)
-    return cols if cols > 0 and square else None
+    """Side of a layer's finest pixels in nm, as they lie in the viewer's world.
+
+    Scale, rotation, shear, affine, units and flips all count. None where the pixels are not
+    square there, or have no length; see `pixel_size_note`.
+    """
+    sides = pixel_sides(layer, _lengths_nm(layer))
+    return None if sides is None or not sides.square else sides.cols
+
+
+def pixel_size_note(layer: Layer) -> str:
+    """Why a layer has no pixel size, where there is more to say than that nobody set one."""
+    sides = pixel_sides(layer, _lengths_nm(layer))
+    if sides is not None and not sides.square:
+        if sides.skewed:
+            return "the layer's pixels are sheared"
+        return f"pixels are not square ({sides.cols:.4g} × {sides.rows:.4g} nm)"
+    microscope = notes_of(layer).get("microscope")
+    note = microscope.get("note") if isinstance(microscope, Mapping) and sides is None else None
+    return str(note) if note else ""
+
+
+@dataclass(frozen=True, slots=True)
+class PixelSides:
+    """Lengths of a pixel along rows and columns, and whether they meet at another angle."""
+
+    rows: float
+    cols: float
+    skewed: bool
+
+    @property
+    def square(self) -> bool:
+        """Whether both sides are the same within a percent, at right angles."""
+        longer = max(self.rows, self.cols)
+        return not self.skewed and abs(self.rows - self.cols) <= SQUARE_TOLERANCE * longer
+
+
+def pixel_sides(layer: Layer, lengths: NDArray[np.float64]) -> PixelSides | None:
+    """Sides of a layer's finest pixels in its world; None where they reach along no length.
+
+    Parameters
+    ----------
+    lengths : float64, shape (layer.ndim,)
+        What a world unit of each axis is worth; NaN for axes that are no lengths.
+    """
+    if _only_scaled(layer):  # the usual case, without a rounding
+        rows, cols = (abs(float(layer.scale[axis])) * float(lengths[axis]) for axis in (-2, -1))
+        return PixelSides(rows, cols, skewed=False) if rows > 0 and cols > 0 else None
+    origin = np.zeros(layer.ndim)
+    start = np.asarray(layer.data_to_world(tuple(origin)))
+    steps = []
+    for axis in (-2, -1):
+        one = origin.copy()
+        one[axis] = 1.0
+        step = np.asarray(layer.data_to_world(tuple(one))) - start
+        # An axis that the pixels do not reach along need not be a length.
+        steps.append(np.where(np.abs(step) > 1e-12 * np.abs(step).max(), step * lengths, 0.0))
+    rows, cols = (float(np.linalg.norm(step)) for step in steps)
+    if not (np.isfinite([rows, cols]).all() and rows > 0 and cols > 0):
+        return None
+    skewed = abs(float(steps[0] @ steps[1])) > SQUARE_TOLERANCE * rows * cols
+    return PixelSides(rows, cols, skewed)
+
+
+def _only_scaled(layer: Layer) -> bool:
+    eye = np.eye(layer.ndim)
+    return (
+        np.array_equal(layer.affine.affine_matrix, np.eye(layer.ndim + 1))
+        and np.array_equal(layer.rotate, eye)
+        and not np.any(np.asarray(layer.shear) - eye if np.ndim(layer.shear) == 2 else layer.shear)
+    )
+
+
+def _lengths_nm(layer: Layer) -> NDArray[np.float64]:
+    return np.array(
+        [
+            float((1 * unit).to("nm").magnitude)
+            if unit.dimensionality == {"[length]": 1}
+            else np.nan
+            for unit in layer.units
+        ]
+    )
 
 
 def _size_source(size: float | None, notes: Mapping[str, Any]) -> str:

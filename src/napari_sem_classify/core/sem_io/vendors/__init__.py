@@ -6,16 +6,20 @@ from collections.abc import Callable
 
 from napari_sem_classify.core.sem_io.source import Source
 from napari_sem_classify.core.sem_io.vendors import (
+    digital_micrograph,
     fei,
     hitachi,
     imagej_ome,
     jeol,
+    olympus,
+    openfibsem,
     orion_fibics,
     phenom,
     sec,
     tescan,
     zeiss,
 )
+from napari_sem_classify.core.sem_io.vendors.fit import fit
 from napari_sem_classify.core.sem_io.vendors.values import VendorMetadata
 
 Reader = Callable[[Source], VendorMetadata | None]
@@ -30,6 +34,9 @@ READERS: tuple[Reader, ...] = (
     jeol.read,
     hitachi.read,
     sec.read,
+    digital_micrograph.read,
+    openfibsem.read,
+    olympus.read,
     imagej_ome.read,
 )
 
@@ -48,6 +55,7 @@ def read_vendor(source: Source) -> VendorMetadata | None:
             continue
         if found is None:
             continue
+        found = fit(found, source.shape)
         if found.pixel_size_nm is not None:
             return found
         best = best or found

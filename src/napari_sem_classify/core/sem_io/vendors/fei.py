@@ -8,6 +8,7 @@ The XML is the same record under other names: ``BinaryResult/PixelSize`` carries
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from typing import Any
 
@@ -20,12 +21,16 @@ from napari_sem_classify.core.sem_io.vendors.values import (
     number,
     pixel_size,
     scaled,
+    scan_shape,
     text,
+    whole,
 )
 from napari_sem_classify.core.sem_io.vendors.xml_text import find, flat, parse, text_at
 
 TAGS = (34682, 34680)
 XML_TAG = 34683
+# Sections beside [Scan] that tell of the field: [EScan], [NavCam], [CCD] and the like.
+_CAMERA = re.compile(r"Scan$|Cam|Nav|CCD|Optical")
 
 
 def read(source: Source) -> VendorMetadata | None:
@@ -42,12 +47,7 @@ def _from_sections(source: Source, ini: Mapping[str, Any]) -> VendorMetadata:
     scan, image = _section(ini, "Scan"), _section(ini, "Image")
     beam = _section(ini, str(_section(ini, "Beam").get("Beam", "EBeam")))
     detectors, private = _section(ini, "Detectors"), _section(ini, "PrivateFei")
-    x_nm = length_nm(scan.get("PixelWidth"), "m")
-    y_nm = length_nm(scan.get("PixelHeight"), "m")
-    if not x_nm:
-        # The navigation camera writes no pixel width, only the field.
-        x_nm, y_nm = _ratio(scan.get("HorFieldsize"), image.get("ResolutionX")), None
-    size, note = pixel_size(x_nm, y_nm)
+    size, note = pixel_size(*_sides(source, ini, image))
     bar = bar_height(rows, image.get("ResolutionY"))
     if bar is None and number(image.get("ResolutionY")) is None:
         bar = checked_bar(rows, private.get("DatabarHeight"))
@@ -65,6 +65,8 @@ def _from_sections(source: Source, ini: Mapping[str, Any]) -> VendorMetadata:
         date=text(f"{user.get('Date', '')} {user.get('Time', '')}"),
         field_width_um=scaled(scan.get("HorFieldsize"), 1e6),
         note=note,
+        scan_shape=scan_shape(image.get("ResolutionY"), image.get("ResolutionX")),
+        scan_bar_rows=whole(private.get("DatabarHeight")),
         raw=ini,
     )
 
@@ -89,8 +91,32 @@ def _from_xml(source: Source) -> VendorMetadata | None:
         date=text(text_at(root, "AcquisitionDatetime")),
         field_width_um=scaled(text_at(root, "ScanFieldOfView", "X"), 1e6),
         note=note,
+        scan_shape=scan_shape(
+            text_at(root, "ScanSize", "Height"), text_at(root, "ScanSize", "Width")
+        ),
         raw=flat(root),
     )
+
+
+def _sides(
+    source: Source, ini: Mapping[str, Any], image: Mapping[str, Any]
+) -> tuple[float | None, float | None]:
+    """Width and height of a pixel in nm, from the first section that tells them.
+
+    A scan has both; a camera (navigation, inside the chamber) the width of its field at most.
+    """
+    sections = [_section(ini, "Scan")]
+    sections += [found for name in ini if _CAMERA.search(name) and (found := _section(ini, name))]
+    for each in sections:
+        x_nm = length_nm(each.get("PixelWidth"), "m")
+        if x_nm:
+            return x_nm, length_nm(each.get("PixelHeight"), "m")
+    for each in sections:
+        field_nm = length_nm(each.get("HorFieldsize"), "m")
+        cols = number(image.get("ResolutionX")) or source.shape[1]
+        if field_nm and cols > 0:
+            return field_nm / cols, None
+    return None, None
 
 
 def _section(ini: Mapping[str, Any], name: str) -> Mapping[str, Any]:
@@ -100,8 +126,3 @@ def _section(ini: Mapping[str, Any], name: str) -> Mapping[str, Any]:
 
 def _first(one: Mapping[str, Any], other: Mapping[str, Any], name: str) -> Any:
     return one.get(name) if number(one.get(name)) is not None else other.get(name)
-
-
-def _ratio(field_m: Any, pixels: Any) -> float | None:
-    width, count = length_nm(field_m, "m"), number(pixels)
-    return width / count if width and count and count > 0 else None

@@ -9,11 +9,15 @@ from __future__ import annotations
 from napari_sem_classify.core.sem_io.source import Source
 from napari_sem_classify.core.sem_io.vendors.values import (
     VendorMetadata,
+    in_one_locale,
+    length_nm,
     length_text_nm,
     number,
     pixel_size,
     scaled,
+    scan_shape,
     text,
+    unread,
 )
 
 SIDECARS = ("{stem}.txt", "{name}.txt")
@@ -30,7 +34,9 @@ def read(source: Source) -> VendorMetadata | None:
         name, equals, value = line.partition("=")
         if equals:
             values.setdefault(name.strip().strip("\ufeff"), value.strip()[:500])
-    size, note = pixel_size(number(values.get("PixelSize")))
+    values = in_one_locale(values)
+    size, note = pixel_size(_pixel_nm(values.get("PixelSize")))
+    cols, _, rows = values.get("DataSize", "").lower().replace("*", "x").partition("x")
     return VendorMetadata(
         vendor="Hitachi",
         pixel_size_nm=size,
@@ -41,6 +47,12 @@ def read(source: Source) -> VendorMetadata | None:
         magnification=text(values.get("Magnification")),
         date=text(f"{values.get('Date', '')} {values.get('Time', '')}"),
         field_width_um=scaled(size, source.shape[1] * 1e-3) if size else None,
-        note=note,
+        note=note or unread("PixelSize", values.get("PixelSize"), size),
+        scan_shape=scan_shape(rows, cols),
+        scan_bar_rows=0,
         raw=values,
     )
+
+
+def _pixel_nm(written: str | None) -> float | None:
+    return length_text_nm(written) or length_nm(number(written), "nm")

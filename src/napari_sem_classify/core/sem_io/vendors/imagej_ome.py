@@ -16,6 +16,7 @@ from napari_sem_classify.core.sem_io.vendors.values import (
     number,
     pixel_size,
     scaled,
+    scan_shape,
     text,
 )
 from napari_sem_classify.core.sem_io.vendors.xml_text import find, flat, parse
@@ -49,6 +50,8 @@ def _ome(source: Source) -> VendorMetadata | None:
         instrument=text(microscope.get("Model")) if microscope is not None else None,
         field_width_um=scaled(size, source.shape[1] * 1e-3) if size else None,
         note=note,
+        scan_shape=scan_shape(pixels.get("SizeY"), pixels.get("SizeX")),
+        scan_bar_rows=0,
         raw=flat(root),
     )
 

@@ -2,7 +2,9 @@
 
 Format facts: ``$$SM_MICRON_BAR`` is the scale bar in pixels, ``$$SM_MICRON_MARKER`` what it
 stands for ("10um"); ``$CM_FULL_SIZE`` gives columns and rows of the specimen, so the file's height
-minus its rows is the bar's.
+minus its rows is the bar's. ``$CM_MAG`` is the magnification on a picture 120 mm wide with the
+JSM series before JSM-IT (10 µm are 139 px of 2560 at 650; JSM-IT takes 128 mm or a screen, and is
+not computed).
 """
 
 from __future__ import annotations
@@ -11,15 +13,20 @@ from napari_sem_classify.core.sem_io.source import Source
 from napari_sem_classify.core.sem_io.vendors.values import (
     VendorMetadata,
     bar_height,
+    in_one_locale,
     length_text_nm,
     number,
     pixel_size,
     scaled,
+    scan_shape,
     text,
+    unread,
+    whole,
 )
 
 SIDECARS = ("{stem}.txt", "{name}.txt")
 MARK = "$"
+PICTURE_MM = 120
 
 
 def read(source: Source) -> VendorMetadata | None:
@@ -32,7 +39,14 @@ def read(source: Source) -> VendorMetadata | None:
         name, _, value = line.strip().partition(" ")
         if name.startswith(MARK):
             values.setdefault(name.lstrip(MARK), value.strip()[:500])
+    values = in_one_locale(values)
+    cols, rows = _scan(values)
+    micron_bar = values.get("SM_MICRON_BAR")
     size, note = pixel_size(_pixel_nm(values))
+    how = ""
+    if size is None and not note and not whole(micron_bar):
+        size, note = pixel_size(_by_magnification(values, whole(cols)))
+        how = f"JEOL metadata, {values.get('CM_MAG')} × on a picture {PICTURE_MM} mm wide"
     return VendorMetadata(
         vendor="JEOL",
         pixel_size_nm=size,
@@ -44,7 +58,9 @@ def read(source: Source) -> VendorMetadata | None:
         magnification=text(values.get("CM_MAG")),
         date=text(f"{values.get('CM_DATE', '')} {values.get('CM_TIME', '')}"),
         field_width_um=scaled(size, source.shape[1] * 1e-3) if size else None,
-        note=note,
+        note=note or unread("SM_MICRON_MARKER", values.get("SM_MICRON_MARKER"), size),
+        size_source=how,
+        scan_shape=scan_shape(rows, cols),
         raw=values,
     )
 
@@ -55,10 +71,24 @@ def _pixel_nm(values: dict[str, str]) -> float | None:
     return marker / bar if bar and marker and bar > 0 else None
 
 
-def _bar(source: Source, values: dict[str, str]) -> int | None:
-    size = values.get("CM_FULL_SIZE", "").replace(",", " ").split()
-    rows, cols = source.shape
-    # Another width means that the file was saved at another size than the scan.
-    if len(size) != 2 or number(size[0]) != cols:
+def _by_magnification(values: dict[str, str], cols: int | None) -> float | None:
+    """Side of a pixel from the magnification, where the width that it is told for is known."""
+    instrument = values.get("CM_INSTRUMENT", "").upper()
+    magnification = number(values.get("CM_MAG"))
+    if not instrument.startswith("JSM") or instrument.startswith("JSM-IT"):
         return None
-    return bar_height(rows, size[1])
+    if not magnification or magnification <= 0 or not cols:
+        return None
+    return PICTURE_MM * 1e6 / magnification / cols
+
+
+def _scan(values: dict[str, str]) -> tuple[str, str]:
+    """Columns and rows of the specimen as they are written."""
+    size = values.get("CM_FULL_SIZE", "").replace(",", " ").split()
+    return (size[0], size[1]) if len(size) == 2 else ("", "")
+
+
+def _bar(source: Source, values: dict[str, str]) -> int | None:
+    cols, rows = _scan(values)
+    # Another width means that the file was saved at another size than the scan.
+    return bar_height(source.shape[0], rows) if number(cols) == source.shape[1] else None

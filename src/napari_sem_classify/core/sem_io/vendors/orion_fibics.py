@@ -19,6 +19,7 @@ from napari_sem_classify.core.sem_io.vendors.values import (
     number,
     pixel_size,
     scaled,
+    scan_shape,
     text,
 )
 from napari_sem_classify.core.sem_io.vendors.xml_text import find, flat, local_name, parse, text_at
@@ -59,6 +60,7 @@ def _orion(source: Source, root: Element) -> VendorMetadata:
         date=text(text_at(root, "TimeStamp", "Value")),
         field_width_um=scaled(_valued(root, "Fov"), 1e-3),
         note=note,
+        scan_shape=scan_shape(*reversed(_scan_size(root))),
         raw={
             local_name(one): (text_at(one, "Value") or "")[:500]
             for one in root
@@ -67,9 +69,14 @@ def _orion(source: Source, root: Element) -> VendorMetadata:
     )
 
 
+def _scan_size(root: Element) -> tuple[str, str]:
+    cols, _, rows = (text_at(root, "SAS.ScanSize", "Value") or "").partition("x")
+    return cols, rows
+
+
 def _orion_bar(source: Source, root: Element) -> int | None:
     """Rows below the scan, whose size is written as "1024 x 1024" (columns x rows)."""
-    cols, _, rows = (text_at(root, "SAS.ScanSize", "Value") or "").partition("x")
+    cols, rows = _scan_size(root)
     return bar_height(source.shape[0], rows) if number(cols) == source.shape[1] else None
 
 
@@ -91,6 +98,8 @@ def _fibics(root: Element) -> VendorMetadata:
         date=text(text_at(root, "Application", "Date")),
         field_width_um=scaled(field_nm, 1e-3),
         note=note,
+        scan_shape=scan_shape(text_at(root, "Image", "Height"), text_at(root, "Image", "Width")),
+        scan_bar_rows=0,
         raw=flat(root),
     )
 

@@ -12,6 +12,7 @@ import re
 from napari_sem_classify.core.sem_io.source import Source
 from napari_sem_classify.core.sem_io.vendors.values import (
     VendorMetadata,
+    in_one_locale,
     length_text_nm,
     number,
     scaled,
@@ -31,6 +32,7 @@ def read(source: Source) -> VendorMetadata | None:
     values: dict[str, str] = {}
     for name, value in _LINE.findall(sidecar):
         values.setdefault(name.strip(), value.strip())
+    values = in_one_locale(values)
     return VendorMetadata(
         vendor="SEC",
         instrument=text(values.get("Model")),

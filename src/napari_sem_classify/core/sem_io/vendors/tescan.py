@@ -2,7 +2,8 @@
 
 Format facts: the tag holds a thumbnail and then ``Name=value`` lines; the header file is INI text
 named ``image.hdr`` or ``image-tif.hdr``. Lengths in metres, voltages in volts. ``ImageStripSize``
-is the height of the info bar at the bottom.
+is the height of the info bar at the bottom. ``MagnificationReference`` is the width in metres of a
+picture that ``Magnification`` is told for, so that both give the field's width.
 """
 
 from __future__ import annotations
@@ -13,10 +14,14 @@ from napari_sem_classify.core.sem_io.source import Source, decode
 from napari_sem_classify.core.sem_io.vendors.values import (
     VendorMetadata,
     checked_bar,
+    in_one_locale,
     length_nm,
+    number,
     pixel_size,
     scaled,
+    scan_shape,
     text,
+    unread,
 )
 
 TAG = 50431
@@ -33,6 +38,7 @@ def read(source: Source) -> VendorMetadata | None:
         values = dict(_LINE.findall(sidecar)) if sidecar else values
     if "PixelSizeX" not in values:
         return None
+    values = in_one_locale(values)
     size, note = pixel_size(
         length_nm(values.get("PixelSizeX"), "m"), length_nm(values.get("PixelSizeY"), "m")
     )
@@ -48,9 +54,20 @@ def read(source: Source) -> VendorMetadata | None:
         magnification=text(values.get("Magnification")),
         date=text(f"{values.get('Date', '')} {values.get('Time', '')}"),
         field_width_um=width,
-        note=note,
+        note=note or unread("PixelSizeX", values.get("PixelSizeX"), size),
+        scan_shape=scan_shape(None, _scan_cols(values, size)),
         raw=values,
     )
+
+
+def _scan_cols(values: dict[str, str], size: float | None) -> int | None:
+    """Columns of the scan, from its width; None of a mosaic of several fields."""
+    width_nm = length_nm(values.get("MagnificationReference"), "m")
+    magnification = number(values.get("Magnification"))
+    one_field = number(values.get("ViewFieldsCountX", "1")) == 1
+    if not (size and width_nm and magnification and one_field) or magnification <= 0:
+        return None
+    return round(width_nm / magnification / size)
 
 
 def _from_tag(value: object) -> dict[str, str]:

@@ -15,9 +15,11 @@ from napari_sem_classify.core.sem_io.source import Source
 from napari_sem_classify.core.sem_io.vendors.values import (
     VendorMetadata,
     length_nm,
+    length_text_nm,
     number,
     pixel_size,
     scaled,
+    scan_shape,
     text,
 )
 
@@ -44,6 +46,8 @@ def read(source: Source) -> VendorMetadata | None:
         date=text(date),
         field_width_um=_length(sem, "ap_width", 1e-3),
         note=note,
+        scan_shape=_stored(sem),
+        scan_bar_rows=0,
         raw=sem,
     )
 
@@ -56,8 +60,16 @@ def _pixel_nm(source: Source, sem: Mapping[str, Any]) -> float | None:
     if isinstance(unnamed, tuple) and len(unnamed) > UNNAMED_PIXEL_SIZE:
         found = number(unnamed[UNNAMED_PIXEL_SIZE])
         if found and found > 0:
-            return found * 1e9 * UNNAMED_WIDTH_PX / source.shape[1]
+            stored = _stored(sem)
+            width = stored[1] if stored else source.shape[1]
+            return found * 1e9 * UNNAMED_WIDTH_PX / width
     return None
+
+
+def _stored(sem: Mapping[str, Any]) -> tuple[int | None, int] | None:
+    """Rows and columns as they were saved, bar and all: "Store resolution = 1024 * 768"."""
+    cols, _, rows = str(_value(sem, "dp_image_store") or "").partition("*")
+    return scan_shape(rows, cols)
 
 
 def _value(sem: Mapping[str, Any], name: str) -> Any:
@@ -71,7 +83,9 @@ def _unit(sem: Mapping[str, Any], name: str) -> str:
 
 
 def _length(sem: Mapping[str, Any], name: str, factor: float) -> float | None:
-    found = length_nm(_value(sem, name), _unit(sem, name))
+    value, unit = _value(sem, name), _unit(sem, name)
+    # What tifffile does not take for a number (24,65 nm) it leaves as one text.
+    found = length_nm(value, unit) if unit else length_text_nm(value)
     return scaled(found, factor)
 
 
