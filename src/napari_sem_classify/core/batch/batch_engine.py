@@ -101,9 +101,7 @@ def _faster(
 
 
 def _checked(
-    classifier: TileClassifier,
-    looked: list[tuple[SemImage, TileGrid]],
-    job: Job | None,
+    classifier: TileClassifier, looked: list[tuple[SemImage, TileGrid]], job: Job | None
 ) -> Engine:
     from napari_sem_classify.core.classify.int8 import int8_engine
 

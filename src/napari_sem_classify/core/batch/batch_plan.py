@@ -135,10 +135,7 @@ def look_at(
 
 
 def plan_batch(
-    looked: Sequence[Looked],
-    card: ModelCard,
-    wish: GridWish,
-    finished: Iterable[int] = (),
+    looked: Sequence[Looked], card: ModelCard, wish: GridWish, finished: Iterable[int] = ()
 ) -> BatchPlan:
     """Lay the tiles over images that were looked at, and count them; reads nothing.
 

@@ -63,12 +63,7 @@ class Remote:
         return urlsplit(self.url).hostname or self.url
 
 
-def download(
-    remote: Remote,
-    path: Path,
-    *,
-    job: Job | None = None,
-) -> Path:
+def download(remote: Remote, path: Path, *, job: Job | None = None) -> Path:
     """Download a file to `path`.
 
     Parameters
@@ -140,11 +135,7 @@ class _PartFile:
             path.unlink(missing_ok=True)
 
 
-def _fetch(
-    remote: Remote,
-    part: _PartFile,
-    job: Job | None,
-) -> None:
+def _fetch(remote: Remote, part: _PartFile, job: Job | None) -> None:
     from requests import RequestException
 
     idle = 0
@@ -164,11 +155,7 @@ def _fetch(
             ) from cause
 
 
-def _more(
-    remote: Remote,
-    part: _PartFile,
-    job: Job | None,
-) -> bool:
+def _more(remote: Remote, part: _PartFile, job: Job | None) -> bool:
     """Get what is lacking; tell whether the file is whole then."""
     import requests
 
@@ -228,13 +215,7 @@ def _version(answer: Response) -> str:
     return str(answer.headers.get("Last-Modified", ""))
 
 
-def _tell(
-    remote: Remote,
-    job: Job | None,
-    done: int,
-    total: int | None,
-    elapsed_s: float,
-) -> None:
+def _tell(remote: Remote, job: Job | None, done: int, total: int | None, elapsed_s: float) -> None:
     if job is not None:
         in_all = done if total is None else total
         job.tell(Progress(done // 1_000_000, max(1, in_all // 1_000_000), remote.stage, elapsed_s))

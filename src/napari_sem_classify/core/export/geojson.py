@@ -159,10 +159,7 @@ def _feature(
         "properties": {
             "objectType": object_type,
             "name": f"{region.class_name} {region.number}",
-            "classification": {
-                "name": region.class_name,
-                "color": colour,
-            },
+            "classification": {"name": region.class_name, "color": colour},
             "isLocked": False,
             "measurements": measurements,
         },

@@ -125,13 +125,7 @@ def _multiscale(
 def _image_label(class_map: ClassMap) -> dict[str, Any]:
     numbered = list(enumerate(class_map.classes, start=1))
     return {
-        "colors": [
-            {
-                "label-value": number,
-                "rgba": [*info.rgb, 255],
-            }
-            for number, info in numbered
-        ],
+        "colors": [{"label-value": number, "rgba": [*info.rgb, 255]} for number, info in numbered],
         "properties": [{"label-value": number, "class": info.name} for number, info in numbered],
         "source": {"image": "../../"},
     }

@@ -67,11 +67,7 @@ def write_outputs(
 
 
 def write_export(
-    kind: Kind,
-    measured: Measured,
-    target: Path,
-    *,
-    job: Job | None = None,
+    kind: Kind, measured: Measured, target: Path, *, job: Job | None = None
 ) -> list[Path]:
     """Write one kind of file of one or several class maps.
 

@@ -32,10 +32,7 @@ def write_tiles_csv(class_map: ClassMap, path: Path) -> None:
     """
     names = [info.name for info in class_map.classes]
     step = max(1, _CELLS_AT_ONCE // class_map.grid.shape[1])
-    with (
-        atomic_path(path) as temporary,
-        temporary.open("w", encoding="utf-8", newline="") as file,
-    ):
+    with atomic_path(path) as temporary, temporary.open("w", encoding="utf-8", newline="") as file:
         writer = csv.writer(file, lineterminator="\n")
         writer.writerow([*COLUMNS, *(f"prob_{name}" for name in names)])
         for first in range(0, class_map.grid.shape[0], step):

@@ -13,16 +13,7 @@ FORMAT = "napari-sem-classify"
 FORMAT_VERSION = 1
 
 # Okabe & Ito 2008, "Color universal design": told apart with every common colour blindness.
-OKABE_ITO = (
-    "#e69f00",
-    "#56b4e9",
-    "#009e73",
-    "#f0e442",
-    "#0072b2",
-    "#d55e00",
-    "#cc79a7",
-    "#999999",
-)
+OKABE_ITO = ("#e69f00", "#56b4e9", "#009e73", "#f0e442", "#0072b2", "#d55e00", "#cc79a7", "#999999")
 
 
 @dataclass(frozen=True, slots=True)

@@ -64,11 +64,7 @@ def sample_image(sample: Sample, name: str = IMAGE_NAME) -> SemImage:
     )
 
 
-def run_demo(
-    *,
-    engine: Engine | None = None,
-    job: Job | None = None,
-) -> Demo:
+def run_demo(*, engine: Engine | None = None, job: Job | None = None) -> Demo:
     """Classify the generated image with the demo's model.
 
     Raises
@@ -92,11 +88,7 @@ def run_demo(
     return Demo(image, sample, replace(class_map, record=record))
 
 
-def teach_demo_model(
-    *,
-    engine: Engine | None = None,
-    job: Job | None = None,
-) -> TileClassifier:
+def teach_demo_model(*, engine: Engine | None = None, job: Job | None = None) -> TileClassifier:
     """Teach the demo's model on generated images of other seeds than the demo's own.
 
     Raises
@@ -116,10 +108,7 @@ def teach_demo_model(
         for sample, name in zip(samples, names, strict=True)
     ]
     options = TeachOptions(
-        TILE_PX,
-        rules={"crack": CRACK_SHARE},
-        max_tiles_per_class=TILES_PER_CLASS,
-        name=MODEL_TITLE,
+        TILE_PX, rules={"crack": CRACK_SHARE}, max_tiles_per_class=TILES_PER_CLASS, name=MODEL_TITLE
     )
     engine_of = None if engine is None else lambda _recipe: engine
     return teach_from_masks(pairs, CLASSES, options, engine_of=engine_of, job=job)

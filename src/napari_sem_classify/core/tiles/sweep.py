@@ -126,12 +126,7 @@ class Sweep:
                 carried, row = carry, done
 
     def _region(
-        self,
-        work: _Pixels,
-        top: int,
-        left: int,
-        rows: tuple[int, int],
-        cols: tuple[int, int],
+        self, work: _Pixels, top: int, left: int, rows: tuple[int, int], cols: tuple[int, int]
     ) -> Patch | None:
         kept_rows, kept_cols = np.nonzero(self.keep[slice(*rows), slice(*cols)])
         if not len(kept_rows):

@@ -40,11 +40,7 @@ class TileChecks:
 
 
 def check_tiles(
-    image: SemImage,
-    grid: TileGrid,
-    *,
-    plane: tuple[int, ...] = (),
-    job: Job | None = None,
+    image: SemImage, grid: TileGrid, *, plane: tuple[int, ...] = (), job: Job | None = None
 ) -> TileChecks:
     """Look at the pixels of every tile once.
 

@@ -5,13 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from qtpy.QtGui import QResizeEvent
-from qtpy.QtWidgets import (
-    QAbstractItemView,
-    QAbstractScrollArea,
-    QApplication,
-    QHeaderView,
-    QLabel,
-)
+from qtpy.QtWidgets import QAbstractItemView, QAbstractScrollArea, QApplication, QHeaderView, QLabel
 
 from napari_sem_classify.plugin.forms.dock_table import RIGHT, DockTable, square
 

@@ -59,10 +59,7 @@ def is_kept(states: NDArray[np.uint8]) -> NDArray[np.bool_]:
 
 
 def show_grid(
-    viewer: ViewerModel,
-    image_layer: Image,
-    grid: TileGrid,
-    states: NDArray[np.uint8] | None = None,
+    viewer: ViewerModel, image_layer: Image, grid: TileGrid, states: NDArray[np.uint8] | None = None
 ) -> Labels:
     """Show the tiles over their image, in the grid layer that is there or in a new one.
 

@@ -92,11 +92,7 @@ class RunLayers:
         fresh.name = layer_name(self.image_layer.name, CLASSES)
         maps = {plane: each.class_map for plane, each in snapshots.items()}
         add_confidence(
-            self._viewer,
-            maps,
-            self.image_layer,
-            leading_shape=self._leading,
-            level=self._level,
+            self._viewer, maps, self.image_layer, leading_shape=self._leading, level=self._level
         )
         # The chequerboard would shine through the map and change its colours.
         for grid in made_from(self._viewer, self.image_layer, GRID):

@@ -143,10 +143,7 @@ class ExportForm:
 
             known = [image() for image in images] if kind.needs_image else [None] * len(images)
             return write_export(
-                kind,
-                replace(measured, images=known, look=look),
-                target,
-                job=context,
+                kind, replace(measured, images=known, look=look), target, job=context
             )
 
         self.run_form.start()

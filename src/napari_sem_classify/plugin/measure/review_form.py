@@ -12,11 +12,7 @@ from qtpy.QtWidgets import QLabel, QWidget
 
 from napari_sem_classify.core.common.errors import SemClassifyError
 from napari_sem_classify.core.measure.review import UNSURE, Answer, check_same_classes
-from napari_sem_classify.core.measure.review_plan import (
-    MoreCells,
-    ReviewPlan,
-    more_cells_for_all,
-)
+from napari_sem_classify.core.measure.review_plan import MoreCells, ReviewPlan, more_cells_for_all
 from napari_sem_classify.plugin.app.text import count_text
 from napari_sem_classify.plugin.forms.layout import Form, Note, explain, slim
 from napari_sem_classify.plugin.layers.annotation_layer import MAX_KEYS, KeyAction

@@ -31,10 +31,7 @@ class WriteForm:
     """
 
     def __init__(
-        self,
-        form: Form,
-        owner: QWidget,
-        source: Callable[[], tuple[SemImage, GridPlan] | None],
+        self, form: Form, owner: QWidget, source: Callable[[], tuple[SemImage, GridPlan] | None]
     ) -> None:
         self._owner = owner
         self._source = source
