@@ -311,18 +311,9 @@ def _place(engine: Engine) -> Any:
 
 def _agreement(image: SemImage, model: TileClassifier, grid: TileGrid, engine: Engine) -> float:
     from napari_sem_classify.core.classify.driver import classify_image
-    from napari_sem_classify.core.network.engine import make_engine
+    from napari_sem_classify.core.model.engines import engine_for
 
-    card = model.card
-    exact = make_engine(
-        network_px=card.network_px,
-        stages=card.stages,
-        backbone_id=card.backbone_id,
-        trunk=model.trunk,
-        device=str(_place(engine)),
-        backend="torch",
-        dtype="float32",
-    )
+    exact = engine_for(model, str(_place(engine)), "torch", "float32")
     labels: list[NDArray[np.uint16]] = [
         classify_image(image, model, grid, engine=one).labels() for one in (engine, exact)
     ]

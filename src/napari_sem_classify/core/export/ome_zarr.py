@@ -26,7 +26,7 @@ from napari_sem_classify.core.common.files import cannot_write
 from napari_sem_classify.core.image.sem_image import SemImage
 from napari_sem_classify.core.maps.class_map import ClassMap
 from napari_sem_classify.core.maps.map_file import SavedMap
-from napari_sem_classify.core.maps.ome_zarr_map import CHUNK, _keep
+from napari_sem_classify.core.maps.ome_zarr_map import CHUNK, write_ome_map
 
 VERSION = "0.5"
 PICTURE_PX = 4096
@@ -86,7 +86,7 @@ def write_ome_zarr(
             "multiscales": [_multiscale(class_map, "classes", float(grid.stride), grid.translate)],
             "image-label": _image_label(class_map),
         }
-        _keep(root, replace(SavedMap.of(class_map, image), shown=dict(shown or {})))
+        write_ome_map(root, replace(SavedMap.of(class_map, image), shown=dict(shown or {})))
 
 
 def _array(group: Any, pixels: Any) -> None:

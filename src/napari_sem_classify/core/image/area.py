@@ -3,12 +3,10 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+
+import numpy as np
 
 from napari_sem_classify.core.common.errors import GridError
-
-if TYPE_CHECKING:
-    pass
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,6 +34,16 @@ class Area:
     def width(self) -> int:
         """Columns."""
         return self.right - self.left
+
+    def spread(self, side: int, px: int) -> list[Area]:
+        """Windows of at most `px` squared, `side` × `side` of them evenly over it, row by row."""
+        tops = np.linspace(self.top, max(self.top, self.bottom - px), side).astype(int).tolist()
+        lefts = np.linspace(self.left, max(self.left, self.right - px), side).astype(int).tolist()
+        return [
+            Area(top, min(top + px, self.bottom), left, min(left + px, self.right))
+            for top in tops
+            for left in lefts
+        ]
 
     def as_list(self) -> list[int]:
         """``[top, bottom, left, right]``, as files and the command line show it."""

@@ -51,7 +51,9 @@ def image_key(
     if image.path is None:
         return None
     digest.update(file_state(image.path).encode())
-    for window in _sample_windows(image):
+    rows, cols = image.shape
+    # On a diagonal, to touch few chunks.
+    for window in Area(0, rows, 0, cols).spread(SAMPLE_SIDE, SAMPLE_PX)[:: SAMPLE_SIDE + 1]:
         pixels = image.read(window, plane) if held is None else held.read(window)
         digest.update(np.ascontiguousarray(pixels).data)
     return digest.hexdigest()
@@ -76,14 +78,3 @@ def file_state(path: Path) -> str:
             state = item.stat()
             states.append(f"{item.relative_to(path)} {state.st_size} {state.st_mtime_ns}")
     return "\n".join(states)
-
-
-def _sample_windows(image: SemImage) -> list[Area]:
-    """Small windows spread evenly over the plane, on a diagonal to touch few chunks."""
-    rows, cols = image.shape
-    tops = np.linspace(0, max(0, rows - SAMPLE_PX), SAMPLE_SIDE).astype(int)
-    lefts = np.linspace(0, max(0, cols - SAMPLE_PX), SAMPLE_SIDE).astype(int)
-    return [
-        Area(int(top), min(int(top) + SAMPLE_PX, rows), int(left), min(int(left) + SAMPLE_PX, cols))
-        for top, left in zip(tops, lefts, strict=True)
-    ]

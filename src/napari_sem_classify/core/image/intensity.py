@@ -15,7 +15,6 @@ import numpy as np
 from numpy.typing import NDArray
 
 from napari_sem_classify.core.common.errors import ImageError
-from napari_sem_classify.core.image.area import Area
 from napari_sem_classify.core.image.sem_image import SemImage
 
 SAMPLE_BLOCKS = 64
@@ -105,9 +104,7 @@ def to_batch_dtype(
     """
     if pixels.dtype in (np.uint8, np.uint16):
         return pixels, intensity
-    scaled = (pixels.astype(np.float64) - intensity.low) / (intensity.high - intensity.low)
-    scaled = np.nan_to_num(scaled, nan=0.0, posinf=1.0, neginf=0.0)
-    steps = np.rint(np.clip(scaled, 0.0, 1.0) * 65535.0)
+    steps = np.rint(_scaled(pixels.astype(np.float64), intensity) * 65535.0)
     return steps.astype(np.uint16), replace(intensity, low=0.0, high=65535.0)
 
 
@@ -123,10 +120,7 @@ def stretch_to_uint8(pixels: NDArray[Any], intensity: IntensityRange) -> NDArray
         raise ValueError("tiles that are evened out one by one cannot be stretched together")
     # Wide types may hold a small range on a large offset, which float32 would round away.
     exact: Any = np.float32 if pixels.dtype.itemsize <= 2 else np.float64
-    scaled = (pixels.astype(exact) - intensity.low) / (intensity.high - intensity.low)
-    scaled = np.nan_to_num(scaled, nan=0.0, posinf=1.0, neginf=0.0)
-    grey: NDArray[np.uint8] = np.rint(np.clip(scaled, 0.0, 1.0) * 255.0).astype(np.uint8)
-    return grey
+    return np.rint(_scaled(pixels.astype(exact), intensity) * 255.0).astype(np.uint8)
 
 
 def no_data_mask(pixels: NDArray[Any]) -> NDArray[np.bool_]:
@@ -134,10 +128,14 @@ def no_data_mask(pixels: NDArray[Any]) -> NDArray[np.bool_]:
 
     A single zero may be a dark pixel: only a tile of nothing else is to be left out.
     """
-    if pixels.dtype.kind == "f":
-        mask: NDArray[np.bool_] = ~np.isfinite(pixels) | (pixels == 0)
-        return mask
-    return np.asarray(pixels == 0)
+    nothing = pixels == 0
+    return np.asarray(nothing | ~np.isfinite(pixels) if pixels.dtype.kind == "f" else nothing)
+
+
+def _scaled(pixels: NDArray[Any], intensity: IntensityRange) -> NDArray[Any]:
+    """Floats over the range, 0 to 1; NaN becomes 0."""
+    scaled = (pixels - intensity.low) / (intensity.high - intensity.low)
+    return np.clip(np.nan_to_num(scaled, nan=0.0, posinf=1.0, neginf=0.0), 0.0, 1.0)
 
 
 def _without_zero_runs(values: NDArray[Any]) -> NDArray[Any]:
@@ -151,20 +149,5 @@ def _sample(image: SemImage, plane: tuple[int, ...]) -> NDArray[Any]:
     area = image.area
     if area.height * area.width <= SAMPLE_BLOCKS * SAMPLE_BLOCK_PX**2:
         return image.read(area, plane).ravel()
-    side = int(np.sqrt(SAMPLE_BLOCKS))
-    tops = np.linspace(area.top, area.bottom - SAMPLE_BLOCK_PX, side).astype(int)
-    lefts = np.linspace(area.left, area.right - SAMPLE_BLOCK_PX, side).astype(int)
-    blocks = [
-        image.read(
-            Area(
-                max(top, area.top),
-                min(max(top, area.top) + SAMPLE_BLOCK_PX, area.bottom),
-                max(left, area.left),
-                min(max(left, area.left) + SAMPLE_BLOCK_PX, area.right),
-            ),
-            plane,
-        ).ravel()
-        for top in tops
-        for left in lefts
-    ]
-    return np.concatenate(blocks)
+    blocks = area.spread(int(np.sqrt(SAMPLE_BLOCKS)), SAMPLE_BLOCK_PX)
+    return np.concatenate([image.read(block, plane).ravel() for block in blocks])

@@ -108,8 +108,8 @@ class SemImage:
     @property
     def shape(self) -> tuple[int, int]:
         """Rows and columns of one plane, info bar included."""
-        rows, cols = self._spatial_shape
-        return rows, cols
+        rows, cols = self.data.shape[-3:-1] if self.colour == "colour" else self.data.shape[-2:]
+        return int(rows), int(cols)
 
     @property
     def leading_shape(self) -> tuple[int, ...]:
@@ -188,16 +188,7 @@ class SemImage:
                 f"{where} cannot be read in rows {window.top} to {window.bottom} ({error}): "
                 "the file is probably damaged; copy it again from the microscope."
             ) from error
-        if self.colour == "colour":
-            return luminance(pixels)
-        return pixels
-
-    @property
-    def _spatial_shape(self) -> tuple[int, int]:
-        shape = self.data.shape
-        if self.colour == "colour":
-            return int(shape[-3]), int(shape[-2])
-        return int(shape[-2]), int(shape[-1])
+        return luminance(pixels) if self.colour == "colour" else pixels
 
 
 def hold_plane(image: SemImage, plane: tuple[int, ...] = ()) -> SemImage | None:
@@ -239,7 +230,4 @@ def luminance(pixels: NDArray[Any]) -> NDArray[Any]:
     """
     weights = np.array([0.2126, 0.7152, 0.0722], dtype=np.float32)
     grey = pixels[..., :3].astype(np.float32) @ weights
-    if pixels.dtype in (np.uint8, np.uint16):
-        rounded: NDArray[Any] = np.rint(grey).astype(pixels.dtype)
-        return rounded
-    return grey
+    return np.rint(grey).astype(pixels.dtype) if pixels.dtype in (np.uint8, np.uint16) else grey

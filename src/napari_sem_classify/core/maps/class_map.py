@@ -79,8 +79,7 @@ class ClassMap:
     @property
     def left_out(self) -> NDArray[np.bool_]:
         """True in cells without a class, shape (rows, cols)."""
-        mask: NDArray[np.bool_] = np.isnan(self.probabilities[..., 0])
-        return mask
+        return np.isnan(self.probabilities[..., 0])
 
     @property
     def confidence_known(self) -> bool:
@@ -96,8 +95,7 @@ class ClassMap:
 
     def confidence(self) -> NDArray[np.float32]:
         """Probability of the cell's class, shape (rows, cols), NaN where left out."""
-        highest: NDArray[np.float32] = self.probabilities.max(axis=-1)
-        return highest
+        return np.asarray(self.probabilities.max(axis=-1))
 
     def entropy(self) -> NDArray[np.float32]:
         """Shannon entropy over the classes in bits, shape (rows, cols), NaN where left out."""
@@ -115,26 +113,15 @@ class ClassMap:
         areas = self.grid.cell_areas()
         labels = self.labels()
         total = int(areas[labels > 0].sum())
+        size = self.pixel_size_nm
         rows = []
         for number, info in enumerate(self.classes, start=1):
             mine = labels == number
             area = int(areas[mine].sum())
-            rows.append(
-                ClassFraction(
-                    name=info.name,
-                    colour=info.colour,
-                    cells=int(mine.sum()),
-                    area_px=area,
-                    fraction=area / total if total else float("nan"),
-                    area_um2=self._um2(area),
-                )
-            )
+            share = area / total if total else float("nan")
+            um2 = None if size is None else area * (size / 1000.0) ** 2
+            rows.append(ClassFraction(info.name, info.colour, int(mine.sum()), area, share, um2))
         return rows
-
-    def _um2(self, area_px: int) -> float | None:
-        if self.pixel_size_nm is None:
-            return None
-        return area_px * (self.pixel_size_nm / 1000.0) ** 2
 
 
 def tiles_to_cells(grid: TileGrid, probabilities: NDArray[Any]) -> NDArray[np.float32]:

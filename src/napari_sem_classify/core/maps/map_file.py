@@ -11,7 +11,6 @@ the numbers count.
 from __future__ import annotations
 
 import json
-import re
 import zlib
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -25,7 +24,7 @@ from napari_sem_classify.core.common.errors import GridError, ImageError, Output
 from napari_sem_classify.core.common.files import atomic_path, to_json
 from napari_sem_classify.core.image.area import Area
 from napari_sem_classify.core.maps.class_map import ClassMap
-from napari_sem_classify.core.model.card import ClassInfo
+from napari_sem_classify.core.model.card import ClassInfo, colour_of
 from napari_sem_classify.core.tiles.grid import TileGrid
 
 if TYPE_CHECKING:
@@ -37,7 +36,6 @@ SUFFIX = ".map.tif"
 # TIFF 6.0, page 8: tags from 32768 are private, those from 65000 free for use inside a file.
 PROBABILITIES_TAG = 65200
 MOST_BYTES = 2**31  # ImageJ's files stay below 4 GB
-_COLOUR = re.compile(r"#[0-9a-fA-F]{6}")
 
 
 @dataclass(frozen=True, slots=True)
@@ -202,7 +200,7 @@ def restore(path: Path, info: Mapping[str, Any], labels: NDArray[Any], stored: A
         )
         named = info["classes"]
         classes = tuple(
-            ClassInfo(str(named[str(n)]["name"]), _colour(named[str(n)]["colour"]))
+            ClassInfo(str(named[str(n)]["name"]), colour_of(named[str(n)]["colour"]))
             for n in range(1, len(named) + 1)
         )
         planes = [tuple(int(n) for n in plane) for plane in info["planes"]]
@@ -218,12 +216,8 @@ def restore(path: Path, info: Mapping[str, Any], labels: NDArray[Any], stored: A
         known = stored((*labels.shape, len(classes)))
         maps = {}
         for number, plane in enumerate(planes):
-            likely, record = settle(
-                labels[number],
-                None if known is None else known[number],
-                len(classes),
-                records[number],
-            )
+            likelihoods = None if known is None else known[number]
+            likely, record = settle(labels[number], likelihoods, len(classes), records[number])
             maps[plane] = ClassMap(likely, grid, classes, size, str(info["image"]), plane, record)
         image_path = info.get("image_path")
         shown = info.get("shown")
@@ -316,12 +310,6 @@ def _unpacked(packed: bytes, shape: tuple[int, ...]) -> NDArray[np.float32] | No
     if len(raw) != wanted:
         raise ValueError("probabilities of another shape")
     return np.frombuffer(raw, dtype="<f4").reshape(shape).astype(np.float32)
-
-
-def _colour(text: Any) -> str:
-    if not isinstance(text, str) or not _COLOUR.fullmatch(text):
-        raise ValueError(f"{text!r} is no colour")
-    return text
 
 
 def _lookup_table(class_map: ClassMap) -> Any:

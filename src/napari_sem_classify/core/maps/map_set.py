@@ -7,9 +7,11 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from napari_sem_classify.core.common.errors import ImageError
+from napari_sem_classify.core.image.plane_names import plane_suffix
 from napari_sem_classify.core.image.sem_image import SemImage
 from napari_sem_classify.core.maps.class_map import ClassMap
 from napari_sem_classify.core.maps.map_file import SUFFIX, SavedMap, read_map
+from napari_sem_classify.core.maps.ome_zarr_map import read_ome_map
 
 ZARR_SUFFIX = ".map.ome.zarr"
 
@@ -65,28 +67,18 @@ def open_maps(path: Path) -> list[MapOnDisk]:
     ImageError
         When it is no class map or a damaged one.
     """
-    saved = _read(path)
+    saved = read_ome_map(path) if path.is_dir() else read_map(path)
     if saved is None:
         raise ImageError(f"{path} is no class map of this program, or it is damaged.")
     image = _image_of(path, saved)
     stem = path.name.removesuffix(SUFFIX).removesuffix(ZARR_SUFFIX)
     # A file of one plane has its index in the name already; files made of it get it again.
     if len(saved.maps) == 1:
-        from napari_sem_classify.core.image.plane_names import plane_suffix
-
         stem = stem.removesuffix(plane_suffix(saved.first.plane))
     return [
         MapOnDisk(path, stem, each, replace(saved, maps={plane: each}), image)
         for plane, each in saved.maps.items()
     ]
-
-
-def _read(path: Path) -> SavedMap | None:
-    if path.is_dir():
-        from napari_sem_classify.core.maps.ome_zarr_map import read_ome_map
-
-        return read_ome_map(path)
-    return read_map(path)
 
 
 def _image_of(path: Path, saved: SavedMap) -> SemImage | None:

@@ -44,16 +44,11 @@ def read_ome_map(path: Path) -> SavedMap | None:
     )
 
 
-def _keep(root: Any, saved: SavedMap) -> None:
-    first = saved.first
+def write_ome_map(root: Any, saved: SavedMap) -> None:
+    """Keep a map in the open group of an OME-Zarr."""
+    known = saved.first.probabilities
     kept = root.create_group(KEPT)
     kept.attrs["map"] = json.loads(to_json(describe(saved)))
-    if first.confidence_known:
-        shape = first.probabilities.shape
-        array = kept.create_array(
-            "probabilities",
-            shape=shape,
-            dtype="float32",
-            chunks=(*(min(CHUNK, n) for n in shape[:2]), shape[2]),
-        )
-        array[:] = first.probabilities
+    if saved.first.confidence_known:
+        chunks = (*(min(CHUNK, n) for n in known.shape[:2]), known.shape[2])
+        kept.create_array("probabilities", data=known, chunks=chunks)

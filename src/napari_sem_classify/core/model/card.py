@@ -118,7 +118,7 @@ class ModelCard:
             card = cls(
                 name=str(value["name"]),
                 classes=tuple(
-                    ClassInfo(str(item["name"]), _colour(item["colour"]))
+                    ClassInfo(str(item["name"]), colour_of(item["colour"]))
                     for item in value["classes"]
                 ),
                 tile_px=int(value["tile_px"]),
@@ -174,7 +174,8 @@ def _recipe(value: Any) -> IntensityRecipe:
     return recipe
 
 
-def _colour(value: Any) -> str:
+def colour_of(value: Any) -> str:
+    """A colour as ``#rrggbb``, read from anything; raises ValueError where it is none."""
     text = str(value).lower()
     if len(text) != 7 or text[0] != "#":
         raise ValueError(f"{value!r} is no colour")

@@ -57,7 +57,9 @@ def save_model(path: Path | str, classifier: TileClassifier) -> Path:
     """
     from safetensors.numpy import save_file
 
-    path = _with_suffix(Path(path))
+    path = Path(path)
+    if path.suffix != SUFFIX:
+        path = path.with_name(path.name + SUFFIX)
     _check(classifier, f"The model {classifier.card.name!r}")
     head = classifier.head
     tensors: dict[str, NDArray[Any]] = {
@@ -115,10 +117,6 @@ def head_sha256(head: Head) -> str:
     return digest.hexdigest()
 
 
-def _with_suffix(path: Path) -> Path:
-    return path if path.suffix == SUFFIX else path.with_name(path.name + SUFFIX)
-
-
 def _read(path: Path, *, with_tensors: bool) -> tuple[ModelCard, dict[str, NDArray[Any]]]:
     _check_frame(path)
     from safetensors import SafetensorError, safe_open
@@ -173,9 +171,8 @@ def _card(metadata: Mapping[str, str], path: Path) -> ModelCard:
     try:
         card = ModelCard.from_dict(json.loads(text), str(path))
     except (json.JSONDecodeError, RecursionError, OverflowError) as error:
-        raise ModelError(
-            f"{path} has a model card that cannot be read: the file is damaged."
-        ) from (error)
+        message = f"{path} has a model card that cannot be read: the file is damaged."
+        raise ModelError(message) from error
     _check_backbone(card, str(path))
     return card
 
@@ -220,13 +217,8 @@ def _check(classifier: TileClassifier, where: str) -> None:
     _check_backbone(card, where)
     features = BACKBONES[card.backbone_id].architecture.feature_size(card.stages)
     classes = len(card.classes)
-    expected = {
-        "mean": (features,),
-        "scale": (features,),
-        "weight": (classes, features),
-        "bias": (classes,),
-    }
-    for name, shape in expected.items():
+    shapes = ((features,), (features,), (classes, features), (classes,))
+    for name, shape in zip(_HEAD_NAMES, shapes, strict=True):
         value = np.asarray(getattr(head, name))
         if value.dtype != np.float32 or value.shape != shape:
             raise ModelError(

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import threading
-from collections import deque
 from collections.abc import Callable, Generator, Iterable
-from typing import Generic, TypeVar
+from contextlib import suppress
+from queue import Empty, Queue
+from typing import TypeVar
 
 T = TypeVar("T")
 
@@ -26,73 +27,34 @@ def prefetch(
     depth : int
         Items that may wait, at least 1.
     """
-    shelf: _Shelf[T] = _Shelf(depth)
+    shelf: Queue[tuple[T] | BaseException | None] = Queue(max(1, depth))
+    closed = threading.Event()
 
     def work() -> None:
-        error: BaseException | None = None
+        end: BaseException | None = None
         try:
-            for item in make(shelf.is_closed):
-                if not shelf.put(item):
+            for item in make(closed.is_set):
+                shelf.put((item,))
+                if closed.is_set():
                     break
         except BaseException as caught:  # the caller is told
-            error = caught
-        shelf.end(error)
+            end = caught
+        shelf.put(end)
 
     thread = threading.Thread(target=work, name="sem-classify-prefetch", daemon=True)
     thread.start()
     try:
-        yield from shelf
-    finally:
-        shelf.close()
-        thread.join()
-
-
-class _Shelf(Generic[T]):
-    """A short queue whose two ends can both be told that it is over."""
-
-    def __init__(self, depth: int) -> None:
-        self._items: deque[T] = deque()
-        self._depth = max(1, depth)
-        self._changed = threading.Condition()
-        self._closed = False
-        self._ended = False
-        self._error: BaseException | None = None
-
-    def is_closed(self) -> bool:
-        return self._closed
-
-    def put(self, item: T) -> bool:
-        """Wait for room and add an item; False when nobody wants it any more."""
-        with self._changed:
-            self._changed.wait_for(lambda: self._closed or len(self._items) < self._depth)
-            if self._closed:
-                return False
-            self._items.append(item)
-            self._changed.notify_all()
-            return True
-
-    def end(self, error: BaseException | None) -> None:
-        """Tell the taker that nothing more comes, and why."""
-        with self._changed:
-            self._ended, self._error = True, error
-            self._changed.notify_all()
-
-    def close(self) -> None:
-        """Tell the maker to stop, and drop what waits."""
-        with self._changed:
-            self._closed = True
-            self._items.clear()
-            self._changed.notify_all()
-
-    def __iter__(self) -> Generator[T, None, None]:
         while True:
-            with self._changed:
-                self._changed.wait_for(lambda: bool(self._items) or self._ended)
-                if not self._items:
-                    if self._error is not None:
-                        raise self._error
-                    return
-                item = self._items.popleft()
-                self._changed.notify_all()
-            yield item
-            del item  # so that the batch in use is not held twice while the next one is awaited
+            got = shelf.get()
+            if isinstance(got, BaseException):
+                raise got
+            if got is None:
+                return
+            yield got[0]
+            del got  # so that the batch in use is not held twice while the next one is awaited
+    finally:
+        closed.set()
+        while thread.is_alive():
+            with suppress(Empty):
+                shelf.get_nowait()  # the thread may wait for room
+            thread.join(0.01)

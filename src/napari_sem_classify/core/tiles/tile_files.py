@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import csv
-import io
 import re
 import shutil
 import tempfile
@@ -14,6 +13,7 @@ from typing import Any, Literal
 import numpy as np
 from numpy.typing import NDArray
 
+from napari_sem_classify.core.common.csv_text import csv_text, number_text
 from napari_sem_classify.core.common.errors import OutputError
 from napari_sem_classify.core.common.files import ensure_folder, write_text
 from napari_sem_classify.core.common.job import Job, Reporter
@@ -106,23 +106,19 @@ def write_tiles(
     intensity = measure_range(image, IntensityRecipe(), plane) if to_8_bit else None
     stem = (stem or image.name) + plane_suffix(plane)
     path = out_dir / f"{stem}.tile_files.csv"
-    table = io.StringIO()
-    writer = csv.writer(table, lineterminator="\n")
-    writer.writerow(COLUMNS)
-    size = "" if image.pixel_size_nm is None else f"{image.pixel_size_nm:.6g}"
+    size = number_text(image.pixel_size_nm)
     tops, lefts = grid.row_starts(), grid.col_starts()
     reporter = Reporter(int(chosen.sum()), "Writing tiles", job)
     staging = Path(tempfile.mkdtemp(dir=out_dir, prefix=".tiles-"))
-    names = []
+    rows: list[tuple[Any, ...]] = []
     try:
         for row, col in np.argwhere(chosen):
             name = f"{stem}_r{row:04d}_c{col:04d}.{format}"
             pixels = _tile(image, grid, int(row), int(col), plane, intensity)
             _write_image(staging / name, pixels, format, image.pixel_size_nm)
-            place = (row, col, tops[row], lefts[col], pixels.shape[0], pixels.shape[1], size)
-            writer.writerow((name, *place))
-            names.append(name)
+            rows.append((name, row, col, tops[row], lefts[col], *pixels.shape, size))
             reporter.advance()
+        names = [row[0] for row in rows]
         for name in names:
             (staging / name).replace(out_dir / name)
         # Before the new table comes: a kill in between leaves the old one, which still lists them.
@@ -134,8 +130,8 @@ def write_tiles(
         ) from error
     finally:
         shutil.rmtree(staging, ignore_errors=True)
-    write_text(path, table.getvalue())
-    return TilesWritten(len(names), path, removed)
+    write_text(path, csv_text(COLUMNS, rows))
+    return TilesWritten(len(rows), path, removed)
 
 
 def _listed(table: Path, stem: str) -> set[str]:

@@ -34,9 +34,7 @@ class TileChecks:
 
     def flat(self, below: float = FLAT_BELOW) -> NDArray[np.bool_]:
         """Tiles with data whose contrast is under `below` (a share, 0 to 1)."""
-        with np.errstate(invalid="ignore"):
-            flat: NDArray[np.bool_] = self.contrast < below
-        return flat
+        return np.asarray(self.contrast < below)
 
 
 def check_tiles(

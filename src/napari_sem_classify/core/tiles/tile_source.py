@@ -92,10 +92,8 @@ def read_tiles(
     ImageError
         When the file cannot be read, or the grid leaves the image.
     """
-    image.with_area(grid.area)  # refuses a grid that leaves the image
-    sweep = Sweep(image, grid, intensity, keep, plane)
-    size = min(batch_size, MAX_BATCH_BYTES // (grid.tile**2 * sweep.pixel_type.itemsize))
-    yield from prefetch(lambda stop: _batches(sweep, max(1, size), stop))
+    sweep, size = _sweep(image, grid, intensity, batch_size, keep, plane)
+    yield from prefetch(lambda stop: _batches(sweep, size, stop))
 
 
 def read_cuts(
@@ -119,30 +117,39 @@ def read_cuts(
     ------
     CutBatch
     """
-    image.with_area(grid.area)
+    sweep, size = _sweep(image, grid, intensity, batch_size, keep, plane)
+    yield from prefetch(lambda stop: _cut_batches(sweep, size, stop))
+
+
+def _sweep(
+    image: SemImage,
+    grid: TileGrid,
+    intensity: IntensityRange,
+    batch_size: int,
+    keep: NDArray[np.bool_] | None,
+    plane: tuple[int, ...],
+) -> tuple[Sweep, int]:
+    image.with_area(grid.area)  # refuses a grid that leaves the image
     sweep = Sweep(image, grid, intensity, keep, plane)
-    size = min(batch_size, MAX_BATCH_BYTES // (grid.tile**2 * sweep.pixel_type.itemsize))
-    yield from prefetch(lambda stop: _cut_batches(sweep, max(1, size), stop))
+    most = MAX_BATCH_BYTES // (grid.tile**2 * sweep.pixel_type.itemsize)
+    return sweep, max(1, min(batch_size, most))
 
 
 def _cut_batches(sweep: Sweep, size: int, stop: Callable[[], bool]) -> Iterator[CutBatch]:
-    tile = sweep.grid.tile
-    none = np.zeros(0, dtype=np.int64)
     pieces: list[_Piece] = []
     for piece in _pieces(sweep, size, stop):
         pieces.append(piece)
         if piece.ends_batch:
-            yield _together(pieces, tile, none)
+            yield _together(pieces, sweep.grid.tile)
             pieces = []
     if pieces:
-        yield _together(pieces, tile, none)
+        yield _together(pieces, sweep.grid.tile)
 
 
-def _together(pieces: list[_Piece], tile: int, none: NDArray[np.int64]) -> CutBatch:
-    index = np.concatenate([none, *(piece.tiles for piece in pieces)])
-    empty = np.concatenate([none, *(piece.empty for piece in pieces)])
-    cuts = tuple(piece.cut for piece in pieces if len(piece.tiles))
-    return CutBatch(index, tile, cuts, empty)
+def _together(pieces: list[_Piece], tile: int) -> CutBatch:
+    index = np.concatenate([piece.tiles for piece in pieces])
+    empty = np.concatenate([piece.empty for piece in pieces])
+    return CutBatch(index, tile, tuple(each.cut for each in pieces if len(each.tiles)), empty)
 
 
 def _batches(sweep: Sweep, size: int, stop: Callable[[], bool]) -> Iterator[TileBatch]:
