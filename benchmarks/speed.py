@@ -15,7 +15,8 @@ from typing import Any
 
 import numpy as np
 
-from napari_sem_classify.core.benchmark.speed import PLAIN_LOOP_BATCH, PLAIN_LOOP_PX, run_benchmark
+from napari_sem_classify.core.benchmark.plain_loop import PLAIN_LOOP_BATCH, PLAIN_LOOP_PX
+from napari_sem_classify.core.benchmark.speed import BenchmarkOptions, run_benchmark
 
 
 def main() -> None:
@@ -43,11 +44,9 @@ def main() -> None:
         from napari_sem_classify.core.model.catalogue import load_model
 
         classifier = load_model(options.model)
-    result = run_benchmark(
-        image,
+    wanted = BenchmarkOptions(
         options.tile,
         options.network,
-        classifier=classifier,
         device=options.device,
         backend=options.backend,
         dtype=options.dtype,
@@ -55,6 +54,7 @@ def main() -> None:
         repeats=options.repeats,
         seconds=options.seconds,
     )
+    result = run_benchmark(image, wanted, classifier=classifier)
     if options.others:
         tiles = _tiles(image, options.tile, 4 * PLAIN_LOOP_BATCH)
         result["fastai_get_preds_tiles_per_s"] = fastai_rate(tiles)

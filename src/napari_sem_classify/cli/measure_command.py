@@ -58,27 +58,25 @@ def benchmark(
             "8-bit arithmetic is checked on your classes: give a model with --model",
             param_hint="--dtype",
         )
-    from napari_sem_classify.core.benchmark.speed import run_benchmark
+    from napari_sem_classify.core.benchmark.speed import BenchmarkOptions, run_benchmark
     from napari_sem_classify.core.model.catalogue import load_model
     from napari_sem_classify.core.sem_io import open_image
 
     classifier = None if model is None else load_model(model)
     opened = None if image is None else open_image(image)
+    options = BenchmarkOptions(
+        tile_px=tile,
+        network_px=network,
+        device=device,
+        backend=backend,
+        dtype=dtype,
+        dense=dense,
+        repeats=repeats,
+        seconds=seconds,
+        plain_loop=plain_loop,
+    )
     with working() as job:
-        found = run_benchmark(
-            opened,
-            tile,
-            network,
-            classifier=classifier,
-            device=device,
-            backend=backend,
-            dtype=dtype,
-            dense=dense,
-            repeats=repeats,
-            seconds=seconds,
-            plain_loop=plain_loop,
-            job=job,
-        )
+        found = run_benchmark(opened, options, classifier=classifier, job=job)
     report(found, _text(found), as_json)
 
 

@@ -7,7 +7,12 @@ import json
 import numpy as np
 import pytest
 
-from napari_sem_classify.core.benchmark.speed import machine, peak_memory_mb, run_benchmark
+from napari_sem_classify.core.benchmark.speed import (
+    BenchmarkOptions,
+    machine,
+    peak_memory_mb,
+    run_benchmark,
+)
 from napari_sem_classify.core.common.errors import Cancelled, DeviceError
 from napari_sem_classify.core.common.job import Job
 from napari_sem_classify.core.sem_io.array_image import image_from_array
@@ -23,12 +28,14 @@ def test_rates_and_ratios_belong_together(image):
     seen = []
     result = run_benchmark(
         image,
-        tile_px=32,
-        network_px=32,
-        device="cpu",
-        backend="torch",
-        repeats=1,
-        seconds=0.01,
+        BenchmarkOptions(
+            tile_px=32,
+            network_px=32,
+            device="cpu",
+            backend="torch",
+            repeats=1,
+            seconds=0.01,
+        ),
         job=Job(seen.append),
     )
     for key in ("end_to_end_tiles_per_s", "bare_tiles_per_s", "plain_loop_tiles_per_s"):
@@ -47,15 +54,17 @@ def test_dense_maps_are_timed_against_single_tiles_in_the_arithmetic_asked_for(
 ):
     result = run_benchmark(
         image,
-        tile_px=32,
-        network_px=64,
-        device="cpu",
-        backend="torch",
-        dtype="float32",
-        dense=True,
-        repeats=1,
-        seconds=0.01,
-        plain_loop=False,
+        BenchmarkOptions(
+            tile_px=32,
+            network_px=64,
+            device="cpu",
+            backend="torch",
+            dtype="float32",
+            dense=True,
+            repeats=1,
+            seconds=0.01,
+            plain_loop=False,
+        ),
     )
     assert result["dtype"] == "float32"
     assert result["dense_tiles"] == 5 * 9  # a tile of 32 px every 16 px
@@ -83,9 +92,9 @@ def test_a_benchmark_can_be_cancelled(image, tiny_by_default):
     cancel = Job()
     cancel.cancel()
     with pytest.raises(Cancelled):
-        run_benchmark(image, 32, 32, device="cpu", backend="torch", job=cancel)
+        run_benchmark(image, BenchmarkOptions(32, 32, "cpu", "torch"), job=cancel)
 
 
 def test_a_device_that_is_not_there_is_said(image):
     with pytest.raises(DeviceError, match="'cuda:99' is not there"):
-        run_benchmark(image, 32, 32, device="cuda:99")
+        run_benchmark(image, BenchmarkOptions(32, 32, "cuda:99"))

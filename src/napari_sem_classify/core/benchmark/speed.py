@@ -8,12 +8,13 @@ import statistics
 import sys
 import time
 from collections.abc import Callable
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from napari_sem_classify.core.benchmark.plain_loop import PLAIN_LOOP_BATCH, plain_loop_rate
 from napari_sem_classify.core.common.job import Job, Reporter
 from napari_sem_classify.core.image.area import Area
 from napari_sem_classify.core.image.sem_image import SemImage
@@ -25,44 +26,20 @@ if TYPE_CHECKING:
     from napari_sem_classify.core.network.engine.base import Engine
     from napari_sem_classify.core.network.engine.pipeline import PreparingEngine
 
-PLAIN_LOOP_PX = 224
-PLAIN_LOOP_BATCH = 32
 GENERATED_PX = 2048
 N_CLASSES = 3
 
 
-def run_benchmark(
-    image: SemImage | None = None,
-    tile_px: int = 128,
-    network_px: int = 224,
-    *,
-    classifier: TileClassifier | None = None,
-    device: str = "auto",
-    backend: str = "auto",
-    dtype: str = "auto",
-    dense: bool = False,
-    repeats: int = 5,
-    seconds: float = 6.0,
-    plain_loop: bool = True,
-    job: Job | None = None,
-) -> dict[str, Any]:
-    """Measure tiles per second on this computer.
+@dataclass(frozen=True, slots=True)
+class BenchmarkOptions:
+    """What is measured, and how long.
 
-    Three rates, each the median of `repeats` runs that take turns, so that whatever else the
-    computer does meets all of them: the whole job (`classify_image`), its network alone on a batch
-    that lies ready on the device, and a loop as it is usually written (a `Dataset` that cuts one
-    tile at a time with PIL, a `DataLoader`, ResNet50 in float32 at `PLAIN_LOOP_PX`).
-
-    Parameters
+    Attributes
     ----------
-    image : SemImage, optional
-        A generated image where none is given.
     tile_px : int
         Side of a tile in the image, which is also the stride.
     network_px : int
-        Side of the network's input. With `classifier` its card decides.
-    classifier : TileClassifier, optional
-        A model whose network and head are used; else the default backbone and a random head.
+        Side of the network's input. With a model its card decides.
     device, backend, dtype : str
         As for `make_engine`; "int8" is checked on the image's tiles first, see `int8_engine`.
     dense : bool
@@ -74,6 +51,42 @@ def run_benchmark(
         Aimed length of a run; the number of tiles follows from it and is limited by the image.
     plain_loop : bool
         Whether to run the plain loop too, which is the slowest part.
+    """
+
+    tile_px: int = 128
+    network_px: int = 224
+    device: str = "auto"
+    backend: str = "auto"
+    dtype: str = "auto"
+    dense: bool = False
+    repeats: int = 5
+    seconds: float = 6.0
+    plain_loop: bool = True
+
+
+def run_benchmark(
+    image: SemImage | None,
+    options: BenchmarkOptions,
+    *,
+    classifier: TileClassifier | None = None,
+    job: Job | None = None,
+) -> dict[str, Any]:
+    """Measure tiles per second on this computer.
+
+    Three rates, each the median of `repeats` runs that take turns, so that whatever else the
+    computer does meets all of them: the whole job (`classify_image`), its network alone on a batch
+    that lies ready on the device, and a loop as it is usually written (a `Dataset` that cuts one
+    tile at a time with PIL, a `DataLoader`, ResNet50 in float32 at `PLAIN_LOOP_PX`).
+
+    Parameters
+    ----------
+    image : SemImage or None
+        A generated image where None.
+    options : BenchmarkOptions
+    classifier : TileClassifier, optional
+        A model whose network and head are used; else the default backbone and a random head.
+    job : Job, optional
+        Told after every run; checked there and within the whole job.
 
     Returns
     -------
@@ -94,60 +107,22 @@ def run_benchmark(
     Cancelled
         When the job was asked to stop.
     """
-    from napari_sem_classify.core.classify.driver import classify_image
-    from napari_sem_classify.core.model.engines import engine_for
-
-    reporter = Reporter(1 + 3 * repeats, "Measuring", job)
-    if image is None:
-        image = _generated()
-    model = classifier or _random_model(tile_px, network_px)
-    if dtype == "int8":
-        engine = _int8(model, image, tile_px, job)
-    else:
-        engine = engine_for(model, device, backend, dtype)
-    bare = _bare(engine, tile_px)
-    rate = bare(2 * engine.batch_size)
-    compiled = getattr(engine, "compiled", None)
-    if compiled is not None:
-        compiled.settle()  # what the user's long runs have
-        rate = bare(2 * engine.batch_size)
-    image = _cut(image, tile_px, max(engine.batch_size, int(rate * seconds)))
-    grid = TileGrid(image.area, tile_px, tile_px)
+    reporter = Reporter(1 + 3 * options.repeats, "Measuring", job)
+    model = classifier or _random_model(options.tile_px, options.network_px)
+    bench = _bench(_generated() if image is None else image, model, options, job)
     memory_before = peak_memory_mb()
-    classify_image(image, model, grid, engine=engine, job=job)
+    tiles = bench.classify(job)
     memory = peak_memory_mb()
     reporter.advance()
-
-    n_plain = min(grid.n_tiles, 4 * PLAIN_LOOP_BATCH)
-    runs: dict[str, list[float]] = {"end_to_end": [], "bare": [], "plain_loop": []}
-    maps: dict[str, list[float]] = {"dense_s": [], "tile_by_tile_s": []}
-    fine = replace(grid, stride=dense_stride(tile_px, model.card.network_px))
-    if dense:
-        _map_seconds(image, model, fine, engine, True, job)  # compiles for the blocks' size
-    looked_at = 0
-    for _ in range(repeats):
-        start = time.perf_counter()
-        done = classify_image(image, model, grid, engine=engine, job=job).record["tiles"]
-        # Tiles without data never reach the network: counting them would flatter the rate.
-        looked_at = int(done["classified"])
-        runs["end_to_end"].append(looked_at / (time.perf_counter() - start))
-        reporter.advance()
-        runs["bare"].append(bare(grid.n_tiles))
-        reporter.advance()
-        if plain_loop:
-            runs["plain_loop"].append(plain_loop_rate(image, grid, n_plain, str(_place(engine))))
-        if dense:
-            maps["dense_s"].append(_map_seconds(image, model, fine, engine, True, job))
-            maps["tile_by_tile_s"].append(_map_seconds(image, model, grid, engine, False, job))
-        reporter.advance()
-
-    end_to_end, bare_rate, loop = (_median(runs[kind]) for kind in runs)
-    dense_s, tiles_s = (_median(maps[kind], 3) for kind in maps)
+    runs = bench.runs(options, reporter, job)
+    end_to_end, bare, loop = (_median(runs[kind]) for kind in ("end_to_end", "bare", "plain_loop"))
+    dense_s, tiles_s = (_median(runs[kind], 3) for kind in ("dense_s", "tile_by_tile_s"))
+    engine, compiled = bench.engine, getattr(bench.engine, "compiled", None)
     return {
         "end_to_end_tiles_per_s": end_to_end,
-        "bare_tiles_per_s": bare_rate,
+        "bare_tiles_per_s": bare,
         "plain_loop_tiles_per_s": loop,
-        "end_to_end_to_bare": _ratio(end_to_end, bare_rate),
+        "end_to_end_to_bare": _ratio(end_to_end, bare),
         "end_to_end_to_plain_loop": _ratio(end_to_end, loop),
         "peak_memory_mb": memory,
         "peak_memory_before_mb": memory_before,
@@ -155,76 +130,104 @@ def run_benchmark(
         "device": engine.device,
         "dtype": engine.dtype,
         "batch_size": engine.batch_size,
-        "tiles": looked_at,
-        "tile_px": tile_px,
+        "tiles": tiles,
+        "tile_px": options.tile_px,
         "network_px": model.card.network_px,
-        "agreement_with_float32": _agreement(image, model, grid, engine) if classifier else None,
+        "agreement_with_float32": bench.agreement() if classifier else None,
         "compiled": compiled is not None and compiled.in_use,
         "dense_to_tiles": _ratio(dense_s, tiles_s),
-        "dense_tiles": fine.n_tiles if dense else None,
-        "runs": {
-            kind: [round(value, 3) for value in values]
-            for kind, values in {**runs, **maps}.items()
-            if values
-        },
+        "dense_tiles": bench.fine.n_tiles if options.dense else None,
+        "runs": {kind: [round(value, 3) for value in some] for kind, some in runs.items() if some},
         "machine": machine(),
     }
 
 
-def plain_loop_rate(image: SemImage, grid: TileGrid, n_tiles: int, device: str) -> float:
-    """Tiles per second of the loop that is usually written, model and image already loaded.
+@dataclass(frozen=True, slots=True)
+class _Bench:
+    """What is measured: an image cut down to the length of a run, a model and its engine."""
 
-    The image lies in memory; each tile is cut, turned into an RGB picture, resized by PIL,
-    normalised, collected by a `DataLoader` in this process and run in float32.
-    """
-    import torch
-    from PIL import Image
-    from torch.utils.data import DataLoader, Dataset
+    image: SemImage
+    model: TileClassifier
+    engine: Engine
+    grid: TileGrid
+    bare: Callable[[int], float]
 
-    from napari_sem_classify.core.image.intensity import (
-        IntensityRecipe,
-        measure_range,
-        stretch_to_uint8,
-    )
-    from napari_sem_classify.core.network.backbone import backbone_info, load_backbone
-    from napari_sem_classify.core.network.torchvision_compat import import_torchvision
+    @property
+    def fine(self) -> TileGrid:
+        """The grid of a dense map at its usual stride."""
+        return replace(self.grid, stride=dense_stride(self.grid.tile, self.model.card.network_px))
 
-    import_torchvision()
-    from torchvision import transforms
+    def classify(self, job: Job | None) -> int:
+        """Do the whole job; gives the tiles that reached the network.
 
-    info = backbone_info()
-    pixels = image.read(image.area)
-    pixels = stretch_to_uint8(pixels, measure_range(image, IntensityRecipe()))
-    top, left = image.area.top, image.area.left
-    windows = [window for window, _ in zip(grid.windows(), range(n_tiles), strict=False)]
-    steps = transforms.Compose(
-        [
-            transforms.Resize((PLAIN_LOOP_PX, PLAIN_LOOP_PX)),
-            transforms.ToTensor(),
-            transforms.Normalize(info.scaling.mean, info.scaling.std),
+        Tiles without data never do: counting them would flatter the rate.
+        """
+        from napari_sem_classify.core.classify.driver import classify_image
+
+        done = classify_image(self.image, self.model, self.grid, engine=self.engine, job=job)
+        return int(done.record["tiles"]["classified"])
+
+    def runs(
+        self, options: BenchmarkOptions, reporter: Reporter, job: Job | None
+    ) -> dict[str, list[float]]:
+        """Rates in tiles per second, and seconds of maps, of runs that take turns."""
+        kinds = ("end_to_end", "bare", "plain_loop", "dense_s", "tile_by_tile_s")
+        runs: dict[str, list[float]] = {kind: [] for kind in kinds}
+        if options.dense:
+            _map_seconds(
+                self.image, self.model, self.fine, self.engine, True, job
+            )  # compiles for the blocks' size
+        for _ in range(options.repeats):
+            start = time.perf_counter()
+            looked_at = self.classify(job)
+            runs["end_to_end"].append(looked_at / (time.perf_counter() - start))
+            reporter.advance()
+            runs["bare"].append(self.bare(self.grid.n_tiles))
+            reporter.advance()
+            if options.plain_loop:
+                n_plain = min(self.grid.n_tiles, 4 * PLAIN_LOOP_BATCH)
+                place = str(_place(self.engine))
+                runs["plain_loop"].append(plain_loop_rate(self.image, self.grid, n_plain, place))
+            if options.dense:
+                dense_s = _map_seconds(self.image, self.model, self.fine, self.engine, True, job)
+                runs["dense_s"].append(dense_s)
+                tiles_s = _map_seconds(self.image, self.model, self.grid, self.engine, False, job)
+                runs["tile_by_tile_s"].append(tiles_s)
+            reporter.advance()
+        return runs
+
+    def agreement(self) -> float:
+        """Share of tiles with the same class in float32."""
+        from napari_sem_classify.core.classify.driver import classify_image
+        from napari_sem_classify.core.model.engines import engine_for
+
+        exact = engine_for(self.model, str(_place(self.engine)), "torch", "float32")
+        labels: list[NDArray[np.uint16]] = [
+            classify_image(self.image, self.model, self.grid, engine=one).labels()
+            for one in (self.engine, exact)
         ]
-    )
+        return float((labels[0] == labels[1]).mean())
 
-    class Tiles(Dataset[Any]):
-        def __len__(self) -> int:
-            return len(windows)
 
-        def __getitem__(self, number: int) -> Any:
-            at = windows[number]
-            tile = pixels[at.top - top : at.bottom - top, at.left - left : at.right - left]
-            return steps(Image.fromarray(tile).convert("RGB"))
+def _bench(
+    image: SemImage, model: TileClassifier, options: BenchmarkOptions, job: Job | None
+) -> _Bench:
+    """Make the engine, and cut the image down to as many tiles as a run has time for."""
+    from napari_sem_classify.core.model.engines import engine_for
 
-    network = load_backbone().to(device)
-    head = torch.nn.Linear(info.architecture.feature_sizes[-1], N_CLASSES).to(device)
-    with torch.no_grad():
-        head(network(torch.zeros(1, 3, PLAIN_LOOP_PX, PLAIN_LOOP_PX, device=device)))
-        start = time.perf_counter()
-        classes = [
-            head(network(batch.to(device))).softmax(dim=1).argmax(dim=1).cpu()
-            for batch in DataLoader(Tiles(), batch_size=PLAIN_LOOP_BATCH)
-        ]
-        elapsed = time.perf_counter() - start
-    return sum(len(some) for some in classes) / elapsed
+    if options.dtype == "int8":
+        engine = _int8(model, image, options.tile_px, job)
+    else:
+        engine = engine_for(model, options.device, options.backend, options.dtype)
+    bare = _bare(engine, options.tile_px)
+    rate = bare(2 * engine.batch_size)
+    compiled = getattr(engine, "compiled", None)
+    if compiled is not None:
+        compiled.settle()  # what the user's long runs have
+        rate = bare(2 * engine.batch_size)
+    image = _cut(image, options.tile_px, max(engine.batch_size, int(rate * options.seconds)))
+    grid = TileGrid(image.area, options.tile_px, options.tile_px)
+    return _Bench(image, model, engine, grid, bare)
 
 
 def machine() -> dict[str, Any]:
@@ -307,17 +310,6 @@ def _map_seconds(
 
 def _place(engine: Engine) -> Any:
     return getattr(engine, "torch_device", "cpu")
-
-
-def _agreement(image: SemImage, model: TileClassifier, grid: TileGrid, engine: Engine) -> float:
-    from napari_sem_classify.core.classify.driver import classify_image
-    from napari_sem_classify.core.model.engines import engine_for
-
-    exact = engine_for(model, str(_place(engine)), "torch", "float32")
-    labels: list[NDArray[np.uint16]] = [
-        classify_image(image, model, grid, engine=one).labels() for one in (engine, exact)
-    ]
-    return float((labels[0] == labels[1]).mean())
 
 
 def _generated() -> SemImage:
