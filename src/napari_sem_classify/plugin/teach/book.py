@@ -1,156 +1,35 @@
-"""The classes and annotated tiles that feed one model, and one history of all that was done.
-
-Strokes, class edits, corrections and tiles taken from other layers are steps of one line: undo
-takes back whatever came last, so a class that was removed never comes back without its strokes.
-"""
+"""The annotations of one viewer: their history, and who hears of a change."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING
 
 from psygnal import Signal
 
 from napari_sem_classify.core.annotate.annotation_set import Annotations
-from napari_sem_classify.core.annotate.edits import with_kept, with_stroke
-from napari_sem_classify.core.annotate.place import TilePlace
-from napari_sem_classify.core.image.sem_image import SemImage
+from napari_sem_classify.core.annotate.history import History
 from napari_sem_classify.plugin.app.session import session_of, unwrapped
 from napari_sem_classify.plugin.app.text import count_text
 
 if TYPE_CHECKING:
     from napari.components import ViewerModel
 
-HISTORY = 200
 
-
-class Book:
+class Book(History):
     """Annotations of all images of one viewer.
 
     Attributes
     ----------
     changed : signal
         Classes or tiles are others than before; tells what they were.
-    annotations : Annotations
-        As they are now, with the rules of the classes.
-    known : set of str
-        Fingerprints of the images taken in.
     """
 
     changed = Signal(Annotations)
 
-    def __init__(self) -> None:
-        self.annotations = Annotations()
-        self.known: set[str] = set()
-        self._past: list[Annotations] = []
-        self._future: list[Annotations] = []
-        self._joined = ""
-
-    @property
-    def rules(self) -> Mapping[str, float]:
-        """Of classes that a tile takes where it contains so much of them, 0 to 1."""
-        return self.annotations.rules
-
-    @property
-    def can_undo(self) -> bool:
-        """Whether there is a step to take back."""
-        return bool(self._past)
-
-    @property
-    def can_redo(self) -> bool:
-        """Whether there is a step to do again."""
-        return bool(self._future)
-
-    def edit(self, new: Annotations, *, join: str = "") -> None:
-        """Make a step.
-
-        Parameters
-        ----------
-        join : str
-            Steps in a row with the same word are one step for undo.
-        """
-        if new == self.annotations:
-            return
-        if self._past and new == self._past[-1] and not join:
-            self.undo()  # the viewer's own undo came first
-            return
-        if not (join and join == self._joined):
-            self._past = [*self._past[-HISTORY:], self.annotations]
-        self._joined = join
-        self._future = []
-        self._set(new)
-
-    def undo(self) -> None:
-        """Take the last step back."""
-        if self._past:
-            self._future.append(self.annotations)
-            self._joined = ""
-            self._set(self._past.pop())
-
-    def redo(self) -> None:
-        """Do the step again that was taken back last."""
-        if self._future:
-            self._past.append(self.annotations)
-            self._joined = ""
-            self._set(self._future.pop())
-
     def _set(self, annotations: Annotations) -> None:
-        before, self.annotations = self.annotations, annotations
+        before = self.annotations
+        super()._set(annotations)
         self.changed.emit(before)
-
-    # ------------------------------------------------------------------ classes
-
-    def rename(self, name: str, new_name: str) -> None:
-        """Rename a class, its tiles and its rule."""
-        self.edit(self.annotations.renamed(name, new_name))
-
-    def merge(self, name: str, into: str) -> None:
-        """Make all tiles of one class tiles of another."""
-        self.edit(self.annotations.merged(name, into))
-
-    def remove(self, name: str) -> None:
-        """Remove a class and its tiles."""
-        self.edit(self.annotations.without_class(name))
-
-    def set_rule(self, name: str, share: float | None) -> None:
-        """Let tiles that contain `share` of a class take it; None for the usual rule."""
-        self.edit(self.annotations.with_rule(name, share))
-
-    # ------------------------------------------------------------------ images
-
-    def take_in(self, image: SemImage, key: str, kept: Annotations | None) -> None:
-        """Know an image from here on, in what lies behind undo too, with what was kept of it."""
-        first = key not in self.known
-        self.known.add(key)
-
-        def known(annotations: Annotations) -> Annotations:
-            annotations = annotations.with_image(image, key)
-            return with_kept(annotations, image, key, kept) if kept and first else annotations
-
-        self._everywhere(known)
-
-    def add_from(self, image: SemImage, key: str, found: Annotations) -> bool:
-        """Add what a file says about an image or its planes; False where it says nothing."""
-        if not found.images_of(image, key):
-            return False
-        self.edit(with_kept(self.annotations, image, key, found))
-        return True
-
-    def _everywhere(self, change: Callable[[Annotations], Annotations]) -> None:
-        self._past = [change(state) for state in self._past]
-        self._future = [change(state) for state in self._future]
-        self._set(change(self.annotations))
-
-    def mark(
-        self,
-        key: str,
-        tiles: Mapping[TilePlace, str | None],
-        *,
-        correction: bool = False,
-        join: str = "",
-    ) -> None:
-        """Give tiles of an image or plane a class, or take it away (None), in one step."""
-        self.edit(with_stroke(self.annotations, key, tiles, correction), join=join)
 
     def counted(self, tile_px: int) -> str:
         """How many tiles are annotated, of how many images and planes; how many are not used."""

@@ -10,14 +10,10 @@ import pytest
 
 from napari_sem_classify.core.annotate.annotation_file import beside, load_annotations
 from napari_sem_classify.core.annotate.annotation_set import Annotations
+from napari_sem_classify.core.annotate.history import History
 from napari_sem_classify.core.annotate.keeper import Keeper, find_kept, user_folder
 from napari_sem_classify.core.annotate.place import fingerprint
-from napari_sem_classify.core.image.area import Area
 from napari_sem_classify.core.sem_io import image_from_array
-from napari_sem_classify.core.teach.lesson import gather
-from napari_sem_classify.core.teach.looked import SeenTiles
-from napari_sem_classify.core.tiles.grid import TileGrid
-from napari_sem_classify.plugin.teach.book import Book
 
 FIRST, SECOND = (0, 0, 16), (0, 16, 16)
 
@@ -42,7 +38,7 @@ def image(tmp_path):
 
 @pytest.fixture
 def book(image):
-    book = Book()
+    book = History()
     book.take_in(image, fingerprint(image), None)
     for name in ("matrix", "oxide"):
         book.edit(book.annotations.with_class(name))
@@ -150,7 +146,7 @@ def test_the_rule_of_a_class_is_kept_with_the_annotations(book, image):
     book.set_rule("oxide", 0.02)
     keeper.save(book.annotations)
     keeper.flush()
-    other = Book()
+    other = History()
     other.take_in(image, kept.key, find_kept(image).annotations)
     assert other.rules == {"oxide": 0.02}
 
@@ -224,7 +220,7 @@ def test_images_that_share_a_file_do_not_lose_each_other(book, image):
     first, second = fingerprint(image), fingerprint(twin)
     book.mark(first, {FIRST: "matrix"})
     saved(book, image)
-    other = Book()
+    other = History()
     other.take_in(twin, second, find_kept(twin).annotations)
     other.edit(other.annotations.with_class("pore"))
     other.mark(second, {SECOND: "pore"})
@@ -245,30 +241,3 @@ def test_a_write_leaves_whole_files_only(book, image):
     value = json.loads(beside(image.path).read_text())
     assert len(value["images"][0]["tiles"]) == 6
     assert [path.name for path in image.path.parent.glob(".*")] == []
-
-
-# ---------------------------------------------------------------------- what is learned from
-
-
-def test_only_tiles_of_the_size_in_use_that_hold_data_are_learned_from(book, image):
-    key = fingerprint(image)
-    grid = TileGrid(Area(0, 64, 0, 96), 16, 16)
-    index = np.arange(1, grid.n_tiles)  # the first tile holds no data
-    looked = SeenTiles(grid, index, np.ones((len(index), 4), np.float16))
-    book.mark(key, {FIRST: "matrix", SECOND: "oxide", (0, 0, 32): "oxide"})
-    lesson = gather(book.annotations, {key: looked}, 16)
-    assert lesson.tiles == ((key, SECOND),)
-    assert lesson.labels.tolist() == [1]
-    assert lesson.other_size == 1
-    assert gather(book.annotations, {}, 16).unseen == 2
-
-
-def test_of_a_closed_image_the_annotated_tiles_go_on_teaching(book, image):
-    key = fingerprint(image)
-    grid = TileGrid(Area(0, 64, 0, 96), 16, 16)
-    features = np.arange(grid.n_tiles, dtype=np.float16)[:, None]
-    looked = SeenTiles(grid, np.arange(grid.n_tiles), features)
-    book.mark(key, {SECOND: "oxide", (16, 0, 16): "matrix"})
-    few = looked.only(np.array([1, 6]))
-    lesson = gather(book.annotations, {key: few}, 16)
-    assert lesson.features[:, 0].tolist() == [1.0, 6.0]
