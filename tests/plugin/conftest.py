@@ -61,6 +61,15 @@ def real_viewer(viewer):
 
 
 @pytest.fixture
+def viewer_model():
+    """A viewer without a window, as plugins get it: for what looks at layers alone."""
+    from napari.components import ViewerModel
+    from napari.utils._proxies import PublicOnlyProxy
+
+    return PublicOnlyProxy(ViewerModel())
+
+
+@pytest.fixture
 def open_widget(real_viewer):
     """Open a widget by its name in the manifest."""
 

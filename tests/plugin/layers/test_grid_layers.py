@@ -23,6 +23,12 @@ WHOLE = Area(0, 200, 0, 300)
 
 
 @pytest.fixture
+def viewer(viewer_model):
+    """No test here looks at a window."""
+    return viewer_model
+
+
+@pytest.fixture
 def image_layer(real_viewer):
     return real_viewer.add_image(
         np.ones((200, 300), np.uint8),

@@ -29,6 +29,12 @@ TURNED = {
 
 
 @pytest.fixture
+def viewer(viewer_model):
+    """No test here looks at a window."""
+    return viewer_model
+
+
+@pytest.fixture
 def class_map():
     return map_of(patchy_labels((8, 12)), stride=16, cut=(5, 3), offset=(4, 7))
 
