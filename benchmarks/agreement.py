@@ -25,6 +25,7 @@ from napari_sem_classify.core.network.engine import make_engine
 from napari_sem_classify.core.network.engine.devices import cpu_has_bfloat16, has_openvino
 from napari_sem_classify.core.network.features import embed_image
 from napari_sem_classify.core.sem_io import open_image
+from napari_sem_classify.core.tiles.plane_tiles import PlaneTiles
 
 
 def main() -> None:
@@ -59,7 +60,9 @@ def main() -> None:
                 dtype=dtype,
             )
         start = time.process_time()
-        features = [embed_image(image, grid, engine, card.intensity) for image, grid in pairs]
+        features = [
+            embed_image(PlaneTiles(image, grid), engine, card.intensity) for image, grid in pairs
+        ]
         cpu_s = time.process_time() - start
         found = np.concatenate(features)
         found = found[~np.isnan(found[:, 0])]

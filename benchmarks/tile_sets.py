@@ -19,14 +19,15 @@ from numpy.typing import NDArray
 from tile_features import intensity_statistics, texture_features
 
 from napari_sem_classify.core.annotate.annotation import tiles_from_mask
-from napari_sem_classify.core.classify.driver import embed_image
 from napari_sem_classify.core.image.area import Area
 from napari_sem_classify.core.image.intensity import IntensityRecipe, measure_range
 from napari_sem_classify.core.image.sem_image import SemImage
 from napari_sem_classify.core.network.engine import make_engine
+from napari_sem_classify.core.network.features import embed_image
 from napari_sem_classify.core.sem_io import open_image
 from napari_sem_classify.core.teach.folds import TilePlaces
 from napari_sem_classify.core.tiles.grid import TileGrid
+from napari_sem_classify.core.tiles.plane_tiles import PlaneTiles
 
 NCM_ROWS = (130, 893)  # without the distorted top and the info bar, which give the class away
 NCM_STEP = 300  # rows of the strip between two frames that are used
@@ -212,7 +213,7 @@ def _standard(network_px: int, recipe: IntensityRecipe) -> Describe:
         pixels = image.read(image.area).astype(np.float32)
         pixels = np.clip((pixels - stretched.low) / (stretched.high - stretched.low), 0, 1)
         return {
-            "embeddings": embed_image(image, grid, engine, recipe),
+            "embeddings": embed_image(PlaneTiles(image, grid), engine, recipe),
             "intensity": intensity_statistics(pixels, grid),
             "texture": texture_features(pixels, grid),
         }

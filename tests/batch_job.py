@@ -9,7 +9,9 @@ from pathlib import Path
 from tiny_engine import TinyEngine, brightness_classifier
 
 from napari_sem_classify.core.batch.batch_plan import images_to_classify
+from napari_sem_classify.core.batch.batch_state import BatchTarget
 from napari_sem_classify.core.batch.classify_many import classify_many
+from napari_sem_classify.core.classify.options import ClassifyOptions
 
 
 def main(folder: str, out: str) -> None:
@@ -23,9 +25,9 @@ def main(folder: str, out: str) -> None:
     classify_many(
         images_to_classify([folder]),
         brightness_classifier(),
-        Path(out),
+        BatchTarget(Path(out), kinds=()),
+        ClassifyOptions(cache=False),
         engine=Slow(),
-        kinds=(),
         on_image=lambda outcome: print(outcome.path.name, flush=True),
     )
 

@@ -10,7 +10,8 @@ from __future__ import annotations
 import argparse
 from pathlib import Path
 
-from napari_sem_classify.core.classify.driver import classify_image, grid_for_model
+from napari_sem_classify.core.classify.driver import classify_image
+from napari_sem_classify.core.classify.grid_choice import grid_for_model
 from napari_sem_classify.core.common.files import to_json
 from napari_sem_classify.core.common.job import Progress
 from napari_sem_classify.core.model.catalogue import DEMO_NAME, shipped_models_folder

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import os
 import sys
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from functools import partial
 from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -28,7 +30,9 @@ from napari_sem_classify.cli.shell import complain, report, table, working
 from napari_sem_classify.core.export.kinds import EACH, USUAL
 
 if TYPE_CHECKING:
-    from napari_sem_classify.core.batch.classify_many import ImageOutcome
+    from napari_sem_classify.core.batch.batch_outcome import BatchReport, ImageOutcome
+    from napari_sem_classify.core.classify.options import ClassifyOptions
+    from napari_sem_classify.core.model.head import TileClassifier
 
 DEMO_FOLDER = Path("napari-sem-classify-demo")
 FURTHER = tuple(name for name in EACH if name not in USUAL)
@@ -76,7 +80,7 @@ def demo(
 
         open_demo(result)
         return
-    from napari_sem_classify.core.batch.classify_many import summary
+    from napari_sem_classify.core.batch.batch_outcome import summary
 
     found = summary(result.class_map)
     agreement = result.class_map.record["agreement"]
@@ -159,10 +163,10 @@ def classify(
     kept on this computer for a while, so that another model on the same image is done in a moment.
     """
     from napari_sem_classify.core.batch.batch_plan import images_to_classify
-    from napari_sem_classify.core.batch.classify_many import GridWish, classify_many
+    from napari_sem_classify.core.batch.batch_state import BatchTarget
+    from napari_sem_classify.core.classify.options import ClassifyOptions
     from napari_sem_classify.core.common.files import ensure_folder
     from napari_sem_classify.core.model.catalogue import load_model
-    from napari_sem_classify.core.network.embedding_cache import EmbeddingCache
 
     check_tile(tile, tile_um, stride)
     further = kinds_of(also, "--also", FURTHER)
@@ -170,72 +174,80 @@ def classify(
         raise typer.BadParameter(
             "a cluster writes the usual files only: use `export` on its maps", param_hint="--also"
         )
+    if dtype != "auto" and scheduler is not None:
+        raise typer.BadParameter("workers choose the arithmetic", param_hint="--dtype")
+    options = ClassifyOptions(
+        tile,
+        tile_um,
+        stride,
+        dense=dense,
+        skip_flat=skip_flat,
+        device=device,
+        backend=backend,
+        dtype=dtype,
+        cache=not no_cache,
+    )
+    target = BatchTarget(out, (*USUAL, *further), resume=not again)
     paths = images_to_classify(images)
     classifier = load_model(model)
     ensure_folder(out)
-    wish = GridWish(tile, tile_um, stride, dense=dense, skip_flat=skip_flat)
-    if scheduler is not None:
-        if dtype != "auto":
-            raise typer.BadParameter("workers choose the arithmetic", param_hint="--dtype")
-        from napari_sem_classify.core.cluster.distributed import classify_on_cluster
-
-        where, backend_used = f"Dask cluster {scheduler}", backend
-        if not as_json:
-            typer.echo(f"Model {classifier.card.name}, on the {where}")
-        with working(FINISHED_STAY) as job:
-            result = classify_on_cluster(
-                paths,
-                classifier,
-                out,
-                scheduler=scheduler,
-                wish=wish,
-                device=device,
-                backend=backend,
-                resume=not again,
-                job=job,
-                cache=not no_cache,
-            )
-    else:
-        from napari_sem_classify.core.batch.batch_engine import engine_for_batch
-
-        with working() as job:
-            engine = engine_for_batch(
-                classifier,
-                paths,
-                wish,
-                device=device,
-                backend=backend,
-                dtype=dtype,
-                job=job,
-            )
-        where, backend_used = engine.device, engine.backend
-        if not as_json:
-            typer.echo(f"Model {classifier.card.name}, on {where} ({backend_used}, {engine.dtype})")
-        with working(FINISHED_STAY) as job:
-            result = classify_many(
-                paths,
-                classifier,
-                out,
-                wish=wish,
-                engine=engine,
-                cache=None if no_cache else EmbeddingCache(),
-                kinds=(*USUAL, *further),
-                resume=not again,
-                job=job,
-            )
-    failures = [{"image": str(each.path), "problem": each.problem} for each in result.failed]
+    place = _place(paths, classifier, options, scheduler)
+    if not as_json:
+        typer.echo(f"Model {classifier.card.name}, on {place.told}")
+    with working(FINISHED_STAY) as job:
+        result = place.classify(paths, classifier, target, options, job=job)
     reports: list[Path] = []
     if with_report:
         from napari_sem_classify.core.batch.batch_report import write_batch_report
 
         reports = write_batch_report(result, out, classifier.card)
+    _tell(result, reports, out, place, as_json)
+
+
+@dataclass(frozen=True, slots=True)
+class _Place:
+    """Where images are classified: its names, and what does it there."""
+
+    device: str
+    backend: str
+    told: str
+    classify: Callable[..., BatchReport]
+
+
+def _place(
+    paths: Sequence[Path],
+    classifier: TileClassifier,
+    options: ClassifyOptions,
+    scheduler: str | None,
+) -> _Place:
+    """A Dask cluster, or a device of this computer with the engine ready on it."""
+    if scheduler is not None:
+        from napari_sem_classify.core.cluster.distributed import classify_on_cluster
+
+        name = f"Dask cluster {scheduler}"
+        work = partial(classify_on_cluster, scheduler=scheduler)
+        return _Place(name, options.backend, f"the {name}", work)
+    from napari_sem_classify.core.batch.classify_many import classify_many
+    from napari_sem_classify.core.classify.engine_choice import engine_for_images
+
+    with working() as job:
+        engine = engine_for_images(classifier, paths, options, job)
+    told = f"{engine.device} ({engine.backend}, {engine.dtype})"
+    return _Place(engine.device, engine.backend, told, partial(classify_many, engine=engine))
+
+
+def _tell(
+    result: BatchReport, reports: Sequence[Path], out: Path, place: _Place, as_json: bool
+) -> None:
+    """Report what became of the images; status 1 where one failed."""
+    failures = [{"image": str(each.path), "problem": each.problem} for each in result.failed]
     value = {
         "images": [outcome_as_json(each) for each in result.done],
         "failures": failures,
         "reports": [str(path) for path in reports],
         "out": str(out),
-        "device": where,
-        "backend": backend_used,
+        "device": place.device,
+        "backend": place.backend,
         "seconds": result.seconds,
     }
     lines = [_outcome_text(each) for each in result.done]

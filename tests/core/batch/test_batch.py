@@ -10,8 +10,9 @@ import pytest
 from PIL import Image
 from tiny_engine import TinyEngine, brightness_classifier
 
-from napari_sem_classify.core.batch.batch_state import BatchState
-from napari_sem_classify.core.batch.classify_many import GridWish, classify_many
+from napari_sem_classify.core.batch.batch_state import BatchState, BatchTarget
+from napari_sem_classify.core.batch.classify_many import classify_many
+from napari_sem_classify.core.classify.options import ClassifyOptions
 from napari_sem_classify.core.common.errors import Cancelled, OutputError
 from napari_sem_classify.core.common.job import Job
 
@@ -33,7 +34,9 @@ def pictures(tmp_path):
 def run(paths, out, **more):
     engine = TinyEngine()
     classifier = more.pop("classifier", CLASSIFIER)
-    report = classify_many(paths, classifier, out, engine=engine, **more)
+    target = BatchTarget(out, resume=more.pop("resume", True))
+    options = more.pop("options", ClassifyOptions(cache=False))
+    report = classify_many(paths, classifier, target, options, engine=engine, **more)
     return report, engine.calls
 
 
@@ -67,7 +70,13 @@ def test_a_failure_that_nobody_thought_of_does_not_stop_the_others(pictures, tmp
                 raise ZeroDivisionError("in a library")
             return super().embed(batch, intensity)
 
-    report = classify_many(pictures, CLASSIFIER, tmp_path / "out", engine=Fails(64))
+    report = classify_many(
+        pictures,
+        CLASSIFIER,
+        BatchTarget(tmp_path / "out"),
+        ClassifyOptions(cache=False),
+        engine=Fails(64),
+    )
     assert len(report.done) == 2
     assert "in a library" in report.failed[0].problem
 
@@ -94,7 +103,9 @@ def test_another_model_or_tile_size_does_everything_again(pictures, tmp_path):
     run(pictures, out)
     other = brightness_classifier(threshold=0.3)
     assert not any(image.resumed for image in run(pictures, out, classifier=other)[0].images)
-    report, _ = run(pictures, out, classifier=other, wish=GridWish(tile_px=32))
+    report, _ = run(
+        pictures, out, classifier=other, options=ClassifyOptions(tile_px=32, cache=False)
+    )
     assert not any(image.resumed for image in report.images)
     assert report.images[0].planes[0]["tile_px"] == 32
 
@@ -188,5 +199,11 @@ def test_a_folder_that_cannot_be_made_is_told_before_any_work(pictures, tmp_path
     (tmp_path / "out").write_text("a file")
     engine = TinyEngine()
     with pytest.raises(OutputError):
-        classify_many(pictures, CLASSIFIER, tmp_path / "out", engine=engine)
+        classify_many(
+            pictures,
+            CLASSIFIER,
+            BatchTarget(tmp_path / "out"),
+            ClassifyOptions(cache=False),
+            engine=engine,
+        )
     assert engine.calls == 0

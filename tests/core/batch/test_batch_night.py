@@ -18,8 +18,9 @@ from tiny_engine import TinyEngine, brightness_classifier
 
 from napari_sem_classify.core.batch.batch_plan import images_to_classify
 from napari_sem_classify.core.batch.batch_report import write_batch_report
-from napari_sem_classify.core.batch.batch_state import BatchState
+from napari_sem_classify.core.batch.batch_state import BatchState, BatchTarget
 from napari_sem_classify.core.batch.classify_many import classify_many
+from napari_sem_classify.core.classify.options import ClassifyOptions
 from napari_sem_classify.core.common.errors import OutputError
 
 pytestmark = pytest.mark.slow
@@ -77,7 +78,13 @@ def test_200_images_with_5_damaged_ones_killed_once_and_resumed(night, tmp_path)
     written = {path: path.stat().st_mtime_ns for path in out.glob("field_*")}
 
     engine = TinyEngine()
-    report = classify_many(images_to_classify([night]), CLASSIFIER, out, engine=engine, kinds=())
+    report = classify_many(
+        images_to_classify([night]),
+        CLASSIFIER,
+        BatchTarget(out, kinds=()),
+        ClassifyOptions(cache=False),
+        engine=engine,
+    )
     write_batch_report(report, out, CLASSIFIER.card)
 
     assert {each.path.name for each in report.done if each.resumed} == first
@@ -105,7 +112,13 @@ def test_what_a_kill_left_half_done_is_swept_away(night, tmp_path):
     (out / ".classified-12345678.json").write_text("{")
     mine = out / ".mine"
     mine.mkdir()
-    classify_many([night / "field_0.png"], CLASSIFIER, out, engine=TinyEngine(), kinds=())
+    classify_many(
+        [night / "field_0.png"],
+        CLASSIFIER,
+        BatchTarget(out, kinds=()),
+        ClassifyOptions(cache=False),
+        engine=TinyEngine(),
+    )
     hidden = [path.name for path in out.iterdir() if path.name.startswith(".")]
     assert hidden == [".mine"]
 
@@ -118,7 +131,13 @@ def test_a_disk_that_fills_up_stops_the_batch_in_a_sentence_and_keeps_what_is_wh
         out = disk / "out"
         filler = fill_up(disk, 80)
         with pytest.raises(OutputError) as refused:
-            classify_many(paths, CLASSIFIER, out, engine=TinyEngine(), kinds=())
+            classify_many(
+                paths,
+                CLASSIFIER,
+                BatchTarget(out, kinds=()),
+                ClassifyOptions(cache=False),
+                engine=TinyEngine(),
+            )
         sentence = str(refused.value)
         assert "No space left" in sentence
         assert "free space" in sentence
@@ -131,7 +150,13 @@ def test_a_disk_that_fills_up_stops_the_batch_in_a_sentence_and_keeps_what_is_wh
 
         filler.unlink()
         noted = set(BatchState.open(out, "").images)
-        report = classify_many(paths, CLASSIFIER, out, engine=TinyEngine(), kinds=())
+        report = classify_many(
+            paths,
+            CLASSIFIER,
+            BatchTarget(out, kinds=()),
+            ClassifyOptions(cache=False),
+            engine=TinyEngine(),
+        )
         assert len(report.done) == 12
         assert {str(each.path) for each in report.done if each.resumed} == noted
         assert len(noted) >= len(complete) - 1
@@ -141,19 +166,37 @@ def test_a_full_disk_leaves_the_earlier_files_of_an_image_as_they_were(night, tm
     path = night / "field_1.png"
     with small_disk(tmp_path / "disk", 800) as disk:
         out = disk / "out"
-        classify_many([path], CLASSIFIER, out, engine=TinyEngine(), kinds=())
+        classify_many(
+            [path],
+            CLASSIFIER,
+            BatchTarget(out, kinds=()),
+            ClassifyOptions(cache=False),
+            engine=TinyEngine(),
+        )
         before = {each.name: each.read_bytes() for each in out.iterdir()}
         fill_up(disk, 0)
         other = brightness_classifier(threshold=0.3)
         with pytest.raises(OutputError):
-            classify_many([path], other, out, engine=TinyEngine(), kinds=())
+            classify_many(
+                [path],
+                other,
+                BatchTarget(out, kinds=()),
+                ClassifyOptions(cache=False),
+                engine=TinyEngine(),
+            )
         assert {each.name: each.read_bytes() for each in out.iterdir()} == before
 
 
 def test_the_numbers_of_the_table_are_those_of_the_maps(night, tmp_path):
     out = tmp_path / "out"
     paths = [night / f"field_{number}.png" for number in range(3)]
-    report = classify_many(paths, CLASSIFIER, out, engine=TinyEngine(), kinds=())
+    report = classify_many(
+        paths,
+        CLASSIFIER,
+        BatchTarget(out, kinds=()),
+        ClassifyOptions(cache=False),
+        engine=TinyEngine(),
+    )
     for each in report.done:
         labels = tifffile.imread(out / f"{each.stem}.map.tif")
         shares = {share["name"]: share["fraction"] for share in each.planes[0]["classes"]}

@@ -19,7 +19,9 @@ from napari_sem_classify.core.batch.batch_plan import (
     plan_batch,
 )
 from napari_sem_classify.core.batch.batch_report import write_batch_report
-from napari_sem_classify.core.batch.classify_many import GridWish, classify_many
+from napari_sem_classify.core.batch.batch_state import BatchTarget
+from napari_sem_classify.core.batch.classify_many import classify_many
+from napari_sem_classify.core.classify.options import ClassifyOptions
 from napari_sem_classify.core.common.errors import ImageError
 from napari_sem_classify.core.sem_io import image_from_array
 
@@ -46,7 +48,13 @@ def folder(tmp_path):
 @pytest.fixture
 def written(folder, tmp_path):
     out = tmp_path / "out"
-    result = classify_many(images_to_classify([folder]), CLASSIFIER, out, engine=TinyEngine())
+    result = classify_many(
+        images_to_classify([folder]),
+        CLASSIFIER,
+        BatchTarget(out),
+        ClassifyOptions(cache=False),
+        engine=TinyEngine(),
+    )
     return result, write_batch_report(result, out, CLASSIFIER.card), out
 
 
@@ -72,7 +80,13 @@ def test_failures_are_named_in_a_table_of_their_own_until_they_are_gone(written,
     (failure,) = rows_of(out / "batch.failures.csv")
     assert failure["image"].endswith("bad & <ugly>.png")
     (folder / "bad & <ugly>.png").unlink()
-    again = classify_many(images_to_classify([folder]), CLASSIFIER, out, engine=TinyEngine())
+    again = classify_many(
+        images_to_classify([folder]),
+        CLASSIFIER,
+        BatchTarget(out),
+        ClassifyOptions(cache=False),
+        engine=TinyEngine(),
+    )
     write_batch_report(again, out, CLASSIFIER.card)
     assert not (out / "batch.failures.csv").exists()
     assert len(rows_of(out / "batch.csv")) == 4
@@ -108,7 +122,9 @@ def test_a_batch_of_failures_only_still_has_a_page(tmp_path):
     bad = tmp_path / "bad.png"
     bad.write_bytes(b"")
     out = tmp_path / "out"
-    result = classify_many([bad], CLASSIFIER, out, engine=TinyEngine())
+    result = classify_many(
+        [bad], CLASSIFIER, BatchTarget(out), ClassifyOptions(cache=False), engine=TinyEngine()
+    )
     write_batch_report(result, out, CLASSIFIER.card)
     assert rows_of(out / "batch.csv") == []
     assert "bad.png" in (out / "batch.html").read_text(encoding="utf-8")
@@ -116,7 +132,13 @@ def test_a_batch_of_failures_only_still_has_a_page(tmp_path):
 
 def test_maps_and_pictures_of_an_earlier_run_are_not_classified(folder):
     images = images_to_classify([folder])
-    classify_many(images, CLASSIFIER, folder, engine=TinyEngine(), kinds=("overlay", "png"))
+    classify_many(
+        images,
+        CLASSIFIER,
+        BatchTarget(folder, kinds=("overlay", "png")),
+        ClassifyOptions(cache=False),
+        engine=TinyEngine(),
+    )
     assert images_to_classify([folder]) == images
     with pytest.raises(ImageError, match="is a class map"):
         images_to_classify([folder / "field_0.map.tif"])
@@ -131,17 +153,23 @@ def test_the_tiles_are_counted_before_the_run_as_it_counts_them(folder, written)
     result, _, out = written
     items = images_to_classify([folder])
     looked = look_at(items, CLASSIFIER.card.pixel_size_nm)
-    plan = plan_batch(looked, CLASSIFIER.card, GridWish())
+    plan = plan_batch(looked, CLASSIFIER.card, ClassifyOptions())
     assert plan.images == 5
     assert list(plan.problems) == [0]
     assert "bad & <ugly>.png" in plan.problems[0]
     cells = [sum(plane["cells"] for plane in each.planes) for each in result.done]
     assert list(plan.tiles.values()) == cells
-    done = finished_before(items, CLASSIFIER, out, GridWish())
+    done = finished_before(items, CLASSIFIER, BatchTarget(out), ClassifyOptions())
     assert done == {1, 2, 3, 4}
-    assert plan_batch(looked, CLASSIFIER.card, GridWish(), done).tiles_to_do == 0
-    assert finished_before(items, CLASSIFIER, out, GridWish(tile_px=32)) == frozenset()
-    assert finished_before(items, CLASSIFIER, out / "new", GridWish()) == frozenset()
+    assert plan_batch(looked, CLASSIFIER.card, ClassifyOptions(), done).tiles_to_do == 0
+    assert (
+        finished_before(items, CLASSIFIER, BatchTarget(out), ClassifyOptions(tile_px=32))
+        == frozenset()
+    )
+    assert (
+        finished_before(items, CLASSIFIER, BatchTarget(out / "new"), ClassifyOptions())
+        == frozenset()
+    )
 
 
 def test_files_that_did_not_change_are_looked_at_once(folder):
@@ -158,25 +186,53 @@ def test_an_open_image_is_classified_as_the_user_corrected_it(tmp_path):
     pixels = np.random.default_rng(0).integers(1, 255, (64, 96)).astype(np.uint8)
     image = image_from_array(pixels, "open: image/1").with_pixel_size(10.0)
     out = tmp_path / "out"
-    first = classify_many([image], CLASSIFIER, out, engine=TinyEngine())
+    first = classify_many(
+        [image], CLASSIFIER, BatchTarget(out), ClassifyOptions(cache=False), engine=TinyEngine()
+    )
     (outcome,) = first.done
     assert outcome.stem == "open_ image_1"
     assert outcome.planes[0]["pixel_size_nm"] == 10.0
-    again = classify_many([image], CLASSIFIER, out, engine=TinyEngine())
+    again = classify_many(
+        [image], CLASSIFIER, BatchTarget(out), ClassifyOptions(cache=False), engine=TinyEngine()
+    )
     assert again.done[0].resumed
-    other = classify_many([image.with_pixel_size(20.0)], CLASSIFIER, out, engine=TinyEngine())
+    other = classify_many(
+        [image.with_pixel_size(20.0)],
+        CLASSIFIER,
+        BatchTarget(out),
+        ClassifyOptions(cache=False),
+        engine=TinyEngine(),
+    )
     assert not other.done[0].resumed
     painted = image_from_array(255 - pixels, "open: image/1").with_pixel_size(20.0)
-    assert not classify_many([painted], CLASSIFIER, out, engine=TinyEngine()).done[0].resumed
+    assert (
+        not classify_many(
+            [painted],
+            CLASSIFIER,
+            BatchTarget(out),
+            ClassifyOptions(cache=False),
+            engine=TinyEngine(),
+        )
+        .done[0]
+        .resumed
+    )
 
 
 def test_further_kinds_of_files_are_written_when_they_are_asked_for(folder, tmp_path):
     out = tmp_path / "out"
     items = images_to_classify([folder])[1:2]
-    classify_many(items, CLASSIFIER, out, engine=TinyEngine(), kinds=("geojson", "regions"))
+    classify_many(
+        items,
+        CLASSIFIER,
+        BatchTarget(out, kinds=("geojson", "regions")),
+        ClassifyOptions(cache=False),
+        engine=TinyEngine(),
+    )
     names = {path.name for path in out.glob("field*")}
     ends = ("summary.json", "map.tif", "regions.csv", "geojson")
     assert names == {f"field_0.{end}" for end in ends}
-    more = classify_many(items, CLASSIFIER, out, engine=TinyEngine())
+    more = classify_many(
+        items, CLASSIFIER, BatchTarget(out), ClassifyOptions(cache=False), engine=TinyEngine()
+    )
     assert not more.done[0].resumed
     assert (out / "field_0.overlay.png").is_file()

@@ -7,12 +7,12 @@ from dataclasses import asdict, replace
 from tiny_engine import brightness_classifier
 
 from napari_sem_classify.core.batch.batch_state import settings_digest
-from napari_sem_classify.core.batch.classify_many import GridWish
+from napari_sem_classify.core.classify.options import ClassifyOptions
 from napari_sem_classify.core.image.intensity import IntensityRecipe
 
 
 def test_results_are_taken_over_where_nothing_changed_that_reaches_a_map():
-    model, wish = brightness_classifier(), asdict(GridWish(tile_px=16))
+    model, wish = brightness_classifier(), asdict(ClassifyOptions(tile_px=16))
     card = model.card
     scored_again = replace(card, scores={"accuracy": 0.9}, record={"date": "today"})
     first = settings_digest(model, wish)

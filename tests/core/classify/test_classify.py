@@ -13,19 +13,18 @@ import psutil
 import pytest
 from tiny_engine import FEATURES, TinyEngine, brightness_classifier
 
-from napari_sem_classify.core.classify.driver import (
-    classify_image,
-    classify_planes,
-    embed_image,
-    grid_for_model,
-)
+from napari_sem_classify.core.classify.driver import classify_image, classify_planes, classify_tiles
+from napari_sem_classify.core.classify.grid_choice import grid_for_model
+from napari_sem_classify.core.classify.options import ChosenTiles, ClassifyOptions
 from napari_sem_classify.core.common.errors import Cancelled, GridError, ImageError, ModelError
 from napari_sem_classify.core.common.job import Job
 from napari_sem_classify.core.image.area import Area
 from napari_sem_classify.core.image.sem_image import SemImage, Specimen
 from napari_sem_classify.core.network.embedding_cache import EmbeddingCache
+from napari_sem_classify.core.network.features import embed_image
 from napari_sem_classify.core.tiles import sweep
 from napari_sem_classify.core.tiles.grid import TileGrid
+from napari_sem_classify.core.tiles.plane_tiles import PlaneTiles
 
 CLASSIFIER = brightness_classifier()
 
@@ -42,10 +41,10 @@ def image_of(pixels, **more):
     return SemImage("test", pixels, Specimen(Area(0, rows, 0, cols)), **more)
 
 
-def run(pixels, tile=16, stride=16, **more):
+def run(pixels, tile=16, stride=16, keep=None, engine=None, **more):
     image = image_of(pixels)
-    more.setdefault("engine", TinyEngine())
-    return classify_image(image, CLASSIFIER, TileGrid(image.area, tile, stride), **more)
+    tiles = PlaneTiles(image, TileGrid(image.area, tile, stride), keep)
+    return classify_tiles(tiles, CLASSIFIER, engine or TinyEngine(), **more)
 
 
 def prefetch_threads():
@@ -169,7 +168,8 @@ def test_a_stack_gives_a_map_a_plane():
         classify_planes(
             image,
             CLASSIFIER,
-            TileGrid(image.area, 16, 16),
+            ClassifyOptions(cache=False),
+            chosen=ChosenTiles(TileGrid(image.area, 16, 16)),
             engine=TinyEngine(),
             job=Job(readings.append),
             on_update=lambda plane, _: planes.append(plane),
@@ -198,7 +198,9 @@ def test_features_come_in_the_grids_order_with_nan_for_empty_tiles():
     grid = TileGrid(image.area, 16, 16)
     keep = np.zeros((10, 10), bool)
     keep[0, 0] = keep[4, 2] = keep[4, 8] = True
-    features = embed_image(image, grid, TinyEngine(), CLASSIFIER.card.intensity, keep=keep)
+    features = embed_image(
+        PlaneTiles(image, grid, keep=keep), TinyEngine(), CLASSIFIER.card.intensity
+    )
     assert features.shape == (3, FEATURES)
     assert np.isnan(features[0]).all()
     assert features[1, 0] < 0.2 < 0.8 < features[2, 0]
@@ -265,7 +267,7 @@ def test_two_hundred_runs_cancelled_at_random_moments_leave_nothing_behind(tmp_p
     engine = TinyEngine(64)
     cache = EmbeddingCache(tmp_path / "cache")
     start = time.perf_counter()
-    classify_image(image, CLASSIFIER, grid, engine=engine, cache=cache)
+    classify_tiles(PlaneTiles(image, grid), CLASSIFIER, engine, cache=cache)
     longest = time.perf_counter() - start
     whole = cache.size()
     cancelled = 0
@@ -276,7 +278,7 @@ def test_two_hundred_runs_cancelled_at_random_moments_leave_nothing_behind(tmp_p
         timer = threading.Timer(rng.uniform(0, longest), cancel.cancel)
         timer.start()
         try:
-            classify_image(image, CLASSIFIER, grid, engine=engine, cache=cache, job=cancel)
+            classify_tiles(PlaneTiles(image, grid), CLASSIFIER, engine, cache=cache, job=cancel)
         except Cancelled:
             cancelled += 1
             assert cache.size() in (0, whole)
@@ -300,8 +302,20 @@ def test_flat_tiles_are_left_out_only_when_asked():
     image = image_of(pixels)
     classifier = brightness_classifier(tile_px=16)
     grid = TileGrid(image.area, 16, 16)
-    (everything,) = classify_planes(image, classifier, grid, engine=TinyEngine())
-    (rest,) = classify_planes(image, classifier, grid, engine=TinyEngine(), skip_flat=True)
+    (everything,) = classify_planes(
+        image,
+        classifier,
+        ClassifyOptions(cache=False),
+        chosen=ChosenTiles(grid),
+        engine=TinyEngine(),
+    )
+    (rest,) = classify_planes(
+        image,
+        classifier,
+        ClassifyOptions(skip_flat=True, cache=False),
+        chosen=ChosenTiles(grid),
+        engine=TinyEngine(),
+    )
     assert not everything.left_out.any()
     assert np.argwhere(rest.left_out).tolist() == [[0, 0], [0, 1]]
     assert rest.record["skipped_flat"]["tiles"] == 2

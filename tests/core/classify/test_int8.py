@@ -9,9 +9,9 @@ from engine_reference import relative_error, small_resnet
 from tiny_backbone import known_backbone
 from typer.testing import CliRunner
 
-from napari_sem_classify.core.batch.batch_engine import engine_for_batch
-from napari_sem_classify.core.batch.classify_many import GridWish
-from napari_sem_classify.core.classify.driver import classify_image
+from napari_sem_classify.core.classify.driver import classify_image, classify_tiles
+from napari_sem_classify.core.classify.engine_choice import engine_for_images
+from napari_sem_classify.core.classify.options import ClassifyOptions
 from napari_sem_classify.core.common.errors import DeviceError
 from napari_sem_classify.core.image.intensity import IntensityRange
 from napari_sem_classify.core.model.card import ClassInfo, ModelCard
@@ -19,6 +19,7 @@ from napari_sem_classify.core.model.head import Head, TileClassifier
 from napari_sem_classify.core.network.engine.devices import has_openvino
 from napari_sem_classify.core.sem_io.array_image import image_from_array
 from napari_sem_classify.core.tiles.grid import TileGrid
+from napari_sem_classify.core.tiles.plane_tiles import PlaneTiles
 
 pytestmark = pytest.mark.skipif(not has_openvino(), reason="needs the extra 'cpu' (OpenVINO)")
 PX = 64
@@ -54,7 +55,7 @@ def features(image, grid, engine):
     from napari_sem_classify.core.image.intensity import IntensityRecipe
     from napari_sem_classify.core.network.features import embed_image
 
-    return embed_image(image, grid, engine, IntensityRecipe())
+    return embed_image(PlaneTiles(image, grid), engine, IntensityRecipe())
 
 
 def classifier_with(weight, middle):
@@ -126,13 +127,13 @@ def test_a_block_is_looked_at_in_eight_bits_too(seen, sure):
 
     image, grid, _ = seen
     engine = int8_engine(sure, [(image, grid)])
-    found = classify_image(image, sure, grid, engine=engine, dense=True)
+    found = classify_tiles(PlaneTiles(image, grid), sure, engine, dense=True)
     assert found.record["dense"]["same_class"] > 0.5
 
 
 def test_it_needs_the_cpu(sure, tmp_path):
     with pytest.raises(DeviceError, match="OpenVINO on the CPU alone"):
-        engine_for_batch(sure, [tmp_path], GridWish(), backend="torch", dtype="int8")
+        engine_for_images(sure, [tmp_path], ClassifyOptions(backend="torch", dtype="int8"))
 
 
 def test_a_large_batch_takes_it_by_itself_only_where_it_is_faster(
@@ -140,7 +141,7 @@ def test_a_large_batch_takes_it_by_itself_only_where_it_is_faster(
 ):
     import tifffile
 
-    from napari_sem_classify.core.batch import batch_engine
+    from napari_sem_classify.core.classify import engine_choice
 
     path = tmp_path / "large.tif"
     tifffile.imwrite(path, seen[0].data)
@@ -151,10 +152,10 @@ def test_a_large_batch_takes_it_by_itself_only_where_it_is_faster(
     )
 
     def chosen():
-        return engine_for_batch(sure, [path], GridWish(), device="cpu").dtype
+        return engine_for_images(sure, [path], ClassifyOptions(device="cpu")).dtype
 
     assert chosen() != "int8"  # too few tiles for the check to pay
-    monkeypatch.setattr(batch_engine, "WORTH_IT_TILES", 50)
+    monkeypatch.setattr(engine_choice, "WORTH_IT_TILES", 50)
     assert chosen() == "int8"
     rates["int8"] = 0.5
     assert chosen() != "int8"

@@ -10,7 +10,8 @@ import numpy as np
 import pytest
 import tifffile
 
-from napari_sem_classify.core.classify.driver import classify_image
+from napari_sem_classify.core.classify.driver import classify_image, classify_planes
+from napari_sem_classify.core.classify.options import ChosenTiles, ClassifyOptions
 from napari_sem_classify.core.classify.record import file_sha256
 from napari_sem_classify.core.classify.rerun import read_record, rerun
 from napari_sem_classify.core.common.errors import ImageError, ModelError, RecordError
@@ -133,7 +134,8 @@ def test_tiles_left_out_by_hand_are_left_out_again(run):
     image = open_image(run / "coating.tif").with_pixel_size(25.0)
     grid = TileGrid(image.area, 64, 64)
     keep = np.random.default_rng(0).random(grid.tile_shape) < 0.5
-    class_map = classify_image(image, classifier, grid, keep=keep)
+    chosen = ChosenTiles(grid, keep)
+    (class_map,) = classify_planes(image, classifier, ClassifyOptions(cache=False), chosen=chosen)
     write_outputs(class_map, image, run, "part")
     again = rerun(run / "part.summary.json")
     assert again.same is True

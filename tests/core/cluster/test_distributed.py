@@ -7,6 +7,7 @@ import os
 import subprocess
 import sys
 import time
+from dataclasses import replace
 from pathlib import Path
 
 import cluster_job
@@ -16,7 +17,9 @@ import tifffile
 import zarr
 from tiny_engine import TinyEngine, brightness_classifier
 
-from napari_sem_classify.core.batch.classify_many import GridWish, classify_many
+from napari_sem_classify.core.batch.batch_state import BatchTarget
+from napari_sem_classify.core.batch.classify_many import classify_many
+from napari_sem_classify.core.classify.options import ClassifyOptions
 from napari_sem_classify.core.cluster import huge
 from napari_sem_classify.core.cluster.distributed import classify_on_cluster
 from napari_sem_classify.core.cluster.tile_store import TileStore, blocks_of
@@ -127,23 +130,23 @@ def classifier():
     return brightness_classifier(tile_px=16)
 
 
-WISH = GridWish(tile_px=24, stride_px=17)
+WISH = ClassifyOptions(tile_px=24, stride_px=17, cache=False)
 
 
-def on_cluster(cluster, paths, classifier, out, **more):
+def on_cluster(cluster, paths, classifier, out, *, resume=True, cache=False, job=None):
     return classify_on_cluster(
         paths,
         classifier,
-        out,
+        BatchTarget(out, resume=resume),
+        replace(WISH, cache=cache),
         scheduler=cluster.address,
-        wish=WISH,
+        job=job,
         load=cluster_job.load,
-        **more,
     )
 
 
 def local_labels(paths, classifier, out):
-    report = classify_many(paths, classifier, out, wish=WISH, engine=TinyEngine(16))
+    report = classify_many(paths, classifier, BatchTarget(out), WISH, engine=TinyEngine(16))
     assert not report.failed
     return {path.stem: tifffile.imread(out / f"{path.stem}.map.tif") for path in paths}
 
@@ -283,13 +286,27 @@ def test_a_model_file_goes_to_the_workers_and_does_not_stay(cluster, tmp_path):
 def test_an_address_where_nobody_answers_is_told_in_a_sentence(classifier, tmp_path, monkeypatch):
     monkeypatch.setattr("napari_sem_classify.core.cluster.connect.CONNECT_S", 2.0)
     with pytest.raises(DeviceError, match=r"No Dask scheduler answers at tcp://127\.0\.0\.1:9"):
-        classify_on_cluster([], classifier, tmp_path, scheduler="tcp://127.0.0.1:9", load=load_none)
+        classify_on_cluster(
+            [],
+            classifier,
+            BatchTarget(tmp_path),
+            ClassifyOptions(cache=False),
+            scheduler="tcp://127.0.0.1:9",
+            load=load_none,
+        )
 
 
 def test_without_the_extra_the_sentence_names_it(classifier, tmp_path, monkeypatch):
     monkeypatch.setitem(sys.modules, "distributed", None)
     with pytest.raises(DeviceError, match=r"napari-sem-classify\[distributed\]"):
-        classify_on_cluster([], classifier, tmp_path, scheduler="tcp://127.0.0.1:9", load=load_none)
+        classify_on_cluster(
+            [],
+            classifier,
+            BatchTarget(tmp_path),
+            ClassifyOptions(cache=False),
+            scheduler="tcp://127.0.0.1:9",
+            load=load_none,
+        )
 
 
 def load_none():

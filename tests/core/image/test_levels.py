@@ -12,7 +12,9 @@ from hypothesis import strategies as st
 from sem_pictures import panel, specimen, with_bar
 from tiny_engine import TinyEngine, brightness_classifier
 
-from napari_sem_classify.core.batch.classify_many import GridWish, classify_many
+from napari_sem_classify.core.batch.batch_state import BatchTarget
+from napari_sem_classify.core.batch.classify_many import classify_many
+from napari_sem_classify.core.classify.options import ClassifyOptions
 from napari_sem_classify.core.image.area import Area
 from napari_sem_classify.core.image.levels import specimen_at_level
 from napari_sem_classify.core.image.sem_image import Specimen
@@ -101,7 +103,13 @@ def test_an_area_over_the_whole_image_stays_whole():
 def test_a_batch_reads_the_level_of_the_models_scale_and_says_so(tmp_path):
     path = write_pyramid(tmp_path / "big.zarr", halves())
     model = brightness_classifier(tile_px=16, pixel_size_nm=8.0)
-    report = classify_many([path], model, tmp_path / "out", engine=TinyEngine())
+    report = classify_many(
+        [path],
+        model,
+        BatchTarget(tmp_path / "out"),
+        ClassifyOptions(cache=False),
+        engine=TinyEngine(),
+    )
     (done,) = report.done
     assert "resolution level 1 is read (256 × 128 px)" in done.note
     assert not done.scale_warning
@@ -117,12 +125,20 @@ def test_a_batch_reads_the_level_of_the_models_scale_and_says_so(tmp_path):
 def test_tiles_asked_for_in_micrometres_have_that_size_on_the_level(tmp_path):
     path = write_pyramid(tmp_path / "big.zarr", halves())
     model = brightness_classifier(tile_px=16, pixel_size_nm=8.0)
-    wish = GridWish(tile_um=0.256)
-    (done,) = classify_many([path], model, tmp_path / "out", wish=wish, engine=TinyEngine()).done
+    wish = ClassifyOptions(tile_um=0.256, cache=False)
+    (done,) = classify_many(
+        [path], model, BatchTarget(tmp_path / "out"), wish, engine=TinyEngine()
+    ).done
     assert done.planes[0]["tile_px"] == 32
 
 
 def test_a_model_without_a_scale_reads_the_finest_level(tmp_path):
     path = write_pyramid(tmp_path / "big.zarr", halves())
-    report = classify_many([path], brightness_classifier(), tmp_path / "out", engine=TinyEngine())
+    report = classify_many(
+        [path],
+        brightness_classifier(),
+        BatchTarget(tmp_path / "out"),
+        ClassifyOptions(cache=False),
+        engine=TinyEngine(),
+    )
     assert "level" not in report.done[0].note

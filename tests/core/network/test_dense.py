@@ -9,9 +9,11 @@ import pytest
 from engine_reference import relative_error, small_resnet
 from tiny_engine import brightness_classifier
 
-from napari_sem_classify.core.batch.classify_many import GridWish, classify_many
-from napari_sem_classify.core.classify.driver import classify_image
+from napari_sem_classify.core.batch.batch_state import BatchTarget
+from napari_sem_classify.core.batch.classify_many import classify_many
+from napari_sem_classify.core.classify.driver import classify_image, classify_tiles
 from napari_sem_classify.core.classify.grid_choice import grid_for_model
+from napari_sem_classify.core.classify.options import ClassifyOptions
 from napari_sem_classify.core.common.errors import GridError
 from napari_sem_classify.core.image.area import Area
 from napari_sem_classify.core.image.intensity import IntensityRange
@@ -24,6 +26,7 @@ from napari_sem_classify.core.sem_io.array_image import image_from_array
 from napari_sem_classify.core.tiles import dense_blocks
 from napari_sem_classify.core.tiles.dense_blocks import DensePlan
 from napari_sem_classify.core.tiles.grid import TileGrid
+from napari_sem_classify.core.tiles.plane_tiles import PlaneTiles
 
 needs_openvino = pytest.mark.skipif(not has_openvino(), reason="needs the extra 'cpu' (OpenVINO)")
 BACKENDS = ["torch", pytest.param("openvino", marks=needs_openvino)]
@@ -174,7 +177,7 @@ def test_the_record_names_the_approximation_and_its_agreement(taught_dense, engi
     image = image_from_array(picture(200, 260), "record")
     classifier = classifier_of(engine, dense=taught_dense)
     grid = TileGrid(image.area, 64, 32)
-    class_map = classify_image(image, classifier, grid, engine=engine, dense=True)
+    class_map = classify_tiles(PlaneTiles(image, grid), classifier, engine, dense=True)
     told = class_map.record["dense"]
     assert told["compared_tiles"] == 30
     assert 0 <= told["same_class"] <= 1
@@ -186,7 +189,7 @@ def test_the_record_names_the_approximation_and_its_agreement(taught_dense, engi
 def test_a_dense_map_that_equals_the_tiles_agrees_with_all_of_them(engine):
     image = image_from_array(picture(64, 64), "one tile")
     grid = TileGrid(image.area, 64, 64)
-    told = classify_image(image, classifier_of(engine), grid, engine=engine, dense=True).record
+    told = classify_tiles(PlaneTiles(image, grid), classifier_of(engine), engine, dense=True).record
     assert told["dense"]["same_class"] == 1.0
     assert told["dense"]["largest_difference"] <= 1e-3
 
@@ -196,13 +199,8 @@ def test_the_cache_keeps_dense_features_apart_from_those_of_tiles(engine, tmp_pa
     grid, classifier = TileGrid(image.area, 64, 32), classifier_of(engine)
 
     def run(dense):
-        return classify_image(
-            image,
-            classifier,
-            grid,
-            engine=engine,
-            dense=dense,
-            cache=EmbeddingCache(tmp_path),
+        return classify_tiles(
+            PlaneTiles(image, grid), classifier, engine, dense=dense, cache=EmbeddingCache(tmp_path)
         )
 
     first, single, again = run(True), run(False), run(True)
@@ -218,8 +216,8 @@ def test_a_batch_writes_the_approximation_into_each_summary(engine, tmp_path):
     report = classify_many(
         [tmp_path / "a.tif"],
         classifier_of(engine),
-        tmp_path / "out",
-        wish=GridWish(dense=True),
+        BatchTarget(tmp_path / "out"),
+        ClassifyOptions(dense=True, cache=False),
         engine=engine,
     )
     (outcome,) = report.done

@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 from tiny_engine import FEATURES, TinyEngine, brightness_classifier
 
-from napari_sem_classify.core.classify.driver import classify_image, embed_image
+from napari_sem_classify.core.classify.driver import classify_image, classify_tiles
 from napari_sem_classify.core.common.errors import Cancelled
 from napari_sem_classify.core.common.job import Job
 from napari_sem_classify.core.image.area import Area
@@ -21,7 +21,9 @@ from napari_sem_classify.core.image.intensity import IntensityRange
 from napari_sem_classify.core.image.sem_image import SemImage, Specimen
 from napari_sem_classify.core.model.network_name import network_of
 from napari_sem_classify.core.network.embedding_cache import EmbeddingCache, features_key
+from napari_sem_classify.core.network.features import KnownFeatures, embed_image
 from napari_sem_classify.core.tiles.grid import TileGrid
+from napari_sem_classify.core.tiles.plane_tiles import PlaneTiles
 
 CLASSIFIER = brightness_classifier()
 RECIPE = CLASSIFIER.card.intensity
@@ -43,7 +45,8 @@ def cache(tmp_path):
 def fill(cache, image=None, **more):
     engine = more.pop("engine", None) or TinyEngine()
     image = image or image_of()
-    result = classify_image(image, CLASSIFIER, GRID, engine=engine, cache=cache, **more)
+    tiles = PlaneTiles(image, GRID, more.pop("keep", None))
+    result = classify_tiles(tiles, CLASSIFIER, engine, cache=cache, **more)
     return result, engine.calls
 
 
@@ -51,7 +54,7 @@ def test_another_head_on_the_same_image_needs_no_network(cache):
     fill(cache)
     other = brightness_classifier(name="other", threshold=0.3)
     engine = TinyEngine()
-    again = classify_image(image_of(), other, GRID, engine=engine, cache=cache)
+    again = classify_tiles(PlaneTiles(image_of(), GRID), other, engine, cache=cache)
     assert engine.calls == 0
     assert again.record["features_from_cache"] is True
     fresh = classify_image(image_of(), other, GRID, engine=engine)
@@ -63,10 +66,11 @@ def test_tiles_evened_out_one_by_one_are_kept_apart(cache):
     fill(cache)
     engine = TinyEngine()
     evened = replace(RECIPE, per_tile=True)
-    kept = {"cache": cache, "network": network_of(CLASSIFIER)}
-    first = embed_image(image_of(), GRID, engine, evened, **kept)
+    known = KnownFeatures(cache, network_of(CLASSIFIER))
+    tiles = PlaneTiles(image_of(), GRID)
+    first = embed_image(tiles, engine, evened, known=known)
     assert engine.calls > 0
-    plain = embed_image(image_of(), GRID, TinyEngine(), RECIPE, **kept)
+    plain = embed_image(tiles, TinyEngine(), RECIPE, known=known)
     assert not np.allclose(first, plain, atol=0.01)
 
 
@@ -74,9 +78,13 @@ def test_teaching_takes_what_classifying_has_kept(cache):
     fill(cache)
     engine = TinyEngine()
     network = network_of(CLASSIFIER)
-    kept = embed_image(image_of(), GRID, engine, RECIPE, cache=cache, network=network)
+    kept = embed_image(
+        PlaneTiles(image_of(), GRID), engine, RECIPE, known=KnownFeatures(cache, network)
+    )
     assert engine.calls == 0
-    np.testing.assert_allclose(kept, embed_image(image_of(), GRID, engine, RECIPE), rtol=2e-3)
+    np.testing.assert_allclose(
+        kept, embed_image(PlaneTiles(image_of(), GRID), engine, RECIPE), rtol=2e-3
+    )
 
 
 def test_a_part_of_the_tiles_is_taken_from_the_whole_but_not_the_whole_from_a_part(cache):

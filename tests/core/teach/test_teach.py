@@ -8,7 +8,8 @@ import numpy as np
 import pytest
 from tiny_engine import TinyEngine
 
-from napari_sem_classify.core.classify.driver import classify_image
+from napari_sem_classify.core.classify.driver import classify_image, classify_planes
+from napari_sem_classify.core.classify.options import ChosenTiles, ClassifyOptions
 from napari_sem_classify.core.common.errors import AnnotationError, Cancelled
 from napari_sem_classify.core.common.job import Job
 from napari_sem_classify.core.evaluate.metrics import score
@@ -202,8 +203,11 @@ def test_a_head_taught_on_real_coatings_knows_them_on_other_specimens(shared_dat
         image, mask = pair(name)
         grid = TileGrid(image.area, 64, 64)
         tiles = tiles_from_mask(mask, grid, classes)
-        found = classify_image(image, model, grid, keep=tiles.labels >= 0).labels()
         known = tiles.labels >= 0
+        tiles_known = ChosenTiles(grid, known)
+        options = ClassifyOptions(cache=False)
+        (found,) = classify_planes(image, model, options, chosen=tiles_known)
+        found = found.labels()
         truth.append(tiles.labels[known])
         predicted.append(found[known].astype(int) - 1)
     found = score(np.concatenate(truth), np.concatenate(predicted), 2)

@@ -11,7 +11,9 @@ import pytest
 from PIL import Image
 
 from napari_sem_classify.core.batch.batch_plan import images_to_classify, plan_batch
-from napari_sem_classify.core.batch.classify_many import GridWish, classify_many
+from napari_sem_classify.core.batch.batch_state import BatchTarget
+from napari_sem_classify.core.batch.classify_many import classify_many
+from napari_sem_classify.core.classify.options import ClassifyOptions
 from napari_sem_classify.core.common.errors import DeviceError
 from napari_sem_classify.plugin.app.session import session_of
 from napari_sem_classify.plugin.batch import work
@@ -123,10 +125,10 @@ def test_fine_maps_and_flat_tiles_are_settings_under_more(widget):
     form.more.native.click()
     assert form.dense.native.isVisibleTo(widget)
     form.skip_flat.value = form.int8.value = True
-    assert widget.wish.int8
+    assert widget.wish.options.dtype == "int8"
     form.dense.value = True
-    assert widget.wish.grid == GridWish(dense=True, skip_flat=True)
-    assert not widget.wish.int8
+    assert widget.wish.options == ClassifyOptions(dense=True, skip_flat=True)
+    assert widget.wish.options.dtype == "auto"
     assert not form.int8.enabled
 
 
@@ -137,7 +139,7 @@ def test_the_time_of_a_fine_map_is_that_of_its_area_not_of_its_tiles(
     widget.tile_form.dense.value = True
     card = replace(small_model.classifier.card, network_px=128)
     wish, looked = replace(widget.wish, card=card), widget._found.looked
-    found = work.Look(looked, plan_batch(looked, card, wish.grid), None)
+    found = work.Look(looked, plan_batch(looked, card, wish.options), None)
     tiles = sum(found.plan.tiles.values())
     assert tiles == 13 * 21  # every 4 px
     assert work.cost_of_tile(found, wish) * tiles == pytest.approx(1.5 * 24)
@@ -158,11 +160,11 @@ def test_flat_tiles_are_left_out_as_on_the_command_line(qtbot, widget, tmp_path)
 
 
 def test_8_bit_arithmetic_that_cannot_be_is_one_sentence(qtbot, widget, folder, monkeypatch):
-    def refuse(*_args, **wishes):
-        assert wishes["dtype"] == "int8"
+    def refuse(_classifier, _images, options, _job):
+        assert options.dtype == "int8"
         raise DeviceError("8-bit arithmetic is there with OpenVINO on the CPU alone.")
 
-    monkeypatch.setattr("napari_sem_classify.core.batch.batch_engine.engine_for_batch", refuse)
+    monkeypatch.setattr("napari_sem_classify.core.classify.engine_choice.engine_for_images", refuse)
     widget.tile_form.int8.value = True
     look_at(qtbot, widget, folder)
     run(qtbot, widget)
@@ -205,9 +207,9 @@ def test_a_batch_writes_what_the_command_line_writes(qtbot, widget, folder, smal
     classify_many(
         images_to_classify([folder]),
         small_model.classifier,
-        other,
+        BatchTarget(other, kinds=()),
+        ClassifyOptions(cache=False),
         engine=small_model.engine,
-        kinds=(),
     )
     maps = sorted(path.name for path in other.glob("*.map.tif"))
     assert sorted(path.name for path in out.glob("*.map.tif")) == maps

@@ -12,9 +12,9 @@ from napari_sem_classify.core.annotate.annotation_file import load_annotations, 
 from napari_sem_classify.core.model.catalogue import load_model
 from napari_sem_classify.core.model.recipe import STANDARD
 from napari_sem_classify.core.network.backbone import backbone_sha256
+from napari_sem_classify.core.network.engine.devices import AUTOMATIC
 from napari_sem_classify.core.teach.looked import Sight
 from napari_sem_classify.core.teach.recipes import recipes_for
-from napari_sem_classify.plugin.app.tasks import DeviceWish
 
 from ..conftest import until
 from .conftest import TILE, WideEngine, add_classes, learned, paint, ready
@@ -150,7 +150,7 @@ def test_the_chosen_processor_looks_at_the_tiles(qtbot, widget, engine, monkeypa
     paint(qtbot, widget, [(0, 0), (1, 0)], 1)
     form = widget.way_form.device_form
     until(qtbot, lambda: len(form.combo.choices) > 1)
-    wish = next(value for value in form.combo.choices if value != DeviceWish())
+    wish = next(value for value in form.combo.choices if value != AUTOMATIC)
     form.combo.value = wish
     paint(qtbot, widget, [(0, 9), (1, 9)], 2)
     learned(qtbot, widget)

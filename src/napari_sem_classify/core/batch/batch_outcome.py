@@ -8,6 +8,12 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from napari_sem_classify.core.common.errors import (
+    Cancelled,
+    DeviceError,
+    OutputError,
+    SemClassifyError,
+)
 from napari_sem_classify.core.maps.class_map import ClassMap
 
 if TYPE_CHECKING:
@@ -100,13 +106,23 @@ def summary(class_map: ClassMap) -> dict[str, Any]:
     }
 
 
-def strange_problem(path: Path, error: Exception) -> str:
-    """Word a failure that nobody foresaw, of one image among many.
+def failed_outcome(path: Path, stem: str, error: Exception) -> ImageOutcome:
+    """What a failure leaves of one image among many, in one sentence.
 
     A library may fail on a strange file in any way; the night's other images go on.
+
+    Raises
+    ------
+    Cancelled, OutputError, DeviceError
+        `error` itself, where it concerns the other images too.
     """
-    _log.error("%s could not be classified", path, exc_info=error)
-    return f"{path} could not be classified ({error!r}): look at it by itself."
+    if isinstance(error, (Cancelled, OutputError, DeviceError)):
+        raise error
+    problem = str(error)
+    if not isinstance(error, SemClassifyError):
+        _log.error("%s could not be classified", path, exc_info=error)
+        problem = f"{path} could not be classified ({error!r}): look at it by itself."
+    return ImageOutcome(path, stem, problem=problem)
 
 
 def as_json(outcome: ImageOutcome) -> dict[str, Any]:

@@ -8,12 +8,12 @@ from pathlib import Path
 
 import numpy as np
 
-from napari_sem_classify.core.batch.batch_state import BatchState, Item, item_path
-from napari_sem_classify.core.batch.classify_many import GridWish, batch_digest
-from napari_sem_classify.core.classify.grid_choice import grid_for_model
+from napari_sem_classify.core.batch.batch_state import BatchState, BatchTarget, Item, item_path
+from napari_sem_classify.core.batch.classify_many import batch_digest
+from napari_sem_classify.core.classify.options import ClassifyOptions
 from napari_sem_classify.core.common.errors import ImageError, SemClassifyError
 from napari_sem_classify.core.common.job import Job, Reporter
-from napari_sem_classify.core.export.kinds import USUAL, ending
+from napari_sem_classify.core.export.kinds import ending
 from napari_sem_classify.core.image.image_key import file_state
 from napari_sem_classify.core.image.sem_image import SemImage
 from napari_sem_classify.core.model.card import ModelCard
@@ -135,7 +135,10 @@ def look_at(
 
 
 def plan_batch(
-    looked: Sequence[Looked], card: ModelCard, wish: GridWish, finished: Iterable[int] = ()
+    looked: Sequence[Looked],
+    card: ModelCard,
+    options: ClassifyOptions,
+    finished: Iterable[int] = (),
 ) -> BatchPlan:
     """Lay the tiles over images that were looked at, and count them; reads nothing.
 
@@ -143,7 +146,7 @@ def plan_batch(
     ----------
     looked : sequence of Looked
     card : ModelCard
-    wish : GridWish
+    options : ClassifyOptions
     finished : iterable of int
         From `finished_before`.
     """
@@ -153,15 +156,7 @@ def plan_batch(
             problems[at] = each.problem
             continue
         try:
-            choice = grid_for_model(
-                each.image,
-                card,
-                wish.tile_px,
-                wish.tile_um,
-                wish.stride_px,
-                wish.overlap,
-                wish.dense,
-            )
+            choice = options.grid_for(each.image, card)
         except SemClassifyError as error:
             problems[at] = str(error)
             continue
@@ -174,14 +169,13 @@ def plan_batch(
 def finished_before(
     items: Sequence[Item],
     classifier: TileClassifier,
-    out: Path,
-    wish: GridWish,
-    kinds: Sequence[str] = USUAL,
+    target: BatchTarget,
+    options: ClassifyOptions,
 ) -> frozenset[int]:
     """Places of the images that an earlier run with the same settings finished in a folder."""
-    if not out.is_dir():
+    if not target.folder.is_dir():
         return frozenset()
-    state = BatchState.open(out, batch_digest(classifier, wish, kinds))
+    state = BatchState.open(target.folder, batch_digest(classifier, options, target.kinds))
     if not state.images:
         return frozenset()
     return frozenset(at for at, item in enumerate(items) if state.finished(item) is not None)

@@ -13,6 +13,7 @@ from typing import Any, TypeVar
 from napari_sem_classify.core.common.digest import digest_of
 from napari_sem_classify.core.common.errors import ImageError
 from napari_sem_classify.core.common.files import append_line, read_lines
+from napari_sem_classify.core.export.kinds import USUAL
 from napari_sem_classify.core.image.image_key import file_state, image_key
 from napari_sem_classify.core.image.sem_image import SemImage
 from napari_sem_classify.core.model.file import head_sha256
@@ -47,6 +48,25 @@ def sweep_notes(out: Path, name: str) -> None:
     stem, suffix = Path(name).stem, Path(name).suffix
     for path in out.glob(f".{stem}-????????{suffix}"):
         path.unlink(missing_ok=True)
+
+
+@dataclass(frozen=True, slots=True)
+class BatchTarget:
+    """Where the files of a batch go, and which.
+
+    Attributes
+    ----------
+    folder : Path
+        Made when it is not there.
+    kinds : names in `kinds.EACH`
+        Files to write of each image, besides `kinds.ALWAYS`.
+    resume : bool
+        False to do images again that an earlier run finished there.
+    """
+
+    folder: Path
+    kinds: Sequence[str] = USUAL
+    resume: bool = True
 
 
 @dataclass(slots=True)

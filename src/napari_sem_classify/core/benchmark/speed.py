@@ -20,6 +20,7 @@ from napari_sem_classify.core.image.area import Area
 from napari_sem_classify.core.image.sem_image import SemImage
 from napari_sem_classify.core.tiles.dense_blocks import dense_stride
 from napari_sem_classify.core.tiles.grid import TileGrid
+from napari_sem_classify.core.tiles.plane_tiles import PlaneTiles
 
 if TYPE_CHECKING:
     from napari_sem_classify.core.model.head import TileClassifier
@@ -174,9 +175,7 @@ class _Bench:
         kinds = ("end_to_end", "bare", "plain_loop", "dense_s", "tile_by_tile_s")
         runs: dict[str, list[float]] = {kind: [] for kind in kinds}
         if options.dense:
-            _map_seconds(
-                self.image, self.model, self.fine, self.engine, True, job
-            )  # compiles for the blocks' size
+            self._map_seconds(self.fine, True, job)  # compiles for the blocks' size
         for _ in range(options.repeats):
             start = time.perf_counter()
             looked_at = self.classify(job)
@@ -189,12 +188,25 @@ class _Bench:
                 place = str(_place(self.engine))
                 runs["plain_loop"].append(plain_loop_rate(self.image, self.grid, n_plain, place))
             if options.dense:
-                dense_s = _map_seconds(self.image, self.model, self.fine, self.engine, True, job)
+                dense_s = self._map_seconds(self.fine, True, job)
                 runs["dense_s"].append(dense_s)
-                tiles_s = _map_seconds(self.image, self.model, self.grid, self.engine, False, job)
+                tiles_s = self._map_seconds(self.grid, False, job)
                 runs["tile_by_tile_s"].append(tiles_s)
             reporter.advance()
         return runs
+
+    def _map_seconds(self, grid: TileGrid, dense: bool, job: Job | None) -> float:
+        """Seconds from the image to every tile's class."""
+        from napari_sem_classify.core.classify.driver import tile_probabilities
+
+        start = time.perf_counter()
+        tiles = PlaneTiles(self.image, grid)
+        intensity = tiles.measure(self.model.card.intensity)
+        reporter = tiles.reporter("Measuring", job)
+        tile_probabilities(
+            tiles, self.model, self.engine, intensity, reporter=reporter, dense=dense
+        )
+        return time.perf_counter() - start
 
     def agreement(self) -> float:
         """Share of tiles with the same class in float32."""
@@ -282,30 +294,6 @@ def _int8(model: TileClassifier, image: SemImage, tile_px: int, job: Job | None)
     from napari_sem_classify.core.classify.int8 import int8_engine
 
     return int8_engine(model, [(image, TileGrid(image.area, tile_px, tile_px))], job=job)
-
-
-def _map_seconds(
-    image: SemImage,
-    model: TileClassifier,
-    grid: TileGrid,
-    engine: Engine,
-    dense: bool,
-    job: Job | None,
-) -> float:
-    """Seconds from the image to every tile's class."""
-    from napari_sem_classify.core.image.intensity import measure_range
-    from napari_sem_classify.core.network.features import features_to, tile_reporter
-
-    start = time.perf_counter()
-    intensity = measure_range(image, model.card.intensity)
-    reporter = tile_reporter(grid, None, "Measuring", job)
-    classes = np.zeros(grid.n_tiles, dtype=np.int64)
-
-    def sink(index: NDArray[np.int64], features: NDArray[Any]) -> None:
-        classes[index] = model.head.probabilities(features, model.card.temperature).argmax(axis=1)
-
-    features_to(image, grid, engine, intensity, sink, reporter, None, (), None, None, None, dense)
-    return time.perf_counter() - start
 
 
 def _place(engine: Engine) -> Any:

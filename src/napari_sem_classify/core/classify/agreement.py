@@ -9,9 +9,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from napari_sem_classify.core.image.intensity import IntensityRange
-from napari_sem_classify.core.image.sem_image import SemImage
 from napari_sem_classify.core.tiles.dense_blocks import HALO_PX, STEP
-from napari_sem_classify.core.tiles.grid import TileGrid
+from napari_sem_classify.core.tiles.plane_tiles import PlaneTiles
 from napari_sem_classify.core.tiles.tile_source import read_tiles, travel_range
 
 if TYPE_CHECKING:
@@ -25,20 +24,19 @@ LEAST_SAMPLE = 30
 
 
 def agreement_with_tiles(
-    image: SemImage,
-    grid: TileGrid,
+    tiles: PlaneTiles,
     engine: Engine,
     intensity: IntensityRange,
     classifier: TileClassifier,
     dense: NDArray[np.float32],
-    plane: tuple[int, ...] = (),
     seed: int = 0,
 ) -> dict[str, Any]:
     """Look at a random sample of tiles one by one, and compare with a dense map.
 
     Parameters
     ----------
-    image, grid, engine, intensity, plane
+    tiles : PlaneTiles
+    engine, intensity
         As for `embed_densely`.
     classifier : TileClassifier
     dense : float32, shape (tile rows, tile columns, classes)
@@ -52,6 +50,7 @@ def agreement_with_tiles(
         ``halo_network_px``, ``compared_tiles``, ``same_class`` (share of these with the same
         class, 0 to 1), and the ``mean_difference`` and ``largest_difference`` of a probability.
     """
+    grid, (image, plane) = tiles.grid, tiles.source
     done = np.flatnonzero(~np.isnan(dense[..., 0]))
     apart = len(done) * (grid.stride / grid.tile) ** 2
     count = int(min(SAMPLE_TILES, max(LEAST_SAMPLE, SAMPLE_SHARE * apart), len(done)))

@@ -1,4 +1,4 @@
-"""The main job: image, grid and model in, class map out."""
+"""The main job: image and model in, class maps out; the one way for whoever asks."""
 
 from __future__ import annotations
 
@@ -11,7 +11,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from napari_sem_classify.core.classify.agreement import agreement_with_tiles
-from napari_sem_classify.core.classify.grid_choice import GridChoice, grid_for_model
+from napari_sem_classify.core.classify.engine_choice import engine_for_images
+from napari_sem_classify.core.classify.options import ChosenTiles, ClassifyOptions
 from napari_sem_classify.core.classify.record import (
     EngineNames,
     content_hash,
@@ -20,70 +21,146 @@ from napari_sem_classify.core.classify.record import (
     run_record,
 )
 from napari_sem_classify.core.common.errors import ModelError
-from napari_sem_classify.core.common.job import Job
+from napari_sem_classify.core.common.job import Job, Reporter
 from napari_sem_classify.core.image.intensity import IntensityRange
-from napari_sem_classify.core.image.sem_image import SemImage, hold_plane
+from napari_sem_classify.core.image.sem_image import SemImage
 from napari_sem_classify.core.maps.class_map import ClassMap, map_sha256, tiles_to_cells
 from napari_sem_classify.core.model.file import head_sha256
 from napari_sem_classify.core.model.head import TileClassifier
-from napari_sem_classify.core.network.features import (
-    embed_image,
-    features_to,
-    measure_in,
-    no_tiles,
-    tile_reporter,
-)
+from napari_sem_classify.core.model.network_name import network_of
+from napari_sem_classify.core.network.embedding_cache import EmbeddingCache
+from napari_sem_classify.core.network.features import KnownFeatures, features_to
 from napari_sem_classify.core.tiles.grid import TileGrid
+from napari_sem_classify.core.tiles.plane_tiles import PlaneTiles
 from napari_sem_classify.core.tiles.tile_rules import FLAT_BELOW, check_tiles
 
 if TYPE_CHECKING:
-    from napari_sem_classify.core.network.embedding_cache import EmbeddingCache
     from napari_sem_classify.core.network.engine.base import Engine
-
-__all__ = ["GridChoice", "classify_image", "classify_planes", "embed_image", "grid_for_model"]
 
 UPDATES_PER_S = 4.0
 
 UpdateCallback = Callable[[NDArray[np.float32]], None]
 
 
-def classify_image(
+def classify_planes(
     image: SemImage,
     classifier: TileClassifier,
-    grid: TileGrid,
+    options: ClassifyOptions,
     *,
+    chosen: ChosenTiles | None = None,
     engine: Engine | None = None,
-    keep: NDArray[np.bool_] | None = None,
-    plane: tuple[int, ...] = (),
     job: Job | None = None,
-    on_update: UpdateCallback | None = None,
-    cache: EmbeddingCache | None = None,
-    dense: bool = False,
-) -> ClassMap:
-    """Classify the tiles of one plane.
+    on_update: Callable[[tuple[int, ...], NDArray[np.float32]], None] | None = None,
+) -> Iterator[ClassMap]:
+    """Classify a stack plane by plane; a single image is a stack of one.
 
     Parameters
     ----------
     image : SemImage
     classifier : TileClassifier
-    grid : TileGrid
-        See `grid_for_model`.
+    options : ClassifyOptions
+    chosen : ChosenTiles, optional
+        Tiles and planes to look at in place of those of the options.
     engine : Engine, optional
-        Made for the classifier where none is given.
-    keep : bool, shape ``grid.tile_shape``, optional
-        False for tiles to leave out. Tiles without data are left out anyway.
-    plane : tuple of int
-        Index along the leading axes of a stack.
+        Chosen by the options where none is given.
+    job : Job, optional
+        Told and checked once per batch; progress counts the tiles of all planes.
+    on_update : callable, optional
+        Given the plane and a copy of its tiles' probabilities so far, see `classify_tiles`.
+
+    Yields
+    ------
+    ClassMap
+        One a plane, in the order of ``image.planes()`` or as chosen.
+
+    Raises
+    ------
+    ImageError, GridError
+        When the image cannot be read, its tiles cannot be laid, or no tile is left.
+    ModelError, DeviceError
+        When the model or the device cannot be used.
+    Cancelled
+        When the job was asked to stop.
+    """
+    if chosen is None:
+        chosen = ChosenTiles(options.grid_for(image, classifier.card).grid)
+    if engine is None:
+        engine = engine_for_images(classifier, [image], options, job)
+    cache = EmbeddingCache() if options.cache else None
+    planes = list(image.planes()) if chosen.planes is None else chosen.planes
+    start = time.perf_counter()
+    for number, plane in enumerate(planes):
+        told: UpdateCallback | None = None
+        if on_update is not None:
+
+            def told(so_far: NDArray[np.float32], plane: tuple[int, ...] = plane) -> None:
+                on_update(plane, so_far)
+
+        tiles = PlaneTiles(image, chosen.grid, chosen.keep, plane)
+        if options.skip_flat:
+            flat = check_tiles(image, chosen.grid, plane=plane, job=job).flat()
+            tiles = replace(tiles, keep=~flat if chosen.keep is None else chosen.keep & ~flat)
+        class_map = classify_tiles(
+            tiles,
+            classifier,
+            engine,
+            cache=cache,
+            dense=options.dense,
+            job=None if job is None else job.part(number, len(planes), start),
+            on_update=told,
+        )
+        if options.skip_flat:
+            told_flat = {"contrast_below": FLAT_BELOW, "tiles": int(flat.sum())}
+            class_map = replace(class_map, record={**class_map.record, "skipped_flat": told_flat})
+        yield class_map
+
+
+def classify_image(
+    image: SemImage,
+    classifier: TileClassifier,
+    grid: TileGrid | None = None,
+    *,
+    options: ClassifyOptions | None = None,
+    engine: Engine | None = None,
+    job: Job | None = None,
+) -> ClassMap:
+    """Classify an image, the first plane of a stack; see `classify_planes`.
+
+    Without a grid tiles are laid by the options; without options tiles have the physical size that
+    the model learned from, and no features are looked up or kept.
+    """
+    options = options or ClassifyOptions(cache=False)
+    grid = grid or options.grid_for(image, classifier.card).grid
+    first = ChosenTiles(grid, planes=(next(iter(image.planes())),))
+    return next(classify_planes(image, classifier, options, chosen=first, engine=engine, job=job))
+
+
+def classify_tiles(
+    tiles: PlaneTiles,
+    classifier: TileClassifier,
+    engine: Engine,
+    *,
+    cache: EmbeddingCache | None = None,
+    dense: bool = False,
+    job: Job | None = None,
+    on_update: UpdateCallback | None = None,
+) -> ClassMap:
+    """Classify the tiles of one plane.
+
+    Parameters
+    ----------
+    tiles : PlaneTiles
+    classifier : TileClassifier
+    engine : Engine
+    cache : EmbeddingCache, optional
+        Where features are looked up and kept.
+    dense : bool
+        As in `ClassifyOptions`.
     job : Job, optional
         Told and checked once per batch.
     on_update : callable, optional
         Given a copy of the tiles' probabilities so far, float32 of shape (tile rows, tile columns,
         classes) with NaN for tiles not done, at most `UPDATES_PER_S` times a second and at the end.
-    cache : EmbeddingCache, optional
-        Where features are looked up and kept, so that another model's head needs no network run.
-    dense : bool
-        Run the network over large blocks instead of tiles: an approximation for fine strides, see
-        `network.dense`. The record tells how far it agrees with single tiles.
 
     Returns
     -------
@@ -92,79 +169,97 @@ def classify_image(
 
     Raises
     ------
-    ImageError
-        When the image cannot be read or no tile is left.
-    ModelError, DeviceError
-        When the model or the device cannot be used.
-    Cancelled
-        When the job was asked to stop.
+    ImageError, ModelError, DeviceError, Cancelled
+        As `classify_planes`.
     """
     start = time.perf_counter()
-    reporter = tile_reporter(grid, keep, "Classifying tiles", job)
-    if engine is None:
-        from napari_sem_classify.core.model.engines import engine_for
+    reporter = tiles.reporter("Classifying tiles", job)
+    _check_features(classifier, engine)
+    tiles = tiles.in_memory()
+    intensity = tiles.measure(classifier.card.intensity)
+    known = None if cache is None else KnownFeatures(cache, network_of(classifier))
+    probabilities, from_cache = tile_probabilities(
+        tiles,
+        classifier,
+        engine,
+        intensity,
+        reporter=reporter,
+        known=known,
+        dense=dense,
+        on_update=on_update,
+    )
+    more: dict[str, Any] = {"features_from_cache": from_cache}
+    if dense:
+        if np.isnan(probabilities[..., 0]).all():
+            raise tiles.none_left()
+        more["dense"] = agreement_with_tiles(tiles, engine, intensity, classifier, probabilities)
+        reporter.check()
+    more["seconds"] = round(time.perf_counter() - start, 3)
+    return map_of_tiles(tiles, classifier, probabilities, intensity, engine, more)
 
-        engine = engine_for(classifier)
-    head, card = classifier.head, classifier.card
-    if engine.feature_size != len(head.mean):
-        raise ModelError(
-            f"The model {card.name!r} needs {len(head.mean)} features of a tile and the network "
-            f"gives {engine.feature_size}: choose the network that the model names."
-        )
-    held = hold_plane(image, plane)
-    intensity = measure_in(held, image, card.intensity, plane)
-    shape = (*grid.tile_shape, len(card.classes))
+
+def tile_probabilities(
+    tiles: PlaneTiles,
+    classifier: TileClassifier,
+    engine: Engine,
+    intensity: IntensityRange,
+    *,
+    reporter: Reporter,
+    known: KnownFeatures | None = None,
+    dense: bool = False,
+    on_update: UpdateCallback | None = None,
+) -> tuple[NDArray[np.float32], bool]:
+    """Probabilities of a plane's tiles, and whether their features came from the cache.
+
+    Parameters
+    ----------
+    tiles, classifier, engine, dense, on_update
+        As for `classify_tiles`.
+    intensity : IntensityRange
+        Of the whole plane, also where the tiles are a block of it.
+    reporter, known
+        As for `features_to`.
+
+    Returns
+    -------
+    float32, shape (tile rows, tile columns, classes)
+        NaN for tiles left out.
+    bool
+    """
+    head, temperature = classifier.head, classifier.card.temperature
+    shape = (*tiles.grid.tile_shape, len(classifier.card.classes))
     probabilities = np.full(shape, np.nan, dtype=np.float32)
-    flat = probabilities.reshape(-1, len(card.classes))
-    publish = _at_most(UPDATES_PER_S, on_update)
+    flat = probabilities.reshape(-1, shape[-1])
+    last = -float("inf")
 
     def sink(index: NDArray[np.int64], features: NDArray[Any]) -> None:
-        flat[index] = head.probabilities(features, card.temperature)
-        publish(probabilities)
+        nonlocal last
+        flat[index] = head.probabilities(features, temperature)
+        if on_update is not None and time.perf_counter() - last >= 1.0 / UPDATES_PER_S:
+            on_update(probabilities.copy())
+            last = time.perf_counter()
 
-    network = None
-    if cache is not None:
-        from napari_sem_classify.core.model.network_name import network_of
-
-        network = network_of(classifier)
-    from_cache = features_to(
-        image, grid, engine, intensity, sink, reporter, keep, plane, cache, network, held, dense
-    )
+    from_cache = features_to(tiles, engine, intensity, sink, reporter, known, dense)
     if on_update is not None and not np.isnan(flat[:, 0]).all():
         on_update(probabilities.copy())
     reporter.check()
-    more: dict[str, Any] = {
-        "chosen_tiles": None if keep is None else pack_mask(keep),
-        "features_from_cache": from_cache,
-    }
-    if dense:
-        if np.isnan(flat[:, 0]).all():
-            raise no_tiles(image)
-        source, place = (image, plane) if held is None else (held, ())
-        more["dense"] = agreement_with_tiles(
-            source, grid, engine, intensity, classifier, probabilities, place
-        )
-        reporter.check()
-    more["seconds"] = round(time.perf_counter() - start, 3)
-    return map_of_tiles(image, classifier, grid, probabilities, intensity, engine, plane, more)
+    return probabilities, from_cache
 
 
 def map_of_tiles(
-    image: SemImage,
+    tiles: PlaneTiles,
     classifier: TileClassifier,
-    grid: TileGrid,
     probabilities: NDArray[np.float32],
     intensity: IntensityRange,
     engine: EngineNames,
-    plane: tuple[int, ...],
     more: Mapping[str, Any],
 ) -> ClassMap:
     """Make the class map of a plane from its tiles' probabilities, and the record of the run.
 
     Parameters
     ----------
-    image, classifier, grid, plane
-        As for `classify_image`.
+    tiles, classifier
+        As for `classify_tiles`.
     probabilities : float32, shape (tile rows, tile columns, classes)
         NaN for tiles left out.
     intensity : IntensityRange
@@ -179,14 +274,16 @@ def map_of_tiles(
     ImageError
         When all tiles were left out.
     """
+    image, grid = tiles.image, tiles.grid
     done = int(np.count_nonzero(~np.isnan(probabilities[..., 0])))
     if not done:
-        raise no_tiles(image)
+        raise tiles.none_left()
     record: dict[str, Any] = {
         **_record(image, classifier, grid, intensity, engine),
-        "plane": list(plane),
+        "plane": list(tiles.plane),
         "seeds": {},  # nothing is drawn at random here; a model's own are in its card
         "tiles": {"in_grid": grid.n_tiles, "classified": done, "left_out": grid.n_tiles - done},
+        "chosen_tiles": None if tiles.keep is None else pack_mask(tiles.keep),
         **more,
     }
     class_map = ClassMap(
@@ -195,83 +292,20 @@ def map_of_tiles(
         classes=classifier.card.classes,
         pixel_size_nm=image.pixel_size_nm,
         image_name=image.name,
-        plane=plane,
+        plane=tiles.plane,
         record=record,
     )
     record["map_sha256"] = map_sha256(class_map)
     return class_map
 
 
-def classify_planes(
-    image: SemImage,
-    classifier: TileClassifier,
-    grid: TileGrid,
-    *,
-    engine: Engine | None = None,
-    keep: NDArray[np.bool_] | None = None,
-    job: Job | None = None,
-    on_update: Callable[[tuple[int, ...], NDArray[np.float32]], None] | None = None,
-    cache: EmbeddingCache | None = None,
-    dense: bool = False,
-    skip_flat: bool = False,
-) -> Iterator[ClassMap]:
-    """Classify a stack plane by plane; a single image is a stack of one.
-
-    Parameters are those of `classify_image`; progress counts the tiles of all planes, and
-    `on_update` is told the plane first. With `skip_flat` tiles of hardly any contrast are left out
-    too, see `TileChecks.flat`; the pixels are read once more for it.
-
-    Yields
-    ------
-    ClassMap
-        One a plane, in the order of ``image.planes()``.
-    """
-    if engine is None:
-        from napari_sem_classify.core.model.engines import engine_for
-
-        engine = engine_for(classifier)
-    planes = list(image.planes())
-    start = time.perf_counter()
-    for number, plane in enumerate(planes):
-        told: UpdateCallback | None = None
-        if on_update is not None:
-
-            def told(so_far: NDArray[np.float32], plane: tuple[int, ...] = plane) -> None:
-                on_update(plane, so_far)
-
-        wanted = keep
-        if skip_flat:
-            flat = check_tiles(image, grid, plane=plane, job=job).flat()
-            wanted = ~flat if keep is None else keep & ~flat
-        class_map = classify_image(
-            image,
-            classifier,
-            grid,
-            engine=engine,
-            keep=wanted,
-            plane=plane,
-            job=None if job is None else job.part(number, len(planes), start),
-            on_update=told,
-            cache=cache,
-            dense=dense,
+def _check_features(classifier: TileClassifier, engine: Engine) -> None:
+    wanted = len(classifier.head.mean)
+    if engine.feature_size != wanted:
+        raise ModelError(
+            f"The model {classifier.card.name!r} needs {wanted} features of a tile and the network "
+            f"gives {engine.feature_size}: choose the network that the model names."
         )
-        if skip_flat:
-            told_flat = {"contrast_below": FLAT_BELOW, "tiles": int(flat.sum())}
-            class_map = replace(class_map, record={**class_map.record, "skipped_flat": told_flat})
-        yield class_map
-
-
-def _at_most(per_second: float, call: UpdateCallback | None) -> UpdateCallback:
-    """Pass on a copy of an array, leaving out calls that come too soon after the last one."""
-    last = -float("inf")
-
-    def publish(array: NDArray[np.float32]) -> None:
-        nonlocal last
-        if call is not None and time.perf_counter() - last >= 1.0 / per_second:
-            call(array.copy())
-            last = time.perf_counter()
-
-    return publish
 
 
 def _record(

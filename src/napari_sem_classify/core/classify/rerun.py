@@ -25,6 +25,7 @@ from napari_sem_classify.core.common.errors import ImageError, RecordError
 from napari_sem_classify.core.common.job import Job
 from napari_sem_classify.core.image.sem_image import SemImage
 from napari_sem_classify.core.maps.class_map import ClassMap
+from napari_sem_classify.core.tiles.plane_tiles import PlaneTiles
 
 if TYPE_CHECKING:
     from napari_sem_classify.core.network.engine.base import Engine
@@ -82,7 +83,7 @@ def rerun(
     engine : Engine, optional
         By default the backend and device of the record, or what there is.
     job : Job, optional
-        As for `classify.classify_image`.
+        As for `driver.classify_tiles`.
 
     Raises
     ------
@@ -93,7 +94,7 @@ def rerun(
     Cancelled
         When the job was asked to stop.
     """
-    from napari_sem_classify.core.classify.driver import classify_image
+    from napari_sem_classify.core.classify.driver import classify_tiles
 
     record = read_record(record_path)
     differences = _version_differences(record)
@@ -116,16 +117,8 @@ def rerun(
     if engine is None:
         engine, some = engine_like(record, classifier)
         differences += some
-    class_map = classify_image(
-        opened,
-        classifier,
-        grid,
-        engine=engine,
-        keep=keep,
-        plane=plane,
-        job=job,
-        dense="dense" in record,
-    )
+    tiles = PlaneTiles(opened, grid, keep, plane)
+    class_map = classify_tiles(tiles, classifier, engine, dense="dense" in record, job=job)
     differences += _result_differences(record, class_map.record)
     old = _old_labels(record_path, class_map.grid.shape)
     if old is None:

@@ -9,7 +9,7 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
-from napari_sem_classify.core.cluster.tasks import look_around
+from napari_sem_classify.core.cluster.worker import look_around
 from napari_sem_classify.core.common.errors import DeviceError
 from napari_sem_classify.core.model.file import save_model
 from napari_sem_classify.core.model.head import TileClassifier

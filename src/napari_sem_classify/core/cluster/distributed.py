@@ -11,26 +11,33 @@ import queue
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, nullcontext, suppress
-from dataclasses import asdict, dataclass, replace
+from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 from typing import Any
 
-from napari_sem_classify.core.batch import classify_many as batch
-from napari_sem_classify.core.batch.batch_state import BatchState, settings_digest
-from napari_sem_classify.core.batch.classify_many import BatchReport, GridWish, ImageOutcome
-from napari_sem_classify.core.cluster import tasks as cluster_tasks
+from napari_sem_classify.core.batch.batch_outcome import (
+    BatchReport,
+    ImageOutcome,
+    as_json,
+    failed_outcome,
+    resumed_outcome,
+)
+from napari_sem_classify.core.batch.batch_state import BatchState, BatchTarget
+from napari_sem_classify.core.batch.classify_many import batch_digest
+from napari_sem_classify.core.classify.options import ClassifyOptions
 from napari_sem_classify.core.cluster.connect import check_workers, connected, model_file
 from napari_sem_classify.core.cluster.huge import HugeImage, finish_huge, plan_huge
-from napari_sem_classify.core.cluster.tasks import BlockResult, LoadModel, Model
 from napari_sem_classify.core.cluster.tile_store import Block
-from napari_sem_classify.core.common.errors import (
-    Cancelled,
-    DeviceError,
-    ImageError,
-    OutputError,
-    SemClassifyError,
+from napari_sem_classify.core.cluster.worker import (
+    BlockResult,
+    LoadModel,
+    WorkerModel,
+    classify_block,
+    classify_whole,
+    load_from_file,
 )
+from napari_sem_classify.core.common.errors import DeviceError, ImageError
 from napari_sem_classify.core.common.files import ensure_folder
 from napari_sem_classify.core.common.job import Job, Reporter
 from napari_sem_classify.core.model.head import TileClassifier
@@ -41,38 +48,33 @@ _POLL_S = 0.5
 def classify_on_cluster(
     paths: Sequence[Path],
     classifier: TileClassifier,
-    out: Path,
+    target: BatchTarget,
+    options: ClassifyOptions,
     *,
     scheduler: str,
-    wish: GridWish | None = None,
-    device: str = "auto",
-    backend: str = "auto",
-    resume: bool = True,
     job: Job | None = None,
     load: LoadModel | None = None,
-    cache: bool = False,
 ) -> BatchReport:
-    """Classify images on a Dask cluster, with the outputs of `batch.classify_many`.
+    """Classify images on a Dask cluster, with the outputs of `classify_many`.
 
     A huge image also leaves ``STEM.probabilities.zarr``, see `tile_store`. What is finished, images
     and blocks, stays when the run is stopped, and is not done again.
 
     Parameters
     ----------
-    paths, classifier, out, wish, resume
-        As for `batch.classify_many`.
+    paths, classifier, target
+        As for `classify_many`.
+    options : ClassifyOptions
+        The arithmetic is left to the workers. Features are kept in the cache folder of each
+        worker's user; those of a huge image's blocks never: naming its content costs reads of its
+        own for each of them.
     scheduler : str
         Address of the scheduler, "tcp://host:8786".
-    device, backend : str
-        As for `engine_for`, on the workers.
     job : Job, optional
         Progress counts images, and the blocks of huge ones.
     load : callable, optional
         Gives a worker the classifier and its engine; by default from a copy of the model in the
         output folder.
-    cache : bool
-        Whether workers look up and keep features of tiles in their user's cache folder. Blocks of a
-        huge image are never kept: naming its content costs reads of its own for each of them.
 
     Raises
     ------
@@ -85,34 +87,27 @@ def classify_on_cluster(
         When the job was asked to stop.
     """
     start = time.perf_counter()
-    wish = wish or GridWish()
-    out = ensure_folder(out)
-    digest = settings_digest(classifier, asdict(wish))
+    out = ensure_folder(target.folder)
+    digest = batch_digest(classifier, options, target.kinds)
     shared = model_file(out, classifier, digest) if load is None else nullcontext(out)
     with connected(scheduler) as client, shared as file:
         check_workers(client, file)
-        make = load or partial(cluster_tasks.load_from_file, file, device, backend)
-        run = _Run(
-            client,
-            Model(f"{digest} {device} {backend}", make),
-            classifier,
-            out,
-            wish,
-            digest,
-            cache,
-        )
+        device, backend = options.device, options.backend
+        make = load or partial(load_from_file, file, device, backend)
+        model = WorkerModel(f"{digest} {device} {backend}", make)
+        run = _ClusterRun(client, model, classifier, target, options)
         try:
-            run.plan(paths, resume, job)
+            run.plan(paths, job)
             run.collect(Reporter(len(run.tasks), "Classifying on the cluster", job))
         finally:
             run.cancel()
-    outcomes = tuple(one.outcome for one in run.entries if one.outcome is not None)
+    outcomes = tuple(one.outcome for one in run.images if one.outcome is not None)
     return BatchReport(outcomes, time.perf_counter() - start)
 
 
 @dataclass(slots=True)
-class _Entry:
-    """One image; `huge` is None for one that is classified whole."""
+class _ClusterImage:
+    """One image of a run; `huge` is None for one that is classified whole."""
 
     path: Path
     stem: str
@@ -120,41 +115,39 @@ class _Entry:
     outcome: ImageOutcome | None = None
 
 
-class _Run:
+class _ClusterRun:
     """A run under way: which tasks of which images the cluster has, and what came back."""
 
     def __init__(
         self,
         client: Any,
-        model: Model,
+        model: WorkerModel,
         classifier: TileClassifier,
-        out: Path,
-        wish: GridWish,
-        settings: str,
-        cache: bool,
+        target: BatchTarget,
+        options: ClassifyOptions,
     ) -> None:
-        self._cache = cache
         self._client, self._model, self._classifier = client, model, classifier
-        self._out, self._wish, self._settings = out, wish, settings
-        self._state = BatchState.open(out, settings)
+        self._target, self._options = target, options
+        self._settings = batch_digest(classifier, options, target.kinds)
+        self._state = BatchState.open(target.folder, self._settings)
         self._done: queue.SimpleQueue[Any] = queue.SimpleQueue()
         self._start = time.perf_counter()
-        self.entries: list[_Entry] = []
-        self.tasks: dict[str, tuple[Any, _Entry, Block | None]] = {}
+        self.images: list[_ClusterImage] = []
+        self.tasks: dict[str, tuple[Any, _ClusterImage, Block | None]] = {}
 
-    def plan(self, paths: Sequence[Path], resume: bool, job: Job | None) -> None:
+    def plan(self, paths: Sequence[Path], job: Job | None) -> None:
         """Send every image that is not finished to the cluster, huge ones block by block."""
         for path, stem in self._state.with_stems(paths):
             if job is not None:
                 job.check()
-            entry = _Entry(path, stem)
-            self.entries.append(entry)
-            known = self._state.finished(path) if resume else None
+            entry = _ClusterImage(path, stem)
+            self.images.append(entry)
+            known = self._state.finished(path) if self._target.resume else None
             if known is not None:
-                entry.outcome = batch.resumed_outcome(path, self._out, known)
+                entry.outcome = resumed_outcome(path, self._target.folder, known)
                 continue
             with self._problems_of(entry):
-                self._submit(entry, resume)
+                self._submit(entry)
 
     def collect(self, reporter: Reporter) -> None:
         """Wait for the tasks, and finish each image with its last one."""
@@ -186,30 +179,30 @@ class _Run:
         with suppress(Exception):  # the connection may be gone
             self._client.cancel([future for future, _, _ in self.tasks.values()])
 
-    def _submit(self, entry: _Entry, resume: bool) -> None:
-        out = self._out.resolve()
+    def _submit(self, entry: _ClusterImage) -> None:
+        target, options = self._target, self._options
         entry.huge = plan_huge(
-            entry.path, entry.stem, self._classifier, self._out, self._wish, self._settings, resume
+            entry.path, entry.stem, self._classifier, target, options, self._settings
         )
         if entry.huge is None:
-            whole = cluster_tasks.classify_whole
-            self._send(entry, None, whole, entry.stem, out, self._wish, self._cache)
+            there = replace(target, folder=target.folder.resolve())
+            self._send(entry, None, classify_whole, entry.stem, there, options)
             return
         level, grid = entry.huge.image.level, entry.huge.choice.grid
         for block in sorted(entry.huge.waiting, key=lambda one: (one.plane, one.top, one.left)):
             reach = entry.huge.ranges[block.plane]
-            self._send(entry, block, cluster_tasks.classify_block, level, grid, reach, block)
+            self._send(entry, block, classify_block, level, grid, reach, block)
         if not entry.huge.waiting:
             self._note(entry, self._finished(entry.huge))
 
     def _send(
-        self, entry: _Entry, block: Block | None, call: Callable[..., Any], *args: Any
+        self, entry: _ClusterImage, block: Block | None, call: Callable[..., Any], *args: Any
     ) -> None:
         future = self._client.submit(call, self._model, entry.path.resolve(), *args, pure=False)
         self.tasks[future.key] = (future, entry, block)
         future.add_done_callback(self._done.put)
 
-    def _take(self, entry: _Entry, block: Block, result: BlockResult) -> None:
+    def _take(self, entry: _ClusterImage, block: Block, result: BlockResult) -> None:
         if entry.huge is None or entry.outcome is not None:
             return
         entry.huge.store.write(block, result.probabilities)
@@ -220,13 +213,13 @@ class _Run:
 
     def _finished(self, huge: HugeImage) -> ImageOutcome:
         seconds = round(time.perf_counter() - self._start, 3)
-        return finish_huge(huge, self._classifier, self._out, seconds)
+        return finish_huge(huge, self._classifier, self._target, seconds)
 
-    def _note(self, entry: _Entry, outcome: ImageOutcome) -> None:
+    def _note(self, entry: _ClusterImage, outcome: ImageOutcome) -> None:
         entry.outcome = replace(outcome, path=entry.path)
-        self._state.note(entry.path, batch.as_json(outcome))
+        self._state.note(entry.path, as_json(outcome))
 
-    def _drop(self, entry: _Entry) -> None:
+    def _drop(self, entry: _ClusterImage) -> None:
         """Take back the other blocks of an image that failed."""
         mine = {key: task[0] for key, task in self.tasks.items() if task[1] is entry}
         self._client.cancel(list(mine.values()))
@@ -251,14 +244,9 @@ class _Run:
             ) from error
 
     @contextmanager
-    def _problems_of(self, entry: _Entry) -> Iterator[None]:
+    def _problems_of(self, entry: _ClusterImage) -> Iterator[None]:
         """Note what goes wrong with one image; what concerns all of them passes."""
         try:
             yield
-        except (Cancelled, OutputError, DeviceError):
-            raise
-        except SemClassifyError as error:
-            entry.outcome = ImageOutcome(entry.path, entry.stem, problem=str(error))
         except Exception as error:
-            problem = batch.strange_problem(entry.path, error)
-            entry.outcome = ImageOutcome(entry.path, entry.stem, problem=problem)
+            entry.outcome = failed_outcome(entry.path, entry.stem, error)

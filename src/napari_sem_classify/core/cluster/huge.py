@@ -2,21 +2,26 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from collections.abc import Iterator
+from dataclasses import dataclass, field, replace
 from hashlib import sha256
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from napari_sem_classify.core.batch import classify_many as batch
-from napari_sem_classify.core.batch.classify_many import GridWish, ImageOutcome
-from napari_sem_classify.core.cluster.tasks import EngineFacts
+from napari_sem_classify.core.batch.batch_outcome import ImageOutcome
+from napari_sem_classify.core.batch.batch_state import BatchTarget
+from napari_sem_classify.core.batch.classify_many import write_maps
+from napari_sem_classify.core.classify.options import ClassifyOptions
 from napari_sem_classify.core.cluster.tile_store import Block, TileStore, blocks_of
+from napari_sem_classify.core.cluster.worker import EngineFacts
 from napari_sem_classify.core.model.head import TileClassifier
+from napari_sem_classify.core.tiles.plane_tiles import PlaneTiles
 
 if TYPE_CHECKING:
     from napari_sem_classify.core.classify.grid_choice import GridChoice
     from napari_sem_classify.core.image.intensity import IntensityRange
     from napari_sem_classify.core.image.sem_image import SemImage
+    from napari_sem_classify.core.maps.class_map import ClassMap
 
 BLOCK_TILES = 64
 """Side of a block in tiles: half a minute of a CPU, half a second of a large GPU."""
@@ -58,20 +63,19 @@ def plan_huge(
     path: Path,
     stem: str,
     classifier: TileClassifier,
-    out: Path,
-    wish: GridWish,
+    target: BatchTarget,
+    options: ClassifyOptions,
     settings: str,
-    resume: bool,
 ) -> HugeImage | None:
     """Open an image that may be huge and lay its blocks; None for one to classify whole.
 
     Parameters
     ----------
-    path, classifier, out, wish, resume
-        As for `batch.classify_many`.
+    path, classifier, target, options
+        As for `classify_many`.
     stem : str
     settings : str
-        From `batch_state.settings_digest`.
+        From `batch_digest`.
 
     Raises
     ------
@@ -80,18 +84,17 @@ def plan_huge(
     OutputError
         When the folder cannot be written.
     """
-    from napari_sem_classify.core.classify.grid_choice import grid_for_model
     from napari_sem_classify.core.image.image_key import file_state
     from napari_sem_classify.core.image.intensity import measure_range
     from napari_sem_classify.core.sem_io import open_for_scale
 
     if path.is_file() and path.stat().st_size <= HUGE_BYTES:
         return None
-    if wish.dense or wish.skip_flat:
+    if options.dense or options.skip_flat:
         return None  # what these look at is laid over the whole image
     card = classifier.card
     image = open_for_scale(path, card.pixel_size_nm)
-    choice = grid_for_model(image, card, wish.tile_px, wish.tile_um, wish.stride_px, wish.overlap)
+    choice = options.grid_for(image, card)
     grid = choice.grid
     planes = list(image.planes())
     if grid.n_tiles * len(planes) <= BLOCK_TILES**2:
@@ -103,15 +106,15 @@ def plan_huge(
         "level": image.level,
     }
     shape = (*image.leading_shape, *grid.tile_shape, len(card.classes))
-    zarr = out / f"{stem}.probabilities.zarr"
-    store = TileStore(zarr, shape, BLOCK_TILES, facts, resume)
+    zarr = target.folder / f"{stem}.probabilities.zarr"
+    store = TileStore(zarr, shape, BLOCK_TILES, facts, target.resume)
     blocks = [block for plane in planes for block in blocks_of(grid, BLOCK_TILES, plane)]
     waiting = {block for block in blocks if not store.has(block)}
     return HugeImage(path, stem, image, choice, ranges, store, waiting)
 
 
 def finish_huge(
-    huge: HugeImage, classifier: TileClassifier, out: Path, seconds: float
+    huge: HugeImage, classifier: TileClassifier, target: BatchTarget, seconds: float
 ) -> ImageOutcome:
     """Write the files of an image all of whose blocks are there.
 
@@ -120,30 +123,27 @@ def finish_huge(
     OutputError, ImageError
         When they cannot be written, or the image not be read for its picture.
     """
-    from napari_sem_classify.core.classify.driver import map_of_tiles
-    from napari_sem_classify.core.export.outputs import write_outputs
-
-    image, grid, card = huge.image, huge.choice.grid, classifier.card
-    files: list[Path] = []
-    planes = []
-    for plane, reach in huge.ranges.items():
-        tiles = huge.store.read(plane)
-        more = {"features_from_cache": False, "seconds": seconds, "cluster": True}
-        engine = _together(huge.engines)
-        class_map = map_of_tiles(image, classifier, grid, tiles, reach, engine, plane, more)
-        files += write_outputs(class_map, image, out, huge.stem)
-        planes.append(batch.summary(class_map))
+    image, grid = huge.image, huge.choice.grid
+    outcome = write_maps(_maps(huge, classifier, seconds), image, huge.choice, huge.stem, target)
     about = {
-        "classes": list(card.class_names),
+        "classes": list(classifier.card.class_names),
         "area": grid.area.as_list(),
         "tile_px": grid.tile,
         "stride_px": grid.stride,
         "pixel_size_nm": image.pixel_size_nm,
     }
-    files.append(huge.store.finish(about))
-    note = batch.scale_note(image, huge.choice)
-    warning = huge.choice.scale_warning
-    return ImageOutcome(huge.path, huge.stem, tuple(files), tuple(planes), note, warning)
+    return replace(outcome, path=huge.path, files=(*outcome.files, huge.store.finish(about)))
+
+
+def _maps(huge: HugeImage, classifier: TileClassifier, seconds: float) -> Iterator[ClassMap]:
+    """A map of each plane, from the blocks' probabilities."""
+    from napari_sem_classify.core.classify.driver import map_of_tiles
+
+    engine = _together(huge.engines)
+    more = {"features_from_cache": False, "seconds": seconds, "cluster": True}
+    for plane, reach in huge.ranges.items():
+        tiles = PlaneTiles(huge.image, huge.choice.grid, plane=plane)
+        yield map_of_tiles(tiles, classifier, huge.store.read(plane), reach, engine, more)
 
 
 def _together(engines: set[EngineFacts]) -> EngineFacts:

@@ -23,6 +23,7 @@ from napari_sem_classify.core.evaluate.metrics import (
     score,
 )
 from napari_sem_classify.core.model.head import TileClassifier
+from napari_sem_classify.core.tiles.plane_tiles import PlaneTiles
 
 if TYPE_CHECKING:
     from napari_sem_classify.core.network.engine.base import Engine
@@ -284,5 +285,5 @@ def _features(
     card = classifier.card
     grid = tile_grid(image, None) if whole else grid_for_model(image, card, tile_px).grid
     plane = (0,) * len(image.leading_shape)
-    found = embed_image(image, grid, engine, card.intensity, plane=plane)
+    found = embed_image(PlaneTiles(image, grid, plane=plane), engine, card.intensity)
     return found[~np.isnan(found).any(axis=1)]

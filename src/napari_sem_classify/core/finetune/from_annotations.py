@@ -22,9 +22,13 @@ from napari_sem_classify.core.evaluate.set_reading import ImageFacts, shrink
 from napari_sem_classify.core.evaluate.training_set import TrainingSet
 from napari_sem_classify.core.finetune.annotated_images import AnnotatedImage, AnnotatedImages
 from napari_sem_classify.core.image.area import Area
-from napari_sem_classify.core.image.intensity import IntensityRecipe, no_data_mask, stretch_to_uint8
+from napari_sem_classify.core.image.intensity import (
+    IntensityRecipe,
+    measure_range,
+    no_data_mask,
+    stretch_to_uint8,
+)
 from napari_sem_classify.core.image.sem_image import SemImage, hold_plane
-from napari_sem_classify.core.network.features import measure_in
 from napari_sem_classify.core.teach.folds import TilePlaces, spatial_blocks
 
 MAX_TILES_PER_CLASS = 2000
@@ -142,10 +146,11 @@ def cut_tiles(
     """
     plane = (0,) * len(image.leading_shape)
     held = hold_plane(image, plane)
-    measured = measure_in(held, image, recipe, plane)
+    source, place = (image, plane) if held is None else (held, ())
+    measured = measure_range(source, recipe, place)
     for run in _runs([at for at in places if _inside(at, image.area)]):
         around = _around(run, image.area)
-        pixels = image.read(around, plane) if held is None else held.read(around)
+        pixels = source.read(around, place)
         for at in run:
             if each is not None:
                 each()

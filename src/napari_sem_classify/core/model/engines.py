@@ -15,7 +15,7 @@ def engine_for(
 ) -> Engine:
     """Give the engine that a model needs: its backbone or own trunk, its stages and input size.
 
-    8-bit arithmetic has to be checked on the user's tiles: see `batch_engine.engine_for_batch`.
+    8-bit arithmetic has to be checked on the user's tiles: see `classify.engine_choice`.
 
     Raises
     ------

@@ -76,14 +76,13 @@ def run_demo(*, engine: Engine | None = None, job: Job | None = None) -> Demo:
     """
     from dataclasses import replace
 
-    from napari_sem_classify.core.classify.driver import classify_image, grid_for_model
+    from napari_sem_classify.core.classify.driver import classify_image
     from napari_sem_classify.core.model.catalogue import DEMO_NAME, load_model
 
     sample = generate_cross_section(seed=DEMO_SEED)
     image = sample_image(sample)
     classifier = load_model(DEMO_NAME)
-    grid = grid_for_model(image, classifier.card).grid
-    class_map = classify_image(image, classifier, grid, engine=engine, job=job)
+    class_map = classify_image(image, classifier, engine=engine, job=job)
     record = {**class_map.record, "agreement": agreement(class_map, sample)}
     return Demo(image, sample, replace(class_map, record=record))
 

@@ -17,6 +17,7 @@ from napari_sem_classify.core.image.sem_image import SemImage
 from napari_sem_classify.core.model.recipe import STANDARD, Recipe
 from napari_sem_classify.core.teach.teach_options import STAGES
 from napari_sem_classify.core.tiles.grid import TileGrid
+from napari_sem_classify.core.tiles.plane_tiles import PlaneTiles
 
 if TYPE_CHECKING:
     from napari_sem_classify.core.network.engine.base import Engine
@@ -169,22 +170,19 @@ def look(
     """
     from napari_sem_classify.core.network.backbone import backbone_sha256
     from napari_sem_classify.core.network.embedding_cache import EmbeddingCache, network_key
-    from napari_sem_classify.core.network.features import embed_image
+    from napari_sem_classify.core.network.features import KnownFeatures, embed_image
 
     grid = sight.grid
     tiles = np.arange(grid.n_tiles) if sight.tiles is None else sight.tiles
     keep = np.isin(np.arange(grid.n_tiles), tiles).reshape(grid.tile_shape)
     sha256 = backbone_sha256(recipe.backbone_id)
+    network = network_key(recipe.backbone_id, sha256, STAGES, recipe.network_px)
     features = embed_image(
-        sight.image,
-        grid,
+        PlaneTiles(sight.image, grid, keep, sight.plane),
         engine,
         recipe.intensity,
-        keep=keep,
-        plane=sight.plane,
         job=job,
-        cache=EmbeddingCache() if cached else None,
-        network=network_key(recipe.backbone_id, sha256, STAGES, recipe.network_px),
+        known=KnownFeatures(EmbeddingCache(), network) if cached else None,
         dense=dense,
     )
     has_data = ~np.isnan(features).any(axis=1)

@@ -7,11 +7,11 @@ from dataclasses import replace
 from magicgui import widgets
 from psygnal import Signal
 
-from napari_sem_classify.core.batch.classify_many import GridWish
+from napari_sem_classify.core.classify.options import ClassifyOptions
 from napari_sem_classify.core.image.sem_image import SemImage
-from napari_sem_classify.plugin.classify.widget import FINE_MAP
 from napari_sem_classify.plugin.forms.grid_form import GridForm
 from napari_sem_classify.plugin.forms.layout import Form, explain
+from napari_sem_classify.plugin.forms.look_boxes import fine_map_box, int8_box
 
 
 class TileForm:
@@ -38,21 +38,14 @@ class TileForm:
         self.more = widgets.PushButton(text="More ▾")
         self.more.native.setCheckable(True)
         explain(self.more, "More settings", "Fine maps, flat tiles, faster arithmetic")
-        self.dense = widgets.CheckBox(value=False, text="fine map, approximate")
-        explain(self.dense, "Fine map", FINE_MAP)
+        self.dense = fine_map_box()
         self.skip_flat = widgets.CheckBox(value=False, text="leave out flat tiles")
         explain(
             self.skip_flat,
             "Leave out flat tiles",
             "Tiles in which hardly anything is seen; a void may be a class",
         )
-        self.int8 = widgets.CheckBox(value=False, text="8-bit arithmetic")
-        explain(
-            self.int8,
-            "8-bit arithmetic",
-            "Faster on a CPU with OpenVINO. It is checked on some of your tiles first, and refused "
-            "where too many change class",
-        )
+        self.int8 = int8_box()
         form.row("", self.more)
         self._choices = (self.dense, self.skip_flat, self.int8)
         form.wide(*self._choices)
@@ -65,21 +58,17 @@ class TileForm:
         self.allow(True)
 
     @property
-    def wish(self) -> GridWish:
-        """What is asked of each image."""
+    def options(self) -> ClassifyOptions:
+        """What is asked of each image; a fine map is not made with 8-bit arithmetic."""
         dense, skip_flat = bool(self.dense.value), bool(self.skip_flat.value)
         overlap = 0.0 if dense else self.grid.overlap_share
-        wish = GridWish(overlap=overlap, dense=dense, skip_flat=skip_flat)
+        dtype = "int8" if self.int8.value and not dense else "auto"
+        options = ClassifyOptions(overlap=overlap, dense=dense, skip_flat=skip_flat, dtype=dtype)
         if self.as_learned.value:
-            return wish
+            return options
         if self.grid.in_um:
-            return replace(wish, tile_um=float(self.grid.tile_um.value))
-        return replace(wish, tile_px=int(self.grid.tile_px.value))
-
-    @property
-    def wants_int8(self) -> bool:
-        """Whether 8-bit arithmetic is asked for; a fine map is not made with it."""
-        return bool(self.int8.value and not self.dense.value)
+            return replace(options, tile_um=float(self.grid.tile_um.value))
+        return replace(options, tile_px=int(self.grid.tile_px.value))
 
     def suggest(self, tile_px: int) -> None:
         """Show the model's tile size."""

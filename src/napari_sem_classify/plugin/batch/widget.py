@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from napari_sem_classify.core.batch.batch_outcome import ImageOutcome
@@ -96,11 +97,9 @@ class BatchWidget(DockWidget):
         entry, card = self.model_form.entry, self.model_form.card
         if entry is None or card is None:
             return None
-        target = self.target_form
-        tiles = self.tile_form
-        return work.BatchWish(
-            entry.path, card, tiles.wish, target.chosen, target.out, tiles.wants_int8
-        )
+        target, device = self.target_form, self.device_form.chosen
+        options = replace(self.tile_form.options, device=device.id, backend=device.backend)
+        return work.BatchWish(entry.path, card, options, target.chosen, target.out)
 
     def _on_sources(self) -> None:
         self.target_form.suggest(self.source_form.first_folder)
@@ -127,7 +126,7 @@ class BatchWidget(DockWidget):
         if self._found is None or wish is None or not len(self.source_form):
             self._found = None
             return
-        plan = plan_batch(self._found.looked, wish.card, wish.grid)
+        plan = plan_batch(self._found.looked, wish.card, wish.options)
         self._found = work.Look(self._found.looked, plan, self._found.pixel_size_nm)
 
     def _look(self) -> None:
@@ -180,7 +179,7 @@ class BatchWidget(DockWidget):
             self.run_form.allow(False, why if wish is not None else "Choose a model first")
             return
         self._tell_plan(found, wish)
-        tile = wish.grid.tile_px or wish.card.tile_px
+        tile = wish.options.tile_px or wish.card.tile_px
         self.device_form.want(entry, tile)
 
     def _tell_plan(self, found: work.Look, wish: work.BatchWish) -> None:
@@ -218,7 +217,6 @@ class BatchWidget(DockWidget):
         task = work.run(
             found,
             wish,
-            self.device_form.wish,
             self.device_form.ready(entry),
             again=bool(self.target_form.again.value),
         )

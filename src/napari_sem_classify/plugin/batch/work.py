@@ -6,21 +6,17 @@ import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 from napari_sem_classify.core.batch.batch_outcome import BatchReport, ImageOutcome
 from napari_sem_classify.core.batch.batch_plan import BatchPlan, Looked, plan_batch
-from napari_sem_classify.core.batch.batch_state import Item, item_path
-from napari_sem_classify.core.batch.classify_many import GridWish
+from napari_sem_classify.core.batch.batch_state import BatchTarget, Item, item_path
+from napari_sem_classify.core.classify.options import ClassifyOptions
 from napari_sem_classify.core.common.job import Progress
 from napari_sem_classify.core.model.card import ModelCard
+from napari_sem_classify.core.tiles.dense_blocks import DENSE_COST
 from napari_sem_classify.plugin.app.jobs import JobContext
+from napari_sem_classify.plugin.app.ready import load_ready
 from napari_sem_classify.plugin.app.session import ReadyModel
-from napari_sem_classify.plugin.app.tasks import DeviceWish
-from napari_sem_classify.plugin.classify.widget import DENSE_COST
-
-if TYPE_CHECKING:
-    from napari_sem_classify.core.network.engine.base import Engine
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,20 +27,17 @@ class BatchWish:
     ----------
     model : Path
     card : ModelCard
-    grid : GridWish
+    options : ClassifyOptions
     kinds : tuple of str
         Files to write of each image, see `core.export.kinds`.
     out : Path or None
-    int8 : bool
-        Work with 8-bit arithmetic, after a check.
     """
 
     model: Path
     card: ModelCard
-    grid: GridWish
+    options: ClassifyOptions
     kinds: tuple[str, ...]
     out: Path | None
-    int8: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -99,9 +92,9 @@ class Done:
 def cost_of_tile(found: Look, wish: BatchWish) -> float:
     """Time of a tile in that of a tile looked at alone: a fine map looks at whole pieces."""
     tiles = sum(found.plan.tiles.values())
-    if not (wish.grid.dense and tiles):
+    if not (wish.options.dense and tiles):
         return 1.0
-    alone = plan_batch(found.looked, wish.card, replace(wish.grid, dense=False, overlap=0.0))
+    alone = plan_batch(found.looked, wish.card, replace(wish.options, dense=False, overlap=0.0))
     return DENSE_COST * sum(alone.tiles.values()) / tiles
 
 
@@ -141,23 +134,18 @@ def look(
         finished: frozenset[int] = frozenset()
         if wish.out is not None and wish.out.is_dir():
             classifier = load_model(wish.model)
-            finished = finished_before(items, classifier, wish.out, wish.grid, wish.kinds)
+            target = BatchTarget(wish.out, wish.kinds)
+            finished = finished_before(items, classifier, target, wish.options)
         sizes = [each.image.pixel_size_nm for each in looked if each.image is not None]
         calibrated = next((size for size in sizes if size is not None), None)
-        plan = plan_batch(looked, wish.card, wish.grid, finished)
+        plan = plan_batch(looked, wish.card, wish.options, finished)
         return Look(tuple(looked), plan, calibrated)
 
     return task
 
 
 def run(
-    look_found: Look,
-    wish: BatchWish,
-    device: DeviceWish,
-    ready: ReadyModel | None,
-    *,
-    again: bool,
-    use_cache: bool = True,
+    found: Look, wish: BatchWish, ready: ReadyModel | None, *, again: bool
 ) -> Callable[[JobContext], Done]:
     """Task: classify the images as the command line does, then write table and page."""
     out = wish.out
@@ -167,15 +155,16 @@ def run(
     def task(context: JobContext) -> Done:
         from napari_sem_classify.core.batch.batch_report import write_batch_report
         from napari_sem_classify.core.batch.classify_many import classify_many
-        from napari_sem_classify.core.network.embedding_cache import EmbeddingCache
+        from napari_sem_classify.core.classify.engine_choice import engine_for_images
 
-        model = ready or _loaded(wish.model, device, context)
-        engine = model.engine
-        if wish.int8:
-            engine = _checked_int8(model, look_found, wish, device, context)
-        plan = look_found.plan
+        options, plan = wish.options, found.plan
+        model = ready or load_ready(wish.model, options.device, options.backend, context)
+        if options.dtype == "int8":
+            context.tell(Progress(0, 0, "Checking 8-bit arithmetic"))
+        usable = [each.item for each in found.looked if each.image is not None]
+        engine = engine_for_images(model.classifier, usable, options, context)
         finished = frozenset() if again else plan.finished
-        clock = _Clock(plan.tiles, finished, len(look_found.items))
+        clock = _Clock(plan.tiles, finished, len(found.items))
         outcomes: list[ImageOutcome] = []
 
         def progress(reading: Progress) -> None:
@@ -185,61 +174,27 @@ def run(
         def on_image(outcome: ImageOutcome) -> None:
             outcomes.append(outcome)
             clock.next(outcome.resumed)
-            following = look_found.items[len(outcomes) : len(outcomes) + 1]
-            count = f"({len(outcomes) + 1} of {len(look_found.items)})"
+            following = found.items[len(outcomes) : len(outcomes) + 1]
+            count = f"({len(outcomes) + 1} of {len(found.items)})"
             name = "".join(f"{item_path(item).name} {count}" for item in following)
             context.publish(Under(clock.at(None), name, tuple(outcomes)))
 
         report = classify_many(
-            look_found.items,
+            found.items,
             model.classifier,
-            out,
-            wish=wish.grid,
+            BatchTarget(out, wish.kinds, resume=not again),
+            options,
             engine=engine,
-            cache=EmbeddingCache() if use_cache else None,
-            kinds=wish.kinds,
-            resume=not again,
             job=context.telling(progress),
             on_image=on_image,
         )
         context.publish(Under(clock.at(None), "writing table and page", report.images))
         files = write_batch_report(report, out, wish.card)
         # Fine maps and 8-bit arithmetic say nothing of how fast single tiles are otherwise.
-        usual = not (wish.int8 or wish.grid.dense)
+        usual = engine is model.engine and not options.dense
         return Done(report, tuple(files), clock.timed(model) if usual else None)
 
     return task
-
-
-def _checked_int8(
-    model: ReadyModel, found: Look, wish: BatchWish, device: DeviceWish, context: JobContext
-) -> Engine:
-    """The model in 8-bit arithmetic, refused where that changes too many of the batch's tiles."""
-    from napari_sem_classify.core.batch.batch_engine import engine_for_batch
-
-    usable = [each.item for each in found.looked if each.image is not None]
-    context.tell(Progress(0, 0, "Checking 8-bit arithmetic"))
-    return engine_for_batch(
-        model.classifier,
-        usable,
-        wish.grid,
-        device=device.id,
-        backend=device.backend,
-        dtype="int8",
-        job=context,
-    )
-
-
-def _loaded(path: Path, device: DeviceWish, context: JobContext) -> ReadyModel:
-    """A model on a device; its speed is not known yet."""
-    from napari_sem_classify.core.model.catalogue import load_model
-    from napari_sem_classify.core.model.engines import engine_for
-
-    context.tell(Progress(0, 0, "Getting the model ready"))
-    classifier = load_model(path)
-    context.check()
-    engine = engine_for(classifier, device=device.id, backend=device.backend)
-    return ReadyModel(classifier, engine, float("nan"))
 
 
 @dataclass(slots=True)

@@ -9,25 +9,28 @@ from magicgui import widgets
 from numpy.typing import NDArray
 
 from napari_sem_classify.core.classify.grid_choice import GridChoice, grid_for_model
+from napari_sem_classify.core.classify.options import ChosenTiles, ClassifyOptions
 from napari_sem_classify.core.common.errors import SemClassifyError
-from napari_sem_classify.plugin.app import tasks
+from napari_sem_classify.core.tiles.dense_blocks import DENSE_COST
 from napari_sem_classify.plugin.app.dock import DockWidget
 from napari_sem_classify.plugin.app.jobs import JobSlot
 from napari_sem_classify.plugin.app.session import GridPlan
 from napari_sem_classify.plugin.app.text import count_text, duration_text
 from napari_sem_classify.plugin.classify.result_form import ResultForm
+from napari_sem_classify.plugin.classify.run import ClassifyResult, approximation, classify_task
 from napari_sem_classify.plugin.forms.compare_form import CompareForm
 from napari_sem_classify.plugin.forms.device_form import DeviceForm
 from napari_sem_classify.plugin.forms.grid_form import GridForm
 from napari_sem_classify.plugin.forms.image_form import ImageForm
 from napari_sem_classify.plugin.forms.layout import Form, Note, explain, fill, narrow
+from napari_sem_classify.plugin.forms.look_boxes import fine_map_box, int8_box
 from napari_sem_classify.plugin.forms.model_form import ModelForm
 from napari_sem_classify.plugin.forms.run_form import RunForm
 from napari_sem_classify.plugin.layers.grid_layers import grid_layer_of, show_grid
 from napari_sem_classify.plugin.layers.layer_image import image_from_layer, notes_of, plane_at
 from napari_sem_classify.plugin.layers.legend import legend_of
 from napari_sem_classify.plugin.layers.made_layers import CLASSES, made_from, remove_layer
-from napari_sem_classify.plugin.layers.run_layers import RunLayers
+from napari_sem_classify.plugin.layers.run_layers import MapInView, RunLayers
 from napari_sem_classify.plugin.layers.saved_maps import saved_maps_of
 from napari_sem_classify.plugin.layers.status import status_line_of
 
@@ -36,13 +39,9 @@ if TYPE_CHECKING:
     from napari.viewer import Viewer
 
     from napari_sem_classify.core.image.sem_image import SemImage
+    from napari_sem_classify.core.tiles.grid import TileGrid
 
 THIS_PLANE, ALL_PLANES = "plane in view", "all planes"
-FINE_MAP = (
-    "As fine as the network allows, for little more time: it looks at large pieces of the image "
-    "instead of single tiles. How far that agrees with single tiles is measured and told"
-)
-DENSE_COST = 1.5
 
 
 class ClassifyWidget(DockWidget):
@@ -77,13 +76,15 @@ class ClassifyWidget(DockWidget):
         explain(self.use_plan, "Use the tiles of Tile image", "Classify the tiles laid there")
         form.wide(self.use_plan)
         self.grid_form = GridForm(form)
-        self.dense = widgets.CheckBox(value=False, text="fine map, approximate")
-        explain(self.dense, "Fine map", FINE_MAP)
+        self.dense = fine_map_box()
         form.wide(self.dense)
         self.planes = narrow(widgets.ComboBox(choices=[THIS_PLANE, ALL_PLANES], value=ALL_PLANES))
         explain(self.planes, "Planes", "Which planes of the stack to classify")
         self._planes_row = form.row("Planes", self.planes)
         self.device_form = DeviceForm(form, self._session, self)
+        self.int8 = int8_box()
+        form.wide(self.int8)
+        self.int8.native.setVisible(False)
         self.estimate = Note("Number of tiles and expected time")
         form.wide(self.estimate)
         self.run_form = RunForm(form, "Classify", "Classify all tiles and show the map")
@@ -192,13 +193,24 @@ class ClassifyWidget(DockWidget):
     def _keep(self) -> NDArray[np.bool_] | None:
         return None if self._plan is None else self._plan.keep
 
-    def _planes(self) -> list[tuple[int, ...]]:
+    def _options(self, grid: TileGrid) -> ClassifyOptions:
+        device = self.device_form.chosen
+        return ClassifyOptions(
+            tile_px=grid.tile,
+            stride_px=grid.stride,
+            dense=bool(self.dense.value),
+            device=device.id,
+            backend=device.backend,
+            dtype="int8" if self.int8.enabled and self.int8.value else "auto",
+        )
+
+    def _planes(self) -> tuple[tuple[int, ...], ...]:
         image = self.image_form.image
         if image is None:
-            return []
+            return ()
         if image.leading_shape and self.planes.value == THIS_PLANE:
-            return [self._plane_in_view()]
-        return list(image.planes())
+            return (self._plane_in_view(),)
+        return tuple(image.planes())
 
     def _plane_in_view(self) -> tuple[int, ...]:
         layer, image = self.image_form.layer, self.image_form.image
@@ -216,6 +228,10 @@ class ClassifyWidget(DockWidget):
         tiles *= len(self._planes())
         words = [f"{count_text(tiles)} tiles"]
         ready = self.device_form.ready(self.model_form.entry)
+        # OpenVINO alone has it, and not for fine maps.
+        openvino = ready is not None and ready.engine.backend == "openvino"
+        self.int8.native.setVisible(openvino)
+        self.int8.enabled = openvino and not self.dense.value
         if ready is not None and np.isfinite(ready.tiles_per_s):
             cost = float(tiles)
             if self.dense.value:
@@ -266,18 +282,10 @@ class ClassifyWidget(DockWidget):
         self._run_layers = RunLayers(self._viewer, layer, image.leading_shape)
         self.run_form.start()
         ready = self.device_form.ready(entry)
-        task = tasks.run(
-            image,
-            choice.grid,
-            self._keep(),
-            self._planes(),
-            entry.path,
-            self.device_form.wish,
-            ready,
-            dense=self.dense.value,
-        )
+        chosen = ChosenTiles(choice.grid, self._keep(), self._planes())
+        task = classify_task(image, chosen, self._options(choice.grid), entry.path, ready)
 
-        def done(result: tasks.RunResult) -> None:
+        def done(result: ClassifyResult) -> None:
             self.device_form.remember(entry, result.ready)
             self._done(result)
 
@@ -297,23 +305,23 @@ class ClassifyWidget(DockWidget):
             self.run_form.cancelling()
             self._classifying.cancel()
 
-    def _published(self, snapshot: tasks.Snapshot) -> None:
+    def _published(self, so_far: MapInView) -> None:
         if self._run_layers is not None:
-            self._run_layers.show(snapshot)
-            self.result_form.show_shares(snapshot.shares, snapshot.class_map.grid)
+            self._run_layers.show(so_far)
+            self.result_form.show_shares(so_far.shares, so_far.class_map.grid)
 
-    def _done(self, result: tasks.RunResult) -> None:
+    def _done(self, result: ClassifyResult) -> None:
         if self._run_layers is None or not self._run_layers.image_is_there:
             self._cancelled()
             return
-        self._run_layers.finish(result.snapshots)
+        self._run_layers.finish(result.maps)
         self.grid_form.show.value = False
         self._end()
-        maps = [snapshot.class_map for snapshot in result.snapshots.values()]
+        maps = [each.class_map for each in result.maps.values()]
         tiles = sum(int(each.record["tiles"]["classified"]) for each in maps)
         self.run_form.message.say(
             f"Done: {count_text(tiles)} tiles in {duration_text(result.seconds)} on "
-            f"{result.ready.engine.device}.{tasks.approximation(maps)}"
+            f"{result.ready.engine.device}.{approximation(maps)}"
         )
 
     def _cancelled(self) -> None:

@@ -9,12 +9,12 @@ from psygnal import Signal
 from qtpy.QtWidgets import QWidget
 
 from napari_sem_classify.core.model.catalogue import ModelEntry
-from napari_sem_classify.plugin.app import tasks
+from napari_sem_classify.core.network.engine.devices import AUTOMATIC, DeviceChoice
 from napari_sem_classify.plugin.app.jobs import JobSlot, SettleTimer
+from napari_sem_classify.plugin.app.ready import PreparedModel, find_devices, prepare
 from napari_sem_classify.plugin.app.session import ReadyModel, Session
 from napari_sem_classify.plugin.forms.layout import Form, explain, narrow
 
-AUTOMATIC = tasks.DeviceWish()
 SETTLE_MS = 350
 
 
@@ -38,17 +38,17 @@ class DeviceForm:
         self._under_way: tuple[str, str] | None = None
         self._failed: tuple[str, str] | None = None
         self.problem = ""
-        self.combo = narrow(widgets.ComboBox(choices=[("automatic", AUTOMATIC)]))
+        self.combo = narrow(widgets.ComboBox(choices=[(AUTOMATIC.title, AUTOMATIC)]))
         explain(self.combo, "Device", "The processor that does the work")
         form.row("Device", self.combo)
         self._settle = SettleTimer(owner, SETTLE_MS, self._prepare)
         self.combo.changed.connect(self._on_combo)
 
     @property
-    def wish(self) -> tasks.DeviceWish:
+    def chosen(self) -> DeviceChoice:
         """The device the user chose."""
-        wish = self.combo.value
-        return wish if isinstance(wish, tasks.DeviceWish) else AUTOMATIC
+        device = self.combo.value
+        return device if isinstance(device, DeviceChoice) else AUTOMATIC
 
     @property
     def preparing(self) -> bool:
@@ -57,7 +57,7 @@ class DeviceForm:
 
     def key(self, entry: ModelEntry) -> tuple[str, str]:
         """What the session keeps a ready model under."""
-        return str(entry.path), self.wish.key
+        return str(entry.path), f"{self.chosen.id}/{self.chosen.backend}"
 
     def ready(self, entry: ModelEntry | None) -> ReadyModel | None:
         """The model loaded on the chosen device, None where it is not yet."""
@@ -86,7 +86,7 @@ class DeviceForm:
             self._offer_devices()
 
         self._finding.start(
-            tasks.find_devices,
+            find_devices,
             doing="looking for devices",
             on_done=done,
             on_failed=lambda _sentence: None,  # "automatic" stays, and says why it cannot
@@ -106,12 +106,12 @@ class DeviceForm:
     def _offer_devices(self) -> None:
         if not self._session.devices or len(self.combo.choices) > 1:
             return
-        choices = [("automatic", AUTOMATIC)]
+        choices = [(AUTOMATIC.title, AUTOMATIC)]
         titles = [device.title for device in self._session.devices]
         for device in self._session.devices:
             twice = titles.count(device.title) > 1
             title = f"{device.title}, {device.backend}" if twice else device.title
-            choices.append((title, tasks.DeviceWish(device.id, device.backend)))
+            choices.append((title, device))
         with self.combo.changed.blocked():
             self.combo.choices = choices
 
@@ -121,7 +121,7 @@ class DeviceForm:
         (entry, tile_px), self._wanted = self._wanted, None
         key = self._under_way = self.key(entry)
 
-        def done(prepared: tasks.Prepared) -> None:
+        def done(prepared: PreparedModel) -> None:
             self.problem = ""
             self._session.devices = prepared.devices
             self._session.ready[key] = prepared.ready
@@ -133,7 +133,7 @@ class DeviceForm:
             self.changed.emit()
 
         self._preparing.start(
-            tasks.prepare(entry.path, self.wish, tile_px),
+            prepare(entry.path, self.chosen, tile_px),
             doing="getting the model ready",
             on_done=done,
             on_failed=failed,

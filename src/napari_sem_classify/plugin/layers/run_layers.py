@@ -3,9 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from napari_sem_classify.plugin.app.tasks import Snapshot
+import numpy as np
+from numpy.typing import NDArray
+
+from napari_sem_classify.core.maps.class_map import ClassFraction, ClassMap
 from napari_sem_classify.plugin.layers.layer_image import METADATA_KEY, noted_level
 from napari_sem_classify.plugin.layers.made_layers import (
     CLASSES,
@@ -22,6 +26,27 @@ from napari_sem_classify.plugin.layers.made_layers import (
 if TYPE_CHECKING:
     from napari.components import ViewerModel
     from napari.layers import Image, Labels, Layer
+
+
+@dataclass(frozen=True, slots=True)
+class MapInView:
+    """A class map under way or finished, with what its display needs worked out.
+
+    Attributes
+    ----------
+    class_map : ClassMap
+    labels : uint16, shape (rows, cols)
+    shares : list of ClassFraction
+    """
+
+    class_map: ClassMap
+    labels: NDArray[np.uint16]
+    shares: list[ClassFraction]
+
+    @classmethod
+    def of(cls, class_map: ClassMap) -> MapInView:
+        """Work out labels and fractions."""
+        return cls(class_map, class_map.labels(), class_map.fractions())
 
 
 class RunLayers:
@@ -54,12 +79,12 @@ class RunLayers:
         """Whether the run makes no sense without this layer."""
         return layer is self.image_layer or (self._map is not None and layer is self._map)
 
-    def show(self, snapshot: Snapshot) -> None:
+    def show(self, shown: MapInView) -> None:
         """Show the map as far as it is."""
         if not self.image_is_there:
             return
         if self._map is not None:
-            update_class_map(self._viewer, self._map, snapshot.class_map, snapshot.labels)
+            update_class_map(self._viewer, self._map, shown.class_map, shown.labels)
             return
         for old in made_from(self._viewer, self.image_layer, CLASSES):
             if old.visible:
@@ -67,19 +92,19 @@ class RunLayers:
                 self._hidden.append(old)
         self._map = add_class_map(
             self._viewer,
-            snapshot.class_map,
+            shown.class_map,
             self.image_layer,
             leading_shape=self._leading,
             level=self._level,
         )
 
-    def finish(self, snapshots: Mapping[tuple[int, ...], Snapshot]) -> None:
+    def finish(self, finished: Mapping[tuple[int, ...], MapInView]) -> None:
         """Show the finished maps with their confidence, in place of earlier ones of the model.
 
         Maps of other models stay, hidden.
         """
-        for snapshot in snapshots.values():
-            self.show(snapshot)
+        for each in finished.values():
+            self.show(each)
         fresh = self._map
         if fresh is None:
             return
@@ -90,7 +115,7 @@ class RunLayers:
         for old in made_from(self._viewer, self.image_layer, CONFIDENCE):
             remove_layer(self._viewer, old)
         fresh.name = layer_name(self.image_layer.name, CLASSES)
-        maps = {plane: each.class_map for plane, each in snapshots.items()}
+        maps = {plane: each.class_map for plane, each in finished.items()}
         add_confidence(
             self._viewer, maps, self.image_layer, leading_shape=self._leading, level=self._level
         )

@@ -18,6 +18,7 @@ from napari_sem_classify.core.common.job import Progress
 from napari_sem_classify.core.image.sem_image import SemImage
 from napari_sem_classify.core.maps.class_map import ClassMap
 from napari_sem_classify.core.model.recipe import RecipeChoice
+from napari_sem_classify.core.network.engine.devices import AUTOMATIC, DeviceChoice
 from napari_sem_classify.core.teach.learn import Learned, PlaneInView, fit, learn
 from napari_sem_classify.core.teach.lesson import Lesson, TeachingSet, gather
 from napari_sem_classify.core.teach.logistic import DEFAULT_STRENGTH
@@ -26,7 +27,6 @@ from napari_sem_classify.core.teach.taught_model import make_model
 from napari_sem_classify.core.teach.teach_options import TeachOptions
 from napari_sem_classify.core.tiles.grid import TileGrid
 from napari_sem_classify.plugin.app.jobs import JobContext, JobSlot, SettleTimer
-from napari_sem_classify.plugin.app.tasks import DeviceWish
 from napari_sem_classify.plugin.teach.book import Book
 from napari_sem_classify.plugin.teach.memory import Memory
 
@@ -45,7 +45,7 @@ class Learner:
         A `Progress` while the network looks at an image.
     drawn : signal
         A `ClassMap` of the image in view, without corrections.
-    wish : DeviceWish
+    wish : DeviceChoice
         The processor that looks at tiles.
     live : bool
         Whether each change is learned at once.
@@ -74,7 +74,7 @@ class Learner:
         self._looking, self._fitting = JobSlot(owner), JobSlot(owner)
         self._failed: set[tuple[str, TileGrid]] = set()
         self._paused = False
-        self.wish = DeviceWish()
+        self.wish = AUTOMATIC
         self._strength, self._temperature = DEFAULT_STRENGTH, 1.0
         self._settle = SettleTimer(owner, SETTLE_MS, self.learn)
 
@@ -242,7 +242,7 @@ class Learner:
             self.out_of_date = self.learned is not None
             self.update()
 
-    def use_device(self, wish: DeviceWish) -> None:
+    def use_device(self, wish: DeviceChoice) -> None:
         """Look at tiles on another processor from now on; what was seen stays."""
         self.wish = wish
         self._failed.clear()

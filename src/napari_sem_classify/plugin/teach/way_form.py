@@ -141,8 +141,8 @@ class WayForm:
 
     def _on_device(self) -> None:
         learner = self._teacher.learner
-        if self.device_form.wish != learner.wish:
-            learner.use_device(self.device_form.wish)
+        if self.device_form.chosen != learner.wish:
+            learner.use_device(self.device_form.chosen)
 
 
 def _choices(recipes: tuple[Recipe, ...]) -> list[tuple[str, Recipe]]:

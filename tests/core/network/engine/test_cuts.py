@@ -14,6 +14,7 @@ from napari_sem_classify.core.network.engine.torch_engine import TorchEngine
 from napari_sem_classify.core.network.features import embed_image
 from napari_sem_classify.core.tiles import sweep
 from napari_sem_classify.core.tiles.grid import TileGrid
+from napari_sem_classify.core.tiles.plane_tiles import PlaneTiles
 
 RECIPE = IntensityRecipe()
 
@@ -39,7 +40,7 @@ def both(engine, image, grid, keep=None):
     found = []
     for cuts in (False, True):
         engine.cuts = cuts
-        found.append(embed_image(image, grid, engine, RECIPE, keep=keep))
+        found.append(embed_image(PlaneTiles(image, grid, keep=keep), engine, RECIPE))
     return found
 
 
@@ -75,7 +76,7 @@ def test_each_region_travels_once_whatever_the_overlap(engine, monkeypatch):
     image = image_of(np.uint8, (480, 480))
     engine.cuts = True
     grid = TileGrid(image.area, 48, 12)
-    features = embed_image(image, grid, engine, RECIPE)
+    features = embed_image(PlaneTiles(image, grid), engine, RECIPE)
     assert len(features) * 48 * 48 > 13 * image.data.size  # what the tiles would be one by one
     assert sum(travelled) < 3 * image.data.size
 
@@ -93,6 +94,6 @@ def test_a_device_without_memory_for_the_batch_gets_less(engine, monkeypatch):
 
     monkeypatch.setattr(engine, "run_network", little_memory)
     engine.cuts = True
-    got = embed_image(image, grid, engine, RECIPE)
+    got = embed_image(PlaneTiles(image, grid), engine, RECIPE)
     assert engine.batch_size <= 2
     np.testing.assert_allclose(got, expected, rtol=1e-4, atol=1e-5)

@@ -24,12 +24,16 @@ class DeviceChoice:
         For `make_engine` and the command line: "cpu", "cuda:0", "mps".
     title : str
         For the user: "CPU (AMD EPYC)", "NVIDIA H100", "Apple GPU".
-    backend : {"torch", "openvino"}
+    backend : {"torch", "openvino", "auto"}
     """
 
     id: str
     title: str
     backend: str
+
+
+AUTOMATIC = DeviceChoice("auto", "automatic", "auto")
+"""Leaves it to the program."""
 
 
 def available_devices() -> list[DeviceChoice]:

@@ -15,13 +15,16 @@ from typing import TYPE_CHECKING, Any
 
 from napari_sem_classify.core.common.errors import OutputError
 from napari_sem_classify.core.common.files import ensure_folder, write_json
+from napari_sem_classify.core.common.job import Job
 from napari_sem_classify.core.network.engine.devices import cpu_name
 
 if TYPE_CHECKING:
+    from napari_sem_classify.core.network.engine.base import Engine
     from napari_sem_classify.core.network.engine.pipeline import PreparingEngine
 
 TRIAL_S = 2.0
 TRIAL_TILES = 8
+TRIAL_PX = 224
 
 _log = logging.getLogger(__name__)
 
@@ -89,22 +92,43 @@ def fastest(candidates: Sequence[Setting], make: Maker, network_px: int) -> Prep
     return best
 
 
-def tiles_per_s(engine: PreparingEngine) -> float:
-    """Rate of the bare network on a few tiles, after one run to warm up."""
+def tiles_per_s(
+    engine: Engine,
+    tile_px: int | None = None,
+    tiles: int = TRIAL_TILES,
+    longest_s: float = float("inf"),
+    job: Job | None = None,
+) -> float:
+    """Rate of an engine on a few tiles of noise, after one run to warm up.
+
+    Parameters
+    ----------
+    engine : Engine
+    tile_px : int, optional
+        Side of a tile; the network's own input where none is given.
+    tiles : int
+        How many.
+    longest_s : float
+        A first run that takes longer is the only one: to warm up is a small part of it.
+    job : Job, optional
+        Checked before each run.
+    """
     import numpy as np
-    import torch
 
     from napari_sem_classify.core.image.intensity import IntensityRange
 
-    noise = np.random.default_rng(0).integers(
-        0, 256, (TRIAL_TILES, engine.network_px, engine.network_px), dtype=np.uint8
-    )
-    with torch.inference_mode():
-        prepared = engine.prepare(noise, IntensityRange(0.0, 255.0))
-        engine.run_network(prepared)
+    side = tile_px or int(getattr(engine, "network_px", TRIAL_PX))
+    noise = np.random.default_rng(0).integers(0, 256, (tiles, side, side), dtype=np.uint8)
+    seconds = 0.0
+    for _ in range(2):
+        if job is not None:
+            job.check()
         start = time.perf_counter()
-        engine.run_network(prepared)
-    return TRIAL_TILES / (time.perf_counter() - start)
+        engine.embed(noise, IntensityRange(0.0, 255.0))
+        seconds = time.perf_counter() - start
+        if seconds > longest_s:
+            break
+    return tiles / max(seconds, 1e-6)
 
 
 def memory_file() -> Path:

@@ -12,13 +12,16 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import NDArray
 
+from napari_sem_classify.core.batch.batch_state import BatchTarget
+from napari_sem_classify.core.classify.options import ClassifyOptions
 from napari_sem_classify.core.cluster.tile_store import Block
 from napari_sem_classify.core.image.intensity import IntensityRange
 from napari_sem_classify.core.model.head import TileClassifier
 from napari_sem_classify.core.tiles.grid import TileGrid
+from napari_sem_classify.core.tiles.plane_tiles import PlaneTiles
 
 if TYPE_CHECKING:
-    from napari_sem_classify.core.batch.classify_many import GridWish, ImageOutcome
+    from napari_sem_classify.core.batch.batch_outcome import ImageOutcome
     from napari_sem_classify.core.image.sem_image import SemImage
     from napari_sem_classify.core.network.engine.base import Engine
 
@@ -30,7 +33,7 @@ LoadModel = Callable[[], tuple[TileClassifier, "Engine"]]
 
 
 @dataclass(frozen=True, slots=True)
-class Model:
+class WorkerModel:
     """How a worker gets the model, once a process.
 
     Attributes
@@ -81,48 +84,44 @@ def load_from_file(
 
 
 def classify_whole(
-    model: Model, path: Path, stem: str, out: Path, wish: GridWish, cache: bool = False
+    model: WorkerModel, path: Path, stem: str, target: BatchTarget, options: ClassifyOptions
 ) -> ImageOutcome:
     """Classify an image and write its files into the output folder, on a worker.
 
-    With `cache` features are looked up and kept in the cache folder of the worker's user.
+    Features are looked up and kept in the cache folder of the worker's user.
     """
     from napari_sem_classify.core.batch.classify_many import classify_one
-    from napari_sem_classify.core.network.embedding_cache import EmbeddingCache
 
     with _lock:  # a worker with several threads has one network
         classifier, engine = _load(model)
-        known = EmbeddingCache() if cache else None
-        return classify_one(path, stem, classifier, out, wish, engine, known)
+        return classify_one(path, stem, classifier, target, options, engine)
 
 
 def classify_block(
-    model: Model, path: Path, level: int, grid: TileGrid, intensity: IntensityRange, block: Block
+    model: WorkerModel,
+    path: Path,
+    level: int,
+    grid: TileGrid,
+    intensity: IntensityRange,
+    block: Block,
 ) -> BlockResult:
     """Classify the tiles of a block, on a worker.
 
     `grid` and `intensity` are those of the whole image, so that a block's tiles come out as they
     would in one run over it.
     """
-    from napari_sem_classify.core.network.features import features_to, tile_reporter
+    from napari_sem_classify.core.classify.driver import tile_probabilities
 
     with _lock:
         classifier, engine = _load(model)
         image = _opened(path, level, path.stat().st_mtime_ns)
-        part = block.grid(grid)
-        head, card = classifier.head, classifier.card
-        tiles = np.full((*part.tile_shape, len(card.classes)), np.nan, np.float32)
-        flat = tiles.reshape(-1, len(card.classes))
-
-        def sink(index: NDArray[np.int64], features: NDArray[np.float32]) -> None:
-            flat[index] = head.probabilities(features, card.temperature)
-
-        reporter = tile_reporter(part, None, "Classifying tiles", None)
-        features_to(image, part, engine, intensity, sink, reporter, None, block.plane, None, None)
-    return BlockResult(tiles, EngineFacts(engine.backend, engine.device, engine.dtype))
+        tiles = PlaneTiles(image, block.grid(grid), plane=block.plane)
+        reporter = tiles.reporter("Classifying tiles", None)
+        found, _ = tile_probabilities(tiles, classifier, engine, intensity, reporter=reporter)
+    return BlockResult(found, EngineFacts(engine.backend, engine.device, engine.dtype))
 
 
-def _load(model: Model) -> tuple[TileClassifier, Engine]:
+def _load(model: WorkerModel) -> tuple[TileClassifier, Engine]:
     if model.key not in _loaded:
         _loaded.clear()  # a worker outlives many runs; the last model is enough
         _loaded[model.key] = model.load()

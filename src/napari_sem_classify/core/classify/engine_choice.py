@@ -1,14 +1,14 @@
-"""The engine for a batch: 8-bit arithmetic only after a check on some of the batch's own tiles."""
+"""The engine for a job: 8-bit arithmetic only after a check on some of the job's own tiles."""
 
 from __future__ import annotations
 
 import logging
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, cast
+from dataclasses import replace
+from pathlib import Path
+from typing import TYPE_CHECKING
 
-from napari_sem_classify.core.batch.batch_state import Item
-from napari_sem_classify.core.batch.classify_many import GridWish
-from napari_sem_classify.core.classify.grid_choice import grid_for_model
+from napari_sem_classify.core.classify.options import ClassifyOptions
 from napari_sem_classify.core.common.errors import DeviceError, SemClassifyError
 from napari_sem_classify.core.common.job import Job
 from napari_sem_classify.core.image.sem_image import SemImage
@@ -17,10 +17,9 @@ from napari_sem_classify.core.tiles.grid import TileGrid
 
 if TYPE_CHECKING:
     from napari_sem_classify.core.network.engine.base import Engine
-    from napari_sem_classify.core.network.engine.pipeline import PreparingEngine
 
 LOOKED_AT = 4
-"""Images of a batch whose tiles are used for the check."""
+"""Images of a job whose tiles are used for the check."""
 
 WORTH_IT_TILES = 20_000
 """From so many tiles on the check takes less time than 8-bit arithmetic saves."""
@@ -28,28 +27,22 @@ WORTH_IT_TILES = 20_000
 _log = logging.getLogger(__name__)
 
 
-def engine_for_batch(
+def engine_for_images(
     classifier: TileClassifier,
-    paths: Sequence[Item],
-    wish: GridWish,
-    *,
-    device: str = "auto",
-    backend: str = "auto",
-    dtype: str = "auto",
+    images: Sequence[Path | SemImage],
+    options: ClassifyOptions,
     job: Job | None = None,
 ) -> Engine:
     """Give the engine for a model and the images that it is to classify.
 
+    The arithmetic "auto" takes 8-bit integers only for many tiles on a CPU, where they keep the
+    classes of a sample of them and are faster.
+
     Parameters
     ----------
     classifier : TileClassifier
-    paths : sequence of Path or SemImage
-    wish : GridWish
-    device, backend
-        As for `engine_for`.
-    dtype : {"auto", "float32", "bfloat16", "float16", "int8"}
-        Arithmetic. "auto" takes 8-bit integers only for many tiles on a CPU, where they keep the
-        classes of a sample of them and are faster.
+    images : sequence of Path or SemImage
+    options : ClassifyOptions
     job : Job, optional
 
     Raises
@@ -65,20 +58,21 @@ def engine_for_batch(
     from napari_sem_classify.core.model.engines import engine_for
     from napari_sem_classify.core.network.engine.devices import find_device, has_openvino
 
+    device, backend, dtype = options.device, options.backend, options.dtype
     on_cpu = find_device(device).type == "cpu" and backend in ("auto", "openvino")
     if dtype == "int8":
         if not on_cpu:
             raise DeviceError("8-bit arithmetic is there with OpenVINO on the CPU alone.")
-        return _checked(classifier, _look(classifier, paths, wish), job)
-    engine = engine_for(classifier, device, backend, dtype)
-    if dtype != "auto" or not on_cpu or not has_openvino():
+        return _checked(classifier, _look(classifier, images, options), job)
+    engine = engine_for(classifier, device=device, backend=backend, dtype=dtype)
+    if dtype != "auto" or options.dense or not on_cpu or not has_openvino():
         return engine
     try:
-        looked = _look(classifier, paths, wish)
+        looked = _look(classifier, images, options)
     except SemClassifyError:
         return engine  # images that cannot be opened are told of later
-    tiles = sum(grid.n_tiles for _, grid in looked) * len(paths) / max(1, len(looked))
-    if tiles < WORTH_IT_TILES or wish.dense:
+    tiles = sum(grid.n_tiles for _, grid in looked) * len(images) / max(1, len(looked))
+    if tiles < WORTH_IT_TILES:
         return engine
     return _faster(classifier, engine, looked, job)
 
@@ -96,8 +90,7 @@ def _faster(
     except DeviceError as refused:
         _log.info("%s", refused)
         return engine
-    rates = [tiles_per_s(cast("PreparingEngine", each)) for each in (small, engine)]
-    return small if rates[0] > rates[1] else engine
+    return small if tiles_per_s(small) > tiles_per_s(engine) else engine
 
 
 def _checked(
@@ -109,26 +102,22 @@ def _checked(
 
 
 def _look(
-    classifier: TileClassifier, paths: Sequence[Item], wish: GridWish
+    classifier: TileClassifier, images: Sequence[Path | SemImage], options: ClassifyOptions
 ) -> list[tuple[SemImage, TileGrid]]:
-    """Open a few images, spread over the batch; a bad one is passed over."""
+    """Open a few images, spread over all of them; a bad one is passed over."""
     from napari_sem_classify.core.sem_io import open_for_scale
 
-    step = max(1, len(paths) // LOOKED_AT)
+    step = max(1, len(images) // LOOKED_AT)
+    singly = replace(options, dense=False)
     found = []
     problem: SemClassifyError | None = None
-    for path in paths[::step][:LOOKED_AT]:
+    for image in images[::step][:LOOKED_AT]:
         try:
-            image = path
             if not isinstance(image, SemImage):
                 image = open_for_scale(image, classifier.card.pixel_size_nm)
-            choice = grid_for_model(
-                image, classifier.card, wish.tile_px, wish.tile_um, wish.stride_px, wish.overlap
-            )
+            found.append((image, singly.grid_for(image, classifier.card).grid))
         except SemClassifyError as error:
             problem = error
-            continue
-        found.append((image, choice.grid))
     if not found and problem is not None:
         raise problem
     return found
