@@ -11,12 +11,8 @@ import pandas as pd
 import pytest
 from class_maps import map_of, patchy_labels
 
-from napari_sem_classify.core.measure.regions import (
-    find_regions,
-    label_regions,
-    regions_csv,
-    write_regions,
-)
+from napari_sem_classify.core.common.files import write_text
+from napari_sem_classify.core.measure.regions import find_regions, label_regions, regions_csv
 
 BAR = np.array(
     [
@@ -91,7 +87,7 @@ def test_a_region_s_number_is_its_number_in_the_label_image():
 def test_pandas_reads_the_table_back(tmp_path):
     class_map = map_of(patchy_labels())
     regions = find_regions(class_map)
-    write_regions(regions, tmp_path / "r.csv")
+    write_text(tmp_path / "r.csv", regions_csv(regions))
     table = pd.read_csv(tmp_path / "r.csv")
     assert list(table["region"]) == [r.number for r in regions]
     assert list(table["class"]) == [r.class_name for r in regions]

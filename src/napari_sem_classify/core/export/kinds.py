@@ -69,9 +69,10 @@ def _fractions(known: Measured, path: Path) -> None:
 
 
 def _regions(known: Measured, path: Path) -> None:
-    from napari_sem_classify.core.measure.regions import find_regions, write_regions
+    from napari_sem_classify.core.common.files import write_text
+    from napari_sem_classify.core.measure.regions import find_regions, regions_csv
 
-    write_regions(find_regions(known.map), path)
+    write_text(path, regions_csv(find_regions(known.map)))
 
 
 def _tiles(known: Measured, path: Path) -> None:

@@ -16,6 +16,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -76,6 +77,9 @@ class Share:
     def half_width(self) -> float:
         """Half the interval's width."""
         return (self.high - self.low) / 2.0
+
+
+_UNKNOWN = Share(*4 * (float("nan"),))
 
 
 @dataclass(frozen=True, slots=True)
@@ -200,38 +204,33 @@ def estimate_fractions(
     overall_low, overall_high = weighted_sum(
         weights, right[:, None], np.diag(low)[:, None], np.diag(high)[:, None]
     )
-    overall = Share(
-        float(weights @ right),
-        float(np.sqrt(weights**2 @ np.diag(variance))),
-        float(overall_low[0]),
-        float(overall_high[0]),
-    )
-    corrected = tuple(
-        Share(float(total[j]), float(total_error[j]), float(total_low[j]), float(total_high[j]))
-        for j in range(k)
-    )
-    users = tuple(
-        Share(right[j], float(np.sqrt(variance[j, j])), float(low[j, j]), float(high[j, j]))
-        if counts.counts[j].sum()
-        else _unknown()
-        for j in range(k)
-    )
-    producers = tuple(_producers(j, weights, shares, low, high, variance) for j in range(k))
+    error = np.sqrt(np.diag(variance))
+    users = [share_of(right[j], error[j], low[j, j], high[j, j]) for j in range(k)]
     size = pixel_size_nm
     area = float(counts.area_px.sum())
     return FractionEstimate(
         names=tuple(names),
         naive=tuple(float(w) for w in weights),
-        corrected=corrected,
-        users=users,
-        producers=producers,
-        overall=overall,
+        corrected=tuple(map(share_of, total, total_error, total_low, total_high)),
+        users=tuple(u if counts.counts[j].sum() else _UNKNOWN for j, u in enumerate(users)),
+        producers=tuple(_producers(j, weights, shares, low, high, variance) for j in range(k)),
+        overall=share_of(
+            weights @ right,
+            np.sqrt(weights**2 @ np.diag(variance)),
+            overall_low[0],
+            overall_high[0],
+        ),
         if_unsure=_if_unsure(counts, weights, shares),
         counts=counts,
         area_um2=None if size is None else area * (size / 1000.0) ** 2,
         level=level,
         notes=_notes(counts, names),
     )
+
+
+def share_of(value: Any, error: Any, low: Any, high: Any) -> Share:
+    """A share of numpy's numbers."""
+    return Share(float(value), float(error), float(low), float(high))
 
 
 def _finite(effective: Floats, reviewed: NDArray[np.int64], cells: NDArray[np.int64]) -> Floats:
@@ -259,7 +258,7 @@ def _producers(
     missed = float(weights[others] @ shares[others, j])
     whole = found + missed
     if whole <= 0:
-        return _unknown()
+        return _UNKNOWN
     column = np.array([j])
     missed_low, missed_high = weighted_sum(
         weights[others], *(values[others][:, column] for values in (shares, low, high))
@@ -307,8 +306,3 @@ def _notes(counts: ReviewCounts, names: Sequence[str]) -> tuple[str, ...]:
             "others."
         )
     return tuple(notes)
-
-
-def _unknown() -> Share:
-    nan = float("nan")
-    return Share(nan, nan, nan, nan)

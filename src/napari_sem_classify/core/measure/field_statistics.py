@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from napari_sem_classify.core.common.errors import AnnotationError
 from napari_sem_classify.core.evaluate.intervals import Floats
 from napari_sem_classify.core.maps.class_map import ClassFraction, ClassMap
-from napari_sem_classify.core.measure.area_fraction import FractionEstimate, Share
+from napari_sem_classify.core.measure.area_fraction import FractionEstimate, Share, share_of
 
 
 @dataclass(frozen=True, slots=True)
@@ -102,8 +102,7 @@ def field_shares(maps: Sequence[ClassMap], estimate: FractionEstimate | None = N
     if estimate is None:
         return naive
     known = estimate.counts.shares
-    shares: Floats = naive @ np.where(np.isnan(known), np.eye(len(known)), known)
-    return shares
+    return np.asarray(naive @ np.where(np.isnan(known), np.eye(len(known)), known))
 
 
 def field_spreads(maps: Sequence[ClassMap]) -> list[FieldSpread] | None:
@@ -128,16 +127,10 @@ def pooled_fractions(maps: Sequence[ClassMap]) -> list[ClassFraction]:
     for same in zip(*each, strict=True):
         area = sum(row.area_px for row in same)
         um2 = [row.area_um2 for row in same if row.area_um2 is not None]
-        pooled.append(
-            ClassFraction(
-                name=same[0].name,
-                colour=same[0].colour,
-                cells=sum(row.cells for row in same),
-                area_px=area,
-                fraction=area / total if total else float("nan"),
-                area_um2=sum(um2) if len(um2) == len(same) else None,
-            )
-        )
+        whole_um2 = sum(um2) if len(um2) == len(same) else None
+        cells, share = sum(row.cells for row in same), area / total if total else float("nan")
+        first = same[0]
+        pooled.append(ClassFraction(first.name, first.colour, cells, area, share, whole_um2))
     return pooled
 
 
@@ -191,14 +184,8 @@ def block_bootstrap(
     tail = 50.0 * (1.0 - level)
     low, high = np.percentile(shares, [tail, 100.0 - tail], axis=0)
     value = by_block.sum(axis=0) / by_block.sum()
-    return BlockSpread(
-        size,
-        n,
-        tuple(
-            Share(float(value[j]), float(shares[:, j].std(ddof=1)), float(low[j]), float(high[j]))
-            for j in range(k)
-        ),
-    )
+    error = [column.std(ddof=1) for column in shares.T]
+    return BlockSpread(size, n, tuple(map(share_of, value, error, low, high)))
 
 
 def block_size(labels: NDArray[np.uint16]) -> int:
@@ -211,9 +198,7 @@ def block_size(labels: NDArray[np.uint16]) -> int:
     fields = np.stack([(labels == k).astype(np.float64) for k in present])
     fields -= fields.mean(axis=(1, 2), keepdims=True)
     spread = float((fields**2).mean())
-    if spread <= 0:
-        return 1
-    if min(labels.shape) < 4:
+    if spread <= 0 or min(labels.shape) < 4:
         return 1
     for lag in range(1, most + 1):
         down = (fields[:, lag:] * fields[:, :-lag]).mean()
@@ -234,5 +219,4 @@ def _block_areas(labels: NDArray[np.uint16], areas: NDArray[np.int64], size: int
     sums = np.zeros((int(block.max()) + 1, k))
     told = labels > 0
     np.add.at(sums, (block[told], labels[told].astype(np.intp) - 1), areas[told])
-    filled: Floats = sums[sums.sum(axis=1) > 0]
-    return filled
+    return np.asarray(sums[sums.sum(axis=1) > 0])

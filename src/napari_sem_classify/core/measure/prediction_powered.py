@@ -84,14 +84,9 @@ def estimate_prediction_powered(
         narrower = float(np.sqrt(variance / plain)) if plain > 0 else 1.0
         other = stratified.corrected[j]
         value = min(max(value, 0.0), 1.0)
-        shares.append(
-            Share(
-                value,
-                float(np.sqrt(variance)),
-                max(0.0, value - narrower * (other.value - other.low)),
-                min(1.0, value + narrower * (other.high - other.value)),
-            )
-        )
+        low = max(0.0, value - narrower * (other.value - other.low))
+        high = min(1.0, value + narrower * (other.high - other.value))
+        shares.append(Share(value, float(np.sqrt(variance)), low, high))
     return tuple(shares)
 
 
@@ -105,8 +100,7 @@ def _population_means(maps: Sequence[ClassMap], k: int) -> Floats:
             area = cell_areas[mine].astype(np.float64)
             sums[i] += area @ class_map.probabilities[mine].astype(np.float64)
             areas[i] += area.sum()
-    means: Floats = sums / np.maximum(areas, 1.0)[:, None]
-    return means
+    return np.asarray(sums / np.maximum(areas, 1.0)[:, None])
 
 
 def _reviewed(review: Review, maps: Sequence[ClassMap]) -> tuple[Floats, Floats, Floats, Floats]:

@@ -4,14 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from napari_sem_classify.core.common.csv_text import csv_text, number_text
-from napari_sem_classify.core.common.files import write_text
 from napari_sem_classify.core.image.area import Area
 from napari_sem_classify.core.maps.class_map import ClassMap
 
@@ -164,17 +162,6 @@ def _row(each: Region) -> list[Any]:
     ]
 
 
-def write_regions(regions: Sequence[Region], path: Path) -> None:
-    """Write the table of `regions_csv`.
-
-    Raises
-    ------
-    OutputError
-        When the file cannot be written.
-    """
-    write_text(path, regions_csv(regions))
-
-
 def _aspect_ratio(cells: NDArray[np.int64]) -> float:
     """Long by short axis, from the cells' second moments with a square's own 1/12 added.
 
@@ -189,10 +176,7 @@ def _aspect_ratio(cells: NDArray[np.int64]) -> float:
 def _open_side(labels: NDArray[np.uint16]) -> NDArray[np.bool_]:
     """True in cells at the border or beside a cell left out."""
     padded = np.pad(labels == 0, 1, constant_values=True)
-    beside: NDArray[np.bool_] = (
-        padded[:-2, 1:-1] | padded[2:, 1:-1] | padded[1:-1, :-2] | padded[1:-1, 2:]
-    )
-    return beside
+    return np.asarray(padded[:-2, 1:-1] | padded[2:, 1:-1] | padded[1:-1, :-2] | padded[1:-1, 2:])
 
 
 def _centres(class_map: ClassMap) -> tuple[NDArray[np.float64], NDArray[np.float64]]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import asdict, astuple
 from pathlib import Path
 from typing import Any
 
@@ -35,14 +36,14 @@ def save_review(review: Review, path: Path) -> None:
         "format_version": FORMAT_VERSION,
         "seed": review.seed,
         "blind": review.blind,
-        "classes": [{"name": c.name, "colour": c.colour} for c in review.classes],
+        "classes": [asdict(each) for each in review.classes],
         "images": [
-            {"name": m.name, "plane": list(m.plane), "map_sha256": m.sha256} for m in review.images
+            {"name": m.name, "plane": m.plane, "map_sha256": m.sha256} for m in review.images
         ],
-        "stratum_cells": list(review.stratum_cells),
-        "stratum_area_px": list(review.stratum_area_px),
+        "stratum_cells": review.stratum_cells,
+        "stratum_area_px": review.stratum_area_px,
         "columns": ["image", "row", "col", "map_class", "area_px", "answer"],
-        "cells": [[c.image, c.row, c.col, c.map_class, c.area_px, c.answer] for c in review.cells],
+        "cells": [astuple(cell) for cell in review.cells],
     }
     write_json(path, value)
 
@@ -59,10 +60,8 @@ def load_review(path: Path) -> Review:
         value = json.loads(path.read_text(encoding="utf-8"))
     except OSError as error:
         raise AnnotationError(f"The review {path} cannot be read ({error.strerror}).") from error
-    except (UnicodeDecodeError, json.JSONDecodeError, RecursionError) as error:
-        raise AnnotationError(f"{path} is no review of this program: choose another file.") from (
-            error
-        )
+    except (UnicodeDecodeError, json.JSONDecodeError, RecursionError):
+        value = None
     if not isinstance(value, dict) or value.get("format") != FORMAT:
         raise AnnotationError(f"{path} is no review of this program: choose another file.")
     if value.get("format_version") != FORMAT_VERSION:
@@ -71,10 +70,9 @@ def load_review(path: Path) -> Review:
             f"{FORMAT_VERSION}: update napari-sem-classify."
         )
     try:
-        review = _parse(value)
+        return _parse(value)
     except (KeyError, TypeError, ValueError, IndexError) as error:
         raise AnnotationError(f"The review {path} is damaged ({error!r}).") from error
-    return review
 
 
 def _parse(value: dict[str, Any]) -> Review:
@@ -101,12 +99,8 @@ def _parse(value: dict[str, Any]) -> Review:
 
 
 def _answer(value: Any, classes: tuple[ClassInfo, ...]) -> Answer | None:
-    if value is None:
-        return None
-    if value == UNSURE:
-        return UNSURE
-    if value == SKIPPED:
-        return SKIPPED
-    if isinstance(value, int) and 1 <= value <= len(classes):
-        return value
-    raise ValueError(f"{value!r} is no answer")
+    known: tuple[Answer | None, ...] = (None, UNSURE, SKIPPED)
+    if value not in known and not (isinstance(value, int) and 1 <= value <= len(classes)):
+        raise ValueError(f"{value!r} is no answer")
+    answer: Answer | None = value
+    return answer

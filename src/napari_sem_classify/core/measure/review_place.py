@@ -9,6 +9,7 @@ hashes, whatever the files are called.
 from __future__ import annotations
 
 import os
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -79,11 +80,11 @@ def find_review(
             note = note or OTHER_MAP
         elif best is None or written >= latest:
             writable = os.access(path, os.W_OK) and os.access(path.parent, os.W_OK)
-            target = path if writable else _free(user_folder, stem)
+            target = path if writable else free_place(user_folder, stem)
             best, latest = FoundReview(review, order, target), written
     if best is not None:
         return best
-    return FoundReview(None, tuple(range(len(maps))), _free(place, stem), note)
+    return FoundReview(None, tuple(range(len(maps))), free_place(place, stem), note)
 
 
 def review_order(review: Review, hashes: Sequence[str]) -> tuple[int, ...] | None:
@@ -114,18 +115,16 @@ def review_stem(maps: Sequence[ClassMap], image_path: Path | None) -> str:
 def _candidates(folder: Path, stem: str) -> list[Path]:
     """Files ``STEM.review.json``, ``STEM-2.review.json`` and so on."""
     try:
-        names = [each.name for each in folder.iterdir() if each.name.endswith(SUFFIX)]
+        names = [each.name for each in folder.iterdir()]
     except OSError:
         return []
 
-    def ours(name: str) -> bool:
-        rest = name.removesuffix(SUFFIX).removeprefix(stem)
-        return name.startswith(stem) and (not rest or (rest[0] == "-" and rest[1:].isdigit()))
-
-    return [folder / name for name in sorted(names) if ours(name)]
+    ours = re.compile(rf"{re.escape(stem)}(-\d+)?{re.escape(SUFFIX)}")
+    return [folder / name for name in sorted(names) if ours.fullmatch(name)]
 
 
-def _free(folder: Path, stem: str) -> Path:
+def free_place(folder: Path, stem: str) -> Path:
+    """A name, with a number where need be: a new review never replaces one that is there."""
     path, number = folder / f"{stem}{SUFFIX}", 2
     while path.exists():
         path, number = folder / f"{stem}-{number}{SUFFIX}", number + 1

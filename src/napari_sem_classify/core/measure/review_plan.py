@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from bisect import bisect_left
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -86,16 +87,13 @@ def more_cells(
     base = n + waiting
     if estimate.corrected[class_index].half_width <= half_width:
         return MoreCells((0,) * len(n), estimate.corrected[class_index].half_width, True)
-    low, high = 0, int(room.sum())
     if width(base + room) > half_width:
         return MoreCells(tuple(int(r) for r in room), width(base + room), False)
-    while low < high:
-        middle = (low + high) // 2
-        if width(base + _neyman(base, room, spread, middle)) <= half_width:
-            high = middle
-        else:
-            low = middle + 1
-    added = _neyman(base, room, spread, low)
+
+    def enough(more: int) -> bool:
+        return width(base + _neyman(base, room, spread, more)) <= half_width
+
+    added = _neyman(base, room, spread, bisect_left(range(int(room.sum())), True, key=enough))
     return MoreCells(tuple(int(a) for a in added), width(base + added), True)
 
 
@@ -163,14 +161,9 @@ class ReviewPlan:
 
     def cells_for(self, half_width: float) -> int:
         """Fewest cells that are expected to bring all classes to a wanted half-width."""
-        low, high = sum(count > 0 for count in self.cells), sum(self.cells)
-        while low < high:
-            middle = (low + high) // 2
-            if self.half_width(middle) <= half_width:
-                high = middle
-            else:
-                low = middle + 1
-        return low
+        least = sum(count > 0 for count in self.cells)
+        each = range(sum(self.cells))
+        return bisect_left(each, True, least, key=lambda n: self.half_width(n) <= half_width)
 
 
 def _neyman(base: Floats, room: Floats, spread: Floats, more: int) -> Floats:

@@ -30,7 +30,7 @@ from napari_sem_classify.core.measure.review import (
     start_review,
 )
 from napari_sem_classify.core.measure.review_file import save_review
-from napari_sem_classify.core.measure.review_place import SUFFIX, find_review
+from napari_sem_classify.core.measure.review_place import find_review, free_place, review_stem
 from napari_sem_classify.plugin.measure.fields import Field, image_path_of
 
 if TYPE_CHECKING:
@@ -80,6 +80,7 @@ class Reviewer:
     def __init__(self, viewer: ViewerModel) -> None:
         self._viewer = viewer
         self._path: Path | None = None
+        self._stem = ""
         self._history: list[int] = []
         self._unsaved = False
         self.fields: list[Field] = []
@@ -109,13 +110,15 @@ class Reviewer:
     def use(self, fields: Sequence[Field]) -> None:
         """Take up the review that belongs to these maps, if there is one."""
         self.pause()
-        self._save_again()
+        if self._unsaved:
+            self._save()
         self.fields, self.review, self.note, self.problem = list(fields), None, "", ""
         self._path, self._history, self.at = None, [], None
         if fields:
             maps = [field.class_map for field in fields]
             path = image_path_of(self._viewer, fields[0].layer)
             found = find_review(maps, path, user_folder())
+            self._stem = review_stem(maps, path)
             self.review, self._path, self.note = found.review, found.path, found.note
             self.fields = [fields[index] for index in found.order]
         self.changed.emit()
@@ -133,7 +136,7 @@ class Reviewer:
         maps = [field.class_map for field in self.fields]
         review = start_review(maps, total)
         if self.review is not None:  # an earlier one stays in its file
-            self._path = None if self._path is None else _next_name(self._path)
+            self._path = None if self._path is None else free_place(self._path.parent, self._stem)
         self._begin(review)
 
     def extend(self, per_class: Sequence[int]) -> None:
@@ -251,7 +254,7 @@ class Reviewer:
         if self._path.parent != user_folder():
             # A stick that was pulled out, a folder that became read-only: then our own.
             own = user_folder() / self._path.name
-            places.append(_next_name(own) if own.exists() else own)
+            places.append(free_place(own.parent, self._stem) if own.exists() else own)
         for path in places:
             try:
                 path.parent.mkdir(parents=True, exist_ok=True)
@@ -262,24 +265,9 @@ class Reviewer:
                 self._path, self.problem, self._unsaved = path, "", False
                 return
 
-    def _save_again(self) -> None:
-        if self._unsaved:
-            self._save()
-
 
 def user_folder() -> Path:
     """The folder of reviews that cannot lie beside their image."""
     from platformdirs import user_data_path
 
     return Path(user_data_path("napari-sem-classify", appauthor=False)) / "reviews"
-
-
-def _next_name(path: Path) -> Path:
-    """A name that is free: a new review never replaces one that is there."""
-    stem, number = path.name.removesuffix(SUFFIX), 2
-    base, _, last = stem.rpartition("-")
-    if base and last.isdigit():
-        stem = base
-    while (other := path.with_name(f"{stem}-{number}{SUFFIX}")).exists():
-        number += 1
-    return other
