@@ -28,6 +28,8 @@ from napari_sem_classify.core.model.catalogue import load_model
 from napari_sem_classify.core.model.file import save_model
 
 pytestmark = pytest.mark.usefixtures("one_thread")
+tiny = pytest.mark.usefixtures("tiny_by_default")
+"""Of tests that come after the one with a process of its own, which has the network in the box."""
 
 
 @pytest.fixture
@@ -108,6 +110,7 @@ def no_room_for(size):
         resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
 
 
+@tiny
 def test_a_disk_too_full_for_checkpoint_and_model_leaves_the_earlier_model(
     prepared, tmp_path, monkeypatch
 ):
@@ -120,7 +123,7 @@ def test_a_disk_too_full_for_checkpoint_and_model_leaves_the_earlier_model(
     folder.mkdir()
     out = folder / "model.safetensors"
     out.write_bytes(b"an earlier model")
-    with no_room_for(1_000_000):
+    with no_room_for(100_000):
         result = train(data, split, checkpoint=folder / ".model.training.safetensors")
         assert any("could not be kept on the way" in note for note in result.notes)
         with pytest.raises(OutputError, match=r"model\.safetensors cannot be written"):
@@ -133,6 +136,7 @@ def test_a_disk_too_full_for_checkpoint_and_model_leaves_the_earlier_model(
 # --- odd sets
 
 
+@tiny
 def test_a_class_five_times_rarer_is_found(prepared, tmp_path):
     counts = {"fine": 50, "coarse": 10}
     data, split = prepared(write_classes(tmp_path / "set", counts, shape=(40, 40)))
@@ -140,6 +144,7 @@ def test_a_class_five_times_rarer_is_found(prepared, tmp_path):
     assert scores["balanced_accuracy"] > 0.7
 
 
+@tiny
 def test_two_images_among_a_hundred_are_learned_and_their_score_told(prepared, tmp_path):
     counts = {"fine": 100, "coarse": 2}
     data, split = prepared(write_classes(tmp_path / "set", counts, shape=(40, 40)))
@@ -152,6 +157,7 @@ def test_two_images_among_a_hundred_are_learned_and_their_score_told(prepared, t
     assert result.classifier.card.record["images_per_class"] == counts
 
 
+@tiny
 def test_three_hundred_classes_are_trained(prepared, tmp_path):
     counts = {f"class {number:03d}": 2 for number in range(300)}
     data, split = prepared(write_classes(tmp_path / "set", counts, shape=(32, 32)))
@@ -162,6 +168,7 @@ def test_three_hundred_classes_are_trained(prepared, tmp_path):
     assert len(load_model(path).card.classes) == 300
 
 
+@tiny
 def test_a_class_with_one_image_and_damaged_files_still_give_a_model(prepared, tmp_path):
     source = write_classes(tmp_path / "set", {"fine": 4, "coarse": 4, "odd": 1}, shape=(48, 48))
     (source / "fine" / "torn.png").write_bytes((source / "fine" / "fine-0.png").read_bytes()[:60])
