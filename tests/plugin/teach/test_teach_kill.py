@@ -8,6 +8,7 @@ import sys
 import time
 
 import numpy as np
+import pytest
 
 from napari_sem_classify.core.annotate.annotation_file import beside, load_annotations
 
@@ -50,6 +51,7 @@ with open(sys.argv[2], "ab", buffering=0) as told:
 """
 
 
+@pytest.mark.slow
 def test_a_viewer_killed_while_it_saves_loses_at_most_the_last_stroke(
     qtbot, engine, tmp_path, make_napari_viewer
 ):
