@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import os
+import pickle
+
 import numpy as np
 import pytest
 import tifffile
@@ -11,7 +14,7 @@ from sem_pictures import panel, specimen, with_bar
 
 from napari_sem_classify.core.common.errors import ImageError
 from napari_sem_classify.core.image.area import Area
-from napari_sem_classify.core.sem_io import list_images, open_series
+from napari_sem_classify.core.sem_io import list_images, open_image, open_series
 
 
 @pytest.fixture
@@ -118,3 +121,43 @@ def test_a_series_holds_one_plane_in_memory_at_a_time(tmp_path):
     assert whole.shape == (3, 80, 90)
     np.testing.assert_array_equal(series.data[1:, 5:9, 3], whole[1:, 5:9, 3])
     assert series.data[0:0].shape == (0, 80, 90)
+
+
+def test_a_folder_that_links_to_itself_is_entered_once(tmp_path):
+    for name in ("a", "b"):
+        (tmp_path / name).mkdir()
+        tifffile.imwrite(tmp_path / name / f"{name}.tif", np.zeros((80, 80), np.uint8))
+        for link in range(3):
+            (tmp_path / name / f"link{link}").symlink_to(tmp_path, target_is_directory=True)
+    found = list_images([tmp_path / "**" / "*.tif"])
+    assert sorted(path.name for path in found) == ["a.tif", "b.tif"]
+
+
+@pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="there are pipes on Unix only")
+def test_a_pipe_is_listed_and_refused(tmp_path):
+    os.mkfifo(tmp_path / "p.tif")
+    tifffile.imwrite(tmp_path / "q.tif", np.zeros((80, 80), np.uint8))
+    (tmp_path / "r.tif").symlink_to(tmp_path / "p.tif")
+    assert [path.name for path in list_images([tmp_path])] == ["p.tif", "q.tif", "r.tif"]
+    for name in ("p.tif", "r.tif"):
+        with pytest.raises(ImageError, match="is not a file"):
+            open_image(tmp_path / name)
+
+
+@pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="there are pipes on Unix only")
+def test_a_pipe_in_the_place_of_a_zarr_chunk_is_refused(tmp_path):
+    array = zarr.create_array(tmp_path / "z.zarr", shape=(80, 80), chunks=(80, 80), dtype="u1")
+    array[:] = 7
+    chunk = next(path for path in (tmp_path / "z.zarr").rglob("*") if path.name == "0")
+    chunk = chunk if chunk.is_file() else chunk / "0"
+    chunk.unlink()
+    os.mkfifo(chunk)
+    with pytest.raises(ImageError, match="is not a file"):
+        open_image(tmp_path / "z.zarr").read(Area(0, 80, 0, 80))
+
+
+def test_an_open_zarr_can_be_sent_to_a_worker(tmp_path):
+    array = zarr.create_array(tmp_path / "z.zarr", shape=(80, 80), chunks=(80, 80), dtype="u1")
+    array[:] = 7
+    sent = pickle.loads(pickle.dumps(open_image(tmp_path / "z.zarr")))
+    assert (sent.read(sent.area) == 7).all()

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import fnmatch
 import glob
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 
 from napari_sem_classify.core.common.errors import ImageError
@@ -15,6 +16,10 @@ RASTER_SUFFIXES = (".png", ".jpg", ".jpeg", ".bmp")
 ZARR_SUFFIXES = (".zarr",)
 # Only where the user has RosettaSciIO.
 RSCIIO_SUFFIXES = (".dm3", ".dm4", ".elid", ".bcf")
+# The same, opened by name alone: in a folder they are more often spectra than images.
+MORE_RSCIIO_SUFFIXES = (
+    *(".emd", ".ser", ".emi", ".mrc", ".unf", ".rpl", ".prz", ".sur", ".asw", ".tvips"),
+)
 IMAGE_SUFFIXES = TIFF_SUFFIXES + RASTER_SUFFIXES + ZARR_SUFFIXES
 
 
@@ -60,12 +65,61 @@ def _resolve(given: str) -> list[Path]:
     if path.exists():
         return [path]
     if glob.has_magic(given):
-        matches = [Path(name) for name in glob.glob(str(path), recursive=True)]  # noqa: PTH207
+        # A pattern is taken apart here: glob's own follows links round and round.
+        start = Path(path.anchor)
+        matches = _matches(start, list(path.parts[1:] if path.anchor else path.parts))
         images = sorted((m for m in matches if is_image_name(m)), key=natural_key)
         if not images:
             raise ImageError(f"No image matches {given}: check the folder and the pattern.")
         return images
     raise ImageError(f"{given} does not exist: check the name and the folder.")
+
+
+def _matches(folder: Path, parts: list[str]) -> Iterator[Path]:
+    """Files and folders that a pattern's parts lead to; ``**`` enters each folder once."""
+    if not parts:
+        yield folder
+        return
+    first, *rest = parts
+    if first == "**":
+        for inner in _folders_in(folder):
+            yield from _matches(inner, rest or ["*"])
+    elif not glob.has_magic(first):
+        if (folder / first).exists():
+            yield from _matches(folder / first, rest)
+    else:
+        for entry in _entries(folder):
+            shown = not entry.name.startswith(".") or first.startswith(".")
+            if shown and fnmatch.fnmatch(entry.name, first) and (not rest or entry.is_dir()):
+                yield from _matches(entry, rest)
+
+
+def _folders_in(folder: Path) -> Iterator[Path]:
+    """A folder and all below it, each once however many links lead there; zarrs are images."""
+    seen: set[tuple[int, int]] = set()
+    waiting = [folder]
+    while waiting:
+        here = waiting.pop()
+        try:
+            status = here.stat()
+        except OSError:
+            continue
+        if (status.st_dev, status.st_ino) in seen:
+            continue
+        seen.add((status.st_dev, status.st_ino))
+        yield here
+        waiting += [
+            entry
+            for entry in reversed(_entries(here))
+            if not entry.name.startswith(".") and entry.is_dir() and not is_zarr(entry)
+        ]
+
+
+def _entries(folder: Path) -> list[Path]:
+    try:
+        return sorted(folder.iterdir())
+    except OSError:
+        return []
 
 
 def _images_in(folder: Path) -> list[Path]:

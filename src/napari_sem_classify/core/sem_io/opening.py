@@ -10,7 +10,11 @@ from napari_sem_classify.core.common.errors import ImageError
 from napari_sem_classify.core.image.levels import specimen_at_level
 from napari_sem_classify.core.image.sem_image import ColourMode, SemImage
 from napari_sem_classify.core.sem_io.info_bar import find_specimen
-from napari_sem_classify.core.sem_io.listing import RSCIIO_SUFFIXES, TIFF_SUFFIXES
+from napari_sem_classify.core.sem_io.listing import (
+    MORE_RSCIIO_SUFFIXES,
+    RSCIIO_SUFFIXES,
+    TIFF_SUFFIXES,
+)
 from napari_sem_classify.core.sem_io.memory_budget import check_regular
 from napari_sem_classify.core.sem_io.pixels import (
     Level,
@@ -211,7 +215,7 @@ def _opener(path: Path, head: bytes) -> Callable[[Path, int, bool], Pixels]:
     suffix = path.suffix.lower()
     if head.startswith(TIFF_HEADERS):
         return _open_tiff
-    if suffix in RSCIIO_SUFFIXES:
+    if suffix in RSCIIO_SUFFIXES + MORE_RSCIIO_SUFFIXES:
         from napari_sem_classify.core.sem_io.rosetta import open_rosetta
 
         return lambda path, level, as_numbers: open_rosetta(path)

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from napari_sem_classify.core.common.errors import ImageError
-from napari_sem_classify.core.sem_io.memory_budget import check_decoded_size
+from napari_sem_classify.core.sem_io.memory_budget import check_decoded_size, check_regular
 from napari_sem_classify.core.sem_io.pixels import Level, Pixels, first_line
 from napari_sem_classify.core.sem_io.source import Source
 from napari_sem_classify.core.sem_io.vendors.values import length_nm, number, pixel_size
@@ -42,7 +42,7 @@ def open_zarr(path: Path, level: int = 0) -> Pixels:
     import zarr
 
     try:
-        node = zarr.open(str(path), mode="r")
+        node = zarr.open(regular_files_store(path), mode="r")
         if isinstance(node, zarr.Array):
             return _plain_array(path, node, level)
         return _group(path, node, level)
@@ -53,6 +53,29 @@ def open_zarr(path: Path, level: int = 0) -> Pixels:
             f"{path} cannot be read as zarr ({first_line(error)}): the folder is damaged or "
             "incomplete; copy it again."
         ) from error
+
+
+def regular_files_store(path: Path) -> Any:
+    """A zarr store of a folder that reads files only: a pipe in the place of a chunk never ends.
+
+    Parameters
+    ----------
+    path : Path
+        Folder of the array or group.
+    """
+    from zarr.storage import LocalStore
+
+    class RegularFiles(LocalStore):
+        async def get(self, key: str, *others: Any, **options: Any) -> Any:
+            at = self.root / key
+            if at.exists() and not at.is_file() and not at.is_dir():
+                check_regular(at)
+            return await super().get(key, *others, **options)
+
+        def __reduce__(self) -> tuple[Any, ...]:  # workers of a cluster make their own
+            return regular_files_store, (path,)
+
+    return RegularFiles(path, read_only=True)
 
 
 def _plain_array(path: Path, array: Any, level: int) -> Pixels:
