@@ -70,7 +70,7 @@ def _drive() -> None:
 
 def annotate(viewer: Any, truth: Any, names: list[str]) -> None:
     """Annotate some tiles of each class, as Teach does."""
-    from napari_sem_classify.core.annotate.annotation_set import fingerprint
+    from napari_sem_classify.core.annotate.place import fingerprint
     from napari_sem_classify.core.tiles.grid import TileGrid
     from napari_sem_classify.plugin.app.session import unwrapped
     from napari_sem_classify.plugin.layers.layer_image import image_from_layer

@@ -13,7 +13,7 @@ from pathlib import Path
 from napari_sem_classify.core.classify.driver import classify_image
 from napari_sem_classify.core.classify.grid_choice import grid_for_model
 from napari_sem_classify.core.common.files import to_json
-from napari_sem_classify.core.common.job import Progress
+from napari_sem_classify.core.common.job import Job, Progress
 from napari_sem_classify.core.model.catalogue import DEMO_NAME, shipped_models_folder
 from napari_sem_classify.core.model.file import save_model
 from napari_sem_classify.core.sample.cross_section import generate_cross_section
@@ -33,7 +33,7 @@ def main() -> None:
     )
     out = parser.parse_args().out
     out.parent.mkdir(parents=True, exist_ok=True)
-    classifier = teach_demo_model(progress=_show)
+    classifier = teach_demo_model(job=Job(_show))
     path = save_model(out, classifier)
     sample = generate_cross_section(seed=DEMO_SEED)
     image = sample_image(sample)
