@@ -92,8 +92,9 @@ def classify_on_cluster(
     shared = model_file(out, classifier, digest) if load is None else nullcontext(out)
     with connected(scheduler) as client, shared as file:
         check_workers(client, file)
+        original = None if classifier.path is None else classifier.path.absolute()
         device, backend = options.device, options.backend
-        make = load or partial(load_from_file, file, device, backend)
+        make = load or partial(load_from_file, file, original, device, backend)
         model = WorkerModel(f"{digest} {device} {backend}", make)
         run = _ClusterRun(client, model, classifier, target, options)
         try:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import lru_cache
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -73,13 +73,15 @@ def look_around(path: Path) -> tuple[str, bool]:
 
 
 def load_from_file(
-    path: Path, device: str = "auto", backend: str = "auto"
+    path: Path, original: Path | None, device: str = "auto", backend: str = "auto"
 ) -> tuple[TileClassifier, Engine]:
-    """Open a model file and make its engine."""
+    """Open the copy of a model file and make its engine; records name the original, where seen."""
     from napari_sem_classify.core.model.catalogue import load_model
     from napari_sem_classify.core.model.engines import engine_for
 
     classifier = load_model(path)
+    if original is not None and original.is_file():
+        classifier = replace(classifier, path=original)
     return classifier, engine_for(classifier, device=device, backend=backend)
 
 
