@@ -86,7 +86,7 @@ def generate_cross_section(
     rng = np.random.default_rng(seed)
 
     truth, layer_depth = _layers(rng, (rows, cols))
-    cracked, edge_distance = crack_field(rng, truth, layer_depth, oxide=OXIDE)
+    cracked, edge_distance = crack_field(rng, truth, layer_depth)
     grey = _phases(rng, truth, layer_depth)
     grey = _edges(grey, cracked, edge_distance)
     truth[cracked] = CRACK

@@ -114,9 +114,7 @@ def pores(rng: Rng, shape: tuple[int, int]) -> tuple[Floats, Floats]:
     )
 
 
-def crack_field(
-    rng: Rng, truth: NDArray[np.uint8], depth: Floats, oxide: int
-) -> tuple[Bools, Floats]:
+def crack_field(rng: Rng, truth: NDArray[np.uint8], depth: Floats) -> tuple[Bools, Floats]:
     """Branching cracks from the surface downward, and some along the oxide.
 
     Parameters
@@ -125,8 +123,6 @@ def crack_field(
         Class of each pixel.
     depth : float32
         Depth below the oxide's upper face in pixels, negative in the coating.
-    oxide : int
-        Value of the oxide in `truth`.
 
     Returns
     -------

@@ -27,20 +27,11 @@ class ArrayView:
         Applied to the values read; must keep their shape.
     dtype : dtype, optional
         Type after the conversion; the stored one in native byte order when left out.
-    keep_alive : object, optional
-        Whatever must live as long as the pixels do (an open file).
     """
 
-    def __init__(
-        self,
-        base: ArrayLike,
-        convert: Convert | None = None,
-        dtype: Any = None,
-        keep_alive: object = None,
-    ) -> None:
+    def __init__(self, base: ArrayLike, convert: Convert | None = None, dtype: Any = None) -> None:
         self._base = base
         self._convert = convert
-        self._keep_alive = keep_alive
         self.dtype: np.dtype[Any] = np.dtype(base.dtype if dtype is None else dtype).newbyteorder(
             "="
         )
@@ -72,8 +63,8 @@ class ArrayView:
 class FirstChannel(ArrayView):
     """The first of the channels on the last axis: grey stored as RGB, or with an alpha."""
 
-    def __init__(self, base: ArrayLike, keep_alive: object = None) -> None:
-        super().__init__(base, keep_alive=keep_alive)
+    def __init__(self, base: ArrayLike) -> None:
+        super().__init__(base)
         self.shape = self.shape[:-1]
 
     def _read(self, key: tuple[Any, ...]) -> Any:
@@ -83,8 +74,8 @@ class FirstChannel(ArrayView):
 class ChannelsLast(ArrayView):
     """Colour planes stored one after the other, (..., C, Y, X), seen as (..., Y, X, C)."""
 
-    def __init__(self, base: ArrayLike, keep_alive: object = None) -> None:
-        super().__init__(base, keep_alive=keep_alive)
+    def __init__(self, base: ArrayLike) -> None:
+        super().__init__(base)
         *leading, channels, rows, cols = self.shape
         self.shape = (*leading, rows, cols, channels)
 
@@ -99,8 +90,8 @@ class ChannelsLast(ArrayView):
 class Palette(ArrayView):
     """Indices into a colour table (N, 3), seen as (..., Y, X, 3)."""
 
-    def __init__(self, base: ArrayLike, table: NDArray[Any], keep_alive: object = None) -> None:
-        super().__init__(base, dtype=table.dtype, keep_alive=keep_alive)
+    def __init__(self, base: ArrayLike, table: NDArray[Any]) -> None:
+        super().__init__(base, dtype=table.dtype)
         self._table = table
         self.shape = (*self.shape, int(table.shape[1]))
 
@@ -111,8 +102,8 @@ class Palette(ArrayView):
 class Inks(ArrayView):
     """Amounts of cyan, magenta, yellow and black on the last axis, seen as red, green and blue."""
 
-    def __init__(self, base: ArrayLike, keep_alive: object = None) -> None:
-        super().__init__(base, keep_alive=keep_alive)
+    def __init__(self, base: ArrayLike) -> None:
+        super().__init__(base)
         self.shape = (*self.shape[:-1], 3)
 
     def _read(self, key: tuple[Any, ...]) -> Any:
