@@ -53,8 +53,7 @@ def split_set(
     job: Job,
 ) -> Iterator[tuple[TrainingSet, Split]]:
     """Give the tiles of a listing and their split; the stored tiles are removed afterwards."""
-    from napari_sem_classify.core.evaluate.dataset_split import plan_split
-    from napari_sem_classify.core.evaluate.training_set import make_training_set
+    from napari_sem_classify.core.evaluate.training_set import make_training_set, split_listed
 
     data = make_training_set(
         listing,
@@ -64,17 +63,7 @@ def split_set(
         job=job,
     )
     try:
-        yield (
-            data,
-            plan_split(
-                data.labels,
-                data.class_names,
-                data.pairs,
-                groups=data.groups,
-                parts=[image.record.part for image in data.images],
-                seed=seed,
-            ),
-        )
+        yield data, split_listed(data, seed)
     finally:
         data.discard()
 

@@ -20,6 +20,7 @@ from napari_sem_classify.core.common.digest import digest_of
 from napari_sem_classify.core.common.errors import DatasetError, OutputError
 from napari_sem_classify.core.common.job import Job, Reporter
 from napari_sem_classify.core.evaluate.dataset import Listing, RowCrop
+from napari_sem_classify.core.evaluate.dataset_split import Split, plan_split
 from napari_sem_classify.core.evaluate.duplicates import near_duplicates
 from napari_sem_classify.core.evaluate.set_reading import (
     Cutting,
@@ -113,6 +114,18 @@ class TrainingSet:
     def discard(self) -> None:
         """Remove the stored tiles from the disk."""
         shutil.rmtree(self.folder, ignore_errors=True)
+
+
+def split_listed(data: TrainingSet, seed: int) -> Split:
+    """Split the images of a listed set, see `plan_split`; the parts its listing names are kept."""
+    return plan_split(
+        data.labels,
+        data.class_names,
+        data.pairs,
+        groups=data.groups,
+        parts=[image.record.part for image in data.images],
+        seed=seed,
+    )
 
 
 def make_training_set(

@@ -95,7 +95,7 @@ class Session:
     sources: WeakKeyDictionary[Layer, weakref.ref[Layer]] = field(default_factory=WeakKeyDictionary)
     ready: dict[tuple[str, str], ReadyModel] = field(default_factory=dict)
     devices: list[Any] = field(default_factory=list)
-    helpers: dict[str, Any] = field(default_factory=dict)
+    helpers: dict[type, Any] = field(default_factory=dict)
     plan_changed: ClassVar[Signal] = Signal(object)
     maps_changed: ClassVar[Signal] = Signal(object)
 
@@ -125,6 +125,15 @@ def session_of(viewer: ViewerModel) -> Session:
         _sessions[key] = Session()
         weakref.finalize(viewer, _sessions.pop, key, None)
     return _sessions[key]
+
+
+def helper_of(viewer: ViewerModel, kind: type[T], *made_from: Any) -> T:
+    """What a viewer has one of, such as its legend: made on first use from `made_from`."""
+    helpers = session_of(viewer).helpers
+    if kind not in helpers:
+        helpers[kind] = kind(*made_from)
+    helper: T = helpers[kind]
+    return helper
 
 
 def map_layer_with(data: Any) -> tuple[Session, Layer] | None:

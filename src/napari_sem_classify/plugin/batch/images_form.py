@@ -26,7 +26,7 @@ from napari_sem_classify.plugin.app.session import Session
 from napari_sem_classify.plugin.app.text import count_text
 from napari_sem_classify.plugin.forms.layout import Form, Note, explain
 from napari_sem_classify.plugin.layers.layer_image import image_from_layer
-from napari_sem_classify.plugin.layers.saved_maps import is_picture
+from napari_sem_classify.plugin.layers.made_layers import pictures_in
 
 if TYPE_CHECKING:
     from napari.components import ViewerModel
@@ -176,7 +176,7 @@ class ImagesForm:
         self.count.say("" if images is None else f"{count_text(images)} image{plural}")
 
     def _pictures(self) -> list[Any]:
-        return [layer for layer in self._viewer.layers if is_picture(layer)]
+        return pictures_in(self._viewer)
 
     def _on_layers(self, event: Any = None) -> None:
         self.open_images.enabled = bool(self._pictures())

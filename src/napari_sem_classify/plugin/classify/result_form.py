@@ -13,7 +13,7 @@ from napari_sem_classify.core.maps.class_map import ClassFraction, ClassMap
 from napari_sem_classify.core.tiles.grid import TileGrid
 from napari_sem_classify.plugin.app.jobs import JobContext, JobSlot
 from napari_sem_classify.plugin.classify.results import ResultTable
-from napari_sem_classify.plugin.forms.layout import Form, Note, explain
+from napari_sem_classify.plugin.forms.layout import Form, Note, explain, pop_below
 
 FRACTIONS_NOTE = "As classified: not corrected for the mistakes of the model."
 NOT_CLASSIFIED = "This plane was not classified."
@@ -43,7 +43,7 @@ class ResultForm:
         self.menu.addAction("Copy table").triggered.connect(self.table.copy)
         form.wide(self.table, self.note, self.export, self.message)
         self.export.native.setVisible(False)
-        self.export.changed.connect(self._pop_menu)
+        self.export.changed.connect(lambda: pop_below(self.menu, self.export.native))
 
     def show_maps(
         self,
@@ -90,10 +90,6 @@ class ResultForm:
         self._writing.start(
             task, doing="writing the results", on_done=done, on_failed=self.message.fail
         )
-
-    def _pop_menu(self) -> None:
-        button = self.export.native
-        self.menu.popup(button.mapToGlobal(button.rect().bottomLeft()))
 
     def _choose_folder(self) -> None:
         folder = QFileDialog.getExistingDirectory(self._owner, "Folder for the results")

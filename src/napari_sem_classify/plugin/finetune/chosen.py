@@ -133,8 +133,7 @@ class FolderChoice:
         job: Job | None = None,
     ) -> tuple[TrainingSet, Split]:
         """Decode the images and split them; whoever calls discards the set."""
-        from napari_sem_classify.core.evaluate.dataset_split import plan_split
-        from napari_sem_classify.core.evaluate.training_set import make_training_set
+        from napari_sem_classify.core.evaluate.training_set import make_training_set, split_listed
 
         data = make_training_set(
             self.listing,
@@ -143,17 +142,7 @@ class FolderChoice:
             largest_px=largest_px,
             job=job,
         )
-        return _with_split(
-            data,
-            lambda: plan_split(
-                data.labels,
-                data.class_names,
-                data.pairs,
-                groups=data.groups,
-                parts=[image.record.part for image in data.images],
-                seed=seed,
-            ),
-        )
+        return _with_split(data, lambda: split_listed(data, seed))
 
     def examples(self, largest_px: int, job: Job) -> tuple[list[str], NDArray[np.uint8]]:
         """A tile of each of the first classes."""

@@ -43,15 +43,14 @@ class DataForm:
     Attributes
     ----------
     changed : signal
-    teach_wanted, sample_wanted : signal
-        The user pressed a button that leads there.
+    teach_wanted : signal
+        The user pressed the button that leads there.
     choice : Choice or None
         None while there is nothing to learn from.
     """
 
     changed = Signal()
     teach_wanted = Signal()
-    sample_wanted = Signal()
 
     def __init__(self, viewer: ViewerModel, form: Form, owner: QWidget) -> None:
         self._owner = owner
@@ -67,7 +66,7 @@ class DataForm:
     def _build(self, form: Form) -> None:
         self.source = narrow(widgets.ComboBox(choices=[IMAGES, FOLDER], value=IMAGES))
         explain(self.source, "Learn from", "Tiles annotated in Teach, or images sorted by class")
-        self.source_row = form.row("From", self.source)
+        form.row("From", self.source)
         self.empty = Note("What to do first")
         self.sample = widgets.PushButton(text="Open the sample")
         explain(self.sample, "Open the sample", "Open a generated image, to try it on")
@@ -113,7 +112,6 @@ class DataForm:
     def _connect(self) -> None:
         self.finder.changed.connect(self.refresh)
         self.source.changed.connect(self.refresh)
-        self.sample.changed.connect(self.sample_wanted.emit)
         self.teach.changed.connect(self.teach_wanted.emit)
         self.list.itemChanged.connect(self._on_checked)
         self.add.changed.connect(self._choose_annotations)

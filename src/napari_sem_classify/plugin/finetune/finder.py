@@ -20,7 +20,7 @@ from napari_sem_classify.core.image.sem_image import SemImage
 from napari_sem_classify.plugin.app.jobs import JobContext, JobSlot
 from napari_sem_classify.plugin.app.session import session_of
 from napari_sem_classify.plugin.layers.layer_image import image_from_layer
-from napari_sem_classify.plugin.layers.made_layers import kind_of
+from napari_sem_classify.plugin.layers.made_layers import pictures_in
 from napari_sem_classify.plugin.teach.book import book_of
 from napari_sem_classify.plugin.teach.memory import memory_of
 
@@ -80,7 +80,7 @@ class Finder:
     @property
     def has_images(self) -> bool:
         """Whether there is an image in the viewer."""
-        return bool(self._images())
+        return bool(pictures_in(self._viewer))
 
     def annotations(self) -> Annotations:
         """Everything that is annotated, images without any tile left out."""
@@ -114,7 +114,7 @@ class Finder:
             if layer is not None and layer in self._viewer.layers:
                 return layer
         if path is not None:
-            for layer in self._images():
+            for layer in pictures_in(self._viewer):
                 known = self._session.images.get(layer)
                 here = known.path if known is not None else layer.source.path
                 if here is not None and Path(here) == path:
@@ -141,7 +141,7 @@ class Finder:
         """Look for the saved annotations of layers that were not looked at yet."""
         if self.looking:
             return
-        fresh = [layer for layer in self._images() if layer not in self._tried]
+        fresh = [layer for layer in pictures_in(self._viewer) if layer not in self._tried]
         if not fresh:
             return
         self._tried.update(fresh)
@@ -170,15 +170,6 @@ class Finder:
         events = self._viewer.layers.events
         for event in (events.inserted, events.removed):
             event.disconnect(self._on_layers)
-
-    def _images(self) -> list[Image]:
-        from napari.layers import Image
-
-        return [
-            layer
-            for layer in self._viewer.layers
-            if isinstance(layer, Image) and kind_of(layer) is None
-        ]
 
     def _is_open(self, looked: FoundImage) -> bool:
         layer = looked.layer()

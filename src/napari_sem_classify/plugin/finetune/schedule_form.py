@@ -129,18 +129,15 @@ class ScheduleForm:
 
     def _add_stage(self) -> None:
         rows = self.stages.texts()
-        self._refill([*rows, rows[-1]])
+        self.set_stages([*rows, rows[-1]])
 
     def _remove_stage(self) -> None:
         rows = self.stages.texts()
         if len(rows) > 1:
-            self._refill(rows[:-1])
+            self.set_stages(rows[:-1])
 
     def set_stages(self, rows: Sequence[Sequence[str]]) -> None:
         """Train these stages."""
-        self._refill(rows)
-
-    def _refill(self, rows: Sequence[Sequence[str]]) -> None:
         self._filling = True
         self.stages.fill(rows)
         self._filling = False

@@ -22,7 +22,7 @@ from napari_sem_classify.plugin.finetune.schedule_form import ScheduleForm
 from napari_sem_classify.plugin.finetune.summary_form import SummaryForm
 from napari_sem_classify.plugin.finetune.trained_form import TrainedForm, outcome_text
 from napari_sem_classify.plugin.finetune.watch import TrainingSnapshot
-from napari_sem_classify.plugin.forms.image_form import SAMPLE_KEY, SAMPLE_PLUGIN
+from napari_sem_classify.plugin.forms.image_form import SAMPLE_PLUGIN, open_sample
 from napari_sem_classify.plugin.forms.layout import Form, Note, fill
 from napari_sem_classify.plugin.forms.run_form import RunForm
 from napari_sem_classify.plugin.teach.tour import Tour
@@ -75,7 +75,9 @@ class FineTuneWidget(DockWidget):
 
     def _connect(self) -> None:
         self.data_form.changed.connect(self._refresh)
-        self.data_form.sample_wanted.connect(self._open_sample)
+        self.data_form.sample.changed.connect(
+            lambda: open_sample(self._viewer, self.data_form.problem)
+        )
         self.data_form.teach_wanted.connect(self._open_teach)
         self.schedule_form.changed.connect(self._refresh)
         self.run_form.started.connect(self.train)
@@ -207,12 +209,6 @@ class FineTuneWidget(DockWidget):
         area = self.findChild(QScrollArea)
         top = self._part.mapTo(area.widget(), QPoint(0, 0)).y()
         area.verticalScrollBar().setValue(top - SPARE_PX)
-
-    def _open_sample(self) -> None:
-        try:
-            self._viewer.open_sample(SAMPLE_PLUGIN, SAMPLE_KEY)
-        except SemClassifyError as error:
-            self.data_form.problem.fail(str(error))
 
     def _open_teach(self) -> None:
         self._open("Teach")

@@ -9,7 +9,7 @@ from magicgui import widgets
 from qtpy.QtWidgets import QMenu, QWidget
 
 from napari_sem_classify.core.common.errors import SemClassifyError
-from napari_sem_classify.plugin.forms.layout import Form, Note, explain
+from napari_sem_classify.plugin.forms.layout import Form, Note, explain, pop_below
 from napari_sem_classify.plugin.layers.difference_layer import (
     map_title,
     maps_to_compare,
@@ -74,5 +74,4 @@ class CompareForm:
         if self.menu.isEmpty():
             self.message.say(ONE_MAP_ONLY)
             return
-        button = self.button.native
-        self.menu.popup(button.mapToGlobal(button.rect().bottomLeft()))
+        pop_below(self.menu, self.button.native)

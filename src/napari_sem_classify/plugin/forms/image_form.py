@@ -24,7 +24,7 @@ from napari_sem_classify.plugin.layers.layer_image import (
     pixel_size_note,
     spatial_shape,
 )
-from napari_sem_classify.plugin.layers.made_layers import kind_of
+from napari_sem_classify.plugin.layers.made_layers import pictures_in
 
 if TYPE_CHECKING:
     from napari.components import ViewerModel
@@ -37,6 +37,14 @@ EMPTY = (
     "Or try the plugin on the sample."
 )
 NO_IMAGE = "None of the layers is an image: open an SEM image, or try the plugin on the sample."
+
+
+def open_sample(viewer: ViewerModel, note: Note) -> None:
+    """Open the sample image, or tell in a note why that does not work."""
+    try:
+        viewer.open_sample(SAMPLE_PLUGIN, SAMPLE_KEY)
+    except SemClassifyError as error:
+        note.fail(str(error))
 
 
 class ImageForm:
@@ -100,7 +108,7 @@ class ImageForm:
         self.bar_rows = self.specimen_form.sides["bottom"]
         self.pixel_nm = self.calibration_form.pixel_nm
         self.combo.changed.connect(self._on_combo)
-        self.sample_button.changed.connect(self._open_sample)
+        self.sample_button.changed.connect(lambda: open_sample(self._viewer, self.empty))
         self.edit.native.toggled.connect(self._show_correction)
         self.undo.changed.connect(self._on_undo)
         self._show_correction(False)
@@ -109,13 +117,7 @@ class ImageForm:
     # ------------------------------------------------------------------ layers
 
     def _choices(self, _widget: Any = None) -> list[Image]:
-        from napari.layers import Image
-
-        return [
-            layer
-            for layer in self._viewer.layers
-            if isinstance(layer, Image) and kind_of(layer) is None
-        ]
+        return pictures_in(self._viewer)
 
     def _on_layers(self, _event: Any = None) -> None:
         self.combo.reset_choices()
@@ -133,12 +135,6 @@ class ImageForm:
 
     def _on_combo(self, layer: Any) -> None:
         self._use(layer)
-
-    def _open_sample(self) -> None:
-        try:
-            self._viewer.open_sample(SAMPLE_PLUGIN, SAMPLE_KEY)
-        except SemClassifyError as error:
-            self.empty.fail(str(error))
 
     def _use(self, layer: Image | None) -> None:
         if layer is self.layer:

@@ -17,6 +17,7 @@ from qtpy.QtWidgets import (
     QGridLayout,
     QHBoxLayout,
     QLabel,
+    QMenu,
     QScrollArea,
     QSizePolicy,
     QVBoxLayout,
@@ -157,6 +158,11 @@ def explain(control: widgets.Widget | QWidget, name: str, tooltip: str) -> None:
     native.setToolTip(tooltip)
     native.setAccessibleName(name)
     native.setAccessibleDescription(tooltip)
+
+
+def pop_below(menu: QMenu, button: QWidget) -> None:
+    """Open a menu below its button."""
+    menu.popup(button.mapToGlobal(button.rect().bottomLeft()))
 
 
 def slim(spin_box: AnySpinBox, longest: str = "00000.00") -> AnySpinBox:

@@ -18,7 +18,7 @@ from psygnal import Signal
 from napari_sem_classify.core.image.area import Area
 from napari_sem_classify.core.image.levels import level_factors, specimen_at_level
 from napari_sem_classify.core.image.sem_image import SemImage, Specimen
-from napari_sem_classify.plugin.app.session import session_of, unwrapped
+from napari_sem_classify.plugin.app.session import helper_of, session_of, unwrapped
 from napari_sem_classify.plugin.layers.layer_image import (
     METADATA_KEY,
     image_from_layer,
@@ -260,12 +260,7 @@ class Corrections:
 
 def corrections_of(viewer: ViewerModel) -> Corrections:
     """The corrections of a viewer, made on first use."""
-    viewer = unwrapped(viewer)
-    helpers = session_of(viewer).helpers
-    if "corrections" not in helpers:
-        helpers["corrections"] = Corrections(viewer)
-    made: Corrections = helpers["corrections"]
-    return made
+    return helper_of(viewer, Corrections, unwrapped(viewer))
 
 
 def margins_text(area: Area, rows: int, cols: int) -> str:

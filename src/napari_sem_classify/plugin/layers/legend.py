@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from qtpy.QtCore import QTimer
 
-from napari_sem_classify.plugin.app.session import session_of, unwrapped
+from napari_sem_classify.plugin.app.session import helper_of, unwrapped
 from napari_sem_classify.plugin.layers.layer_image import METADATA_KEY
 from napari_sem_classify.plugin.layers.made_layers import CLASSES, kind_of
 
@@ -103,12 +103,7 @@ class Legend:
 
 def legend_of(viewer: ViewerModel) -> Legend:
     """The viewer's legend, made on first use."""
-    viewer = unwrapped(viewer)
-    helpers = session_of(viewer).helpers
-    if "legend" not in helpers:
-        helpers["legend"] = Legend(viewer)
-    legend: Legend = helpers["legend"]
-    return legend
+    return helper_of(viewer, Legend, unwrapped(viewer))
 
 
 def _topmost(viewer: ViewerModel) -> Layer | None:

@@ -40,6 +40,18 @@ def kind_of(layer: Layer) -> str | None:
     return ours.get("kind") if isinstance(ours, Mapping) else None
 
 
+def is_picture(layer: Layer) -> bool:
+    """Whether a layer is an image that can be classified, rather than one made here."""
+    from napari.layers import Image
+
+    return isinstance(layer, Image) and kind_of(layer) is None
+
+
+def pictures_in(viewer: ViewerModel) -> list[Image]:
+    """Images that can be classified."""
+    return [layer for layer in viewer.layers if is_picture(layer)]
+
+
 def placed_on(
     image_layer: Layer,
     scale: tuple[float, float],

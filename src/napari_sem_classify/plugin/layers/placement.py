@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from napari_sem_classify.plugin.app.session import session_of
 from napari_sem_classify.plugin.layers.layer_image import notes_of, spatial_shape
-from napari_sem_classify.plugin.layers.made_layers import kind_of, placed_on
+from napari_sem_classify.plugin.layers.made_layers import kind_of, pictures_in, placed_on
 
 if TYPE_CHECKING:
     from napari.components import ViewerModel
@@ -26,12 +26,10 @@ def followers(viewer: ViewerModel, image_layer: Image) -> list[Layer]:
     A drawing (labels, shapes, points) counts as lying on the image where it is in the same units
     and the image is the only one, or where it is a mask of the same size and scale.
     """
-    from napari.layers import Image, Labels, Points, Shapes
+    from napari.layers import Labels, Points, Shapes
 
     session = session_of(viewer)
-    pictures = [
-        layer for layer in viewer.layers if isinstance(layer, Image) and kind_of(layer) is None
-    ]
+    pictures = pictures_in(viewer)
     found: list[Layer] = []
     for layer in viewer.layers:
         if layer is image_layer or layer.ndim > image_layer.ndim:

@@ -15,7 +15,7 @@ from weakref import WeakKeyDictionary
 import numpy as np
 
 from napari_sem_classify.core.maps.map_file import SavedMap
-from napari_sem_classify.plugin.app.session import session_of, unwrapped
+from napari_sem_classify.plugin.app.session import helper_of, session_of, unwrapped
 from napari_sem_classify.plugin.layers.layer_image import METADATA_KEY, layer_levels, notes_of
 from napari_sem_classify.plugin.layers.made_layers import (
     CLASS_OPACITY,
@@ -24,6 +24,7 @@ from napari_sem_classify.plugin.layers.made_layers import (
     cells_on,
     class_colormap,
     class_features,
+    is_picture,
     kind_of,
     layer_name,
     map_metadata,
@@ -157,19 +158,7 @@ class SavedMaps:
 
 def saved_maps_of(viewer: ViewerModel) -> SavedMaps:
     """What takes up the saved maps of a viewer, made on first use."""
-    viewer = unwrapped(viewer)
-    helpers = session_of(viewer).helpers
-    if "saved maps" not in helpers:
-        helpers["saved maps"] = SavedMaps(viewer)
-    made: SavedMaps = helpers["saved maps"]
-    return made
-
-
-def is_picture(layer: Layer) -> bool:
-    """Whether a layer is an image that can be classified, rather than one made here."""
-    from napari.layers import Image
-
-    return isinstance(layer, Image) and kind_of(layer) is None
+    return helper_of(viewer, SavedMaps, unwrapped(viewer))
 
 
 def path_of(layer: Layer) -> str | None:

@@ -9,7 +9,7 @@ import numpy as np
 from qtpy.QtCore import QTimer
 
 from napari_sem_classify.core.maps.class_map import ClassMap
-from napari_sem_classify.plugin.app.session import session_of, unwrapped
+from napari_sem_classify.plugin.app.session import helper_of, session_of, unwrapped
 from napari_sem_classify.plugin.app.text import percent_text
 from napari_sem_classify.plugin.layers.made_layers import CLASSES, kind_of
 
@@ -65,12 +65,7 @@ class StatusLine:
 
 def status_line_of(viewer: ViewerModel) -> StatusLine:
     """The viewer's status line, made on first use."""
-    viewer = unwrapped(viewer)
-    helpers = session_of(viewer).helpers
-    if "status" not in helpers:
-        helpers["status"] = StatusLine(viewer)
-    line: StatusLine = helpers["status"]
-    return line
+    return helper_of(viewer, StatusLine, unwrapped(viewer))
 
 
 def describe(viewer: ViewerModel, position: Any) -> str:

@@ -16,7 +16,7 @@ from napari_sem_classify.core.export.measured import Measured, file_stem
 from napari_sem_classify.core.export.outputs import write_export
 from napari_sem_classify.plugin.app.jobs import JobContext, JobSlot
 from napari_sem_classify.plugin.app.text import shortened
-from napari_sem_classify.plugin.forms.layout import Form
+from napari_sem_classify.plugin.forms.layout import Form, pop_below
 from napari_sem_classify.plugin.forms.run_form import RunForm
 
 if TYPE_CHECKING:
@@ -64,7 +64,7 @@ class ExportForm:
         self.menu.addSeparator()
         self._build_look()
         self.menu.addAction("Copy fractions").triggered.connect(lambda _=False: copy())
-        self.run_form.started.connect(self._pop_menu)
+        self.run_form.started.connect(self._on_button)
         self.run_form.cancelled.connect(self._writing.cancel)
 
     def _build_look(self) -> None:
@@ -99,9 +99,8 @@ class ExportForm:
         """Allow writing where there is something."""
         self.run_form.allow(self._source() is not None, "There is no class map to write")
 
-    def _pop_menu(self) -> None:
-        button = self.run_form.button.native
-        self.menu.popup(button.mapToGlobal(button.rect().bottomLeft()))
+    def _on_button(self) -> None:
+        pop_below(self.menu, self.run_form.button.native)
 
     def _choose(self, kind: Kind, _checked: bool = False) -> None:
         there = self._source()

@@ -54,6 +54,15 @@ class FractionForm:
         self._corrected: Corrected | None = None
         self._blocks: BlockSpread | None = None
         self.spreads: list[FieldSpread] | None = None
+        self._build_fractions()
+        self._build_accuracy()
+        form.wide(self.raw, self.note, self.corrected_note)
+        self._method_row = form.row("Corrected", self.method)
+        form.wide(self.corrected, self.notes, self.overall, self.accuracy)
+        form.wide(self.spread_note, self.spread)
+        self.method.changed.connect(self._show)
+
+    def _build_fractions(self) -> None:
         self.note = Note("About the raw area fractions")
         self.raw = FittedTable(
             self.note,
@@ -77,6 +86,8 @@ class FractionForm:
         self.method = narrow(widgets.ComboBox(choices=[OLOFSSON, POWERED], value=OLOFSSON))
         explain(self.method, "Way to correct", METHODS_TIP)
         self.notes = Note("What to know about the corrected fractions")
+
+    def _build_accuracy(self) -> None:
         self.accuracy = FittedTable(
             self.note,
             "Accuracy of the map",
@@ -95,11 +106,6 @@ class FractionForm:
             self.note, "Spread of the area fractions", "How much the fractions vary", 3
         )
         self.spread.header_tips = {2: "Relative accuracy of ASTM E562: half-width by mean, percent"}
-        form.wide(self.raw, self.note, self.corrected_note)
-        self._method_row = form.row("Corrected", self.method)
-        form.wide(self.corrected, self.notes, self.overall, self.accuracy)
-        form.wide(self.spread_note, self.spread)
-        self.method.changed.connect(self._show)
 
     # ------------------------------------------------------------------ what is measured
 

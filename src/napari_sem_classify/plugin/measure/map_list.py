@@ -14,9 +14,9 @@ from napari_sem_classify.core.common.errors import SemClassifyError
 from napari_sem_classify.plugin.app.jobs import SettleTimer
 from napari_sem_classify.plugin.app.session import session_of
 from napari_sem_classify.plugin.app.text import count_text
-from napari_sem_classify.plugin.forms.image_form import SAMPLE_KEY, SAMPLE_PLUGIN
+from napari_sem_classify.plugin.forms.image_form import SAMPLE_PLUGIN, open_sample
 from napari_sem_classify.plugin.forms.layout import Form, Note, explain
-from napari_sem_classify.plugin.layers.saved_maps import is_picture
+from napari_sem_classify.plugin.layers.made_layers import pictures_in
 from napari_sem_classify.plugin.measure.fields import (
     Field,
     fields_of,
@@ -83,7 +83,7 @@ class MapList:
         self.list.setTextElideMode(Qt.TextElideMode.ElideMiddle)
         form.wide(self.list, self.note, self.sample_button, self.classify_button)
         self.list.itemChanged.connect(self._on_item)
-        self.sample_button.changed.connect(self._open_sample)
+        self.sample_button.changed.connect(lambda: open_sample(viewer, self.note))
         self.classify_button.changed.connect(self._open_classify)
         self._timer = SettleTimer(owner, SETTLE_MS, self.refresh)
         events = viewer.layers.events
@@ -168,7 +168,7 @@ class MapList:
         self.list.setVisible(bool(layers))
 
     def _tell(self, layers: list[Labels], ticked: list[Labels], filling: bool) -> None:
-        pictures = any(is_picture(layer) for layer in self._viewer.layers)
+        pictures = bool(pictures_in(self._viewer))
         self.sample_button.native.setVisible(not layers and not pictures)
         self.classify_button.native.setVisible(not layers and pictures)
         if not layers:
@@ -198,12 +198,6 @@ class MapList:
         on = item.checkState() == Qt.CheckState.Checked
         if layer is not None and on != (layer in self._ticked):
             self.tick([*ticked, layer] if on else [one for one in ticked if one is not layer])
-
-    def _open_sample(self) -> None:
-        try:
-            self._viewer.open_sample(SAMPLE_PLUGIN, SAMPLE_KEY)
-        except SemClassifyError as error:
-            self.note.fail(str(error))
 
     def _open_classify(self) -> None:
         viewer: Any = self._viewer

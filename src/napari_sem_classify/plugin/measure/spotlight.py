@@ -20,12 +20,12 @@ from napari_sem_classify.plugin.layers.made_layers import (
     CLASSES,
     CONFIDENCE,
     GRID,
+    is_picture,
     kind_of,
     layer_name,
     placed_on,
     remove_layer,
 )
-from napari_sem_classify.plugin.layers.saved_maps import is_picture
 from napari_sem_classify.plugin.measure.fields import Field, image_layer_of
 
 if TYPE_CHECKING:

@@ -8,7 +8,7 @@ from psygnal import Signal
 
 from napari_sem_classify.core.annotate.annotation_set import Annotations
 from napari_sem_classify.core.annotate.history import History
-from napari_sem_classify.plugin.app.session import session_of, unwrapped
+from napari_sem_classify.plugin.app.session import helper_of
 from napari_sem_classify.plugin.app.text import count_text
 
 if TYPE_CHECKING:
@@ -55,8 +55,4 @@ class Book(History):
 
 def book_of(viewer: ViewerModel) -> Book:
     """The viewer's annotations: they outlive the widget."""
-    helpers = session_of(unwrapped(viewer)).helpers
-    if "teach" not in helpers:
-        helpers["teach"] = Book()
-    book: Book = helpers["teach"]
-    return book
+    return helper_of(viewer, Book)

@@ -23,7 +23,7 @@ from napari_sem_classify.core.common.errors import SemClassifyError
 from napari_sem_classify.core.model.card import OKABE_ITO, ClassInfo
 from napari_sem_classify.plugin.app.text import count_text
 from napari_sem_classify.plugin.forms.dock_table import EDITABLE, DockTable, square
-from napari_sem_classify.plugin.forms.layout import Form, Note, explain
+from napari_sem_classify.plugin.forms.layout import Form, Note, explain, pop_below
 from napari_sem_classify.plugin.layers.annotation_layer import MAX_KEYS
 from napari_sem_classify.plugin.teach.book import Book
 
@@ -56,7 +56,6 @@ class ClassTable:
         self._book = book
         self._owner = owner
         self._filling = False
-        self._dialog: QColorDialog | None = None
         self.number = 0
         bar = QWidget()
         line = QHBoxLayout(bar)
@@ -75,7 +74,7 @@ class ClassTable:
         form.wide(bar, self.table, self.problem)
         self.menu = QMenu(owner)
         self.menu.aboutToShow.connect(self._fill_menu)
-        self.more.clicked.connect(self._pop_menu)
+        self.more.clicked.connect(lambda: pop_below(self.menu, self.more))
         self.add.clicked.connect(lambda: self.add_class())
         self.undo.clicked.connect(book.undo)
         self.redo.clicked.connect(book.redo)
@@ -149,9 +148,6 @@ class ClassTable:
             self.chosen.emit(self.number)
 
     # ------------------------------------------------------------------ menu
-
-    def _pop_menu(self) -> None:
-        self.menu.popup(self.more.mapToGlobal(self.more.rect().bottomLeft()))
 
     def _fill_menu(self) -> None:
         self.menu.clear()

@@ -16,7 +16,7 @@ from napari_sem_classify.core.annotate.annotation_file import (
 from napari_sem_classify.core.annotate.keeper import file_text
 from napari_sem_classify.core.common.errors import SemClassifyError
 from napari_sem_classify.plugin.app.jobs import JobSlot
-from napari_sem_classify.plugin.forms.layout import Form, Note, explain
+from napari_sem_classify.plugin.forms.layout import Form, Note, explain, pop_below
 from napari_sem_classify.plugin.teach.source_form import SourceForm
 from napari_sem_classify.plugin.teach.teacher import Teacher
 
@@ -63,7 +63,7 @@ class KeepForm:
         self.kept = Note("Where the annotations are kept")
         form.wide(buttons, self.message, self.kept)
         self.save.changed.connect(self._choose_model_file)
-        self.annotations.changed.connect(self._pop_menu)
+        self.annotations.changed.connect(lambda: pop_below(self.menu, self.annotations.native))
 
     @property
     def saving(self) -> bool:
@@ -126,10 +126,6 @@ class KeepForm:
         self.refresh()
 
     # ------------------------------------------------------------------ annotations
-
-    def _pop_menu(self) -> None:
-        button = self.annotations.native
-        self.menu.popup(button.mapToGlobal(button.rect().bottomLeft()))
 
     def _choose_export(self, kind: str) -> None:
         suffix = SUFFIXES[kind]

@@ -10,7 +10,7 @@ from napari_sem_classify.core.annotate.keeper import Keeper
 from napari_sem_classify.core.image.sem_image import SemImage
 from napari_sem_classify.core.model.recipe import STANDARD, Recipe, RecipeChoice
 from napari_sem_classify.core.teach.looked import SeenTiles
-from napari_sem_classify.plugin.app.session import session_of
+from napari_sem_classify.plugin.app.session import helper_of
 
 if TYPE_CHECKING:
     from napari.components import ViewerModel
@@ -45,5 +45,4 @@ class Memory:
 
 def memory_of(viewer: ViewerModel) -> Memory:
     """The viewer's memory, made on first use."""
-    memory: Memory = session_of(viewer).helpers.setdefault("teach memory", Memory())
-    return memory
+    return helper_of(viewer, Memory)
