@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from napari_sem_classify.cli.inspect_commands import fail_if_any
-from napari_sem_classify.cli.options import (
+from napari_sem_classify.cli.shared_options import (
     Backend,
     Device,
     Images,

@@ -18,7 +18,7 @@ from napari_sem_classify.cli.labelled import (
     split_set,
     whole_numbers,
 )
-from napari_sem_classify.cli.options import Device, Json, Network
+from napari_sem_classify.cli.shared_options import Device, Json, Network
 from napari_sem_classify.cli.shell import complain, report, working
 from napari_sem_classify.core.network.backbone import DEFAULT_BACKBONE, backbone_path
 

@@ -8,7 +8,7 @@ from typing import Annotated
 import typer
 
 from napari_sem_classify.cli.models_command import KEPT_SO_FAR
-from napari_sem_classify.cli.options import Json
+from napari_sem_classify.cli.shared_options import Json
 from napari_sem_classify.cli.shell import complain, report, table, working
 
 

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from napari_sem_classify.cli.inspect_commands import fail_if_any
-from napari_sem_classify.cli.options import Json, Out, kinds_of
+from napari_sem_classify.cli.shared_options import Json, Out, kinds_of
 from napari_sem_classify.cli.shell import report
 from napari_sem_classify.core.export.kinds import EACH, TOGETHER, kind_named
 

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
 
-from napari_sem_classify.cli.options import (
+from napari_sem_classify.cli.shared_options import (
     DEFAULT_TILE_PX,
     Images,
     Json,

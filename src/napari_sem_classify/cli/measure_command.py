@@ -7,7 +7,7 @@ from typing import Annotated, Any
 
 import typer
 
-from napari_sem_classify.cli.options import Backend, Device, Json
+from napari_sem_classify.cli.shared_options import Backend, Device, Json
 from napari_sem_classify.cli.shell import report, table, working
 
 

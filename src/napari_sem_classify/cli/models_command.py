@@ -6,7 +6,7 @@ from typing import Annotated, Any
 
 import typer
 
-from napari_sem_classify.cli.options import Json
+from napari_sem_classify.cli.shared_options import Json
 from napari_sem_classify.cli.shell import length_text, report, table, working
 
 KEPT_SO_FAR = "Stopped; the same command goes on with the download where it stopped."

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from napari_sem_classify.cli.options import Json
+from napari_sem_classify.cli.shared_options import Json
 from napari_sem_classify.cli.shell import complain, report, working
 
 if TYPE_CHECKING:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from napari_sem_classify.cli.options import Json
+from napari_sem_classify.cli.shared_options import Json
 from napari_sem_classify.cli.shell import report, table
 
 if TYPE_CHECKING:

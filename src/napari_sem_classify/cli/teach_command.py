@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from napari_sem_classify.cli.options import Backend, Device, Json, Network
+from napari_sem_classify.cli.shared_options import Backend, Device, Json, Network
 from napari_sem_classify.cli.shell import report, table, working
 from napari_sem_classify.core.network.backbone import DEFAULT_BACKBONE, backbone_path
 

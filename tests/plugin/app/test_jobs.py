@@ -11,7 +11,7 @@ from napari_sem_classify.core.common.errors import ImageError
 from napari_sem_classify.core.common.job import Progress
 from napari_sem_classify.core.common.log import log_file
 from napari_sem_classify.plugin.app.dock import DockWidget
-from napari_sem_classify.plugin.app.jobs import JobSlot, SettleTimer, Worker
+from napari_sem_classify.plugin.app.jobs import JobSlot, Listeners, SettleTimer, Worker
 
 WAIT_S = 60
 
@@ -32,16 +32,14 @@ class Heard:
         def on_cancelled():
             self.cancelled += 1
 
-        return Worker(
-            task,
-            doing="testing",
-            parent=owner,
-            on_done=self.done.append,
-            on_failed=self.failed.append,
+        told = Listeners(
+            self.done.append,
+            self.failed.append,
             on_cancelled=on_cancelled,
             on_progress=self.progress.append,
             on_published=self.published.append,
         )
+        return Worker(task, "testing", owner, told)
 
     def over(self):
         return bool(self.done or self.failed or self.cancelled)

@@ -10,6 +10,7 @@ from __future__ import annotations
 import threading
 import time
 from collections.abc import Callable
+from dataclasses import dataclass
 from typing import Any, TypeVar
 
 from qtpy.QtCore import QCoreApplication, QObject, QTimer
@@ -92,6 +93,30 @@ def _work(task: Callable[[JobContext], Any], context: JobContext, outcome: _Outc
     outcome.finished = True
 
 
+@dataclass(frozen=True, slots=True)
+class Listeners:
+    """Who is told of a task, on the main thread.
+
+    Attributes
+    ----------
+    on_done : callable
+        Told the task's value.
+    on_failed : callable
+        Told one sentence.
+    on_end : callable, optional
+        Told before any of these, however the task ended.
+    on_cancelled, on_progress, on_published : callable, optional
+        A task that was asked to stop is heard no more until it ends.
+    """
+
+    on_done: Callable[[Any], None]
+    on_failed: Callable[[str], None]
+    on_end: Callable[[], None] | None = None
+    on_cancelled: Callable[[], None] | None = None
+    on_progress: Callable[[Progress], None] | None = None
+    on_published: Callable[[Any], None] | None = None
+
+
 class Worker(QObject):
     """One task in a thread.
 
@@ -103,39 +128,21 @@ class Worker(QObject):
         What it does, as a phrase for messages: "classifying the image".
     parent : QObject
         Its deletion stops the job.
-    on_done : callable
-        Told the task's value, on the main thread.
-    on_failed : callable
-        Told one sentence.
-    on_end : callable, optional
-        Told before any of these, however the task ended.
-    on_cancelled, on_progress, on_published : callable, optional
-        A task that was asked to stop is heard no more until it ends.
+    listeners : Listeners
     """
 
     def __init__(
         self,
-        task: Callable[[JobContext], T],
-        *,
+        task: Callable[[JobContext], Any],
         doing: str,
         parent: QObject,
-        on_done: Callable[[T], None],
-        on_failed: Callable[[str], None],
-        on_end: Callable[[], None] | None = None,
-        on_cancelled: Callable[[], None] | None = None,
-        on_progress: Callable[[Progress], None] | None = None,
-        on_published: Callable[[Any], None] | None = None,
+        listeners: Listeners,
     ) -> None:
         super().__init__(parent)
         self._context = JobContext()
         self._outcome = _Outcome()
         self._doing = doing
-        self._on_done: Callable[[Any], None] = on_done
-        self._on_failed = on_failed
-        self._on_end = on_end
-        self._on_cancelled = on_cancelled
-        self._on_progress = on_progress
-        self._on_published = on_published
+        self._listeners = listeners
         self._told: Progress | None = None
         self._watched = True
         # A function of the context alone: it still works when this object is deleted.
@@ -184,12 +191,13 @@ class Worker(QObject):
         finished = self._outcome.finished
         progress = self._context.latest_progress
         fresh = progress is not None and progress is not self._told
-        if progress is not None and fresh and self._heard and self._on_progress is not None:
+        on_progress, on_published = self._listeners.on_progress, self._listeners.on_published
+        if progress is not None and fresh and self._heard and on_progress is not None:
             self._told = progress
-            self._on_progress(progress)
+            on_progress(progress)
         found, value = self._context.take()
-        if found and self._heard and self._on_published is not None:
-            self._on_published(value)
+        if found and self._heard and on_published is not None:
+            on_published(value)
         if found:
             # Painting follows in the event loop, before other timers.
             QTimer.singleShot(0, self._context.shown.set)
@@ -198,17 +206,16 @@ class Worker(QObject):
 
     def _end(self) -> None:
         outcome, cancelled = self._outcome, self._context.cancelled
-        done, failed, on_cancelled = self._on_done, self._on_failed, self._on_cancelled
-        on_end = self._on_end
+        told, failed = self._listeners, self._listeners.on_failed
         self._finish()
-        if on_end is not None:
-            on_end()
+        if told.on_end is not None:
+            told.on_end()
         error = outcome.error
         if error is None and not cancelled:
-            done(outcome.value)
+            told.on_done(outcome.value)
         elif error is None or isinstance(error, Cancelled):
-            if on_cancelled is not None:
-                on_cancelled()
+            if told.on_cancelled is not None:
+                told.on_cancelled()
         elif isinstance(error, SemClassifyError):
             failed(str(error))
         elif isinstance(error, MemoryError):
@@ -224,8 +231,7 @@ class Worker(QObject):
             self._application = None
         # Let go of the widget: a thread that is still ending must not keep a closed viewer alive.
         # Let go of the result: whoever keeps this object wants to know only that it has ended.
-        self._on_done = self._on_failed = _nothing
-        self._on_end = self._on_cancelled = self._on_progress = self._on_published = None
+        self._listeners = Listeners(_nothing, _nothing)
         self._outcome = _Outcome()
         self.deleteLater()
 
@@ -265,19 +271,10 @@ class JobSlot(QObject):
         on_progress: Callable[[Progress], None] | None = None,
         on_published: Callable[[Any], None] | None = None,
     ) -> None:
-        """Abandon what runs here and start a task, see `Worker`."""
+        """Abandon what runs here and start a task, see `Worker` and `Listeners`."""
         self.abandon()
-        self._worker = Worker(
-            task,
-            doing=doing,
-            parent=self,
-            on_done=on_done,
-            on_failed=on_failed,
-            on_end=on_end,
-            on_cancelled=on_cancelled,
-            on_progress=on_progress,
-            on_published=on_published,
-        )
+        told = Listeners(on_done, on_failed, on_end, on_cancelled, on_progress, on_published)
+        self._worker = Worker(task, doing, self, told)
 
     def cancel(self) -> None:
         """Ask the task to stop; it tells when it has."""
