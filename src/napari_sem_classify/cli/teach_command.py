@@ -113,8 +113,7 @@ def teach(
     )
     from napari_sem_classify.core.common.files import ensure_folder
     from napari_sem_classify.core.model.file import save_model
-    from napari_sem_classify.core.sem_io import open_image
-    from napari_sem_classify.core.sem_io.label_file import labels_of
+    from napari_sem_classify.core.sem_io.label_file import labelled_images
     from napari_sem_classify.core.teach.recipes import recipes_for
     from napari_sem_classify.core.teach.teach_masks import teach_from_masks
     from napari_sem_classify.core.teach.teach_options import TeachOptions
@@ -122,12 +121,8 @@ def teach(
     backbone_path(network)  # refused before any image is read
     pairs_of_classes, contains = parse_classes(classes), parse_contains(classes)
     ensure_folder(out.parent)
-    colours = colours_in(classes)
-    opened = [open_image(image) for image in images]
-    pairs = [
-        (image, labels_of(image.shape, label, colours))
-        for image, label in zip(opened, labels, strict=True)
-    ]
+    pairs, left_out = labelled_images(images, labels, colours_in(classes))
+    specimens = [groups[number] for number in pairs] if groups else None
     per_tile = None if recipe is GreyValues.AUTO else recipe is GreyValues.TILE
     options = TeachOptions(
         tile,
@@ -142,7 +137,7 @@ def teach(
     )
     with working() as job:
         classifier = teach_from_masks(
-            pairs, pairs_of_classes, options, specimens=groups or None, job=job
+            list(pairs.values()), pairs_of_classes, options, specimens=specimens, job=job
         )
     path = save_model(out, classifier)
     card = classifier.card
@@ -151,12 +146,14 @@ def teach(
         "model": str(path),
         "name": card.name,
         "tiles": counts,
+        "left_out": left_out,
         "scores": dict(card.scores),
         "recipe": {**asdict(card.intensity), "network_px": card.network_px},
         "recipe_choice": card.record.get("recipe"),
         "seconds": card.record.get("seconds"),
     }
-    report(value, _text(card, counts, path), as_json)
+    told = [f"Left out: {why}" for why in left_out.values()]
+    report(value, "\n".join([_text(card, counts, path), *told]), as_json)
 
 
 def _network_px(text: str) -> int | None:

@@ -8,8 +8,14 @@ import tifffile
 from PIL import Image
 
 from napari_sem_classify.core.annotate.class_spec import colours_in, parse_classes
-from napari_sem_classify.core.common.errors import AnnotationError
-from napari_sem_classify.core.sem_io.label_file import NO_COLOUR, fit_labels, labels_of, read_labels
+from napari_sem_classify.core.common.errors import AnnotationError, ImageError
+from napari_sem_classify.core.sem_io.label_file import (
+    NO_COLOUR,
+    fit_labels,
+    labelled_images,
+    labels_of,
+    read_labels,
+)
 
 RED, GREEN = 0xFF0000, 0x00FF00
 
@@ -100,6 +106,18 @@ def test_commas_and_colours_in_the_text_of_classes():
     assert colours_in("0=a,1=b") is None
     with pytest.raises(AnnotationError, match="mix numbers and colours"):
         parse_classes("0=a,#ff0000=b")
+
+
+def test_images_and_labels_that_cannot_be_read_are_named_one_by_one(tmp_path, mask):
+    good, bad = tmp_path / "good.png", tmp_path / "bad.png"
+    Image.fromarray(mask).save(good)
+    bad.write_bytes(b"broken")
+    pairs, left_out = labelled_images([good, bad, tmp_path / "x.tif"], [good, good, good])
+    assert list(pairs) == [0]
+    assert list(left_out) == [str(bad), str(tmp_path / "x.tif")]
+    assert "does not exist" in left_out[str(tmp_path / "x.tif")]
+    with pytest.raises(ImageError, match=r"bad\.png"):
+        labelled_images([bad], [good])
 
 
 def test_a_missing_and_a_broken_file_are_one_sentence(tmp_path):

@@ -123,6 +123,18 @@ def test_a_series_holds_one_plane_in_memory_at_a_time(tmp_path):
     assert series.data[0:0].shape == (0, 80, 90)
 
 
+def test_files_that_cannot_be_read_are_left_out_of_a_series_by_name(tmp_path):
+    for index in range(3):
+        Image.fromarray(specimen(80, 90, index)).save(tmp_path / f"{index}.png")
+    (tmp_path / "0a.png").write_bytes(b"broken")
+    (tmp_path / "1a.tif").write_bytes(b"")
+    series = open_series(tmp_path)
+    assert series.leading_shape == (3,)
+    left_out = series.metadata["series_left_out"]
+    assert sorted(left_out) == [str(tmp_path / "0a.png"), str(tmp_path / "1a.tif")]
+    assert "is empty" in left_out[str(tmp_path / "1a.tif")]
+
+
 def test_a_folder_that_links_to_itself_is_entered_once(tmp_path):
     for name in ("a", "b"):
         (tmp_path / name).mkdir()

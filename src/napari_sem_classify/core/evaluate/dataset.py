@@ -6,7 +6,7 @@ Only names are read here; `training_set` opens the images.
 from __future__ import annotations
 
 import csv
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
@@ -18,6 +18,9 @@ from napari_sem_classify.core.common.errors import DatasetError, ImageError
 from napari_sem_classify.core.image.area import Area
 from napari_sem_classify.core.image.sem_image import SemImage
 from napari_sem_classify.core.sem_io.listing import is_image_name, natural_key
+
+# Files that a summary names with their reasons; all of them are in the JSON.
+MOST_NAMED = 100
 
 Part = Literal["train", "valid", "test"]
 PARTS: tuple[Part, ...] = ("train", "valid", "test")
@@ -274,3 +277,10 @@ def _part(text: str, table: Path) -> Part | None:
     if text:
         raise DatasetError(f"{table} has the split {text!r}: use train, valid or test.")
     return None
+
+
+def one_by_one(sentences: Iterable[str]) -> list[str]:
+    """The sentences about files for a summary, the first `MOST_NAMED` of them."""
+    every = list(sentences)
+    more = len(every) - MOST_NAMED
+    return every[:MOST_NAMED] + ([f"And {more} more files."] if more > 0 else [])

@@ -13,7 +13,12 @@ from numpy.typing import NDArray
 from napari_sem_classify.core.classify.record import file_sha256
 from napari_sem_classify.core.common.errors import DatasetError, SemClassifyError
 from napari_sem_classify.core.common.job import Job, Reporter
-from napari_sem_classify.core.evaluate.dataset import ImageRecord, Listing, RowCrop
+from napari_sem_classify.core.evaluate.dataset import (
+    ImageRecord,
+    Listing,
+    RowCrop,
+    one_by_one,
+)
 from napari_sem_classify.core.evaluate.intervals import wilson_interval
 from napari_sem_classify.core.evaluate.metrics import (
     Reliability,
@@ -241,7 +246,8 @@ def _notes(
 ) -> tuple[str, ...]:
     notes = []
     if left_out:
-        notes.append(f"{len(left_out)} images could not be used and were left out.")
+        count = f"{len(left_out)} images could not be used and were left out."
+        notes += [count, *one_by_one(left_out.values())]
     learned = set(classifier.card.record.get("learned_from", ()))
     seen = sum(
         (file_sha256(record.path) or "")[:SHORT_HASH] in learned for record in used if learned

@@ -19,7 +19,7 @@ from numpy.typing import NDArray
 from napari_sem_classify.core.common.digest import digest_of
 from napari_sem_classify.core.common.errors import DatasetError, OutputError
 from napari_sem_classify.core.common.job import Job, Reporter
-from napari_sem_classify.core.evaluate.dataset import Listing, RowCrop
+from napari_sem_classify.core.evaluate.dataset import Listing, RowCrop, one_by_one
 from napari_sem_classify.core.evaluate.dataset_split import Split, plan_split
 from napari_sem_classify.core.evaluate.duplicates import near_duplicates
 from napari_sem_classify.core.evaluate.set_reading import (
@@ -272,8 +272,9 @@ def _notes(left_out: dict[str, str]) -> tuple[str, ...]:
     notes = []
     if copies:
         notes.append(f"{copies} exact copies of other images were left out.")
-    if len(left_out) > copies:
-        notes.append(f"{len(left_out) - copies} images could not be read and were left out.")
+    unread = [why for why in left_out.values() if not why.startswith("exact copy")]
+    if unread:
+        notes += [f"{len(unread)} images could not be read and were left out.", *one_by_one(unread)]
     return tuple(notes)
 
 

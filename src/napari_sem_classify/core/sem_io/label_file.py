@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection
+from collections.abc import Collection, Sequence
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from napari_sem_classify.core.common.errors import AnnotationError, ImageError
-from napari_sem_classify.core.sem_io.opening import open_numbers
+from napari_sem_classify.core.common.errors import AnnotationError, ImageError, SemClassifyError
+from napari_sem_classify.core.sem_io.opening import open_image, open_numbers
 from napari_sem_classify.core.sem_io.pixels import Pixels, guarded
+
+if TYPE_CHECKING:
+    from napari_sem_classify.core.image.sem_image import SemImage
 
 # In labels read by colour: a pixel of a colour that was not asked for.
 NO_COLOUR = -1
@@ -76,6 +79,38 @@ def labels_of(
         As `read_labels` and `fit_labels`.
     """
     return fit_labels(read_labels(path, colours), shape, path)
+
+
+def labelled_images(
+    images: Sequence[Path], labels: Sequence[Path], colours: Collection[int] | None = None
+) -> tuple[dict[int, tuple[SemImage, NDArray[Any]]], dict[str, str]]:
+    """Open images with their labels; those that cannot be read are left out, each with its reason.
+
+    Returns
+    -------
+    pairs : dict of int to (SemImage, ndarray)
+        By their number in `images`; at least one.
+    left_out : dict of str to str
+        File and the sentence that says why.
+
+    Raises
+    ------
+    ImageError or AnnotationError
+        When none of them can be read: what is wrong with the first.
+    """
+    pairs: dict[int, tuple[SemImage, NDArray[Any]]] = {}
+    left_out: dict[str, str] = {}
+    problem: SemClassifyError | None = None
+    for number, (path, label) in enumerate(zip(images, labels, strict=True)):
+        try:
+            image = open_image(path)
+            pairs[number] = image, labels_of(image.shape, label, colours)
+        except SemClassifyError as error:
+            problem = problem or error
+            left_out[str(path)] = str(error)
+    if problem is not None and not pairs:
+        raise problem
+    return pairs, left_out
 
 
 def fit_labels(labels: NDArray[Any], shape: tuple[int, int], name: object) -> NDArray[Any]:

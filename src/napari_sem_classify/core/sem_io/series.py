@@ -22,12 +22,13 @@ def open_series(source: str | Path | Sequence[str | Path]) -> SemImage:
 
     Every image must have the first one's shape and pixel size (to 1 %); the specimen area and what
     else is known come from the first. A folder's files are in natural order; their names are in
-    ``metadata["series_files"]``.
+    ``metadata["series_files"]``. Files that cannot be read are left out; each is named with its
+    reason in ``metadata["series_left_out"]``.
 
     Raises
     ------
     ImageError
-        When the folder holds no images, or one of them differs from the first.
+        When the folder holds no image that can be read, or one of them differs from the first.
     """
     if isinstance(source, (str, Path)):
         folder = Path(source).expanduser()
@@ -37,14 +38,9 @@ def open_series(source: str | Path | Sequence[str | Path]) -> SemImage:
     else:
         paths = list_images(source)
         folder = paths[0].parent
-    first = open_image(paths[0])
-    if first.leading_shape:
-        raise ImageError(
-            f"{paths[0]} is itself a stack of {first.leading_shape} planes: open it as one image."
-        )
-    for path in paths[1:]:
-        _check_same(first, open_image(path))
-    data = Stacked([_opener(path) for path in paths], (len(paths),), first.shape, first.dtype)
+    first, left_out = _compared(paths)
+    kept = [path for path in paths if str(path) not in left_out]
+    data = Stacked([_opener(path) for path in kept], (len(kept),), first.shape, first.dtype)
     return replace(
         first,
         name=folder.name,
@@ -52,8 +48,34 @@ def open_series(source: str | Path | Sequence[str | Path]) -> SemImage:
         path=folder,
         colour="grey",
         chunks=first.chunks,
-        metadata={**first.metadata, "series_files": [path.name for path in paths]},
+        metadata={**first.metadata, "series_files": [path.name for path in kept]}
+        | ({"series_left_out": left_out} if left_out else {}),
     )
+
+
+def _compared(paths: list[Path]) -> tuple[SemImage, dict[str, str]]:
+    """The first image that can be read, which the others are like; those that cannot, and why."""
+    first: SemImage | None = None
+    left_out: dict[str, str] = {}
+    for path in paths:
+        try:
+            image = open_image(path)
+        except ImageError as error:
+            problem = error
+            left_out[str(path)] = str(error)
+            continue
+        if first is None:
+            first = image
+            if first.leading_shape:
+                raise ImageError(
+                    f"{path} is itself a stack of {first.leading_shape} planes: open it as one "
+                    "image."
+                )
+        else:
+            _check_same(first, image)
+    if first is None:
+        raise problem
+    return first, left_out
 
 
 def _check_same(first: SemImage, other: SemImage) -> None:

@@ -51,18 +51,29 @@ def read_images(path: str | Path | Sequence[str | Path]) -> list[LayerData]:
     if maps is not None:
         return maps
     if len(paths) > 1:
-        return [image_layer(open_series(paths))]
+        return [_series_layer(paths)]
     (only,) = paths
     if is_image_name(only):
         return [file_layer(only)]
     try:
-        return [image_layer(open_series(only))]
+        return [_series_layer(only)]
     except ImageError:
         files = list_images([only])
         if len(files) > MOST_LAYERS:
             raise
         # Images of several sizes or scales: each stands for itself.
         return [file_layer(one) for one in files]
+
+
+def _series_layer(source: Path | Sequence[Path]) -> LayerData:
+    """A series as a layer; files that cannot be read are named one by one."""
+    series = open_series(source)
+    left_out = series.metadata.get("series_left_out", {})
+    if left_out:
+        from napari.utils.notifications import show_warning
+
+        show_warning("\n".join(["Left out of the series:", *left_out.values()]))
+    return image_layer(series)
 
 
 def _as_paths(path: str | Path | Sequence[str | Path]) -> list[Path]:
