@@ -8,9 +8,13 @@ import numpy as np
 import pytest
 from tiny_engine import TinyEngine
 
+from napari_sem_classify.core.annotate.keeper import Keeper
 from napari_sem_classify.core.sem_io import image_from_array
 from napari_sem_classify.core.teach.teach_masks import teach_from_masks
 from napari_sem_classify.core.teach.teach_options import TeachOptions
+from napari_sem_classify.plugin.layers.annotation_layer import AnnotationLayer
+from napari_sem_classify.plugin.teach.class_table import ClassTable
+from napari_sem_classify.plugin.teach.learner import Learner
 
 from ..conftest import half_dark
 from .conftest import TILE, counts, learned, paint
@@ -19,22 +23,22 @@ from .conftest import TILE, counts, learned, paint
 @pytest.fixture
 def handled(taught, monkeypatch):
     """How often each part of the dock deals with what is painted from here on."""
-    teacher, found = taught.teacher, Counter()
+    found = Counter()
 
-    def count(owner, name, what):
-        real = getattr(owner, name)
+    def count(kind, name, what):
+        real = getattr(kind, name)
 
         def counted(*args, **more):
             found[what] += 1
             return real(*args, **more)
 
-        monkeypatch.setattr(owner, name, counted)
+        monkeypatch.setattr(kind, name, counted)
 
     taught.live.value = False  # no fit comes in between
-    count(teacher.painting, "show", "redraws")
-    count(taught.class_table, "show", "refreshes")
-    count(teacher.memory.keeper, "save", "saves")
-    count(teacher.learner, "later", "fits")
+    count(AnnotationLayer, "show", "redraws")
+    count(ClassTable, "show", "refreshes")
+    count(Keeper, "save", "saves")
+    count(Learner, "later", "fits")
     return found
 
 

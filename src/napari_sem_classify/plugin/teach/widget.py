@@ -56,7 +56,8 @@ class TeachWidget(DockWidget):
         super().__init__(napari_viewer)
         self.teacher = Teacher(self._viewer, self)
         self._suggested_for: object = None
-        self._tile_chosen = self._teachable = False
+        self._tile_chosen = False
+        self._annotated = 0  # classes with tiles, as last shown
         # What a layer said of each image and plane, to take it back.
         self._drawn: dict[str, dict[Any, Any]] = {}
         legend_of(self._viewer)
@@ -305,7 +306,7 @@ class TeachWidget(DockWidget):
 
     def _on_annotated(self) -> None:
         """Show what follows from the annotations; the rest changes with the next fit."""
-        if self.teacher.learner.teachable == self._teachable:
+        if len(self.teacher.learner.annotated) == self._annotated:
             self._refresh_annotations()
         else:
             self._refresh()
@@ -323,14 +324,14 @@ class TeachWidget(DockWidget):
 
     def _refresh(self) -> None:
         teacher = self.teacher
-        self._teachable = teacher.learner.teachable
+        self._annotated = len(teacher.learner.annotated)
         if teacher.learner.looking:
             if not self.run_form.running:
                 self.run_form.start()
         else:
             if self.run_form.running:
                 self.run_form.idle()
-            self.run_form.allow(self._teachable, "Annotate tiles of two classes first")
+            self.run_form.allow(teacher.learner.teachable, "Annotate tiles of two classes first")
         self._refresh_annotations()
         self._tell_score()
         self.way_form.refresh()
