@@ -39,5 +39,5 @@ def with_fitted_head(data, split):
     job = _Training(data, split, FineTuneOptions(small(), batch_size=4), torch.device("cpu"))
     choosing = cases_that_choose(data, job.valid.image)
     run = Run("a run", 0, Reporter(1, "Training"), None, None, None, None, choosing)
-    job._fit_head(run, None)
+    job._fit_head(run)
     return job, run

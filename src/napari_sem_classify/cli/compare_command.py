@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -107,28 +108,24 @@ def compare(
 
 def _table(value: dict[str, Any]) -> list[str]:
     """The rows that have numbers, one under the other; those without have been told."""
+    from napari_sem_classify.core.finetune.compare_report import COLUMNS, cells_of
+
     parts = value["split"]["images"]
     scored, learned = parts["test"] or parts["valid"], parts["train"]
     mine = [row for row in value["rows"] if not row["problem"]]
     width = max(len(row["method"]) for row in (*mine, *value["published"]))
-    head = "".join(f"{title:>10}" for title in ("seed", "accuracy", "precision", "recall"))
-    head = f"{'':{width}}{head}{'F1':>10}{'minutes':>10}"
+
+    def line(cells: Sequence[str]) -> str:
+        return f"{cells[0]:{width}}" + "".join(f"{cell:>10}" for cell in cells[1:])
+
     return [
         f"{learned} images learned from, {scored} scored, split {value['split']['how']}; "
         "precision, recall and F1 are means over the classes.",
-        head,
-        *(_cells(row, width) for row in mine),
+        line(("", *COLUMNS[1:])),
+        *(line(cells_of(row)) for row in mine),
         "Published, on other images:",
-        *(_cells(row, width) for row in value["published"]),
+        *(line(cells_of(row)) for row in value["published"]),
     ]
-
-
-def _cells(row: dict[str, Any], width: int) -> str:
-    seed = "" if row.get("seed") is None else str(row["seed"])
-    keys = ("accuracy", "macro_precision", "macro_recall", "macro_f1")
-    numbers = ["–" if row.get(key) is None else f"{row[key]:.3f}" for key in keys]
-    minutes = "–" if row["minutes"] is None else f"{row['minutes']:.1f}"
-    return f"{row['method']:{width}}" + "".join(f"{x:>10}" for x in (seed, *numbers, minutes))
 
 
 def _row_text(row: dict[str, Any]) -> str:

@@ -8,7 +8,7 @@ the frames that overlap it are left out.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -140,10 +140,7 @@ def plan_split(
     leaks = split.leaks(pairs)
     if leaks:
         more = f"{leaks} held-out images show a place that is in training too, as the table says."
-        split = Split(
-            split.train, split.valid, split.test, split.buffer, how, split.random_leak,
-            (*split.notes, more),
-        )  # fmt: skip
+        split = replace(split, notes=(*split.notes, more))
     return split
 
 

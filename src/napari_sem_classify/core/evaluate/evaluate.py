@@ -281,13 +281,10 @@ def _features(
 ) -> NDArray[np.float32]:
     """Features of an image's tiles that hold data."""
     from napari_sem_classify.core.classify.grid_choice import grid_for_model
-    from napari_sem_classify.core.evaluate.set_reading import tile_grid
+    from napari_sem_classify.core.evaluate.set_reading import open_cropped, tile_grid
     from napari_sem_classify.core.network.features import embed_image
-    from napari_sem_classify.core.sem_io import open_image
 
-    image = open_image(path)
-    if crop is not None:
-        image = crop.apply(image)
+    image = open_cropped(path, crop)
     card = classifier.card
     grid = tile_grid(image, None) if whole else grid_for_model(image, card, tile_px).grid
     plane = (0,) * len(image.leading_shape)

@@ -161,18 +161,10 @@ def _thumbnail(path: Path) -> str | None:
     from PIL import Image
 
     from napari_sem_classify.core.common.errors import SemClassifyError
-    from napari_sem_classify.core.image.intensity import (
-        IntensityRecipe,
-        measure_range,
-        stretch_to_uint8,
-    )
-    from napari_sem_classify.core.sem_io import open_image
+    from napari_sem_classify.core.evaluate.set_reading import grey_picture, open_cropped
 
     try:
-        image = open_image(path)
-        plane = (0,) * len(image.leading_shape)
-        pixels = image.read(image.area, plane)
-        grey = stretch_to_uint8(pixels, measure_range(image, IntensityRecipe(), plane))
+        grey = grey_picture(open_cropped(path, None))
     except SemClassifyError:
         return None  # the file is gone since it was scored
     picture = Image.fromarray(grey)

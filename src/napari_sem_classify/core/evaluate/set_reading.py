@@ -43,7 +43,6 @@ class Cutting:
     tile_px: int | None
     crop: RowCrop | None
     side: int
-    recipe: IntensityRecipe
 
 
 @dataclass(frozen=True, slots=True)
@@ -95,17 +94,26 @@ def read_ahead(records: tuple[ImageRecord, ...], cut: Cutting) -> Iterator[ReadI
                     waiting.cancel()
 
 
-def _read(record: ImageRecord, cut: Cutting) -> ReadImage | Unreadable:
+def open_cropped(path: Path, crop: RowCrop | None) -> SemImage:
+    """Open an image, with the rows to use as its specimen area where some are given."""
     from napari_sem_classify.core.sem_io import open_image
 
+    image = open_image(path)
+    return image if crop is None else crop.apply(image)
+
+
+def grey_picture(image: SemImage) -> NDArray[np.uint8]:
+    """The specimen area of an image, of a stack its first plane, stretched over its own range."""
+    plane = (0,) * len(image.leading_shape)
+    measured = measure_range(image, IntensityRecipe(), plane)
+    return stretch_to_uint8(image.read(image.area, plane), measured)
+
+
+def _read(record: ImageRecord, cut: Cutting) -> ReadImage | Unreadable:
     try:
-        image = open_image(record.path)
-        if cut.crop is not None:
-            image = cut.crop.apply(image)
-        plane = (0,) * len(image.leading_shape)
-        measured = measure_range(image, cut.recipe, plane)
+        image = open_cropped(record.path, cut.crop)
         grid = tile_grid(image, cut.tile_px)
-        grey = stretch_to_uint8(image.read(image.area, plane), measured)
+        grey = grey_picture(image)
     except SemClassifyError as error:
         return Unreadable(record.path, str(error))
     tiles, places = _cut(grey, image, grid, cut.side)

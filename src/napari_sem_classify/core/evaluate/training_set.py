@@ -10,6 +10,8 @@ from __future__ import annotations
 
 import shutil
 import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
@@ -29,9 +31,7 @@ from napari_sem_classify.core.evaluate.set_reading import (
     Unreadable,
     read_ahead,
 )
-from napari_sem_classify.core.image.intensity import (
-    IntensityRecipe,
-)
+from napari_sem_classify.core.image.intensity import IntensityRecipe
 from napari_sem_classify.core.tiles.grid import MIN_TILE_PX
 
 
@@ -134,7 +134,6 @@ def make_training_set(
     tile_px: int | None = None,
     crop: RowCrop | None = None,
     largest_px: int = 224,
-    recipe: IntensityRecipe | None = None,
     cache_folder: Path | None = None,
     job: Job | None = None,
 ) -> TrainingSet:
@@ -149,8 +148,6 @@ def make_training_set(
         Rows to use; without it the info bar is cropped by the file's metadata or its pixels.
     largest_px : int
         Largest size that training will ask for.
-    recipe : IntensityRecipe, optional
-        The standard one where None.
     cache_folder : Path, optional
         Where the tiles are kept for the time of the training; the system's temporary folder where
         None.
@@ -169,26 +166,33 @@ def make_training_set(
     if tile_px is not None and tile_px < MIN_TILE_PX:
         raise DatasetError(f"A tile of {tile_px} px is too small: use {MIN_TILE_PX} px or more.")
     side = largest_px if tile_px is None else min(tile_px, largest_px)
-    cut = Cutting(tile_px, crop, side, recipe or IntensityRecipe())
+    cut = Cutting(tile_px, crop, side)
+    with tiles_folder(f"The tiles of {listing.source}", cache_folder) as folder:
+        return _make(listing, cut, folder, job)
+
+
+@contextmanager
+def tiles_folder(what: str, cache_folder: Path | None) -> Iterator[Path]:
+    """Give a new folder for the tiles of a set, which is removed where making the set fails.
+
+    Raises
+    ------
+    OutputError
+        When it cannot be made, or `what` does not fit on the disk.
+    """
     place = Path(cache_folder or tempfile.gettempdir())
+    folder: Path | None = None
     try:
         folder = Path(tempfile.mkdtemp(prefix="sem-tiles-", dir=place))
-    except OSError as error:
-        raise _no_room(listing, place, error) from error
-    try:
-        return _make(listing, cut, folder, job)
+        yield folder
     except BaseException as error:
-        shutil.rmtree(folder, ignore_errors=True)
+        if folder is not None:
+            shutil.rmtree(folder, ignore_errors=True)
         if isinstance(error, OSError):
-            raise _no_room(listing, place, error) from error
+            raise OutputError(
+                f"{what} cannot be kept in {place} ({error.strerror or error}): make room there."
+            ) from error
         raise
-
-
-def _no_room(listing: Listing, place: Path, error: OSError) -> OutputError:
-    return OutputError(
-        f"The tiles of {listing.source} cannot be kept in {place} ({error.strerror or error}): "
-        "make room there."
-    )
 
 
 @dataclass(slots=True)
@@ -258,7 +262,7 @@ def _make(listing: Listing, cut: Cutting, folder: Path, job: Job | None) -> Trai
         pairs=near_duplicates(np.stack(found.thumbnails), job=job),
         tile_px=int(np.median(found.sides)) if cut.tile_px is None else cut.tile_px,
         whole_images=cut.tile_px is None,
-        recipe=cut.recipe,
+        recipe=IntensityRecipe(),
         crop=cut.crop,
         left_out=found.left_out,
         notes=listing.notes + _notes(found.left_out),
@@ -279,13 +283,8 @@ def _notes(left_out: dict[str, str]) -> tuple[str, ...]:
 
 
 def _check_counts(listing: Listing, labels: NDArray[np.int64], left_out: dict[str, str]) -> None:
-    counts = np.bincount(labels, minlength=len(listing.class_names))
-    for label in np.flatnonzero(counts == 0):
-        reasons = [
-            left_out.get(str(record.path), "")
-            for record in listing.records
-            if record.label == label
-        ]
-        raise DatasetError(
-            f"No image of the class {listing.class_names[label]} can be used: {reasons[0]}"
-        )
+    for label, name in enumerate(listing.class_names):
+        if not (labels == label).any():
+            first = next(record for record in listing.records if record.label == label)
+            why = left_out.get(str(first.path), "")
+            raise DatasetError(f"No image of the class {name} can be used: {why}")

@@ -2,6 +2,8 @@
 
 Rows: Inception-v3 on frozen features without augmentation, as Modarres et al. did; ResNet50 alike;
 the article's recipe; this program's own.
+
+Imports torch: import this module inside functions only.
 """
 
 from __future__ import annotations
@@ -11,24 +13,29 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from itertools import chain, product
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
+import torch
+from torch import Tensor
 
 from napari_sem_classify.core.common.errors import ModelError
 from napari_sem_classify.core.common.job import Job, Reporter
 from napari_sem_classify.core.evaluate.dataset_split import Split
 from napari_sem_classify.core.evaluate.evaluate import Evaluation
 from napari_sem_classify.core.evaluate.training_set import TrainingSet
+from napari_sem_classify.core.finetune.finetune import fine_tune
+from napari_sem_classify.core.finetune.finetune_data import PlainBatches, TrainingTiles, units_of
+from napari_sem_classify.core.finetune.finetune_learner import look
+from napari_sem_classify.core.finetune.finetune_network import TrainedNetwork
 from napari_sem_classify.core.finetune.finetune_options import FineTuneOptions
 from napari_sem_classify.core.finetune.finetune_presets import ARTICLE, SEM, Preset
+from napari_sem_classify.core.finetune.finetune_result import held_out_evaluation
+from napari_sem_classify.core.finetune.inception import INPUT_PX, load_inception
 from napari_sem_classify.core.network.backbone import DEFAULT_BACKBONE, backbone_info
-
-if TYPE_CHECKING:
-    import torch
-    from torch import Tensor
-
-    from napari_sem_classify.core.finetune.finetune_data import PlainBatches, Units
+from napari_sem_classify.core.network.engine.devices import find_device
+from napari_sem_classify.core.teach.head_fit import fit_head
+from napari_sem_classify.core.teach.logistic import fit_temperature
 
 FROZEN_PX = 224
 
@@ -159,10 +166,6 @@ def _frozen_rows(
     data: TrainingSet, split: Split, options: CompareOptions, job: Job | None
 ) -> Iterator[ComparedRow]:
     """Heads on the frozen features of Inception-v3, and of the network's last and later stages."""
-    from napari_sem_classify.core.finetune.finetune_network import TrainedNetwork
-    from napari_sem_classify.core.finetune.inception import INPUT_PX, load_inception
-    from napari_sem_classify.core.network.engine.devices import find_device
-
     place = find_device(options.device)
     started = time.perf_counter()
     method = "Inception-v3, frozen, no augmentation (Modarres et al.)"
@@ -176,7 +179,7 @@ def _frozen_rows(
             features: Tensor = inception((2 * grey - 1).expand(-1, 3, -1, -1))
             return features
 
-        seen = _Frozen(data, split, Looking(place, pooled, INPUT_PX), job)
+        seen = _Frozen(data, split, pooled, INPUT_PX, place, job)
         yield ComparedRow(method, None, seen.evaluation(), time.perf_counter() - started)
         del inception
     started = time.perf_counter()
@@ -184,8 +187,8 @@ def _frozen_rows(
     network = TrainedNetwork(
         options.backbone_id, 2, stages=form.stages[1:], dropout=0.0, fixed_norms=True
     )
-    network = network.to(place).eval()
-    seen = _Frozen(data, split, Looking(place, network.features, options.frozen_px), job)
+    features = network.to(place).eval().features
+    seen = _Frozen(data, split, features, options.frozen_px, place, job)
     last, several = seen.evaluation(form.feature_sizes[-1]), seen.evaluation()
     seconds = time.perf_counter() - started
     method = f"{form.name}, frozen, no augmentation, {options.frozen_px} px"
@@ -196,9 +199,6 @@ def _frozen_rows(
 def _trained_rows(
     data: TrainingSet, split: Split, options: CompareOptions, job: Job | None
 ) -> Iterator[ComparedRow]:
-    from napari_sem_classify.core.finetune.finetune import fine_tune
-    from napari_sem_classify.core.finetune.finetune_result import held_out_evaluation
-
     form = backbone_info(options.backbone_id).architecture
     for preset, seed in product(options.presets, options.seeds):
         sizes = " to ".join(dict.fromkeys(str(stage.size) for stage in preset.stages))
@@ -224,79 +224,50 @@ def _trained_rows(
 
 def class_table(data: TrainingSet, split: Split) -> list[dict[str, Any]]:
     """Images of each class in all and on each side of the split."""
-    counts = [
-        np.bincount(data.labels[part], minlength=len(data.class_names))
-        for part in (split.train, split.valid, split.test)
-    ]
+    parts = {"train": split.train, "valid": split.valid, "test": split.test}
+    n_classes = len(data.class_names)
+    counts = {"images": data.counts} | {
+        name: np.bincount(data.labels[part], minlength=n_classes) for name, part in parts.items()
+    }
     return [
-        {
-            "class": name,
-            "images": int(data.counts[k]),
-            "train": int(counts[0][k]),
-            "valid": int(counts[1][k]),
-            "test": int(counts[2][k]),
-        }
+        {"class": name, **{key: int(each[k]) for key, each in counts.items()}}
         for k, name in enumerate(data.class_names)
     ]
-
-
-@dataclass(frozen=True, slots=True)
-class Looking:
-    """How a frozen network looks at tiles: where, what it makes of grey values, at what size."""
-
-    device: torch.device
-    features: Callable[[Tensor], Tensor]
-    size: int
 
 
 class _Frozen:
     """Frozen features of whole tiles, on which heads are fitted and scored."""
 
-    def __init__(self, data: TrainingSet, split: Split, looking: Looking, job: Job | None) -> None:
-        from napari_sem_classify.core.finetune.finetune_data import (
-            PlainBatches,
-            TrainingTiles,
-            units_of,
-        )
-
-        store: TrainingTiles = TrainingTiles(data.tiles, looking.device)
+    def __init__(
+        self,
+        data: TrainingSet,
+        split: Split,
+        features: Callable[[Tensor], Tensor],
+        size: int,
+        device: torch.device,
+        job: Job | None,
+    ) -> None:
+        store = TrainingTiles(data.tiles, device)
         self.data = data
-        self.batches: list[PlainBatches] = [
-            PlainBatches(store, units_of(data, images), looking.size, 32)
+        self.batches = [
+            PlainBatches(store, units_of(data, images), size, 32)
             for images in (split.train, split.valid, split.scored)
         ]
         total = sum(len(some.tile) for some in self.batches)
         reporter = Reporter(total, "Looking at tiles", job)
-        self.features = [_embedded(some, looking.features, reporter) for some in self.batches]
+        self.features = [look(features, some, reporter).numpy() for some in self.batches]
 
     def evaluation(self, last: int = 0) -> Evaluation:
         """Score a head on the `last` features, all where 0, on the images held out."""
-        from napari_sem_classify.core.teach.head_fit import fit_head
-        from napari_sem_classify.core.teach.logistic import fit_temperature
-
         train, valid, scored = (each[:, -last:] for each in self.features)
         known, choosing, held = self.batches
         head = fit_head(train, known.label, len(self.data.class_names))
         temperature = fit_temperature(head.logits(valid), choosing.label)
-        units: Units = held.units
         return Evaluation(
             class_names=self.data.class_names,
-            truth=units.label,
+            truth=held.units.label,
             probabilities=held.unit_means(head.probabilities(scored, temperature)),
             uncalibrated=held.unit_means(head.probabilities(scored)),
-            groups=units.image,
+            groups=held.units.image,
             what="images" if self.data.whole_images else "tiles",
         )
-
-
-def _embedded(
-    batches: PlainBatches, features: Callable[[Tensor], Tensor], reporter: Reporter
-) -> Any:
-    import torch
-
-    found = []
-    with torch.inference_mode():
-        for grey, _ in batches:
-            found.append(features(grey).float().cpu().numpy())
-            reporter.advance(len(grey))
-    return np.concatenate(found)

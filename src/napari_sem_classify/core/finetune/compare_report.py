@@ -14,7 +14,8 @@ from napari_sem_classify.core.evaluate.evaluate_report import write_rows
 from napari_sem_classify.core.evaluate.training_set import TrainingSet
 from napari_sem_classify.core.finetune.compare import PUBLISHED, ComparedRow, class_table
 
-_COLUMNS = ("accuracy", "macro_precision", "macro_recall", "macro_f1")
+COLUMNS = ("method", "seed", "accuracy", "precision", "recall", "F1", "minutes")
+_SCORES = ("accuracy", "macro_precision", "macro_recall", "macro_f1")
 
 
 def comparison(
@@ -44,7 +45,7 @@ def write_comparison(
     value = comparison(data, split, rows, device)
     paths = [folder / f"comparison.{ending}" for ending in ("json", "csv", "html")]
     write_json(paths[0], value)
-    keys = ("method", "seed", *_COLUMNS, "weighted_f1", "minutes", "problem")
+    keys = ("method", "seed", *_SCORES, "weighted_f1", "minutes", "problem")
     write_rows(paths[1], [{key: row.get(key) for key in keys} for row in value["rows"]])
     write_text(paths[2], _html(value))
     return paths
@@ -58,18 +59,18 @@ def _html(value: dict[str, Any]) -> str:
         split=value["split"],
         record=value["record"],
         rows=value["rows"],
-        head=["Method", "seed", "accuracy", "precision", "recall", "F1", "minutes"],
-        mine=[_cells(row) for row in value["rows"]],
-        published=[_cells(row) for row in value["published"]],
+        head=[COLUMNS[0].capitalize(), *COLUMNS[1:]],
+        mine=[cells_of(row) for row in value["rows"]],
+        published=[cells_of(row) for row in value["published"]],
         classes=[[row[key] for key in keys] for row in value["classes"]],
         notes=[*value["notes"], *value["split"]["notes"]],
     )
 
 
-def _cells(row: dict[str, Any]) -> list[str]:
-    seed = row.get("seed")
-    minutes = row.get("minutes")
-    numbers = [row.get(key) for key in _COLUMNS]
+def cells_of(row: dict[str, Any]) -> list[str]:
+    """A row of a `comparison` as text, under `COLUMNS`."""
+    seed, minutes = row.get("seed"), row.get("minutes")
+    numbers = [row.get(key) for key in _SCORES]
     return [
         row["method"],
         "" if seed is None else str(seed),

@@ -1,39 +1,58 @@
-"""Fine-tuning: tiles and a preset in, a model with its own trunk out."""
+"""Fine-tuning: tiles and a preset in, a model with its own trunk out.
+
+Imports torch: import this module inside functions only.
+"""
 
 from __future__ import annotations
 
 import time
 from collections.abc import Callable
 from dataclasses import asdict, replace
-from typing import TYPE_CHECKING, Any
+from typing import Any
+
+import numpy as np
+import torch
+from fastai.learner import Learner
+from torch import Tensor
 
 from napari_sem_classify.core.common.errors import Cancelled, DatasetError
 from napari_sem_classify.core.common.job import Job, Reporter
 from napari_sem_classify.core.evaluate.dataset_split import Split
 from napari_sem_classify.core.evaluate.training_set import TrainingSet
+from napari_sem_classify.core.finetune.finetune_checkpoint import read_checkpoint
+from napari_sem_classify.core.finetune.finetune_choice import cases_that_choose
+from napari_sem_classify.core.finetune.finetune_data import (
+    PlainBatches,
+    TrainingBatches,
+    TrainingTiles,
+    units_of,
+)
+from napari_sem_classify.core.finetune.finetune_learner import (
+    ALL,
+    HEAD,
+    EpochReport,
+    Run,
+    batches_for,
+    fit_phase,
+    make_learner,
+    mean_probabilities,
+    predict,
+    restore,
+)
+from napari_sem_classify.core.finetune.finetune_network import TrainedNetwork
 from napari_sem_classify.core.finetune.finetune_options import DEFAULT_OPTIONS, FineTuneOptions
 from napari_sem_classify.core.finetune.finetune_presets import Stage
+from napari_sem_classify.core.finetune.finetune_rate import find_rate
 from napari_sem_classify.core.finetune.finetune_result import FineTuned, HeldOut, make_card
-from napari_sem_classify.core.finetune.finetune_time import batch_size_for
-from napari_sem_classify.core.model.head import TileClassifier
-from napari_sem_classify.core.network.engine.devices import (
-    cpu_has_bfloat16,
-    device_title,
-    find_device,
+from napari_sem_classify.core.finetune.finetune_start import (
+    average_with_start,
+    sample_for_head,
+    start_from_exact_head,
 )
+from napari_sem_classify.core.finetune.finetune_time import SCORING, batch_size_for, times_scored
+from napari_sem_classify.core.model.head import TileClassifier
+from napari_sem_classify.core.network.engine import devices
 from napari_sem_classify.core.teach.logistic import fit_temperature
-
-if TYPE_CHECKING:
-    import torch
-    from fastai.learner import Learner
-
-    from napari_sem_classify.core.finetune.finetune_data import (
-        PlainBatches,
-        TrainingBatches,
-        Units,
-    )
-    from napari_sem_classify.core.finetune.finetune_learner import EpochReport, Run
-    from napari_sem_classify.core.finetune.finetune_network import TrainedNetwork
 
 NOT_TESTED = (
     "It was stopped before the images kept for the last test were scored: the score is that of "
@@ -81,12 +100,10 @@ def fine_tune(
     ModelError, DeviceError
         When the backbone or the device is not there.
     """
-    import torch
-
-    place = find_device(options.device)
-    devices = [place] if place.type == "cuda" else []
+    place = devices.find_device(options.device)
+    gpus = [place] if place.type == "cuda" else []
     # The viewer's own random numbers stay as they are.
-    with torch.random.fork_rng(devices, device_type=place.type if devices else "cuda"):
+    with torch.random.fork_rng(gpus, device_type="cuda"):
         torch.manual_seed(options.seed)
         return _Training(data, split, options, place).run(on_epoch, on_batch, job)
 
@@ -97,18 +114,12 @@ class _Training:
     def __init__(
         self, data: TrainingSet, split: Split, options: FineTuneOptions, device: torch.device
     ) -> None:
-        import torch
-
-        from napari_sem_classify.core.finetune.finetune_data import TrainingTiles, units_of
-        from napari_sem_classify.core.finetune.finetune_network import TrainedNetwork
-
         self.data, self.split, self.options, self.device = data, split, options, device
         self.preset = preset = options.preset
-        self.store: TrainingTiles = TrainingTiles(data.tiles, device)
-        self.train: Units = units_of(data, split.train)
-        self.valid: Units = units_of(data, split.valid)
+        self.store = TrainingTiles(data.tiles, device)
+        self.train, self.valid = units_of(data, split.train), units_of(data, split.valid)
         self.started = time.perf_counter()
-        self.model: TrainedNetwork = TrainedNetwork(
+        self.model = TrainedNetwork(
             options.backbone_id,
             len(data.class_names),
             stages=preset.pooled_stages,
@@ -126,10 +137,6 @@ class _Training:
         on_batch: Callable[[float], None] | None,
         job: Job | None,
     ) -> FineTuned:
-        from napari_sem_classify.core.finetune.finetune_choice import cases_that_choose
-        from napari_sem_classify.core.finetune.finetune_learner import Run
-        from napari_sem_classify.core.finetune.finetune_scoring import begin_scoring
-
         total = sum(stage.epochs * self._batches(stage) for stage in self.preset.stages)
         run = Run(
             run_id=self.options.run_id(self.data, self.split),
@@ -142,11 +149,9 @@ class _Training:
             checkpoint=self.options.checkpoint,
             choosing=cases_that_choose(self.data, self.valid.image),
         )
-        self._train(run, job)
-        averaged = bool(self.preset.average and run.start)
-        begin_scoring(run, self.data, self.split, job, averaged=averaged)
-        if averaged and not run.cancelled:
-            self._average(run)
+        self._train(run)
+        if not run.cancelled:
+            self._after_the_last_epoch(run)
         if not run.best_state:
             if run.cancelled:
                 raise Cancelled
@@ -160,23 +165,14 @@ class _Training:
             run.checkpoint.unlink(missing_ok=True)
         return result
 
-    def _train(self, run: Run, job: Job | None) -> None:
-        from napari_sem_classify.core.finetune.finetune_checkpoint import read_checkpoint
-        from napari_sem_classify.core.finetune.finetune_learner import (
-            ALL,
-            HEAD,
-            batches_for,
-            fit_phase,
-            restore,
-        )
-
+    def _train(self, run: Run) -> None:
         learner = self._learner(0)
         begin = (0, HEAD, 0)
         found = None if run.checkpoint is None else read_checkpoint(run.checkpoint, run.run_id)
         if found is not None:
             begin = restore(learner, run, found)
         elif self.preset.head_first:
-            self._fit_head(run, job)
+            self._fit_head(run)
             learner.train_bn = not self.model.fixed_norms
         for number, stage in enumerate(self.preset.stages):
             if number < begin[0]:
@@ -185,9 +181,7 @@ class _Training:
             train, valid = self._loaders(number)
             learner.dls = batches_for(train, valid, self.device)
             if self.options.search_rate and found is None:
-                from napari_sem_classify.core.finetune.finetune_rate import find_rate
-
-                rate = find_rate(learner, job=job)
+                rate = find_rate(learner, job=run.job)
                 if rate is not None:
                     self._use_rate(number, rate)
             for phase in (HEAD, ALL):
@@ -211,51 +205,55 @@ class _Training:
         stages[number] = replace(stage, lr_frozen=rate, lr_unfrozen=scaled)
         self.preset = replace(self.preset, stages=tuple(stages))
 
-    def _fit_head(self, run: Run, job: Job | None) -> None:
-        from napari_sem_classify.core.finetune.finetune_data import PlainBatches
-        from napari_sem_classify.core.finetune.finetune_start import (
-            sample_for_head,
-            start_from_exact_head,
-        )
-
-        size, n_classes = self.preset.stages[0].size, len(self.data.class_names)
-        chosen = sample_for_head(self.train, n_classes, self.options.seed)
+    def _fit_head(self, run: Run) -> None:
+        size = self.preset.stages[0].size
+        chosen = sample_for_head(self.train, len(self.data.class_names), self.options.seed)
         batches = PlainBatches(self.store, chosen, size, self._batch_size(size))
-        valid = self._loaders(0)[1]
-        start_from_exact_head(self.model, batches, valid, n_classes, run, job)
+        start_from_exact_head(self.model, batches, self._loaders(0)[1], run)
 
-    def _average(self, run: Run) -> None:
-        """Try weights between the start and the end of the training."""
-        from napari_sem_classify.core.finetune.finetune_start import average_with_start
-
-        last = len(self.preset.stages) - 1
-        epoch = self.preset.stages[last].epochs_unfrozen - 1
-        valid = self._loaders(last)[1]
-        average_with_start(
-            self.model,
-            self.options.backbone_id,
-            valid,
-            run,
-            stage=last,
-            epoch=epoch,
-            reporter=run.reporter,
+    def _after_the_last_epoch(self, run: Run) -> None:
+        """Count tiles, no longer batches; try weights between start and end of the training."""
+        averaged = bool(self.preset.average and run.start)
+        valid, test = (
+            int(np.isin(self.data.tile_image, part).sum())
+            for part in (self.split.valid, self.split.test)
         )
+        total = times_scored(averaged=averaged) * valid + test
+        run.reporter = Reporter(total, SCORING, run.job)
+        if averaged:
+            last = len(self.preset.stages) - 1
+            epoch = self.preset.stages[last].epochs_unfrozen - 1
+            tiles, backbone_id = self._loaders(last)[1], self.options.backbone_id
+            average_with_start(self.model, backbone_id, tiles, run, stage=last, epoch=epoch)
+
+    def _last_scores(
+        self, run: Run, valid: PlainBatches, test: PlainBatches
+    ) -> tuple[Tensor, PlainBatches, Tensor]:
+        """Logits of the tiles that chose; the tiles that are scored (`test`, if any), and theirs.
+
+        A training that is cancelled, now or before, is scored by what its best epoch said: who
+        pressed Cancel does not wait for another look at every tile.
+        """
+        if not run.cancelled:
+            try:
+                chose = predict(self.model, valid, run.reporter)
+                if not len(test.tile):
+                    return chose, valid, chose
+                return chose, test, predict(self.model, test, run.reporter)
+            except Cancelled:
+                run.cancelled = run.asked_to_stop  # raises again where the window was closed
+        assert run.best_logits is not None  # kept with the best weights
+        return run.best_logits, valid, run.best_logits
 
     def _finish(self, run: Run) -> FineTuned:
         """Temperature, scores, card and record of the best weights."""
-        import torch
-
-        from napari_sem_classify.core.finetune.finetune_data import PlainBatches, units_of
-        from napari_sem_classify.core.finetune.finetune_learner import mean_probabilities
-        from napari_sem_classify.core.finetune.finetune_scoring import last_scores
-
         self.model.dtype = torch.float32  # a score that every engine comes to
         size = run.best_size
         valid, test = (
             PlainBatches(self.store, units, size, self._batch_size(size))
             for units in (self.valid, units_of(self.data, self.split.test))
         )
-        chose, scored, logits = last_scores(self.model, run, valid, test)
+        chose, scored, logits = self._last_scores(run, valid, test)
         temperature = max(LOWEST_TEMPERATURE, fit_temperature(chose.numpy(), valid.label))
         held_out = HeldOut(
             image=scored.units.image,
@@ -274,7 +272,7 @@ class _Training:
             temperature=temperature,
             record={
                 "seed": self.options.seed,
-                "device": device_title(self.device),
+                "device": devices.device_title(self.device),
                 "stopped_early": run.cancelled,
                 "share_of_trained_weights": run.best_share,
                 "notes": list(notes),
@@ -296,14 +294,10 @@ class _Training:
         return notes
 
     def _learner(self, number: int) -> Learner:
-        from napari_sem_classify.core.finetune.finetune_learner import make_learner
-
         train, valid = self._loaders(number)
         return make_learner(self.model, train, valid, self.preset, self.device)
 
     def _loaders(self, number: int) -> tuple[TrainingBatches, PlainBatches]:
-        from napari_sem_classify.core.finetune.finetune_data import PlainBatches, TrainingBatches
-
         size = self.preset.stages[number].size
         batch = self._batch_size(size)
         train = TrainingBatches(
@@ -323,10 +317,8 @@ class _Training:
 
 def _arithmetic(device: torch.device) -> torch.dtype:
     """bfloat16 where the processor has it, else float32."""
-    import torch
-
     if device.type == "cuda":
         native = torch.cuda.is_bf16_supported(including_emulation=False)
     else:
-        native = device.type == "cpu" and cpu_has_bfloat16()
+        native = device.type == "cpu" and devices.cpu_has_bfloat16()
     return torch.bfloat16 if native else torch.float32

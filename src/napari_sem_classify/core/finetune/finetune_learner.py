@@ -343,24 +343,25 @@ def restore(learner: Learner, run: Run, checkpoint: Checkpoint) -> tuple[int, st
     return int(position["stage"]), str(position["phase"]), int(position["epochs_done"])
 
 
-def predict(
-    model: TrainedNetwork, batches: PlainBatches, reporter: Reporter | None = None
-) -> Tensor:
-    """Logits of every tile of some batches, on the CPU, shape (tiles, classes).
+def look(function: Callable[[Tensor], Tensor], batches: PlainBatches, reporter: Reporter) -> Tensor:
+    """What a network gives for every tile of some batches, float32 on the CPU, tiles first.
 
     Raises
     ------
     Cancelled
-        Within a batch of the wish, where there is a reporter that knows of it.
+        Within a batch of the wish, where the reporter knows of it.
     """
-    model.eval()
     found = []
     with torch.inference_mode():
         for grey, _ in batches:
-            found.append(model(grey).float().cpu())
-            if reporter is not None:
-                reporter.advance(len(grey))
+            found.append(function(grey).float().cpu())
+            reporter.advance(len(grey))
     return torch.cat(found)
+
+
+def predict(model: TrainedNetwork, batches: PlainBatches, reporter: Reporter) -> Tensor:
+    """Logits of every tile of some batches, shape (tiles, classes); see `look`."""
+    return look(model.eval(), batches, reporter)
 
 
 def mean_probabilities(

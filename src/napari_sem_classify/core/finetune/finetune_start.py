@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from napari_sem_classify.core.common.errors import Cancelled
-from napari_sem_classify.core.common.job import Job, Reporter
+from napari_sem_classify.core.common.job import Reporter
 from napari_sem_classify.core.evaluate.metrics import score
 from napari_sem_classify.core.finetune.finetune_data import PlainBatches, Units
 from napari_sem_classify.core.finetune.finetune_learner import (
@@ -26,6 +26,7 @@ from napari_sem_classify.core.finetune.finetune_learner import (
     FITTED,
     EpochReport,
     Run,
+    look,
     mean_probabilities,
     predict,
 )
@@ -63,9 +64,7 @@ def start_from_exact_head(
     model: TrainedNetwork,
     batches: PlainBatches,
     valid: PlainBatches,
-    n_classes: int,
     run: Run,
-    job: Job | None,
 ) -> None:
     """Fit the head on the network's features of some tiles, and score it.
 
@@ -77,13 +76,13 @@ def start_from_exact_head(
     """
     passes = 1 if model.fixed_norms else 3
     looks = passes * len(batches.tile) + (1 if model.fixed_norms else 2) * len(valid.tile)
-    reporter = Reporter(looks, "Looking at tiles", job)
-    _fit(model, batches, n_classes, reporter)
+    reporter = Reporter(looks, "Looking at tiles", run.job)
+    _fit(model, batches, reporter)
     report, plain = _score(model, valid, run, 0, 0, FITTED, reporter)
     run.start, run.fitted = _head_and_norms(model), plain
     if not model.fixed_norms:
         _adapt_norms(model, batches, reporter)
-        _fit(model, batches, n_classes, reporter)
+        _fit(model, batches, reporter)
         adapted, said = _score(model, valid, run, 0, 0, FITTED, reporter)
         if run.choosing.clearly_better(plain, said):
             model.load_state_dict(run.start, strict=False)
@@ -102,14 +101,10 @@ def _head_and_norms(model: TrainedNetwork) -> dict[str, Tensor]:
     }
 
 
-def _fit(model: TrainedNetwork, batches: PlainBatches, n_classes: int, reporter: Reporter) -> None:
-    model.eval()
-    features = []
-    with torch.inference_mode():
-        for grey, _ in batches:
-            features.append(model.features(grey).cpu().numpy())
-            reporter.advance(len(grey))
-    model.head.start_from(fit_head(np.concatenate(features), batches.label, n_classes))
+def _fit(model: TrainedNetwork, batches: PlainBatches, reporter: Reporter) -> None:
+    features = look(model.eval().features, batches, reporter).numpy()
+    n_classes = model.head.linear.out_features
+    model.head.start_from(fit_head(features, batches.label, n_classes))
 
 
 def average_with_start(
@@ -120,7 +115,6 @@ def average_with_start(
     *,
     stage: int,
     epoch: int,
-    reporter: Reporter | None = None,
 ) -> None:
     """Score weights between the start and the model's own; the best of them is offered.
 
@@ -133,11 +127,10 @@ def average_with_start(
     valid : PlainBatches
         Tiles that choose.
     run : Run
-        Knows head and batch-norm statistics of the start.
+        Knows head and batch-norm statistics of the start. Its reporter is told of every tile,
+        `len(SHARES)` times; a wish to stop ends the trying, not the training.
     stage, epoch : int
         The last ones, for the report.
-    reporter : Reporter, optional
-        Told of every tile, `len(SHARES)` times; a wish to stop ends the trying, not the training.
     """
     end = {k: v.detach().clone() for k, v in model.state_dict().items()}
     start = _start_state(backbone_id, run)
@@ -145,7 +138,7 @@ def average_with_start(
     for share in SHARES:
         model.load_state_dict({k: _between(start.get(k), end[k], share) for k in end})
         try:
-            report, _ = _score(model, valid, run, stage, epoch, AVERAGED, reporter)
+            report, _ = _score(model, valid, run, stage, epoch, AVERAGED, run.reporter)
         except Cancelled:
             run.cancelled = run.asked_to_stop  # raises again where the window was closed
             break
@@ -192,7 +185,7 @@ def _score(
     stage: int,
     epoch: int,
     phase: str,
-    reporter: Reporter | None,
+    reporter: Reporter,
 ) -> tuple[EpochReport, NDArray[np.int64]]:
     """Score and offer the weights; gives also the class of every case that chooses."""
     begun = time.perf_counter()

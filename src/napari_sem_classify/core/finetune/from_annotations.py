@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import shutil
-import tempfile
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -15,11 +13,11 @@ from numpy.typing import NDArray
 from napari_sem_classify.core.annotate.annotation import check_teachable
 from napari_sem_classify.core.annotate.place import TilePlace
 from napari_sem_classify.core.classify.record import HASHED_BYTES, file_sha256
-from napari_sem_classify.core.common.errors import AnnotationError, OutputError
+from napari_sem_classify.core.common.errors import AnnotationError
 from napari_sem_classify.core.common.job import Job, Reporter
 from napari_sem_classify.core.evaluate.dataset import ImageRecord
 from napari_sem_classify.core.evaluate.set_reading import ImageFacts, shrink
-from napari_sem_classify.core.evaluate.training_set import TrainingSet
+from napari_sem_classify.core.evaluate.training_set import TrainingSet, tiles_folder
 from napari_sem_classify.core.finetune.annotated_images import AnnotatedImage, AnnotatedImages
 from napari_sem_classify.core.image.area import Area
 from napari_sem_classify.core.image.intensity import (
@@ -40,7 +38,6 @@ def make_annotated_set(
     tiles: AnnotatedImages,
     *,
     largest_px: int = 224,
-    recipe: IntensityRecipe | None = None,
     max_tiles_per_class: int = MAX_TILES_PER_CLASS,
     seed: int = 0,
     cache_folder: Path | None = None,
@@ -57,8 +54,6 @@ def make_annotated_set(
         From `open_annotated`.
     largest_px : int
         Largest size that training will ask for.
-    recipe : IntensityRecipe, optional
-        The standard one where None.
     max_tiles_per_class : int
         Of a class with more tiles a random sample of so many is used.
     seed : int
@@ -87,24 +82,9 @@ def make_annotated_set(
         When the job was asked to stop.
     """
     check_teachable(list(tiles.counts().values()), tiles.class_names)
-    recipe = recipe or IntensityRecipe()
     side = min(tiles.tile_px, largest_px)
-    place = Path(cache_folder or tempfile.gettempdir())
-    folder: Path | None = None
-    try:
-        place.mkdir(parents=True, exist_ok=True)
-        folder = Path(tempfile.mkdtemp(prefix="sem-tiles-", dir=place))
-        chosen = _sample(tiles, max_tiles_per_class, seed)
-        return _make(tiles, chosen, side, recipe, folder, job)
-    except BaseException as error:
-        if folder is not None:
-            shutil.rmtree(folder, ignore_errors=True)
-        if isinstance(error, OSError):
-            raise OutputError(
-                f"The annotated tiles cannot be kept in {place} ({error.strerror or error}): "
-                "make room there."
-            ) from error
-        raise
+    with tiles_folder("The annotated tiles", cache_folder) as folder:
+        return _make(tiles, _sample(tiles, max_tiles_per_class, seed), side, folder, job)
 
 
 def places_of(data: TrainingSet) -> TilePlaces:
@@ -122,7 +102,6 @@ def cut_tiles(
     image: SemImage,
     places: Sequence[TilePlace],
     side: int,
-    recipe: IntensityRecipe,
     *,
     each: Callable[[], None] | None = None,
 ) -> Iterator[tuple[TilePlace, NDArray[np.uint8]]]:
@@ -134,7 +113,6 @@ def cut_tiles(
     places : sequence of TilePlace
     side : int
         To which tiles are shrunk.
-    recipe : IntensityRecipe
     each : callable, optional
         Called once per tile, before it is cut.
 
@@ -147,7 +125,7 @@ def cut_tiles(
     plane = (0,) * len(image.leading_shape)
     held = hold_plane(image, plane)
     source, place = (image, plane) if held is None else (held, ())
-    measured = measure_range(source, recipe, place)
+    measured = measure_range(source, IntensityRecipe(), place)
     for run in _runs([at for at in places if _inside(at, image.area)]):
         around = _around(run, image.area)
         pixels = source.read(around, place)
@@ -168,7 +146,6 @@ def _make(
     tiles: AnnotatedImages,
     chosen: Sequence[set[TilePlace]],
     side: int,
-    recipe: IntensityRecipe,
     folder: Path,
     job: Job | None,
 ) -> TrainingSet:
@@ -181,7 +158,7 @@ def _make(
         for source, places in zip(tiles.images, chosen, strict=True):
             sha256 = _sha256(source.image)
             wanted = sorted(places)
-            for at, pixels in cut_tiles(source.image, wanted, side, recipe, each=reporter.advance):
+            for at, pixels in cut_tiles(source.image, wanted, side, each=reporter.advance):
                 file.write(pixels.tobytes())
                 images.append(_facts(source, at, number_of[source.marks[at]], sha256))
     labels = np.array([facts.record.label for facts in images], dtype=np.int64)
@@ -195,7 +172,7 @@ def _make(
         pairs=np.empty((0, 2), dtype=np.int64),
         tile_px=tiles.tile_px,
         whole_images=False,
-        recipe=recipe,
+        recipe=IntensityRecipe(),
         crop=None,
         left_out=dict(tiles.left_out),
         notes=(),

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import suppress
 from pathlib import Path
 
 import numpy as np
@@ -10,16 +11,10 @@ from numpy.typing import NDArray
 
 from napari_sem_classify.core.common.errors import SemClassifyError
 from napari_sem_classify.core.evaluate.dataset import Listing, RowCrop
-from napari_sem_classify.core.evaluate.set_reading import shrink, tile_grid
+from napari_sem_classify.core.evaluate.set_reading import open_cropped, tile_grid
 from napari_sem_classify.core.finetune.annotated_images import AnnotatedImages
 from napari_sem_classify.core.finetune.finetune_presets import Augmentation
 from napari_sem_classify.core.finetune.from_annotations import cut_tiles
-from napari_sem_classify.core.image.area import Area
-from napari_sem_classify.core.image.intensity import (
-    IntensityRecipe,
-    measure_range,
-    stretch_to_uint8,
-)
 
 SHOWN_CLASSES = 4
 
@@ -71,17 +66,14 @@ def annotated_examples(
     """
     side = min(tiles.tile_px, largest_px)
     generator = np.random.default_rng(seed)
-    names, found = [], []
-    for name in tiles.class_names[:SHOWN_CLASSES]:
+
+    def tiles_of(name: str) -> Iterator[NDArray[np.uint8]]:
         source = next(each for each in tiles.images if name in each.marks.values())
         places = [at for at, mine in source.marks.items() if mine == name]
         for number in generator.permutation(len(places)):
-            cut = next(cut_tiles(source.image, [places[number]], side, IntensityRecipe()), None)
-            if cut is not None:
-                names.append(name)
-                found.append(cut[1])
-                break
-    return names, _stacked(found, side)
+            yield from (tile for _, tile in cut_tiles(source.image, [places[number]], side))
+
+    return _one_of_each(tiles.class_names, tiles_of, side)
 
 
 def listed_examples(
@@ -104,48 +96,33 @@ def listed_examples(
         Called before each image, to stop.
     """
     side = largest_px if tile_px is None else min(tile_px, largest_px)
-    names, found = [], []
-    for label, name in enumerate(listing.class_names[:SHOWN_CLASSES]):
+
+    def tiles_of(name: str) -> Iterator[NDArray[np.uint8]]:
         for record in listing.records:
-            if record.label != label:
-                continue
-            if check is not None:
-                check()
-            tile = _middle_tile(record.path, tile_px, crop, side)
-            if tile is not None:
-                names.append(name)
-                found.append(tile)
-                break
-    return names, _stacked(found, side)
+            if listing.class_names[record.label] == name:
+                if check is not None:
+                    check()
+                yield from _middle_tile(record.path, tile_px, crop, side)
+
+    return _one_of_each(listing.class_names, tiles_of, side)
 
 
 def _middle_tile(
     path: Path, tile_px: int | None, crop: RowCrop | None, side: int
-) -> NDArray[np.uint8] | None:
-    from napari_sem_classify.core.sem_io import open_image
-
-    try:
-        image = open_image(path)
-        if crop is not None:
-            image = crop.apply(image)
-        plane = (0,) * len(image.leading_shape)
+) -> Iterator[NDArray[np.uint8]]:
+    with suppress(SemClassifyError):  # left out of the training too, and told there
+        image = open_cropped(path, crop)
         grid = tile_grid(image, tile_px)
         rows, cols = grid.tile_shape
         window = grid.window(rows // 2, cols // 2)
-        area = image.area
-        window = Area(
-            window.top,
-            min(window.bottom, area.bottom),
-            window.left,
-            min(window.right, area.right),
-        )
-        measured = measure_range(image, IntensityRecipe(), plane)
-        grey = stretch_to_uint8(image.read(window, plane), measured)
-    except SemClassifyError:
-        return None  # what cannot be read is left out of the training too, and told there
-    missing = [(0, max(0, grid.tile - length)) for length in grey.shape]
-    return shrink(np.pad(grey, missing, mode="reflect"), side)
+        for _, tile in cut_tiles(image, [(window.top, window.left, grid.tile)], side):
+            yield tile
 
 
-def _stacked(tiles: list[NDArray[np.uint8]], side: int) -> NDArray[np.uint8]:
-    return np.stack(tiles) if tiles else np.empty((0, side, side), dtype=np.uint8)
+def _one_of_each(
+    names: Sequence[str], tiles_of: Callable[[str], Iterator[NDArray[np.uint8]]], side: int
+) -> tuple[list[str], NDArray[np.uint8]]:
+    """The first tile of each of the first classes that has one."""
+    firsts = {name: next(tiles_of(name), None) for name in names[:SHOWN_CLASSES]}
+    found = {name: tile for name, tile in firsts.items() if tile is not None}
+    return list(found), np.array(list(found.values()), np.uint8).reshape(-1, side, side)
