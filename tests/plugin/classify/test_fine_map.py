@@ -6,6 +6,7 @@ from dataclasses import replace
 
 import numpy as np
 from engine_reference import small_resnet
+from tiny_engine import brightness_classifier
 
 from napari_sem_classify.core.model.head import Head
 from napari_sem_classify.plugin.layers.made_layers import CLASSES
@@ -49,3 +50,50 @@ def test_a_fine_map_is_made_told_and_called_an_approximation(
     assert layer.data.shape == (16, 32)
     assert (layer.data[:, 1:14] == 1).mean() > 0.9
     assert (layer.data[:, 18:31] == 2).mean() > 0.9
+
+
+def test_8_bit_arithmetic_is_offered_where_openvino_does_the_work_and_not_for_fine_maps(
+    qtbot, real_viewer, open_widget, small_model, monkeypatch
+):
+    asked = []
+
+    def choose(_classifier, _images, options, _job):
+        asked.append(options.dtype)
+        return small_model.engine
+
+    monkeypatch.setattr("napari_sem_classify.core.classify.driver.engine_for_images", choose)
+    real_viewer.add_image(half_dark(), name="fast", scale=(10, 10), units=("nm", "nm"))
+    widget = open_widget("Classify")
+    widget.model_form.offer(small_model.entry)
+    until(qtbot, lambda: "about" in widget.estimate.said)
+    assert widget.int8.native.isHidden()
+    monkeypatch.setattr(small_model.engine, "backend", "openvino")
+    widget.grid_form.overlap.value = 50
+    assert not widget.int8.native.isHidden()
+    widget.int8.value = True
+    widget.dense.value = True
+    assert not widget.int8.enabled
+    widget.dense.value = False
+    widget.run_form.button.native.click()
+    until(qtbot, lambda: not widget.busy)
+    assert widget.run_form.message.said.startswith("Done")
+    assert asked == ["int8"]
+
+
+def test_another_model_on_the_same_image_needs_no_network(
+    qtbot, real_viewer, open_widget, small_model
+):
+    real_viewer.add_image(half_dark(), name="known", scale=(10, 10), units=("nm", "nm"))
+    widget = open_widget("Classify")
+    widget.model_form.offer(small_model.entry)
+    until(qtbot, lambda: "about" in widget.estimate.said)
+    for threshold, calls in ((0.5, 16), (0.3, 0)):
+        small_model.classifier = brightness_classifier(16, 10.0, threshold=threshold)
+        widget._session.ready.clear()
+        before = small_model.engine.calls
+        widget.classify()
+        until(qtbot, lambda: not widget.busy)
+        assert small_model.engine.calls - before == calls
+    assert widget.run_form.message.said.startswith("Done: 128 tiles")
+    # What the cache knew tells nothing of how fast the network is: that is timed afterwards.
+    until(qtbot, lambda: "about" in widget.estimate.said)

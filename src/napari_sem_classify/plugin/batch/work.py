@@ -190,8 +190,10 @@ def run(
         )
         context.publish(Under(clock.at(None), "writing table and page", report.images))
         files = write_batch_report(report, out, wish.card)
-        # Fine maps and 8-bit arithmetic say nothing of how fast single tiles are otherwise.
-        usual = engine is model.engine and not options.dense
+        # Fine maps, 8-bit arithmetic and what the cache knew say nothing of how fast tiles are.
+        planes = [plane for each in report.done if not each.resumed for plane in each.planes]
+        known = any(plane["features_from_cache"] for plane in planes)
+        usual = engine is model.engine and not (options.dense or known)
         return Done(report, tuple(files), clock.timed(model) if usual else None)
 
     return task

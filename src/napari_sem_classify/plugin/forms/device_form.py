@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from math import isfinite
 from typing import Any
 
 from magicgui import widgets
@@ -64,8 +65,9 @@ class DeviceForm:
         return None if entry is None else self._session.ready.get(self.key(entry))
 
     def remember(self, entry: ModelEntry, ready: ReadyModel) -> None:
-        """Keep a ready model, with its speed in the last run."""
-        self._session.ready[self.key(entry)] = ready
+        """Keep a ready model, with its speed in the last run; one of unknown speed is timed yet."""
+        if isfinite(ready.tiles_per_s):
+            self._session.ready[self.key(entry)] = ready
 
     def want(self, entry: ModelEntry, tile_px: int) -> None:
         """Get a model ready soon, unless it is or could not be."""
