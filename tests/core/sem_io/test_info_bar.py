@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
+import io
 from collections import Counter
 
 import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from PIL import Image
 from sem_pictures import panel, specimen, with_bar
 
 from napari_sem_classify.core.sem_io import open_image
-from napari_sem_classify.core.sem_io.info_bar import find_panel, row_shares
+from napari_sem_classify.core.sem_io.info_bar import Panel, find_panel, row_shares
 
 # Folder of the real images, what they end in, and rows of their bar.
 REAL = [
@@ -178,3 +180,26 @@ def test_row_shares_count_the_most_frequent_level():
     np.testing.assert_allclose(row_shares(rows), [0.75, 0.25, 0.5])
     with_nan = np.array([[np.nan, np.nan, 1.0, 2.0]])
     np.testing.assert_allclose(row_shares(with_nan), [0.5])
+
+
+def as_jpeg(picture):
+    file = io.BytesIO()
+    Image.fromarray(picture).save(file, "JPEG", quality=80)
+    return np.asarray(Image.open(file))
+
+
+@pytest.mark.parametrize("ground", [0.0, 1.0])
+def test_the_bar_of_a_resampled_figure_saved_as_jpeg_is_found(ground):
+    picture = with_bar(specimen(400, 512), panel(40, 512, ground, 1.0 - ground))
+    small = Image.fromarray(picture).resize((384, 330), Image.Resampling.BICUBIC)
+    found = find_panel(as_jpeg(np.asarray(small)), (330, 384), "grey")
+    assert abs(found.bottom_rows - 30) <= 3
+    assert found.top_rows == 0
+
+
+@pytest.mark.parametrize("ground", [0.0, 1.0])
+def test_boxes_of_text_over_a_part_of_the_width_crop_nothing(ground):
+    picture = specimen(400, 512)
+    box = with_bar(picture[:0, :160], panel(40, 160, ground, 1.0 - ground))
+    picture[-40:, :160], picture[-40:, -160:] = box, box
+    assert find_panel(picture, picture.shape, "grey") == Panel()

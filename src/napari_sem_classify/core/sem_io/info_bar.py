@@ -24,6 +24,16 @@ SPECIMEN_ROW_SHARE = 0.3
 SMALLEST_STEP = 0.4
 # Shares of a row that repeat the row beside it, for panels with a gradient from left to right.
 REPEATING_PANEL_SHARE = 0.5
+# Shares of a row within a few grey levels of one, for panels that JPEG and resampling made uneven.
+SOFT_LEVELS = 7
+SOFT_PANEL_SHARE = 0.3
+BLURRED_ROWS = 2
+# Only pictures of the size of a figure are looked at that way: it takes more rows of them.
+LARGEST_SOFT_SIDE = 4096
+# A panel is flat over the whole width; a box of text covers a part of it.
+WIDTH_PARTS = 8
+FLAT_PART_SHARE = 0.35
+PARTS_NOT_FLAT = 1
 LARGEST_SHARE_OF_HEIGHT = 0.25
 SPECIMEN_ROWS_CHECKED = 6
 PANEL_ROWS_CHECKED = 3
@@ -96,9 +106,12 @@ def find_panel(data: ArrayLike, shape: tuple[int, int], colour: ColourMode) -> P
     outer = ODD_OUTER_ROWS + 2
     top = strip.rows(0, outer)
     bottom = strip.rows(rows - outer, rows)[::-1]
+    soft = max(rows, cols) <= LARGEST_SOFT_SIDE and top.dtype == np.uint8
     return Panel(
-        _panel_height(strip.rows(0, reach)) if _may_be_panel(top) else 0,
-        _panel_height(strip.rows(rows - reach, rows)[::-1]) if _may_be_panel(bottom) else 0,
+        _panel_height(strip.rows(0, reach), soft) if _may_be_panel(top, soft) else 0,
+        _panel_height(strip.rows(rows - reach, rows)[::-1], soft)
+        if _may_be_panel(bottom, soft)
+        else 0,
     )
 
 
@@ -134,24 +147,60 @@ def row_repeats(pixels: NDArray[Any]) -> NDArray[np.float64]:
     return np.append(same[:1], same)
 
 
-def _may_be_panel(outer: NDArray[Any]) -> bool:
+def row_soft_shares(pixels: NDArray[np.uint8]) -> NDArray[np.float64]:
+    """Share of each row that lies within `SOFT_LEVELS` neighbouring grey levels.
+
+    Parameters
+    ----------
+    pixels : uint8, shape (rows, cols)
+    """
+    rows, cols = pixels.shape
+    places = np.arange(rows)[:, None] * 256 + pixels
+    counts = np.bincount(places.ravel(), minlength=rows * 256).reshape(rows, 256)
+    running = np.cumsum(np.pad(counts, [(0, 0), (1, 0)]), axis=1)
+    within = running[:, SOFT_LEVELS:] - running[:, :-SOFT_LEVELS]
+    return np.asarray(within.max(axis=1) / cols, dtype=np.float64)
+
+
+def _may_be_panel(outer: NDArray[Any], soft: bool) -> bool:
     """Whether the outermost rows allow a panel, so that most images cost a few rows only."""
-    return bool(max(row_shares(outer).max(), row_repeats(outer).max()) >= OUTER_ROW_SHARE)
+    share = max(row_shares(outer).max(), row_repeats(outer).max())
+    if soft:
+        share = max(share, row_soft_shares(outer).max())
+    return bool(share >= OUTER_ROW_SHARE)
 
 
-def _panel_height(block: NDArray[Any]) -> int:
+def _panel_height(block: NDArray[Any], soft: bool) -> int:
     """Rows of the panel that begins at row 0 of `block`, 0 where there is none."""
     height = _border(row_shares(block), PANEL_ROW_SHARE) or _border(
         row_repeats(block), REPEATING_PANEL_SHARE
     )
-    return height if height and _has_text(block[:height]) else 0
+    if not height and soft:
+        height = _border(row_shares(block), PANEL_ROW_SHARE, BLURRED_ROWS) or _border(
+            row_soft_shares(block), SOFT_PANEL_SHARE, BLURRED_ROWS
+        )
+    panel = block[:height]
+    return height if height and _has_text(panel) and _over_whole_width(panel) else 0
 
 
-def _border(shares: NDArray[np.float64], panel_share: float) -> int:
+def _over_whole_width(panel: NDArray[Any]) -> bool:
+    """Whether nearly all parts of the width are flat, or repeat from row to row."""
+    values = np.nan_to_num(panel.astype(np.float64), posinf=0.0, neginf=0.0)
+    near = SOFT_LEVELS / 2 / 255 * (values.max() - values.min())
+    uneven = 0
+    for part in np.array_split(values, WIDTH_PARTS, axis=1):
+        flat = (np.abs(part - np.median(part, axis=1, keepdims=True)) <= near).mean()
+        repeats = (part[1:] == part[:-1]).mean()
+        uneven += max(flat, repeats) < FLAT_PART_SHARE
+    return uneven <= PARTS_NOT_FLAT
+
+
+def _border(shares: NDArray[np.float64], panel_share: float, blurred: int = 0) -> int:
     """The row at which the shares drop from a panel's to a specimen's, 0 where none does.
 
     Every row of the panel must have its share; at the border the drop must be sharp, since void and
-    resin end gradually or along a line that is not exactly a row.
+    resin end gradually or along a line that is not exactly a row. Resampling blurs that border:
+    up to `blurred` rows above it count for neither side.
     """
     flat = np.flatnonzero(shares[: ODD_OUTER_ROWS + 1] >= OUTER_ROW_SHARE)
     if not flat.size:
@@ -161,7 +210,9 @@ def _border(shares: NDArray[np.float64], panel_share: float) -> int:
     best, largest = 0, SMALLEST_STEP
     for row in range(SMALLEST_PANEL_ROWS, min(end, len(shares) - SPECIMEN_ROWS_CHECKED) + 1):
         specimen = shares[row : row + SPECIMEN_ROWS_CHECKED].max()
-        step = float(np.median(shares[row - PANEL_ROWS_CHECKED : row]) - specimen)
+        step = float(
+            np.median(shares[row - blurred - PANEL_ROWS_CHECKED : row - blurred]) - specimen
+        )
         if specimen <= SPECIMEN_ROW_SHARE and step > largest:
             best, largest = row, step
     return best
