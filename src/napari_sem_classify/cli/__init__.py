@@ -14,20 +14,16 @@ from typing import Annotated
 
 import typer
 
-from napari_sem_classify.cli import (
-    classify_command,
-    compare_command,
-    datasets_command,
-    export_command,
-    inspect_commands,
-    measure_command,
-    models_command,
-    repeat_command,
-    review_command,
-    teach_command,
-    train_command,
-)
+from napari_sem_classify.cli import datasets_command, models_command, review_command
+from napari_sem_classify.cli.classify_command import classify, demo
+from napari_sem_classify.cli.compare_command import compare
+from napari_sem_classify.cli.export_command import export
+from napari_sem_classify.cli.inspect_commands import info, tile
+from napari_sem_classify.cli.measure_command import benchmark
+from napari_sem_classify.cli.repeat_command import rerun
 from napari_sem_classify.cli.shell import SentenceGroup
+from napari_sem_classify.cli.teach_command import teach
+from napari_sem_classify.cli.train_command import evaluate, train
 
 app = typer.Typer(
     cls=SentenceGroup,
@@ -38,17 +34,11 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"]},
 )
-inspect_commands.add_to(app)
-classify_command.add_to(app)
-review_command.add_to(app)
-export_command.add_to(app)
-repeat_command.add_to(app)
-teach_command.add_to(app)
-train_command.add_to(app)
-compare_command.add_to(app)
-datasets_command.add_to(app)
-models_command.add_to(app)
-measure_command.add_to(app)
+for job in (info, tile, demo, classify, export, rerun, teach, train, evaluate, compare, benchmark):
+    app.command()(job)
+app.add_typer(review_command.group, name="review")
+app.add_typer(datasets_command.group, name="datasets")
+app.add_typer(models_command.group, name="models")
 
 
 def _show_version(wanted: bool) -> None:

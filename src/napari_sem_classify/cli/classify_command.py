@@ -13,7 +13,6 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from napari_sem_classify.cli.inspect_commands import fail_if_any
 from napari_sem_classify.cli.shared_options import (
     Backend,
     Device,
@@ -26,7 +25,7 @@ from napari_sem_classify.cli.shared_options import (
     check_tile,
     kinds_of,
 )
-from napari_sem_classify.cli.shell import complain, report, table, working
+from napari_sem_classify.cli.shell import complain, fail_if_any, report, table, working
 from napari_sem_classify.core.export.kinds import EACH, USUAL
 
 if TYPE_CHECKING:
@@ -37,12 +36,6 @@ if TYPE_CHECKING:
 DEMO_FOLDER = Path("napari-sem-classify-demo")
 FURTHER = tuple(name for name in EACH if name not in USUAL)
 FINISHED_STAY = "Stopped; images that were finished stay, the same command takes up there."
-
-
-def add_to(app: typer.Typer) -> None:
-    """Add the commands to the program."""
-    app.command("demo")(demo)
-    app.command("classify")(classify)
 
 
 def demo(

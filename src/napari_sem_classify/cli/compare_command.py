@@ -24,11 +24,6 @@ from napari_sem_classify.cli.shell import complain, report, working
 from napari_sem_classify.core.network.backbone import DEFAULT_BACKBONE, backbone_path
 
 
-def add_to(app: typer.Typer) -> None:
-    """Add the command to the program."""
-    app.command("compare")(compare)
-
-
 def compare(
     source: Source,
     out: Annotated[Path, typer.Option("--out", metavar="DIR", help="Folder to write into.")],

@@ -11,15 +11,10 @@ from napari_sem_classify.cli.models_command import KEPT_SO_FAR
 from napari_sem_classify.cli.shared_options import Json
 from napari_sem_classify.cli.shell import complain, report, table, working
 
-
-def add_to(app: typer.Typer) -> None:
-    """Add the commands to the program."""
-    group = typer.Typer(no_args_is_help=True, help="Public sets of labelled images.")
-    group.command("list")(list_sets)
-    group.command("fetch")(fetch_set)
-    app.add_typer(group, name="datasets")
+group = typer.Typer(no_args_is_help=True, help="Public sets of labelled images.")
 
 
+@group.command("list")
 def list_sets(as_json: Json = False) -> None:
     """List the sets that can be downloaded, with size and licence."""
     from napari_sem_classify.core.evaluate.public_sets import DATASETS
@@ -43,6 +38,7 @@ def list_sets(as_json: Json = False) -> None:
     report(values, table(rows), as_json)
 
 
+@group.command("fetch")
 def fetch_set(
     name: Annotated[str, typer.Argument(metavar="NAME", help="A set that `datasets list` names.")],
     out: Annotated[Path, typer.Option("--out", metavar="DIR", help="Folder for class folders.")],

@@ -7,9 +7,8 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from napari_sem_classify.cli.inspect_commands import fail_if_any
 from napari_sem_classify.cli.shared_options import Json, Out, kinds_of
-from napari_sem_classify.cli.shell import report
+from napari_sem_classify.cli.shell import fail_if_any, report
 from napari_sem_classify.core.export.kinds import EACH, TOGETHER, kind_named
 
 if TYPE_CHECKING:
@@ -19,11 +18,6 @@ if TYPE_CHECKING:
     from napari_sem_classify.core.maps.map_set import MapOnDisk
 
 CHOICES = (*EACH, *TOGETHER)
-
-
-def add_to(app: typer.Typer) -> None:
-    """Add the command to the program."""
-    app.command("export")(export)
 
 
 def export(
@@ -53,7 +47,7 @@ def export(
             f"none is given: choose from {', '.join(CHOICES)}", param_hint="--as"
         )
     from napari_sem_classify.core.common.errors import OutputError, SemClassifyError
-    from napari_sem_classify.core.common.files import ensure_folder
+    from napari_sem_classify.core.common.files import ensure_folder, free_name
     from napari_sem_classify.core.maps.map_set import find_maps, open_maps
 
     paths = find_maps(maps)
@@ -66,7 +60,7 @@ def export(
     for path in paths:
         try:
             found = open_maps(path)
-            files.extend(_each(found, out, _free(found[0].stem, stems), wanted))
+            files.extend(_each(found, out, free_name(found[0].stem, stems), wanted))
         except OutputError:
             raise
         except SemClassifyError as error:
@@ -116,13 +110,3 @@ def _together(kind: Kind, opened: Sequence[MapOnDisk], target: Path) -> list[Pat
     title = f"{len(maps)} class maps" if len(maps) > 1 else maps[0].image_name or "Class map"
     measured = Measured(maps, images, spreads=field_spreads(maps), title=title)
     return write_export(kind, measured, target)
-
-
-def _free(stem: str, taken: set[str]) -> str:
-    """A start for file names that no other map of this export has."""
-    name, number = stem, 1
-    while name.lower() in taken:
-        number += 1
-        name = f"{stem}-{number}"
-    taken.add(name.lower())
-    return name

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import math
+from collections.abc import Sequence
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
@@ -18,18 +21,13 @@ from napari_sem_classify.cli.shared_options import (
     TileUm,
     check_tile,
 )
-from napari_sem_classify.cli.shell import complain, report, table, working
+from napari_sem_classify.cli.shell import fail_if_any, report, table, working
 
 if TYPE_CHECKING:
     from napari_sem_classify.core.image.sem_image import SemImage
     from napari_sem_classify.core.sem_io import Level as LevelInfo
     from napari_sem_classify.core.tiles.grid import TileGrid
-
-
-def add_to(app: typer.Typer) -> None:
-    """Add the commands to the program."""
-    app.command("info")(info)
-    app.command("tile")(tile)
+    from napari_sem_classify.core.tiles.tile_files import TilesWritten
 
 
 def info(
@@ -44,7 +42,7 @@ def info(
     from napari_sem_classify.core.sem_io import image_levels, open_image
 
     opened = open_image(image, level)
-    facts = describe(opened)
+    facts = _facts(opened)
     levels = image_levels(image)
     facts["level"] = level
     facts["levels"] = [
@@ -94,7 +92,8 @@ def tile(
     Run again into the same folder, an image's new tiles take the place of its old ones: tiles that
     the table of the earlier run lists and the new grid has not are deleted. Other files stay.
     """
-    from napari_sem_classify.core.common.files import ensure_folder
+    from napari_sem_classify.core.common.errors import SemClassifyError
+    from napari_sem_classify.core.common.files import ensure_folder, free_name
     from napari_sem_classify.core.sem_io import list_images, open_image
     from napari_sem_classify.core.tiles.tile_files import write_tiles
     from napari_sem_classify.core.tiles.tile_rules import check_tiles
@@ -102,47 +101,23 @@ def tile(
     check_tile(tile, tile_um, stride)
     paths = list_images(images)
     ensure_folder(out)
-    stems = unique_stems(paths)
+    stems: set[str] = set()
     results: list[dict[str, Any]] = []
     failures: list[dict[str, str]] = []
     with working() as job:
-        from napari_sem_classify.core.common.errors import SemClassifyError
-
         for path in paths:
+            stem = free_name(path.stem, stems)
+            write = partial(write_tiles, stem=stem, format=format, stretch=stretch, job=job)
             try:
                 image = open_image(path, level)
                 grid = _grid(image, tile, tile_um, stride)
                 written = []
                 for plane in image.planes():
-                    checks = check_tiles(image, grid, plane=plane, job=job)
-                    written.append(
-                        write_tiles(
-                            image,
-                            grid,
-                            out,
-                            stem=stems[path],
-                            format=format,
-                            keep=~checks.no_data,
-                            stretch=stretch,
-                            plane=plane,
-                            job=job,
-                        )
-                    )
+                    keep = ~check_tiles(image, grid, plane=plane, job=job).no_data
+                    written.append(write(image, grid, out, keep=keep, plane=plane))
+                results.append({"image": str(path), **_counts(grid, written)})
             except SemClassifyError as error:
                 failures.append({"image": str(path), "problem": str(error)})
-                continue
-            count = sum(each.count for each in written)
-            results.append(
-                {
-                    "image": str(path),
-                    "tiles": count,
-                    "left_out": grid.n_tiles * len(written) - count,
-                    "removed": sum(each.removed for each in written),
-                    "tile_px": grid.tile,
-                    "stride_px": grid.stride,
-                    "tables": [str(each.table) for each in written],
-                }
-            )
     text = "\n".join(
         f"{each['image']}: {each['tiles']} tiles of {each['tile_px']} px written to {out}"
         + (f"; {each['removed']} of an earlier run deleted" if each["removed"] else "")
@@ -152,16 +127,26 @@ def tile(
     fail_if_any(failures)
 
 
-def describe(image: SemImage) -> dict[str, Any]:
+def _counts(grid: TileGrid, written: Sequence[TilesWritten]) -> dict[str, Any]:
+    """What was written of an image's planes."""
+    count = sum(each.count for each in written)
+    return {
+        "tiles": count,
+        "left_out": grid.n_tiles * len(written) - count,
+        "removed": sum(each.removed for each in written),
+        "tile_px": grid.tile,
+        "stride_px": grid.stride,
+        "tables": [str(each.table) for each in written],
+    }
+
+
+def _facts(image: SemImage) -> dict[str, Any]:
     """What is known of an image, as plain JSON values."""
-    planes = 1
-    for length in image.leading_shape:
-        planes *= length
     return {
         "name": image.name,
         "path": None if image.path is None else str(image.path),
         "shape": list(image.shape),
-        "planes": planes,
+        "planes": math.prod(image.leading_shape),
         "dtype": str(image.dtype),
         "colour": image.colour,
         "vendor": image.vendor,
@@ -172,25 +157,6 @@ def describe(image: SemImage) -> dict[str, Any]:
         "specimen_reason": image.specimen.reason,
         "metadata": dict(image.metadata),
     }
-
-
-def unique_stems(paths: list[Path]) -> dict[Path, str]:
-    """A name for each image's outputs: its stem, numbered where several share it."""
-    seen: dict[str, int] = {}
-    stems = {}
-    for path in paths:
-        stem = path.stem
-        seen[stem] = seen.get(stem, 0) + 1
-        stems[path] = stem if seen[stem] == 1 else f"{stem}-{seen[stem]}"
-    return stems
-
-
-def fail_if_any(failures: list[dict[str, str]]) -> None:
-    """Name the images that failed on stderr, a sentence each, and end with status 1."""
-    for failure in failures:
-        complain(failure["problem"])
-    if failures:
-        raise typer.Exit(1)
 
 
 def _grid(image: SemImage, tile: int | None, tile_um: float | None, stride: int | None) -> TileGrid:

@@ -11,11 +11,6 @@ from napari_sem_classify.cli.shared_options import Backend, Device, Json
 from napari_sem_classify.cli.shell import report, table, working
 
 
-def add_to(app: typer.Typer) -> None:
-    """Add the command to the program."""
-    app.command("benchmark")(benchmark)
-
-
 def benchmark(
     image: Annotated[
         Path | None, typer.Argument(metavar="[IMAGE]", help="An image; a generated one otherwise.")

@@ -12,15 +12,10 @@ from napari_sem_classify.cli.shell import length_text, report, table, working
 KEPT_SO_FAR = "Stopped; the same command goes on with the download where it stopped."
 
 
-def add_to(app: typer.Typer) -> None:
-    """Add the commands to the program."""
-    group = typer.Typer(no_args_is_help=True, help="The catalogue of models.")
-    group.command("list")(list_models)
-    group.command("info")(show_model)
-    group.command("fetch")(fetch_network)
-    app.add_typer(group, name="models")
+group = typer.Typer(no_args_is_help=True, help="The catalogue of models.")
 
 
+@group.command("list")
 def list_models(as_json: Json = False) -> None:
     """List the models, and the networks that they stand on, downloaded or not.
 
@@ -72,23 +67,7 @@ def list_models(as_json: Json = False) -> None:
     report(values, text + table(downloads), as_json)
 
 
-def fetch_network(
-    name: Annotated[
-        str, typer.Argument(metavar="NAME", help="A network that `models list` names.")
-    ],
-    as_json: Json = False,
-) -> None:
-    """Download a network's weights; a download that is cut goes on where it stopped.
-
-    Models on networks that come with the program need none.
-    """
-    from napari_sem_classify.core.network.fetch import fetch_backbone
-
-    with working(KEPT_SO_FAR) as job:
-        path = fetch_backbone(name, job=job)
-    report({"name": name, "path": str(path)}, f"{name} is ready: {path}", as_json)
-
-
+@group.command("info")
 def show_model(
     model: Annotated[str, typer.Argument(metavar="MODEL", help="A name or a model file.")],
     as_json: Json = False,
@@ -116,3 +95,21 @@ def show_model(
     if "date" in card.record:
         rows.append(("Made", str(card.record["date"])))
     report(card.to_dict(), table(rows), as_json)
+
+
+@group.command("fetch")
+def fetch_network(
+    name: Annotated[
+        str, typer.Argument(metavar="NAME", help="A network that `models list` names.")
+    ],
+    as_json: Json = False,
+) -> None:
+    """Download a network's weights; a download that is cut goes on where it stopped.
+
+    Models on networks that come with the program need none.
+    """
+    from napari_sem_classify.core.network.fetch import fetch_backbone
+
+    with working(KEPT_SO_FAR) as job:
+        path = fetch_backbone(name, job=job)
+    report({"name": name, "path": str(path)}, f"{name} is ready: {path}", as_json)

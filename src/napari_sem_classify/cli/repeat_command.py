@@ -14,11 +14,6 @@ if TYPE_CHECKING:
     from napari_sem_classify.core.network.engine.base import Engine
 
 
-def add_to(app: typer.Typer) -> None:
-    """Add the command to the program."""
-    app.command("rerun")(rerun)
-
-
 def rerun(
     record: Annotated[
         Path,

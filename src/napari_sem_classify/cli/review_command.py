@@ -39,16 +39,10 @@ Pictures = Annotated[
 ]
 
 
-def add_to(app: typer.Typer) -> None:
-    """Add the commands to the program."""
-    group = typer.Typer(no_args_is_help=True, help=HELP)
-    group.command("start")(start)
-    group.command("answer")(answer)
-    group.command("estimate")(estimate)
-    group.command("extend")(extend)
-    app.add_typer(group, name="review")
+group = typer.Typer(no_args_is_help=True, help=HELP)
 
 
+@group.command("start")
 def start(
     maps: Maps,
     out: Annotated[Path, typer.Option("--out", metavar="R.json", help="Review to write.")],
@@ -78,6 +72,7 @@ def start(
     _write(review, opened, out, pictures, as_json)
 
 
+@group.command("answer")
 def answer(
     review_file: ReviewFile,
     maps: Annotated[
@@ -130,6 +125,7 @@ def answer(
     report({"review": str(review_file), "answered": review.n_answered, "open": left}, text, as_json)
 
 
+@group.command("estimate")
 def estimate(
     review_file: ReviewFile,
     maps: Annotated[
@@ -169,6 +165,7 @@ def estimate(
     report(_as_json(review, found, powered, more), _text(review, found, powered, more), as_json)
 
 
+@group.command("extend")
 def extend(
     review_file: ReviewFile,
     maps: Maps,

@@ -63,6 +63,14 @@ def report(value: dict[str, Any] | list[Any], text: str, as_json: bool) -> None:
     typer.echo(to_json(value) if as_json else text)
 
 
+def fail_if_any(failures: list[dict[str, str]]) -> None:
+    """Name the images that failed on stderr, a sentence each, and end with status 1."""
+    for failure in failures:
+        complain(failure["problem"])
+    if failures:
+        raise typer.Exit(FAILED)
+
+
 def table(rows: Sequence[tuple[str, ...]], indent: str = "") -> str:
     """Columns of text, aligned; two spaces between them."""
     widths = [max(len(row[column]) for row in rows) for column in range(len(rows[0]))]

@@ -25,11 +25,6 @@ class GreyValues(StrEnum):
     AUTO = "auto"
 
 
-def add_to(app: typer.Typer) -> None:
-    """Add the command to the program."""
-    app.command("teach")(teach)
-
-
 def teach(
     images: Annotated[
         list[Path], typer.Option("--image", metavar="I", help="An annotated image; repeatable.")

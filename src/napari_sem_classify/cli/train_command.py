@@ -32,12 +32,6 @@ if TYPE_CHECKING:
 STOPPED = "Stopped; no model was written."
 
 
-def add_to(app: typer.Typer) -> None:
-    """Add the commands to the program."""
-    app.command("train")(train)
-    app.command("evaluate")(evaluate)
-
-
 def train(
     source: Source,
     out: Annotated[Path, typer.Option("--out", metavar="M", help="Model file to write.")],

@@ -12,7 +12,7 @@ from typing import Any, TypeVar
 
 from napari_sem_classify.core.common.digest import digest_of
 from napari_sem_classify.core.common.errors import ImageError
-from napari_sem_classify.core.common.files import append_line, read_lines
+from napari_sem_classify.core.common.files import append_line, free_name, read_lines
 from napari_sem_classify.core.export.kinds import USUAL
 from napari_sem_classify.core.image.image_key import file_state, image_key
 from napari_sem_classify.core.image.sem_image import SemImage
@@ -107,13 +107,7 @@ class BatchState:
             if entry is not None:
                 yield item, entry["stem"]
                 continue
-            own = stem = item_stem(item)
-            number = 1
-            while stem.lower() in taken:  # some file systems take A and a for the same
-                number += 1
-                stem = f"{own}-{number}"
-            taken.add(stem.lower())
-            yield item, stem
+            yield item, free_name(item_stem(item), taken)
 
     def finished(self, item: Item) -> dict[str, Any] | None:
         """What was written for an image, if it is all there and still right."""

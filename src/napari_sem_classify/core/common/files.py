@@ -174,6 +174,19 @@ def _plain(value: Any) -> Any:
     return value
 
 
+def free_name(name: str, taken: set[str]) -> str:
+    """A start for file names that is not among those taken, which it joins; numbered where it is.
+
+    `taken` holds them in small letters: some file systems take A and a for the same.
+    """
+    free, number = name, 1
+    while free.lower() in taken:
+        number += 1
+        free = f"{name}-{number}"
+    taken.add(free.lower())
+    return free
+
+
 def cannot_write(path: Path, error: OSError) -> str:
     """Say in one sentence that a file or folder cannot be written."""
     why = error.strerror or str(error)
