@@ -97,15 +97,3 @@ def test_the_temperature_undoes_overconfidence():
     temperature = fit_temperature(3 * honest, truth)
     assert temperature == pytest.approx(3.0, rel=0.1)
     assert log_loss(3 * honest / temperature, truth) < log_loss(3 * honest, truth)
-
-
-@pytest.mark.parametrize(("n", "size"), [(60, 400), (500, 40)])
-def test_a_head_comes_back_from_another_basis_as_it_was(n, size):
-    features, labels = tiles(n, size)
-    basis = make_basis(features)
-    head = basis.to_head(solve(basis.coordinates, labels, 3, 0.01))
-    fewer = make_basis(features[5:])
-    carried = fewer.from_head(head)
-    np.testing.assert_allclose(
-        carried.logits(fewer.coordinates), head.logits(features[5:]), atol=1e-2
-    )

@@ -13,6 +13,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+N_FOLDS = 5
 MIN_GROUPS = 3
 MIN_BLOCKS = 4
 MIN_GROUPS_PER_CLASS = 2
@@ -32,7 +33,6 @@ class TilePlaces:
     y, x : int64, shape (N,)
         First row and column of the tile, in pixels.
     tile_px : int
-        Side of a tile.
     stacked : bool
         Whether images are stacks whose planes lie over one another: tiles at the same place of
         several planes then fall into the same block.
@@ -77,7 +77,6 @@ def plan_folds(
     *,
     groups: NDArray[Any] | None = None,
     places: TilePlaces | None = None,
-    n_folds: int = 5,
     group_word: str = "image",
     block_tiles: int = BLOCK_TILES,
 ) -> Folds | str:
@@ -93,8 +92,6 @@ def plan_folds(
         in at least `MIN_GROUPS_PER_CLASS`.
     places : TilePlaces, optional
         Where the tiles lie, for blocks and buffers.
-    n_folds : int
-        At most so many.
     group_word : str
         What a group is called: "image", "specimen".
     block_tiles : int
@@ -106,27 +103,24 @@ def plan_folds(
         One sentence for the user where there are too few groups and too few blocks.
     """
     labels = np.asarray(labels, dtype=np.int64)
-    why = "the annotated tiles come without their places, so they cannot be split into blocks"
+    ways: list[tuple[NDArray[np.int64], str, int, TilePlaces | None]] = []
     if groups is not None:
         numbers = np.unique(np.asarray(groups), return_inverse=True)[1].astype(np.int64)
-        n_groups = len(np.unique(numbers))
-        why = _too_few(labels, numbers, class_names, MIN_GROUPS, group_word)
-        if not why:
-            folds = _grouped(labels, numbers, n_folds, len(class_names), None)
-            why = _too_few_scored(folds, len(labels))
-        if not why:
-            how = f"by {group_word} ({n_groups} {group_word}s, {len(folds)} folds)"
-            return Folds(folds, numbers, how)
+        ways.append((numbers, group_word, MIN_GROUPS, None))
     if places is not None:
-        numbers = spatial_blocks(places, block_tiles)
-        n_blocks = len(np.unique(numbers))
-        why = _too_few(labels, numbers, class_names, MIN_BLOCKS, "block")
+        ways.append((spatial_blocks(places, block_tiles), "block", MIN_BLOCKS, places))
+    why = "the annotated tiles come without their places, so they cannot be split into blocks"
+    for numbers, word, needed, apart in ways:
+        why = _too_few(labels, numbers, class_names, needed, word)
         if not why:
-            folds = _grouped(labels, numbers, n_folds, len(class_names), places)
+            folds = _grouped(labels, numbers, len(class_names), apart)
             why = _too_few_scored(folds, len(labels))
         if not why:
-            count = f"{n_blocks} blocks{' through all planes' * places.stacked}"
-            how = f"by spatial blocks ({count}, {len(folds)} folds, buffer of half a tile)"
+            count = f"{len(np.unique(numbers))} {word}s"
+            how = f"by {word} ({count}, {len(folds)} folds)"
+            if apart is not None:
+                count += " through all planes" * apart.stacked
+                how = f"by spatial blocks ({count}, {len(folds)} folds, buffer of half a tile)"
             return Folds(folds, numbers, how)
     return f"No score can be given: {why}; annotate tiles in more places or in more images."
 
@@ -171,11 +165,10 @@ def _too_few_scored(folds: tuple[Fold, ...], n_tiles: int) -> str:
 def _grouped(
     labels: NDArray[np.int64],
     numbers: NDArray[np.int64],
-    n_folds: int,
     n_classes: int,
     places: TilePlaces | None,
 ) -> tuple[Fold, ...]:
-    fold_of = _deal(labels, numbers, n_folds, n_classes)[numbers]
+    fold_of = _deal(labels, numbers, n_classes)[numbers]
     folds = []
     for fold in np.unique(fold_of):
         test = np.flatnonzero(fold_of == fold)
@@ -188,13 +181,13 @@ def _grouped(
 
 
 def _deal(
-    labels: NDArray[np.int64], numbers: NDArray[np.int64], n_folds: int, n_classes: int
+    labels: NDArray[np.int64], numbers: NDArray[np.int64], n_classes: int
 ) -> NDArray[np.int64]:
     """Deal groups to folds so that each holds about the same share of each class."""
     counts = np.zeros((numbers.max() + 1, n_classes))
     np.add.at(counts, (numbers, labels), 1)
     shares = counts / np.maximum(counts.sum(axis=0), 1)
-    n_folds = min(n_folds, len(counts))
+    n_folds = min(N_FOLDS, len(counts))
     held = np.zeros((n_folds, n_classes))
     fold_of = np.zeros(len(counts), dtype=np.int64)
     # The largest groups first: they are the hardest to place.

@@ -60,8 +60,6 @@ class FitOptions:
     strength : float or None
         A known strength with which to fit at once, without temperature and score: the way to
         redraw a map after each stroke.
-    start : Head or None
-        With a known strength: where to begin; the fit ends at the same place.
     seed, group_word
         See `cross_validate` and `plan_folds`.
     """
@@ -70,22 +68,14 @@ class FitOptions:
     places: TilePlaces | None = None
     folds: Folds | None = None
     strength: float | None = None
-    start: Head | None = None
     seed: int = 0
     group_word: str = "image"
 
 
 def fit_head(
-    features: NDArray[Any],
-    labels: NDArray[Any],
-    n_classes: int,
-    *,
-    strength: float | None = None,
+    features: NDArray[Any], labels: NDArray[Any], n_classes: int, strength: float | None = None
 ) -> Head:
-    """Fit a head, see `teach_head`, of classes without names.
-
-    Where `strength` is None it is `DEFAULT_STRENGTH`.
-    """
+    """Fit a head of classes without names, see `teach_head`."""
     names = tuple(f"class {index + 1}" for index in range(n_classes))
     return teach_head(features, labels, names, FitOptions(strength=strength)).head
 
@@ -125,10 +115,7 @@ def teach_head(
         check_teachable(np.bincount(labels, minlength=n_classes), class_names)
     basis = make_basis(features)
     if how.strength is not None:
-        begin = None
-        if how.start is not None and how.start.weight.shape == (n_classes, basis.mean.size):
-            begin = basis.from_head(how.start)
-        solution = solve(basis.coordinates, labels, n_classes, how.strength, begin)
+        solution = solve(basis.coordinates, labels, n_classes, how.strength)
         return Taught(basis.to_head(solution), how.strength, 1.0, None, "Not scored yet.")
     plan: Folds | str | None = how.folds
     if plan is None:
@@ -138,6 +125,8 @@ def teach_head(
     if not isinstance(plan, Folds):
         solution = solve(basis.coordinates, labels, n_classes, DEFAULT_STRENGTH)
         return Taught(basis.to_head(solution), DEFAULT_STRENGTH, 1.0, None, plan)
-    found = cross_validate(basis, labels, class_names, plan, seed=how.seed, job=job)
-    solution = solve(basis.coordinates, labels, n_classes, found.strength)
-    return Taught(basis.to_head(solution), found.strength, found.temperature, found.score)
+    strength, temperature, score = cross_validate(
+        basis, labels, class_names, plan, seed=how.seed, job=job
+    )
+    solution = solve(basis.coordinates, labels, n_classes, strength)
+    return Taught(basis.to_head(solution), strength, temperature, score)

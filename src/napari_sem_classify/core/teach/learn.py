@@ -72,17 +72,8 @@ def learn(
 ) -> Learned:
     """Fit at once with a known strength and tell that; then score and fit for good.
 
-    Parameters
-    ----------
-    lesson_of : callable
-        Gathers what is to be learned.
-    view : PlaneInView or None
-        What to draw a map of.
-    options : TeachOptions
-        With the strength and temperature of the fit before.
-    job : Job
-    on_first : callable
-        Told what the first fit gave.
+    `lesson_of` gathers what is to be learned, `view` is drawn a map of, `options` hold the strength
+    and temperature of the fit before, and `on_first` is told what the first fit gave.
 
     Raises
     ------
@@ -95,12 +86,8 @@ def learn(
     lesson = lesson_of()
     if len(set(lesson.labels.tolist())) < 2:
         raise AnnotationError(NO_DATA)
-    quick = head_fit.teach_head(
-        lesson.features,
-        lesson.labels,
-        lesson.class_names,
-        FitOptions(strength=options.strength),
-    )
+    known = FitOptions(strength=options.strength)
+    quick = head_fit.teach_head(lesson.features, lesson.labels, lesson.class_names, known)
     first = _learned(quick, options.temperature, lesson, view)
     first = replace(first, seconds=time.perf_counter() - start)
     on_first(first)
@@ -111,15 +98,7 @@ def learn(
 
 
 def fit(lesson: Lesson, options: TeachOptions, job: Job | None = None) -> Taught:
-    """Fit the head of a lesson, with its temperature and score.
-
-    Raises
-    ------
-    AnnotationError
-        When fewer than two classes have tiles.
-    Cancelled
-        When the job was asked to stop.
-    """
+    """Fit the head of a lesson, with its temperature and score; raises as `teach_head` does."""
     how = FitOptions(
         groups=lesson.groups(options.specimens),
         places=lesson.places,
@@ -151,8 +130,7 @@ def suggest_places(
 
     Returns
     -------
-    reduced : float32, shape (N, components)
-    places : list of TilePlace
+    (reduced, places)
     """
     from napari_sem_classify.core.teach.suggest import reduce_features, suggest_tiles
 

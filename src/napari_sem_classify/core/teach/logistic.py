@@ -59,17 +59,6 @@ class Basis:
             self.mean, self.scale, weight.astype(np.float32), solution.bias.astype(np.float32)
         )
 
-    def from_head(self, head: Head) -> Solution:
-        """Carry a head of features of the same length into this basis, as a start for a fit."""
-        weight = head.weight.astype(np.float64) * (self.scale / head.scale)
-        shift = (self.mean - head.mean) / head.scale
-        bias = head.bias + head.weight.astype(np.float64) @ shift.astype(np.float64)
-        if self.factor is not None:
-            from scipy.linalg import solve_triangular
-
-            weight = solve_triangular(self.factor, self.standardised @ weight.T, lower=True).T
-        return Solution(weight, bias)
-
 
 @dataclass(frozen=True, slots=True)
 class Solution:

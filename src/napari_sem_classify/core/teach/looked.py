@@ -122,13 +122,7 @@ def sights_of(
 ) -> list[Sight]:
     """The annotated tiles of the images that are open, as far as they lie on a grid over them.
 
-    Parameters
-    ----------
-    annotations : Annotations
-    images : {fingerprint: SemImage}
-    tile_px : int
-    stride_px : int, optional
-        `tile_px` where None.
+    Images are given by their fingerprint; `stride_px` is `tile_px` where None.
     """
     sights = []
     for each in annotations.images:
@@ -202,8 +196,7 @@ def look_at_all(
     ImageError, Cancelled
         See `look`.
     """
-    job = job or Job()
-    total = sum(sight.count for sight in sights)
+    job, total = job or Job(), sum(sight.count for sight in sights)
     start, done = time.perf_counter(), 0
     seen = {}
     for sight in sights:

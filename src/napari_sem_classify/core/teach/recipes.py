@@ -53,8 +53,6 @@ def recipes_for(
 
     Parameters
     ----------
-    tile_px : int
-        Side of the tiles in image pixels.
     per_tile : bool, optional
         Only this way with grey values; both where None.
     network_px : int, optional
@@ -93,16 +91,14 @@ def choose_recipe(
     engine_of : callable, optional
         Gives the engine for a recipe; those of `options` where None.
     job : Job, optional
-        Told and checked once per batch; counts the tiles of all recipes.
+        Counts the tiles of all recipes.
 
     Raises
     ------
     AnnotationError
         When there are several recipes, and no annotated image is open.
-    ImageError, DeviceError
-        When an image cannot be read or the network cannot be run.
-    Cancelled
-        When the job was asked to stop.
+    ImageError, DeviceError, Cancelled
+        See `look`.
     """
     recipes = options.recipes
     if len(recipes) < 2:
@@ -156,10 +152,8 @@ def compare_recipes(
         The one to keep unless another is clearly better comes first.
     features : sequence of float, shape (N, features) each
     labels : int, shape (N,)
-    class_names : tuple of str
     folds : Folds
         The same for all.
-    job : Job, optional
     """
     predicted = []
     for seen in features:

@@ -5,7 +5,7 @@ The same out-of-fold logits choose the strength of the fit, set the temperature 
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -91,37 +91,26 @@ class BlockedScore:
         }
 
 
-@dataclass(frozen=True, slots=True)
-class CrossValidation:
-    """What a cross-validation found.
-
-    Attributes
-    ----------
-    strength : float
-        The strength with the lowest balanced log-loss out of fold.
-    temperature : float
-    score : BlockedScore
-    """
-
-    strength: float
-    temperature: float
-    score: BlockedScore
-
-
 def cross_validate(
     basis: Basis,
     labels: NDArray[Any],
     class_names: tuple[str, ...],
     folds: Folds,
     *,
-    strengths: Sequence[float] = STRENGTHS,
     seed: int = 0,
     job: Job | None = None,
-) -> CrossValidation:
+) -> tuple[float, float, BlockedScore]:
     """Fit without each fold in turn and score on it.
 
     Strengths are tried from the weakest up; each fit starts from the one before. The features are
     standardised once over all annotated tiles, which uses no label.
+
+    Returns
+    -------
+    strength : float
+        The one of `STRENGTHS` with the lowest balanced log-loss out of fold.
+    temperature : float
+    score : BlockedScore
 
     Raises
     ------
@@ -130,13 +119,13 @@ def cross_validate(
     """
     labels = np.asarray(labels, dtype=np.int64)
     n_classes = len(class_names)
-    reporter = Reporter(len(folds.folds) * len(strengths), "Scoring", job)
-    logits = np.full((len(strengths), len(labels), n_classes), np.nan)
+    reporter = Reporter(len(folds.folds) * len(STRENGTHS), "Scoring", job)
+    logits = np.full((len(STRENGTHS), len(labels), n_classes), np.nan)
     taught = np.zeros(len(labels), dtype=bool)
     for fold in folds.folds:
         taught[fold.test] = np.isin(labels[fold.test], labels[fold.train])
         solution: Solution | None = None
-        for number, strength in enumerate(strengths):
+        for number, strength in enumerate(STRENGTHS):
             solution = solve(
                 basis.coordinates[fold.train], labels[fold.train], n_classes, strength, solution
             )
@@ -165,4 +154,4 @@ def cross_validate(
         probabilities=probabilities,
         class_names=class_names,
     )
-    return CrossValidation(strengths[best], temperature, blocked)
+    return STRENGTHS[best], temperature, blocked

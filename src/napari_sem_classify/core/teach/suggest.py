@@ -25,9 +25,7 @@ POOL_FACTOR = 10
 SUSPICIOUS = 0.9
 
 
-def reduce_features(
-    features: NDArray[Any], size: int = REDUCED_SIZE, seed: int = 0
-) -> NDArray[np.float32]:
+def reduce_features(features: NDArray[Any], seed: int = 0) -> NDArray[np.float32]:
     """Principal components of standardised features, for clustering; once per image.
 
     Parameters
@@ -37,7 +35,7 @@ def reduce_features(
 
     Returns
     -------
-    float32, shape (N, at most `size`)
+    float32, shape (N, at most `REDUCED_SIZE`)
     """
     x = np.asarray(features, dtype=np.float32)
     generator = np.random.default_rng(seed)
@@ -47,7 +45,7 @@ def reduce_features(
     z = (drawn - mean) / scale
     # Eigenvectors of the smaller product; the features are many, the drawn tiles may be few.
     values, vectors = np.linalg.eigh((z @ z.T).astype(np.float64))
-    kept = np.argsort(values)[::-1][: min(size, len(z))]
+    kept = np.argsort(values)[::-1][: min(REDUCED_SIZE, len(z))]
     kept = kept[values[kept] > 1e-6 * values.max()]
     axes = (z.T @ vectors[:, kept].astype(np.float32)) / np.sqrt(values[kept]).astype(np.float32)
     weight = axes / scale[:, None]
@@ -59,11 +57,11 @@ def suggest_tiles(
     labels: NDArray[Any],
     probabilities: NDArray[Any] | None = None,
     n: int = 10,
-    *,
-    few_per_class: int = FEW_PER_CLASS,
     seed: int = 0,
 ) -> NDArray[np.int64]:
     """Tiles to annotate next, the most useful first.
+
+    Typical ones until there are `FEW_PER_CLASS` labels per class that has any.
 
     Parameters
     ----------
@@ -73,10 +71,7 @@ def suggest_tiles(
         Class of each tile, or `UNLABELLED`.
     probabilities : float, shape (N, classes), optional
         Of the current model; NaN for tiles that it left out.
-    n : int
-    few_per_class : int
-        Typical tiles are suggested until there are so many labels per class that has any.
-    seed : int
+    n, seed : int
 
     Returns
     -------
@@ -85,7 +80,7 @@ def suggest_tiles(
     """
     known = labels != UNLABELLED
     n_classes = len(np.unique(labels[known]))
-    few = int(known.sum()) < few_per_class * max(n_classes, 2)
+    few = int(known.sum()) < FEW_PER_CLASS * max(n_classes, 2)
     if probabilities is None or few or n_classes < 2:
         return typical_tiles(reduced, labels, n, seed)
     return uncertain_tiles(reduced, labels, probabilities, n, seed)
@@ -145,10 +140,10 @@ def uncertain_tiles(
     return np.asarray(open_[pool[np.concatenate([firsts, rest])[:n]]], dtype=np.int64)
 
 
-def suspicious_tiles(
-    labels: NDArray[Any], probabilities: NDArray[Any], confidence: float = SUSPICIOUS
-) -> NDArray[np.int64]:
+def suspicious_tiles(labels: NDArray[Any], probabilities: NDArray[Any]) -> NDArray[np.int64]:
     """Annotated tiles that a model which had not seen them puts confidently into another class.
+
+    Confidently means with a probability of at least `SUSPICIOUS`.
 
     Parameters
     ----------
@@ -156,8 +151,6 @@ def suspicious_tiles(
         Of the scored tiles: ``annotated[score.scored]``.
     probabilities : float, shape (M, classes)
         Out of fold, from `BlockedScore.probabilities`.
-    confidence : float
-        Probability of the other class, 0 to 1.
 
     Returns
     -------
@@ -166,7 +159,7 @@ def suspicious_tiles(
     """
     predicted = probabilities.argmax(axis=1)
     sure = probabilities.max(axis=1)
-    found = np.flatnonzero((predicted != labels) & (sure >= confidence))
+    found = np.flatnonzero((predicted != labels) & (sure >= SUSPICIOUS))
     return np.asarray(found[np.argsort(-sure[found], kind="stable")], dtype=np.int64)
 
 

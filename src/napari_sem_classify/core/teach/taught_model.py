@@ -33,13 +33,8 @@ def make_model(
     ----------
     material : TeachingSet
         What the lesson was gathered from, with the images that are told of on the card.
-    lesson : Lesson
-    taught : Taught
-    options : TeachOptions
     choice : RecipeChoice or None
         How the way of looking was found, where that is to be told.
-    seconds : float, optional
-        What it took.
     """
     from napari_sem_classify.core.network.backbone import backbone_sha256
 

@@ -29,8 +29,6 @@ def teach(
     material : TeachingSet
         Annotations from strokes, layers or label images: they teach alike.
     options : TeachOptions
-    job : Job, optional
-        Told and checked once per batch.
     engine_of : callable, optional
         Gives the engine for a recipe; those of `options` where None.
 
