@@ -202,7 +202,7 @@ def _map(path: Path, dtype: str, offset: int, shape: tuple[int, ...]) -> ArrayLi
 
 def _page_opener(path: Path, number: int) -> Callable[[], ArrayLike]:
     def decode() -> ArrayLike:
-        with opened_tiff(path) as tiff:
+        with opened_tiff(path, checked=True) as tiff:
             page = tiff.pages[number]
             if page.is_memmappable:
                 dtype = tiff.byteorder + str(np.dtype(page.dtype).char)
@@ -216,7 +216,7 @@ def _by_chunks(path: Path, index: int, level: int) -> ArrayLike:
     """The series through tifffile's zarr store, which decodes only the chunks it is asked for."""
     import zarr
 
-    tiff = open_tiff_file(path)
+    tiff = open_tiff_file(path, checked=True)
     try:
         series = tiff.series[index]
         guard(path, series.levels[level].keyframe)

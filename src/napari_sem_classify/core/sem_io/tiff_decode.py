@@ -51,8 +51,14 @@ _stderr = threading.Lock()
 
 
 @contextmanager
-def opened_tiff(path: Path) -> Iterator[Any]:
+def opened_tiff(path: Path, *, checked: bool = False) -> Iterator[Any]:
     """An open `tifffile.TiffFile` whose directories are few enough to be looked at.
+
+    Parameters
+    ----------
+    path : Path
+    checked : bool
+        Whether that is known from opening it before.
 
     Raises
     ------
@@ -60,14 +66,14 @@ def opened_tiff(path: Path) -> Iterator[Any]:
         When it is no file, or claims more pages or images within a page than any TIFF has, or
         names something that is no file.
     """
-    tiff = open_tiff_file(path)
+    tiff = open_tiff_file(path, checked=checked)
     try:
         yield tiff
     finally:
         tiff.close()
 
 
-def open_tiff_file(path: Path) -> Any:
+def open_tiff_file(path: Path, *, checked: bool = False) -> Any:
     """As `opened_tiff`, to be closed by the caller."""
     import tifffile
 
@@ -76,7 +82,8 @@ def open_tiff_file(path: Path) -> Any:
     logging.getLogger("tifffile").addHandler(_QUIET)
     tiff = tifffile.TiffFile(path)
     try:
-        _check_directories(path, tiff)
+        if not checked:
+            _check_directories(path, tiff)
     except BaseException:
         tiff.close()
         raise
