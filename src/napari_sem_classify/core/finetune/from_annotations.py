@@ -15,7 +15,7 @@ from napari_sem_classify.core.annotate.place import TilePlace
 from napari_sem_classify.core.classify.record import HASHED_BYTES, file_sha256
 from napari_sem_classify.core.common.errors import AnnotationError
 from napari_sem_classify.core.common.job import Job, Reporter
-from napari_sem_classify.core.evaluate.dataset import ImageRecord
+from napari_sem_classify.core.evaluate.dataset import ImageRecord, one_by_one
 from napari_sem_classify.core.evaluate.set_reading import ImageFacts, shrink
 from napari_sem_classify.core.evaluate.training_set import TrainingSet, tiles_folder
 from napari_sem_classify.core.finetune.annotated_images import AnnotatedImage, AnnotatedImages
@@ -189,8 +189,8 @@ def _completed(data: TrainingSet, annotated: int, wanted: int) -> TrainingSet:
         lost = wanted - len(data.images)
         notes.append(f"{lost} annotated tiles hold no data or lie on the info bar: left out.")
     if data.left_out:
-        one = next(iter(data.left_out.values()))
-        notes.append(f"{len(data.left_out)} annotated images could not be used: {one}")
+        notes.append(f"{len(data.left_out)} annotated images could not be used and are left out.")
+        notes += one_by_one(data.left_out.values())
     known = {facts.pixel_size_nm for facts in data.images}
     if data.pixel_size_nm is None and known != {None}:
         notes.append(

@@ -203,7 +203,7 @@ def pixel_size_note(layer: Layer) -> str:
     sides = pixel_sides(layer, _lengths_nm(layer))
     if sides is not None and not sides.square:
         if sides.skewed:
-            return "the layer's pixels are sheared"
+            return f"pixels are sheared on the screen ({sides.cols:.4g} × {sides.rows:.4g} nm)"
         return f"pixels are not square ({sides.cols:.4g} × {sides.rows:.4g} nm)"
     microscope = notes_of(layer).get("microscope")
     note = microscope.get("note") if isinstance(microscope, Mapping) and sides is None else None
