@@ -19,7 +19,7 @@ from pathlib import Path
 import numpy as np
 
 from napari_sem_classify.core.classify import int8
-from napari_sem_classify.core.classify.grid_choice import grid_for_model
+from napari_sem_classify.core.classify.options import ClassifyOptions
 from napari_sem_classify.core.model.catalogue import load_model
 from napari_sem_classify.core.network.engine import make_engine
 from napari_sem_classify.core.network.engine.devices import cpu_has_bfloat16, has_openvino
@@ -38,7 +38,10 @@ def main() -> None:
     classifier = load_model(options.model)
     card = classifier.card
     images = [open_image(path) for path in options.images]
-    pairs = [(image, grid_for_model(image, card, options.tile).grid) for image in images]
+    pairs = [
+        (image, ClassifyOptions(tile_px=options.tile).grid_for(image, card).grid)
+        for image in images
+    ]
     settings = [("torch", "float32")]
     half = ["bfloat16"] if cpu_has_bfloat16() else []
     settings += [("torch", dtype) for dtype in half]

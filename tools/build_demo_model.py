@@ -11,7 +11,7 @@ import argparse
 from pathlib import Path
 
 from napari_sem_classify.core.classify.driver import classify_image
-from napari_sem_classify.core.classify.grid_choice import grid_for_model
+from napari_sem_classify.core.classify.options import ClassifyOptions
 from napari_sem_classify.core.common.files import to_json
 from napari_sem_classify.core.common.job import Job, Progress
 from napari_sem_classify.core.model.catalogue import DEMO_NAME, shipped_models_folder
@@ -37,7 +37,7 @@ def main() -> None:
     path = save_model(out, classifier)
     sample = generate_cross_section(seed=DEMO_SEED)
     image = sample_image(sample)
-    grid = grid_for_model(image, classifier.card).grid
+    grid = ClassifyOptions().grid_for(image, classifier.card).grid
     found = agreement(classify_image(image, classifier, grid), sample)
     print(to_json({"file": path, "bytes": path.stat().st_size, "scores": classifier.card.scores}))
     print(to_json({"held-out demo image": found}))

@@ -14,7 +14,6 @@ import pytest
 from tiny_engine import FEATURES, TinyEngine, brightness_classifier
 
 from napari_sem_classify.core.classify.driver import classify_image, classify_planes, classify_tiles
-from napari_sem_classify.core.classify.grid_choice import grid_for_model
 from napari_sem_classify.core.classify.options import ChosenTiles, ClassifyOptions
 from napari_sem_classify.core.common.errors import Cancelled, GridError, ImageError, ModelError
 from napari_sem_classify.core.common.job import Job
@@ -226,7 +225,7 @@ CARD = replace(CLASSIFIER.card, tile_px=224, pixel_size_nm=12.0)
 )
 def test_tiles_have_the_models_physical_size(learned, mine, tile, warns, says):
     image = image_of(half_bright(240, 240), pixel_size_nm=mine)
-    choice = grid_for_model(image, replace(CARD, pixel_size_nm=learned))
+    choice = ClassifyOptions().grid_for(image, replace(CARD, pixel_size_nm=learned))
     assert choice.grid.tile == choice.grid.stride == tile
     assert choice.scale_warning is warns
     assert says in choice.note
@@ -234,16 +233,16 @@ def test_tiles_have_the_models_physical_size(learned, mine, tile, warns, says):
 
 def test_the_users_wish_goes_first_and_is_compared_with_the_model():
     image = image_of(half_bright(), pixel_size_nm=24.0)
-    in_px = grid_for_model(image, CARD, tile_px=64, overlap=0.5)
+    in_px = ClassifyOptions(tile_px=64, overlap=0.5).grid_for(image, CARD)
     assert (in_px.grid.tile, in_px.grid.stride, in_px.scale_warning) == (64, 32, True)
     assert "1.54 µm" in in_px.note
     assert "2.69 µm" in in_px.note
-    in_um = grid_for_model(image, CARD, tile_um=2.688, stride_px=100)
+    in_um = ClassifyOptions(tile_um=2.688, stride_px=100).grid_for(image, CARD)
     assert (in_um.grid.tile, in_um.grid.stride, in_um.scale_warning) == (112, 100, False)
 
 
 def test_tiles_larger_than_the_image_are_told():
-    choice = grid_for_model(image_of(half_bright(40, 100)), CLASSIFIER.card, tile_px=64)
+    choice = ClassifyOptions(tile_px=64).grid_for(image_of(half_bright(40, 100)), CLASSIFIER.card)
     assert choice.scale_warning
     assert "larger than the image" in choice.note
     assert choice.grid.n_tiles == 2
@@ -252,11 +251,11 @@ def test_tiles_larger_than_the_image_are_told():
 def test_wishes_that_cannot_be_met_are_told():
     image = image_of(half_bright(), pixel_size_nm=900.0)
     with pytest.raises(GridError, match="both in px and in µm"):
-        grid_for_model(image, CARD, tile_px=64, tile_um=1.0)
+        ClassifyOptions(tile_px=64, tile_um=1.0).grid_for(image, CARD)
     with pytest.raises(GridError, match="only 3 px"):
-        grid_for_model(image, CARD)
+        ClassifyOptions().grid_for(image, CARD)
     with pytest.raises(GridError, match="no pixel size"):
-        grid_for_model(replace(image, pixel_size_nm=None), CARD, tile_um=1.0)
+        ClassifyOptions(tile_um=1.0).grid_for(replace(image, pixel_size_nm=None), CARD)
 
 
 def test_two_hundred_runs_cancelled_at_random_moments_leave_nothing_behind(tmp_path, monkeypatch):

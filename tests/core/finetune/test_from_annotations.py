@@ -14,7 +14,7 @@ from napari_sem_classify.core.annotate.annotation_set import Annotations
 from napari_sem_classify.core.annotate.edits import merge_annotations
 from napari_sem_classify.core.annotate.place import fingerprint
 from napari_sem_classify.core.classify.driver import classify_image
-from napari_sem_classify.core.classify.grid_choice import grid_for_model
+from napari_sem_classify.core.classify.options import ClassifyOptions
 from napari_sem_classify.core.common.errors import AnnotationError, Cancelled
 from napari_sem_classify.core.common.job import Job
 from napari_sem_classify.core.finetune.annotated_images import (
@@ -259,8 +259,8 @@ def test_the_card_says_how_to_use_the_model_on_an_image(trained, image):
     assert (card.tile_px, card.pixel_size_nm, card.kind) == (TILE, 10.0, "fine-tuned")
     assert [info.colour for info in card.classes] == ["#112233", "#445566"]
     assert card.record["tiles_per_class"] == {"fine": 64, "coarse": 64}
-    assert grid_for_model(image, card).grid.tile == TILE
-    assert not grid_for_model(image, card).scale_warning
+    assert ClassifyOptions().grid_for(image, card).grid.tile == TILE
+    assert not ClassifyOptions().grid_for(image, card).scale_warning
 
 
 def test_classifying_the_image_agrees_with_what_training_saw(trained, data, image):
@@ -274,7 +274,7 @@ def test_classifying_the_image_agrees_with_what_training_saw(trained, data, imag
         backend="torch",
         dtype="float32",
     )
-    grid = grid_for_model(image, classifier.card).grid
+    grid = ClassifyOptions().grid_for(image, classifier.card).grid
     found = classify_image(image, classifier, grid, engine=engine)
     held = trained.held_out
     places = [data.images[number].specimen for number in held.image]

@@ -12,7 +12,6 @@ from tiny_engine import brightness_classifier
 from napari_sem_classify.core.batch.batch_state import BatchTarget
 from napari_sem_classify.core.batch.classify_many import classify_many
 from napari_sem_classify.core.classify.driver import classify_image, classify_tiles
-from napari_sem_classify.core.classify.grid_choice import grid_for_model
 from napari_sem_classify.core.classify.options import ClassifyOptions
 from napari_sem_classify.core.common.errors import GridError
 from napari_sem_classify.core.image.area import Area
@@ -168,8 +167,8 @@ def test_a_model_that_evens_out_each_tile_is_refused_in_a_sentence(engine):
 def test_the_stride_of_a_dense_map_is_what_it_gives_at_no_cost():
     image = image_from_array(picture(300, 300), "grid")
     card = brightness_classifier(tile_px=64).card  # 32 px for the network
-    assert grid_for_model(image, card, dense=True).grid.stride == 64
-    assert grid_for_model(image, card, stride_px=10, dense=True).grid.stride == 10
+    assert ClassifyOptions(dense=True).grid_for(image, card).grid.stride == 64
+    assert ClassifyOptions(stride_px=10, dense=True).grid_for(image, card).grid.stride == 10
 
 
 @pytest.mark.parametrize("taught_dense", [False, True])

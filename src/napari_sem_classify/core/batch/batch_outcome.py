@@ -8,6 +8,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from napari_sem_classify.core.classify.options import GridChoice
 from napari_sem_classify.core.common.errors import (
     Cancelled,
     DeviceError,
@@ -17,7 +18,6 @@ from napari_sem_classify.core.common.errors import (
 from napari_sem_classify.core.maps.class_map import ClassMap
 
 if TYPE_CHECKING:
-    from napari_sem_classify.core.classify.grid_choice import GridChoice
     from napari_sem_classify.core.image.sem_image import SemImage
 
 _log = logging.getLogger(__name__)
@@ -39,7 +39,7 @@ class ImageOutcome:
         ``stride_px``, ``pixel_size_nm``, ``classes`` (name, colour, cells, fraction, area_px,
         area_um2), ``features_from_cache``, ``seconds``.
     note : str
-        About the tile size, from `grid_for_model`.
+        About the tile size, see `GridChoice`.
     scale_warning : bool
     problem : str
         Why it failed, in one sentence; empty for a classified image.

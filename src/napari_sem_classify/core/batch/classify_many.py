@@ -27,7 +27,7 @@ from napari_sem_classify.core.batch.batch_state import (
     sweep_notes,
 )
 from napari_sem_classify.core.classify.engine_choice import engine_for_images
-from napari_sem_classify.core.classify.options import ChosenTiles, ClassifyOptions
+from napari_sem_classify.core.classify.options import ChosenTiles, ClassifyOptions, GridChoice
 from napari_sem_classify.core.common.files import ensure_folder
 from napari_sem_classify.core.common.job import Job
 from napari_sem_classify.core.export.kinds import USUAL, in_order
@@ -35,7 +35,6 @@ from napari_sem_classify.core.export.outputs import write_outputs
 from napari_sem_classify.core.model.head import TileClassifier
 
 if TYPE_CHECKING:
-    from napari_sem_classify.core.classify.grid_choice import GridChoice
     from napari_sem_classify.core.image.sem_image import SemImage
     from napari_sem_classify.core.maps.class_map import ClassMap
     from napari_sem_classify.core.network.engine.base import Engine

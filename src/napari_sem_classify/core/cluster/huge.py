@@ -11,14 +11,13 @@ from typing import TYPE_CHECKING
 from napari_sem_classify.core.batch.batch_outcome import ImageOutcome
 from napari_sem_classify.core.batch.batch_state import BatchTarget
 from napari_sem_classify.core.batch.classify_many import write_maps
-from napari_sem_classify.core.classify.options import ClassifyOptions
+from napari_sem_classify.core.classify.options import ClassifyOptions, GridChoice
 from napari_sem_classify.core.cluster.tile_store import Block, TileStore, blocks_of
 from napari_sem_classify.core.cluster.worker import EngineFacts
 from napari_sem_classify.core.model.head import TileClassifier
 from napari_sem_classify.core.tiles.plane_tiles import PlaneTiles
 
 if TYPE_CHECKING:
-    from napari_sem_classify.core.classify.grid_choice import GridChoice
     from napari_sem_classify.core.image.intensity import IntensityRange
     from napari_sem_classify.core.image.sem_image import SemImage
     from napari_sem_classify.core.maps.class_map import ClassMap

@@ -280,13 +280,14 @@ def _features(
     crop: RowCrop | None,
 ) -> NDArray[np.float32]:
     """Features of an image's tiles that hold data."""
-    from napari_sem_classify.core.classify.grid_choice import grid_for_model
+    from napari_sem_classify.core.classify.options import ClassifyOptions
     from napari_sem_classify.core.evaluate.set_reading import open_cropped, tile_grid
     from napari_sem_classify.core.network.features import embed_image
 
     image = open_cropped(path, crop)
     card = classifier.card
-    grid = tile_grid(image, None) if whole else grid_for_model(image, card, tile_px).grid
+    options = ClassifyOptions(tile_px=tile_px)
+    grid = tile_grid(image, None) if whole else options.grid_for(image, card).grid
     plane = (0,) * len(image.leading_shape)
     found = embed_image(PlaneTiles(image, grid, plane=plane), engine, card.intensity)
     return found[~np.isnan(found).any(axis=1)]

@@ -8,8 +8,7 @@ import numpy as np
 from magicgui import widgets
 from numpy.typing import NDArray
 
-from napari_sem_classify.core.classify.grid_choice import GridChoice, grid_for_model
-from napari_sem_classify.core.classify.options import ChosenTiles, ClassifyOptions
+from napari_sem_classify.core.classify.options import ChosenTiles, ClassifyOptions, GridChoice
 from napari_sem_classify.core.common.errors import SemClassifyError
 from napari_sem_classify.core.tiles.dense_blocks import DENSE_COST
 from napari_sem_classify.plugin.app.dock import DockWidget
@@ -138,7 +137,7 @@ class ClassifyWidget(DockWidget):
         if image is not None and card is not None and chosen != self._suggested_for:
             self._suggested_for = chosen
             try:
-                self.grid_form.suggest(grid_for_model(image, card).grid.tile)
+                self.grid_form.suggest(ClassifyOptions().grid_for(image, card).grid.tile)
             except SemClassifyError:
                 self.grid_form.suggest(card.tile_px)
         self._refresh_tiles()
@@ -180,15 +179,14 @@ class ClassifyWidget(DockWidget):
             return None
         if self._plan is not None:
             grid = self._plan.grid
-            like = grid_for_model(image, card, tile_px=grid.tile, stride_px=grid.stride)
+            like = ClassifyOptions(tile_px=grid.tile, stride_px=grid.stride).grid_for(image, card)
             return GridChoice(grid, like.note, like.scale_warning)
-        return grid_for_model(
-            image,
-            card,
+        wish = ClassifyOptions(
             tile_px=int(self.grid_form.tile_px.value),
             overlap=self.grid_form.overlap_share,
             dense=self.dense.value,
         )
+        return wish.grid_for(image, card)
 
     def _keep(self) -> NDArray[np.bool_] | None:
         return None if self._plan is None else self._plan.keep
