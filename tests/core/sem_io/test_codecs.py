@@ -98,6 +98,30 @@ def test_black_and_white_swapped_by_every_decoder(tmp_path, request):
     np.testing.assert_array_equal(pixels_of(tmp_path / "w.tif"), 255 - picture)
 
 
+def test_without_the_package_colour_is_read_as_it_is_or_refused(tmp_path, without_codecs):
+    planes = np.stack([specimen(90, 110, seed) for seed in range(3)])
+    for name, config, data in (
+        ("c", "contig", np.moveaxis(planes, 0, -1)),
+        ("p", "separate", planes),
+        ("w", "contig", np.moveaxis(planes, 0, -1).astype(np.uint16) * 257),
+    ):
+        keywords = {"photometric": "rgb", "planarconfig": config, "compression": "lzw"}
+        tifffile.imwrite(tmp_path / f"{name}.tif", data, **keywords)
+    one, other = (pixels_of(tmp_path / f"{name}.tif").astype(int) for name in "cp")
+    assert np.abs(one - other).max() <= 1
+    with pytest.raises(ImageError, match=r"\[codecs\]"):  # Pillow would keep 8 of its 16 bits
+        pixels_of(tmp_path / "w.tif")
+
+
+def test_a_jpeg_in_inks_is_the_right_way_round(tmp_path):
+    rgb = np.zeros((64, 64, 3), np.uint8)
+    rgb[:, :32] = 255
+    Image.fromarray(rgb).convert("CMYK").save(tmp_path / "k.jpg", quality=95)
+    grey = pixels_of(tmp_path / "k.jpg")
+    assert grey[:, :24].min() > 240
+    assert grey[:, 40:].max() < 15
+
+
 def test_damaged_data_prints_nothing_of_the_library(tmp_path, without_codecs, capfd):
     path = tmp_path / "d.tif"
     tifffile.imwrite(path, specimen(128, 160), compression="lzw")

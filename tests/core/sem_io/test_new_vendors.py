@@ -160,6 +160,15 @@ def test_zeiss_in_every_way_of_writing_and_resized(tmp_path, written):
     assert "not known" in cut.metadata["note"]
 
 
+def test_zeiss_that_tells_its_field_alone(tmp_path):
+    size = ("AP_IMAGE_PIXEL_SIZE", "Image Pixel Size = 24.65 nm")
+    field = (("AP_WIDTH", "Width = 4.93 µm"), ("AP_HEIGHT", "Height = 4.44 µm"))
+    for shape, expected in (((180, 200), 24.65), ((90, 100), 49.3), ((90, 120), None)):
+        image = zeiss(tmp_path / "f.tif", shape, size, *field)
+        wanted = None if expected is None else pytest.approx(expected)
+        assert image.pixel_size_nm == wanted
+
+
 def test_fei_with_decimal_commas_and_cameras_that_tell_their_field_alone(tmp_path):
     ini = "[Scan]\r\nPixelWidth=4,2e-009\r\nPixelHeight=4,2e-009\r\n[Image]\r\nResolutionX=200\r\n"
     camera = "[Scan]\r\nPixelWidth=\r\nHorFieldsize=\r\n[NavCam]\r\nHorFieldsize=0.1\r\n"

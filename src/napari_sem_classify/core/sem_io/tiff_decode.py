@@ -272,7 +272,10 @@ def _by_pillow(path: Path, number: int, page: Any) -> NDArray[Any]:
         if "decoder" in str(error) and "not available" in str(error):
             raise ImageError(needs_codec(path, page)) from error
         raise
-    if pixels.shape != tuple(page.shape):
+    if pixels.ndim == 3 and page.shape == (pixels.shape[-1], *pixels.shape[:-1]):
+        pixels = np.moveaxis(pixels, -1, 0)  # planes of colour, one after the other
+    # Pillow makes 8 bits of 16 bit colour: that would be other grey values.
+    if pixels.shape != tuple(page.shape) or pixels.dtype.itemsize < page.dtype.itemsize:
         raise ImageError(needs_codec(path, page))
     if int(page.photometric) == WHITE_IS_ZERO and mode in ("L", "1"):
         pixels = ~pixels  # Pillow has swapped black and white

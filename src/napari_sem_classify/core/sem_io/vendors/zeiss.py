@@ -26,6 +26,7 @@ from napari_sem_classify.core.sem_io.vendors.values import (
 TAG = 34118
 UNNAMED_PIXEL_SIZE = 3
 UNNAMED_WIDTH_PX = 1024
+ROUNDED_SHARE = 0.015
 
 
 def read(source: Source) -> VendorMetadata | None:
@@ -46,7 +47,7 @@ def read(source: Source) -> VendorMetadata | None:
         date=text(date),
         field_width_um=_length(sem, "ap_width", 1e-3),
         note=note,
-        scan_shape=_stored(sem),
+        scan_shape=_stored(sem) or _by_field(source, sem, size),
         scan_bar_rows=0,
         raw=sem,
     )
@@ -70,6 +71,29 @@ def _stored(sem: Mapping[str, Any]) -> tuple[int | None, int] | None:
     """Rows and columns as they were saved, bar and all: "Store resolution = 1024 * 768"."""
     cols, _, rows = str(_value(sem, "dp_image_store") or "").partition("*")
     return scan_shape(rows, cols)
+
+
+def _by_field(
+    source: Source, sem: Mapping[str, Any], size: float | None
+) -> tuple[int | None, int] | None:
+    """Rows and columns from the field's width and height, where those are not the file's.
+
+    The lengths are rounded to three or four digits, so a count near the file's is the file's, and
+    one near a multiple or part of it is that.
+    """
+    lengths = [
+        length_text_nm(f"{_value(sem, n)} {_unit(sem, n)}") for n in ("ap_height", "ap_width")
+    ]
+    if size is None or None in lengths:
+        return None
+    found = []
+    for length, own in zip(lengths, source.shape, strict=True):
+        ratio = (length or 0.0) / size / own
+        if ratio <= 0:
+            return None
+        whole = round(ratio) if ratio > 1 else 1 / round(1 / ratio)
+        found.append(round(own * (whole if abs(ratio / whole - 1) < ROUNDED_SHARE else ratio)))
+    return None if tuple(found) == source.shape else (found[0], found[1])
 
 
 def _value(sem: Mapping[str, Any], name: str) -> Any:
