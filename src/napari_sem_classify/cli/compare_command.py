@@ -20,7 +20,7 @@ from napari_sem_classify.cli.labelled import (
     whole_numbers,
 )
 from napari_sem_classify.cli.shared_options import Device, Json, Network
-from napari_sem_classify.cli.shell import complain, report, working
+from napari_sem_classify.cli.shell import complain, report
 from napari_sem_classify.core.network.backbone import DEFAULT_BACKBONE, backbone_path
 
 
@@ -82,17 +82,8 @@ def compare(
         if not as_json:
             complain(_row_text(row.to_dict()))
 
-    with (
-        working() as job,
-        split_set(
-            listing,
-            tile_px=tile,
-            crop=crop,
-            largest_px=INPUT_PX,
-            seed=seed,
-            job=job,
-        ) as (data, split),
-    ):
+    with split_set(listing, tile_px=tile, crop=crop, largest_px=INPUT_PX, seed=seed) as found:
+        data, split, job = found
         rows = compare_ways(data, split, options, on_row=tell, job=job)
         files = write_comparison(data, split, rows, title, out)
         value = comparison(data, split, rows, title)

@@ -9,6 +9,8 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from napari_sem_classify.cli.shell import STOPPED_TEXT, working
+
 if TYPE_CHECKING:
     from napari_sem_classify.core.common.job import Job
     from napari_sem_classify.core.evaluate.dataset import Listing, RowCrop
@@ -36,8 +38,7 @@ CutTile = Annotated[
 ]
 Epochs = Annotated[int | None, typer.Option("--epochs", metavar="N", help="Epochs at every size.")]
 Sizes = Annotated[
-    str | None,
-    typer.Option("--sizes", metavar="PX,PX", help="Network input sizes, as 64,128,224."),
+    str | None, typer.Option("--sizes", metavar="PX,PX", help="Network input sizes, as 64,128,224.")
 ]
 BatchSize = Annotated[int | None, typer.Option("--batch", metavar="N", help="Tiles of a batch.")]
 
@@ -50,22 +51,19 @@ def split_set(
     crop: RowCrop | None,
     largest_px: int,
     seed: int,
-    job: Job,
-) -> Iterator[tuple[TrainingSet, Split]]:
-    """Give the tiles of a listing and their split; the stored tiles are removed afterwards."""
+    stopped: str = STOPPED_TEXT,
+) -> Iterator[tuple[TrainingSet, Split, Job]]:
+    """Give the tiles of a listing, removed afterwards, their split, and the job (see `working`)."""
     from napari_sem_classify.core.evaluate.training_set import make_training_set, split_listed
 
-    data = make_training_set(
-        listing,
-        tile_px=tile_px,
-        crop=crop,
-        largest_px=largest_px,
-        job=job,
-    )
-    try:
-        yield data, split_listed(data, seed)
-    finally:
-        data.discard()
+    with working(stopped) as job:
+        data = make_training_set(
+            listing, tile_px=tile_px, crop=crop, largest_px=largest_px, job=job
+        )
+        try:
+            yield data, split_listed(data, seed), job
+        finally:
+            data.discard()
 
 
 def whole_numbers(text: str | None, option: str) -> list[int] | None:

@@ -99,17 +99,11 @@ def train(
         if not as_json:
             complain(_epoch_text(epoch))
 
-    with working(STOPPED) as job:
-        largest = max(stage.size for stage in options.preset.stages)
-        with split_set(
-            listing,
-            tile_px=tile,
-            crop=crop,
-            largest_px=largest,
-            seed=seed,
-            job=job,
-        ) as (data, split):
-            result = fine_tune(data, split, options, on_epoch=tell, job=job)
+    largest = max(stage.size for stage in options.preset.stages)
+    with split_set(
+        listing, tile_px=tile, crop=crop, largest_px=largest, seed=seed, stopped=STOPPED
+    ) as (data, split, job):
+        result = fine_tune(data, split, options, on_epoch=tell, job=job)
     path = save_model(out, result.classifier)
     value = _trained(result, data, split, path)
     report(value, _trained_text(value, result, split), as_json)
@@ -181,12 +175,7 @@ def evaluate(
     engine = engine_for(classifier, device=device, backend=backend)
     with working() as job:
         found = evaluate_images(
-            listing,
-            classifier,
-            tile_px=tile,
-            crop=crop,
-            engine=engine,
-            job=job,
+            listing, classifier, tile_px=tile, crop=crop, engine=engine, job=job
         )
     files = [] if out is None else write_evaluation(found, classifier.card, out)
     value = {

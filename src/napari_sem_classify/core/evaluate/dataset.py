@@ -32,7 +32,6 @@ class ImageRecord:
 
     Attributes
     ----------
-    path : Path
     label : int
         Number of its class in `Listing.class_names`.
     group : str
@@ -54,10 +53,8 @@ class Listing:
 
     Attributes
     ----------
-    source : Path
     class_names : tuple of str
         In natural order.
-    records : tuple of ImageRecord
     notes : tuple of str
         What the user should know, a sentence each.
     """

@@ -45,11 +45,7 @@ _NEIGHBOURS = 12
 _NEXT_FILES = 4
 
 
-def near_duplicates(
-    thumbnails: NDArray[np.uint8],
-    *,
-    job: Job | None = None,
-) -> NDArray[np.int64]:
+def near_duplicates(thumbnails: NDArray[np.uint8], *, job: Job | None = None) -> NDArray[np.int64]:
     """Pairs of images that show the same place, also shifted against each other.
 
     Up to `COMPARE_ALL` images every pair is compared. Of more images those are compared that look

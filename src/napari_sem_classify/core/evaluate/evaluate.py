@@ -13,12 +13,7 @@ from numpy.typing import NDArray
 from napari_sem_classify.core.classify.record import file_sha256
 from napari_sem_classify.core.common.errors import DatasetError, SemClassifyError
 from napari_sem_classify.core.common.job import Job, Reporter
-from napari_sem_classify.core.evaluate.dataset import (
-    ImageRecord,
-    Listing,
-    RowCrop,
-    one_by_one,
-)
+from napari_sem_classify.core.evaluate.dataset import ImageRecord, Listing, RowCrop, one_by_one
 from napari_sem_classify.core.evaluate.intervals import wilson_interval
 from napari_sem_classify.core.evaluate.metrics import (
     Reliability,
@@ -58,7 +53,6 @@ class Evaluation:
         File of each case; empty where unknown.
     left_out : mapping of str to str
         Files that could not be used, and why.
-    notes : tuple of str
     """
 
     class_names: tuple[str, ...]
@@ -80,18 +74,6 @@ class Evaluation:
     def scores(self) -> Scores:
         """Confusion matrix and what follows from it."""
         return score(self.truth, self.predicted, len(self.class_names))
-
-    @property
-    def weighted(self) -> tuple[float, float, float]:
-        """Precision, recall and F1, weighted by the cases of each true class."""
-        found = self.scores
-        support = found.support
-        known = support > 0
-
-        def mean(values: NDArray[np.float64]) -> float:
-            return float(np.average(np.nan_to_num(values[known]), weights=support[known]))
-
-        return mean(found.precision), mean(found.recall), mean(found.f1)
 
     def calibration(self, *, before: bool = False) -> Reliability:
         """Confidence against share of right ones, after the temperature or before."""
@@ -117,7 +99,6 @@ class Evaluation:
     def to_dict(self) -> dict[str, Any]:
         """Every score as plain values, for JSON and for a model card."""
         found = self.scores
-        precision, recall, f1 = self.weighted
         intervals = bootstrap_intervals(
             self.truth, self.predicted, len(self.class_names), groups=self.groups
         )
@@ -128,9 +109,9 @@ class Evaluation:
             "macro_precision": found.macro_precision,
             "macro_recall": found.macro_recall,
             "macro_f1": found.macro_f1,
-            "weighted_precision": precision,
-            "weighted_recall": recall,
-            "weighted_f1": f1,
+            "weighted_precision": found.weighted(found.precision),
+            "weighted_recall": found.weighted(found.recall),
+            "weighted_f1": found.weighted_f1,
             "intervals_95": {key: list(pair) for key, pair in intervals.items()},
             "ece": self.calibration().ece,
             "ece_before_temperature": self.calibration(before=True).ece,

@@ -70,10 +70,7 @@ class Scores:
     @property
     def weighted_f1(self) -> float:
         """Mean F1 weighted by the cases of each true class."""
-        known = self.support > 0
-        if not known.any():
-            return float("nan")
-        return float(np.average(self.f1[known], weights=self.support[known]))
+        return self.weighted(self.f1)
 
     @property
     def macro_precision(self) -> float:
@@ -89,6 +86,13 @@ class Scores:
     def balanced_accuracy(self) -> float:
         """Mean recall over the classes with cases (Brodersen et al. 2010)."""
         return self.macro_recall
+
+    def weighted(self, values: NDArray[np.float64]) -> float:
+        """Mean of a score of each class, weighted by the cases of each true class."""
+        known = self.support > 0
+        if not known.any():
+            return float("nan")
+        return float(np.average(values[known], weights=self.support[known]))
 
     def row_normalised(self) -> NDArray[np.float64]:
         """Confusion matrix as shares of each true class; NaN rows where a class has no case."""

@@ -32,7 +32,6 @@ class DatasetInfo:
 
     Attributes
     ----------
-    id, title, licence, citation : str
     page : str
         For people.
     record : str
@@ -106,12 +105,7 @@ def dataset_info(id: str) -> DatasetInfo:
     return DATASETS[id]
 
 
-def fetch_dataset(
-    id: str,
-    folder: Path,
-    *,
-    job: Job | None = None,
-) -> dict[str, int]:
+def fetch_dataset(id: str, folder: Path, *, job: Job | None = None) -> dict[str, int]:
     """Download a set and unpack it into class folders.
 
     Classes that are in the folder already are not downloaded again; an archive that was cut goes
@@ -219,12 +213,7 @@ def _fetch_class(archive: _Archive, folder: Path, job: Job | None) -> None:
     path.unlink()
 
 
-def unpack_images(
-    archive: Path,
-    folder: Path,
-    *,
-    job: Job | None = None,
-) -> int:
+def unpack_images(archive: Path, folder: Path, *, job: Job | None = None) -> int:
     """Unpack the images of a tar into one folder, whatever folders they lie in inside it.
 
     Only plain files with an image's ending are written, each under its own last name, so that

@@ -41,7 +41,6 @@ class TrainingSet:
 
     Attributes
     ----------
-    class_names : tuple of str
     images : tuple of ImageFacts
         Those that could be read, without copies.
     labels : int64, shape (images,)
@@ -55,11 +54,8 @@ class TrainingSet:
         Side of a tile in pixels of the images (the median where a tile is a whole image).
     whole_images : bool
         Whether a tile is as large as its image, so that images are what is scored.
-    recipe : IntensityRecipe
-    crop : RowCrop or None
     left_out : mapping of str to str
         Files that are not in the set, and why.
-    notes : tuple of str
     folder : Path
         Holds the tiles; `discard` removes it.
     blocks : int64, shape (images,), or None

@@ -20,7 +20,6 @@ class AnnotatedImage:
 
     Attributes
     ----------
-    image : SemImage
     key : str
         Its `fingerprint`.
     marks : mapping of TilePlace to str
@@ -40,8 +39,6 @@ class AnnotatedImages:
     ----------
     classes : tuple of ClassInfo
         Those with tiles, in the user's order.
-    images : tuple of AnnotatedImage
-    tile_px : int
     left_out : mapping of str to str
         Images that cannot be used, and why.
     """

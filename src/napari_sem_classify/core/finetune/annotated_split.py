@@ -12,12 +12,7 @@ from napari_sem_classify.core.common.errors import AnnotationError
 from napari_sem_classify.core.evaluate.dataset_split import ENOUGH_FOR_TEST, VALID_SHARE, Split
 from napari_sem_classify.core.evaluate.training_set import TrainingSet
 from napari_sem_classify.core.finetune.from_annotations import places_of
-from napari_sem_classify.core.teach.folds import (
-    BUFFER_TILES,
-    Folds,
-    TilePlaces,
-    plan_folds,
-)
+from napari_sem_classify.core.teach.folds import BUFFER_TILES, Folds, TilePlaces, plan_folds
 
 BLOCK_SIZES = (8, 5, 3, 2, 1)
 """Sides of blocks in tiles: large ones waste fewer tiles in the buffers between them."""

@@ -30,7 +30,6 @@ from napari_sem_classify.core.finetune.finetune_learner import look
 from napari_sem_classify.core.finetune.finetune_network import TrainedNetwork
 from napari_sem_classify.core.finetune.finetune_options import FineTuneOptions
 from napari_sem_classify.core.finetune.finetune_presets import ARTICLE, SEM, Preset
-from napari_sem_classify.core.finetune.finetune_result import held_out_evaluation
 from napari_sem_classify.core.finetune.inception import INPUT_PX, load_inception
 from napari_sem_classify.core.network.backbone import DEFAULT_BACKBONE, backbone_info
 from napari_sem_classify.core.network.engine.devices import find_device
@@ -70,7 +69,6 @@ class ComparedRow:
         None where nothing is random.
     evaluation : Evaluation or None
         None where it could not be done.
-    seconds : float
     problem : str
         Why it could not be done, else "".
     """
@@ -103,7 +101,6 @@ class CompareOptions:
 
     Attributes
     ----------
-    presets : tuple of Preset
     seeds : tuple of int
         Each preset is trained once with each.
     frozen_px : int
@@ -217,7 +214,7 @@ def _trained_rows(
             f"{form.name}, preset {preset.name}, {sizes} px, {preset.epochs} epoch"
             + "s" * (preset.epochs != 1),
             seed,
-            held_out_evaluation(data, result.held_out),
+            result.held_out,
             time.perf_counter() - started,
         )
 

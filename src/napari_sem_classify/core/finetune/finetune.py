@@ -255,12 +255,16 @@ class _Training:
         )
         chose, scored, logits = self._last_scores(run, valid, test)
         temperature = max(LOWEST_TEMPERATURE, fit_temperature(chose.numpy(), valid.label))
+        image = scored.units.image
         held_out = HeldOut(
-            image=scored.units.image,
-            tile=scored.units.first,
+            class_names=self.data.class_names,
             truth=scored.units.label,
             probabilities=mean_probabilities(logits, scored, temperature),
             uncalibrated=mean_probabilities(logits, scored),
+            groups=image if self.data.blocks is None else self.data.blocks[image],
+            what="images" if self.data.whole_images else "tiles",
+            image=image,
+            tile=scored.units.first,
         )
         notes = self._notes(run)
         card = make_card(

@@ -32,7 +32,6 @@ class Choosing:
     truth : int64, shape (N,)
     places : int64, shape (N,)
         Cases of one place (a specimen, a block of an image) are drawn together.
-    n_classes : int
     """
 
     truth: NDArray[np.int64]

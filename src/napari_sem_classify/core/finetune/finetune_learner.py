@@ -60,7 +60,6 @@ class EpochReport:
         The training loss is NaN where nothing was trained: fitted head and averaged.
     accuracy, macro_f1 : float
         On the images that choose the best weights.
-    seconds : float
     best : bool
         Whether this is the best macro-F1 so far.
     """
@@ -296,12 +295,7 @@ def batches_for(train: TrainingBatches, valid: PlainBatches, device: torch.devic
 
 
 def fit_phase(
-    learner: Learner,
-    run: Run,
-    preset: Preset,
-    stage: int,
-    phase: str,
-    start_epoch: int = 0,
+    learner: Learner, run: Run, preset: Preset, stage: int, phase: str, start_epoch: int = 0
 ) -> None:
     """Train one phase of a stage, from an epoch on, until it is done or cancelled."""
     settings = preset.stages[stage]

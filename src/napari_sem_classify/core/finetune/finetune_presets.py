@@ -66,10 +66,8 @@ class Preset:
 
     Attributes
     ----------
-    name : str
     stages : tuple of Stage
         In order of training.
-    augmentation : Augmentation
     pooled_stages : tuple of int
         Stages of the network whose pooled outputs the head sees.
     head_first : bool
@@ -83,7 +81,6 @@ class Preset:
     balance : float
         0 draws tiles as often as they are, 1 every class equally often; between, classes are drawn
         in proportion to their tiles to the power 1 - balance.
-    weight_decay : float
     dropout : float
         Before the head.
     fixed_norms : bool

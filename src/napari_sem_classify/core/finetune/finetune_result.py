@@ -22,8 +22,8 @@ if TYPE_CHECKING:
     from napari_sem_classify.core.finetune.finetune_learner import EpochReport
 
 
-@dataclass(frozen=True, slots=True)
-class HeldOut:
+@dataclass(frozen=True, slots=True, kw_only=True)
+class HeldOut(Evaluation):
     """What the finished model says about the images it is scored on.
 
     Attributes
@@ -32,16 +32,10 @@ class HeldOut:
         Number of the image in the training set; a tile's image where tiles are scored.
     tile : int64, shape (N,)
         The case's first tile in the training set, for showing it.
-    truth : int64, shape (N,)
-    probabilities, uncalibrated : float32, shape (N, classes)
-        After and before the temperature.
     """
 
     image: NDArray[np.int64]
     tile: NDArray[np.int64]
-    truth: NDArray[np.int64]
-    probabilities: NDArray[np.float32]
-    uncalibrated: NDArray[np.float32]
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,8 +46,6 @@ class FineTuned:
     ----------
     classifier : TileClassifier
         With the best weights by macro-F1 on the images held out for choosing.
-    history : tuple of EpochReport
-    held_out : HeldOut
     cancelled : bool
         Whether it was stopped early; the classifier is then the best so far.
     notes : tuple of str
@@ -90,8 +82,7 @@ def make_card(
         "whole_images": data.whole_images,
         "crop_rows": None if data.crop is None else str(data.crop),
     }
-    what = "images" if data.whole_images else "tiles"
-    method = f"{len(held_out.truth)} held-out {what}, split {split.how}"
+    method = f"{len(held_out.truth)} held-out {held_out.what}, split {split.how}"
     if np.isin(held_out.image, split.valid).any():
         method += "; they also chose the best epoch and the temperature"
     counts = zip(data.class_names, data.counts.tolist(), strict=True)
@@ -107,7 +98,7 @@ def make_card(
         stages=options.preset.pooled_stages,
         kind="fine-tuned",
         temperature=temperature,
-        scores={"method": method, **held_out_evaluation(data, held_out).to_dict()},
+        scores={"method": method, **held_out.to_dict()},
         record={
             **run_record(job="fine-tune", settings=settings, seconds=seconds),
             **record,
@@ -124,16 +115,3 @@ def learned_from(data: TrainingSet, split: Split) -> list[str]:
     used = np.concatenate([split.train, split.valid] if len(split.test) else [split.train])
     names = [data.images[image].sha256 for image in used]
     return sorted({name[:SHORT_HASH] for name in names if name is not None})
-
-
-def held_out_evaluation(data: TrainingSet, held_out: HeldOut) -> Evaluation:
-    """The score on the images held out."""
-    groups = held_out.image if data.blocks is None else data.blocks[held_out.image]
-    return Evaluation(
-        class_names=data.class_names,
-        truth=held_out.truth,
-        probabilities=held_out.probabilities,
-        uncalibrated=held_out.uncalibrated,
-        groups=groups,
-        what="images" if data.whole_images else "tiles",
-    )

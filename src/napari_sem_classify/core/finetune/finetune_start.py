@@ -61,10 +61,7 @@ def sample_for_head(units: Units, n_classes: int, seed: int) -> Units:
 
 
 def start_from_exact_head(
-    model: TrainedNetwork,
-    batches: PlainBatches,
-    valid: PlainBatches,
-    run: Run,
+    model: TrainedNetwork, batches: PlainBatches, valid: PlainBatches, run: Run
 ) -> None:
     """Fit the head on the network's features of some tiles, and score it.
 

@@ -8,7 +8,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from magicgui import widgets
 from psygnal import Signal
 from qtpy.QtCore import QSize, Qt
 from qtpy.QtGui import QKeySequence, QShortcut
@@ -24,7 +23,7 @@ from qtpy.QtWidgets import (
 from napari_sem_classify.core.image.sem_image import SemImage
 from napari_sem_classify.plugin.app.session import Session
 from napari_sem_classify.plugin.app.text import count_text
-from napari_sem_classify.plugin.forms.layout import Form, Note, explain
+from napari_sem_classify.plugin.forms.layout import Form, Note, button, explain
 from napari_sem_classify.plugin.layers.layer_image import image_from_layer
 from napari_sem_classify.plugin.layers.made_layers import pictures_in
 
@@ -64,15 +63,14 @@ class ImagesForm:
         self._owner = owner
         self._sources: list[ListedImage] = []
         self.empty = Note("What to do first")
-        self.folder = widgets.PushButton(text="Folder…")
-        self.files = widgets.PushButton(text="Files…")
-        self.open_images = widgets.PushButton(text="Images in the viewer")
-        explain(self.folder, "Add a folder", "Add all images that lie directly in a folder")
-        explain(self.files, "Add files", "Add image files")
-        explain(
-            self.open_images,
-            "Add the images in the viewer",
+        self.folder = button(
+            "Folder…", "Add all images that lie directly in a folder", "Add a folder"
+        )
+        self.files = button("Files…", "Add image files", "Add files")
+        self.open_images = button(
+            "Images in the viewer",
             "Add the images that are open in the viewer, with the scale and area set there",
+            "Add the images in the viewer",
         )
         self.list = QListWidget()
         explain(
@@ -82,8 +80,7 @@ class ImagesForm:
         self.list.setHorizontalScrollBarPolicy(Qt.ScrollBarPolicy.ScrollBarAlwaysOff)
         self.list.setTextElideMode(Qt.TextElideMode.ElideMiddle)
         self.list.setSizePolicy(QSizePolicy.Policy.Ignored, QSizePolicy.Policy.Fixed)
-        self.remove = widgets.PushButton(text="Take out")
-        explain(self.remove, "Take out", "Take the selected lines out of the list [Delete]")
+        self.remove = button("Take out", "Take the selected lines out of the list [Delete]")
         self.count = Note("Images found")
         self.problem = Note("Problem with the images")
         form.row("Add", self.folder, self.files)
@@ -165,8 +162,8 @@ class ImagesForm:
 
     def allow(self, free: bool) -> None:
         """Let the user change the list, or not while a batch runs."""
-        for button in (self.folder, self.files, self.remove):
-            button.enabled = free
+        for control in (self.folder, self.files, self.remove):
+            control.enabled = free
         self.open_images.enabled = free and bool(self._pictures())
         self.list.setEnabled(free)
 

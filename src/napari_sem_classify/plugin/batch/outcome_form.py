@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
-from magicgui import widgets
 from psygnal import Signal
 from qtpy.QtCore import Qt, QUrl
 from qtpy.QtGui import QDesktopServices
@@ -20,7 +19,7 @@ from napari_sem_classify.core.batch.batch_outcome import ImageOutcome
 from napari_sem_classify.core.batch.batch_report import PAGE
 from napari_sem_classify.plugin.app.text import percent_text
 from napari_sem_classify.plugin.forms.dock_table import DockTable
-from napari_sem_classify.plugin.forms.layout import Form, Note, explain
+from napari_sem_classify.plugin.forms.layout import Form, Note, button
 
 MOST_ROWS = 6
 DONE, EARLIER = "✓", "earlier"
@@ -59,10 +58,8 @@ class OutcomeForm:
             "Files that could not be used, and why",
             wrap=True,
         )
-        self.report = widgets.PushButton(text="Open report")
-        self.folder = widgets.PushButton(text="Open folder")
-        explain(self.report, "Open report", "Open the report of all images in the web browser")
-        explain(self.folder, "Open folder", "Show the folder with all that was written")
+        self.report = button("Open report", "Open the report of all images in the web browser")
+        self.folder = button("Open folder", "Show the folder with all that was written")
         self._row = QWidget()
         line = QHBoxLayout(self._row)
         line.setContentsMargins(0, 0, 0, 0)

@@ -13,7 +13,7 @@ from qtpy.QtWidgets import QFileDialog, QGridLayout, QLabel, QLineEdit, QWidget
 
 from napari_sem_classify.core.export.kinds import KINDS, USUAL, in_order
 from napari_sem_classify.plugin.app.jobs import SettleTimer
-from napari_sem_classify.plugin.forms.layout import Form, Note, explain
+from napari_sem_classify.plugin.forms.layout import Form, Note, button, explain
 
 FOLDER_NAME = "classified"
 BOXES = sorted(
@@ -56,8 +56,9 @@ class TargetForm:
             "Output folder",
             "Everything is written here: maps, summaries, one table and one report",
         )
-        self.choose = widgets.PushButton(text="Choose…")
-        explain(self.choose, "Choose the output folder", "Choose the folder to write into")
+        self.choose = button(
+            "Choose…", "Choose the folder to write into", "Choose the output folder"
+        )
         self.again = widgets.CheckBox(value=False, text="do finished images again")
         explain(
             self.again,

@@ -10,7 +10,7 @@ from psygnal import Signal
 from napari_sem_classify.core.classify.options import ClassifyOptions
 from napari_sem_classify.core.image.sem_image import SemImage
 from napari_sem_classify.plugin.forms.grid_form import GridForm
-from napari_sem_classify.plugin.forms.layout import Form, explain
+from napari_sem_classify.plugin.forms.layout import Form, button, explain
 from napari_sem_classify.plugin.forms.look_boxes import fine_map_box, int8_box
 
 
@@ -35,9 +35,8 @@ class TileForm:
         form.wide(self.as_learned)
         self.grid = GridForm(form)
         self.grid.show.native.hide()
-        self.more = widgets.PushButton(text="More ▾")
+        self.more = button("More ▾", "Fine maps, flat tiles, faster arithmetic", "More settings")
         self.more.native.setCheckable(True)
-        explain(self.more, "More settings", "Fine maps, flat tiles, faster arithmetic")
         self.dense = fine_map_box()
         self.skip_flat = widgets.CheckBox(value=False, text="leave out flat tiles")
         explain(

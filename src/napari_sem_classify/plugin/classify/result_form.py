@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Mapping
 from pathlib import Path
 
-from magicgui import widgets
 from qtpy.QtWidgets import QFileDialog, QMenu, QWidget
 
 from napari_sem_classify.core.image.sem_image import SemImage
@@ -13,7 +12,7 @@ from napari_sem_classify.core.maps.class_map import ClassFraction, ClassMap
 from napari_sem_classify.core.tiles.grid import TileGrid
 from napari_sem_classify.plugin.app.jobs import JobContext, JobSlot
 from napari_sem_classify.plugin.classify.results import ResultTable
-from napari_sem_classify.plugin.forms.layout import Form, Note, explain, pop_below
+from napari_sem_classify.plugin.forms.layout import Form, Note, button, pop_below
 
 FRACTIONS_NOTE = "As classified: not corrected for the mistakes of the model."
 NOT_CLASSIFIED = "This plane was not classified."
@@ -34,8 +33,7 @@ class ResultForm:
         self._writing = JobSlot(owner)
         self.note = Note("About the area fractions")
         self.table = ResultTable(self.note)
-        self.export = widgets.PushButton(text="Export ▾")
-        explain(self.export, "Export", "Write tables, map and picture, or copy the table")
+        self.export = button("Export ▾", "Write tables, map and picture, or copy the table")
         self.message = Note("Result of the export")
         self.menu = QMenu(owner)
         write = self.menu.addAction("Tables, map and picture into a folder…")

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -24,17 +24,10 @@ UNEVEN = 10.0
 
 @dataclass(frozen=True, slots=True)
 class AnnotatedChoice:
-    """Annotated tiles of one or more images.
+    """Annotated tiles of the images to learn from, no others.
 
-    Attributes
-    ----------
-    annotations : Annotations
-        Of the images to learn from, no others.
-    tile_px : int
-    images : {fingerprint: SemImage}
-        Those that are open in the viewer.
-    most : int
-        Tiles of a class at most; of more a random sample is drawn.
+    `images` are those that are open in the viewer, by fingerprint; of a class with more than `most`
+    tiles a random sample is drawn.
     """
 
     annotations: Annotations
@@ -60,46 +53,34 @@ class AnnotatedChoice:
         """A name for the model."""
         return self.annotations.images[0].name if self.annotations.images else "model"
 
-    def make(
-        self,
-        largest_px: int,
-        seed: int,
-        job: Job | None = None,
-    ) -> tuple[TrainingSet, Split]:
-        """Cut the tiles and split them; whoever calls discards the set."""
-        from napari_sem_classify.core.finetune.annotated_split import split_annotated
+    def make(self, largest_px: int, seed: int, job: Job) -> TrainingSet:
+        """Cut the tiles; whoever calls discards the set."""
         from napari_sem_classify.core.finetune.from_annotations import make_annotated_set
 
         tiles = open_annotated(self.annotations, self.tile_px, self.images, job)
-        data = make_annotated_set(
-            tiles,
-            largest_px=largest_px,
-            max_tiles_per_class=self.most,
-            seed=seed,
-            job=job,
+        return make_annotated_set(
+            tiles, largest_px=largest_px, max_tiles_per_class=self.most, seed=seed, job=job
         )
-        return _with_split(data, lambda: split_annotated(data))
+
+    def split(self, data: TrainingSet, _seed: int) -> Split:
+        """Which tiles to learn from, and which to score on; nothing in it is drawn."""
+        from napari_sem_classify.core.finetune.annotated_split import split_annotated
+
+        return split_annotated(data)
 
     def examples(self, largest_px: int, job: Job) -> tuple[list[str], NDArray[np.uint8]]:
         """A tile of each of the first classes."""
         from napari_sem_classify.core.finetune.preview import annotated_examples
 
-        return annotated_examples(
-            open_annotated(self.annotations, self.tile_px, self.images, job), largest_px
-        )
+        tiles = open_annotated(self.annotations, self.tile_px, self.images, job)
+        return annotated_examples(tiles, largest_px)
 
 
 @dataclass(frozen=True, slots=True)
 class FolderChoice:
     """Images in class folders, or in a table of path and class.
 
-    Attributes
-    ----------
-    listing : Listing
-    tile_px : int or None
-        Side of the tiles into which images are cut; None for whole images.
-    crop : RowCrop or None
-        Rows to use; None to find the info bar.
+    Whole images where there is no `tile_px`, without their info bar where there is no `crop`.
     """
 
     listing: Listing
@@ -126,23 +107,19 @@ class FolderChoice:
         """A name for the model."""
         return self.listing.source.stem
 
-    def make(
-        self,
-        largest_px: int,
-        seed: int,
-        job: Job | None = None,
-    ) -> tuple[TrainingSet, Split]:
-        """Decode the images and split them; whoever calls discards the set."""
-        from napari_sem_classify.core.evaluate.training_set import make_training_set, split_listed
+    def make(self, largest_px: int, _seed: int, job: Job) -> TrainingSet:
+        """Decode the images; whoever calls discards the set."""
+        from napari_sem_classify.core.evaluate.training_set import make_training_set
 
-        data = make_training_set(
-            self.listing,
-            tile_px=self.tile_px,
-            crop=self.crop,
-            largest_px=largest_px,
-            job=job,
+        return make_training_set(
+            self.listing, tile_px=self.tile_px, crop=self.crop, largest_px=largest_px, job=job
         )
-        return _with_split(data, lambda: split_listed(data, seed))
+
+    def split(self, data: TrainingSet, seed: int) -> Split:
+        """Which images to learn from, and which to score on."""
+        from napari_sem_classify.core.evaluate.training_set import split_listed
+
+        return split_listed(data, seed)
 
     def examples(self, largest_px: int, job: Job) -> tuple[list[str], NDArray[np.uint8]]:
         """A tile of each of the first classes."""
@@ -202,11 +179,3 @@ def warnings(choice: Choice) -> list[str]:
             f"yet more {choice.what} of {rare} would help."
         )
     return said
-
-
-def _with_split(data: TrainingSet, plan: Callable[[], Split]) -> tuple[TrainingSet, Split]:
-    try:
-        return data, plan()
-    except BaseException:
-        data.discard()
-        raise

@@ -79,14 +79,7 @@ class CurvePlot(Painted):
         painter.drawText(under, Qt.AlignmentFlag.AlignRight, str(total))
 
     def _frame(
-        self,
-        painter: QPainter,
-        room: QRectF,
-        total: int,
-        preset: Preset,
-        top: str,
-        *,
-        named: bool,
+        self, painter: QPainter, room: QRectF, total: int, preset: Preset, top: str, *, named: bool
     ) -> None:
         """Axes, and a mark where the network's input grows or all layers begin to learn."""
         painter.setPen(self.faint)

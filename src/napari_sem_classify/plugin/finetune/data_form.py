@@ -19,8 +19,8 @@ from napari_sem_classify.core.finetune.annotated_images import tile_sizes
 from napari_sem_classify.plugin.app.jobs import JobSlot
 from napari_sem_classify.plugin.app.text import count_text
 from napari_sem_classify.plugin.finetune.chosen import AnnotatedChoice, Choice, FolderChoice
-from napari_sem_classify.plugin.finetune.finder import Finder, tiles_in
-from napari_sem_classify.plugin.forms.layout import Form, Note, explain, narrow, slim
+from napari_sem_classify.plugin.finetune.finder import Finder
+from napari_sem_classify.plugin.forms.layout import Form, Note, button, explain, narrow, slim
 
 if TYPE_CHECKING:
     from napari.components import ViewerModel
@@ -38,16 +38,7 @@ TILE_PX = 128
 
 
 class DataForm:
-    """Choice of the data.
-
-    Attributes
-    ----------
-    changed : signal
-    teach_wanted : signal
-        The user pressed the button that leads there.
-    choice : Choice or None
-        None while there is nothing to learn from.
-    """
+    """Choice of the data; `teach_wanted` once the user pressed the button that leads there."""
 
     changed = Signal()
     teach_wanted = Signal()
@@ -68,10 +59,8 @@ class DataForm:
         explain(self.source, "Learn from", "Tiles annotated in Teach, or images sorted by class")
         form.row("From", self.source)
         self.empty = Note("What to do first")
-        self.sample = widgets.PushButton(text="Open the sample")
-        explain(self.sample, "Open the sample", "Open a generated image, to try it on")
-        self.teach = widgets.PushButton(text="Open Teach")
-        explain(self.teach, "Open Teach", "Annotate tiles of the image there")
+        self.sample = button("Open the sample", "Open a generated image, to try it on")
+        self.teach = button("Open Teach", "Annotate tiles of the image there")
         self.problem = Note("Problem with the data")
         form.wide(self.empty, self.sample, self.teach, self.problem)
         self.list = QListWidget()
@@ -79,8 +68,7 @@ class DataForm:
         self.list.setHorizontalScrollBarPolicy(Qt.ScrollBarPolicy.ScrollBarAlwaysOff)
         self.list.setTextElideMode(Qt.TextElideMode.ElideMiddle)
         explain(self.list, "Annotated images", "Images to learn from; uncheck those to leave out")
-        self.add = widgets.PushButton(text="Add annotations…")
-        explain(self.add, "Add annotations", "Add annotations of other images, saved by Teach")
+        self.add = button("Add annotations…", "Add annotations of other images, saved by Teach")
         form.wide(self.list, self.add)
         self.tile = narrow(widgets.ComboBox(choices=[]), least=6)
         explain(self.tile, "Tile size", "Annotated tiles of this size are learned from")
@@ -88,10 +76,12 @@ class DataForm:
         self.most = slim(widgets.SpinBox(value=USUAL_MOST, min=10, max=100_000, step=100))
         explain(self.most, "Tiles of a class at most", "Of more a random sample is drawn")
         self._most_row = form.row("At most", self.most, widgets.Label(value="a class"))
-        self.folder = widgets.PushButton(text="Folder…")
-        explain(self.folder, "Choose folder", "A folder that holds a folder for each class")
-        self.table = widgets.PushButton(text="Table…")
-        explain(self.table, "Choose table", "A CSV with the columns path, class and maybe group")
+        self.folder = button(
+            "Folder…", "A folder that holds a folder for each class", "Choose folder"
+        )
+        self.table = button(
+            "Table…", "A CSV with the columns path, class and maybe group", "Choose table"
+        )
         self._folder_row = form.row("Images", self.folder, self.table)
         self.where = Note("Folder or table")
         form.wide(self.where)
@@ -201,7 +191,7 @@ class DataForm:
         self.list.clear()
         open_images = self.finder.open_images()
         for image in annotations.images:
-            count = 0 if size is None else tiles_in(image, int(size))
+            count = dict(tile_sizes([image])).get(size, 0)
             item = QListWidgetItem(f"{image.name} · {count_text(count)} tiles")
             item.setData(Qt.ItemDataRole.UserRole, image.fingerprint)
             item.setFlags(Qt.ItemFlag.ItemIsEnabled | Qt.ItemFlag.ItemIsUserCheckable)
@@ -217,9 +207,8 @@ class DataForm:
 
     def set_enabled(self, enabled: bool) -> None:
         """Let the data be chosen, or not while it is learned from."""
-        choices: list[widgets.Widget] = [self.source, self.tile, self.add, self.most, self.folder]
-        choices += [self.table, self.cut, self.cut_px, self.rows]
-        for control in choices:
+        picks = (self.source, self.add, self.folder, self.table)
+        for control in (*picks, self.tile, self.most, self.cut, self.cut_px, self.rows):
             control.enabled = enabled
         self.list.setEnabled(enabled)
 

@@ -12,7 +12,7 @@ from psygnal import Signal
 from qtpy.QtCore import QObject
 
 from napari_sem_classify.core.annotate.annotation_file import load_annotations
-from napari_sem_classify.core.annotate.annotation_set import Annotations, ImageAnnotations
+from napari_sem_classify.core.annotate.annotation_set import Annotations
 from napari_sem_classify.core.annotate.edits import merge_annotations
 from napari_sem_classify.core.annotate.keeper import Kept, find_kept
 from napari_sem_classify.core.common.errors import AnnotationError, SemClassifyError
@@ -41,14 +41,9 @@ class FoundImage:
 
 
 class Finder:
-    """Knows all annotations that a training can take.
+    """Knows all annotations that a training can take, and tells when there are others.
 
-    Attributes
-    ----------
-    changed : signal
-        Other annotations or images than before.
-    problem : str
-        Why a layer or file could not be looked at, "" where it could.
+    `problem` says why a layer or file could not be looked at.
     """
 
     changed = Signal()
@@ -122,13 +117,7 @@ class Finder:
         return None
 
     def add_file(self, path: Path) -> int:
-        """Take the annotations of a file in; gives its number of annotated images.
-
-        Raises
-        ------
-        AnnotationError
-            When it cannot be read or holds no annotated tile.
-        """
+        """Take the annotations of a file in; gives its number of annotated images."""
         found = load_annotations(path)
         marked = tuple(image for image in found.images if image.marks)
         if not marked:
@@ -211,8 +200,3 @@ def _look_at(
         return found, problem
 
     return task
-
-
-def tiles_in(image: ImageAnnotations, tile_px: int) -> int:
-    """Annotated tiles of one size in an image."""
-    return sum(1 for place in image.marks if place[2] == tile_px)

@@ -14,12 +14,7 @@ FAINT = 0.45
 class Painted(QWidget):
     """A plot as wide as the form; what it shows is told in words too.
 
-    Parameters
-    ----------
-    label : QLabel
-        Gives font and colours: napari's theme sets those of labels only.
-    name, tooltip : str
-        For screen readers and the mouse.
+    It has font and colours of a label: napari's theme sets those of labels only.
     """
 
     def __init__(self, label: QLabel, name: str, tooltip: str) -> None:

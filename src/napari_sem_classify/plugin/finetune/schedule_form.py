@@ -17,7 +17,7 @@ from napari_sem_classify.plugin.app.jobs import JobSlot
 from napari_sem_classify.plugin.finetune import stages
 from napari_sem_classify.plugin.finetune.training_tasks import devices
 from napari_sem_classify.plugin.forms.dock_table import EDITABLE, NARROWEST, DockTable
-from napari_sem_classify.plugin.forms.layout import Form, Note, explain, narrow, slim
+from napari_sem_classify.plugin.forms.layout import Form, Note, button, explain, narrow, slim
 from napari_sem_classify.plugin.forms.network_row import NetworkRow
 
 TITLES = {"sem": "SEM (this program's)", "article": "as the article of 2020"}
@@ -25,12 +25,7 @@ AUTOMATIC = ("automatic", "auto")
 
 
 class ScheduleForm:
-    """Choice of preset and stages.
-
-    Attributes
-    ----------
-    changed : signal
-    """
+    """Choice of preset and stages."""
 
     changed = Signal()
 
@@ -52,17 +47,14 @@ class ScheduleForm:
         choices = [(TITLES.get(name, name), name) for name in PRESETS]
         self.preset = narrow(widgets.ComboBox(choices=choices, value=DEFAULT_PRESET), least=5)
         explain(self.preset, "Preset", "The way to train: this program's own, or the article's")
-        self.options = widgets.PushButton(text="More ▾")
+        self.options = button("More ▾", "Stages, seed and further settings", "More settings")
         self.options.native.setCheckable(True)
-        explain(self.options, "More settings", "Stages, seed and further settings")
         form.row("Preset", self.preset, self.options)
         self.said = Note("The training in short")
         form.wide(self.said)
         self.stages = StageTable(self.said)
-        self.more = widgets.PushButton(text="+ stage")
-        explain(self.more, "Add stage", "Add a stage like the last one")
-        self.fewer = widgets.PushButton(text="− stage")
-        explain(self.fewer, "Remove stage", "Remove the last stage")
+        self.more = button("+ stage", "Add a stage like the last one", "Add stage")
+        self.fewer = button("− stage", "Remove the last stage", "Remove stage")
         self.problem = Note("Problem with the stages")
         form.wide(self.stages)
         self._stage_row = form.row("", self.more, self.fewer)
@@ -109,23 +101,19 @@ class ScheduleForm:
             self.problem.fail(str(error))
             return None
         self.problem.say("")
-        patience = int(self.patience.value) or None
         preset = PRESETS[str(self.preset.value)]
         # Zero leaves what the preset has.
         return replace(
             preset,
             stages=found,
-            patience=patience or preset.patience,
+            patience=int(self.patience.value) or preset.patience,
             mixup=float(self.mixup.value) or preset.mixup,
         )
 
     # ------------------------------------------------------------------ what the user does
 
     def _use_preset(self) -> None:
-        self._filling = True
-        self.stages.fill([stages.texts_of(s) for s in PRESETS[str(self.preset.value)].stages])
-        self._filling = False
-        self._tell()
+        self.set_stages([stages.texts_of(s) for s in PRESETS[str(self.preset.value)].stages])
 
     def _add_stage(self) -> None:
         rows = self.stages.texts()
@@ -164,9 +152,8 @@ class ScheduleForm:
 
     def set_enabled(self, enabled: bool) -> None:
         """Let the training be changed, or not while it runs."""
-        choices: list[widgets.Widget] = [self.preset, self.more, self.fewer, self.seed]
-        choices += [self.find_rate, self.patience, self.mixup, self.device]
-        for control in choices:
+        settings = (self.seed, self.find_rate, self.patience, self.mixup, self.device)
+        for control in (self.preset, self.more, self.fewer, *settings):
             control.enabled = enabled
         self.network.set_enabled(enabled)
         self.stages.setEnabled(enabled)
@@ -196,12 +183,8 @@ class StageTable(DockTable):
     """A row a stage, every cell editable."""
 
     def __init__(self, label: Note) -> None:
-        super().__init__(
-            label,
-            "Stages",
-            "Sizes, epochs and learning rates of the training, in order",
-            stages.COLUMNS,
-        )
+        tooltip = "Sizes, epochs and learning rates of the training, in order"
+        super().__init__(label, "Stages", tooltip, stages.COLUMNS)
         self.tell_headers(dict(enumerate(stages.TOOLTIPS)))
         self.setEditTriggers(EDITABLE)
         self.setSelectionBehavior(QAbstractItemView.SelectionBehavior.SelectItems)

@@ -41,7 +41,7 @@ class SummaryForm:
             self.note.say("")
             self.warning.say("")
             self.plot.hide()
-            self._no_preview()
+            self._no_preview(None)
             return
         self.note.say(summary_text(choice))
         self.plot.fill(choice.classes, choice.counts, choice.what)
@@ -49,7 +49,7 @@ class SummaryForm:
         told = [problem] if problem else warnings(choice)
         self.warning.warn(" ".join(told)) if told else self.warning.say("")
         if problem or preset is None:
-            self._no_preview()
+            self._no_preview(None)
         elif self._key(choice, preset) != self._shown_for:
             self._wanted = choice, preset
             self._settle.start()
@@ -61,14 +61,11 @@ class SummaryForm:
 
     def put_away(self, choice: Choice, preset: Preset) -> None:
         """Leave the room of the preview to the training; the next change of data brings it back."""
-        self.pause()
-        self._shown_for = self._key(choice, preset)
-        self.pictures.hide()
-        self.told.say("")
+        self._no_preview(self._key(choice, preset))
 
-    def _no_preview(self) -> None:
+    def _no_preview(self, shown_for: object) -> None:
         self.pause()
-        self._wanted = self._shown_for = None
+        self._wanted, self._shown_for = None, shown_for
         self.pictures.hide()
         self.told.say("")
 

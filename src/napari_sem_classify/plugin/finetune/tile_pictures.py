@@ -17,10 +17,7 @@ GAP = 4
 class TilePictures(Painted):
     """Pictures in rows of a few, each with a coloured bar and a line of text below.
 
-    Attributes
-    ----------
-    picked : signal
-        Number of the picture that was clicked.
+    `picked` tells the number of the picture that was clicked.
     """
 
     picked = Signal(int)
@@ -45,11 +42,10 @@ class TilePictures(Painted):
         images = [_image(picture) for picture in pictures]
         self.shown = list(zip(images, captions, colours, tooltips, strict=True))
         self.chosen, self._clickable = None, clickable
-        hand = Qt.CursorShape.PointingHandCursor if clickable else Qt.CursorShape.ArrowCursor
-        self.setCursor(hand)
+        shape, focus = Qt.CursorShape, Qt.FocusPolicy
+        self.setCursor(shape.PointingHandCursor if clickable else shape.ArrowCursor)
         self.setMouseTracking(True)
-        focus = Qt.FocusPolicy.StrongFocus if clickable else Qt.FocusPolicy.NoFocus
-        self.setFocusPolicy(focus)
+        self.setFocusPolicy(focus.StrongFocus if clickable else focus.NoFocus)
         self.tell("; ".join(tooltips))
         self.setVisible(bool(pictures))
 
@@ -119,12 +115,10 @@ class TilePictures(Painted):
 
     def _room_for(self, number: int) -> float:
         """Width of a caption: it may reach below the next pictures that have none."""
-        count = 1
-        while (number + count) % self.across and number + count < len(self.shown):
-            if self.shown[number + count][1]:
-                break
-            count += 1
-        return count * (self._side() + GAP) - GAP
+        after = number + 1
+        while after % self.across and after < len(self.shown) and not self.shown[after][1]:
+            after += 1
+        return (after - number) * (self._side() + GAP) - GAP
 
     def _row_height(self) -> float:
         return self._side() + self.metrics.height() + 6 + GAP
@@ -135,10 +129,8 @@ class TilePictures(Painted):
         return QRectF(column * (side + GAP), row * self._row_height(), side, side)
 
     def _at(self, x: float, y: float) -> int | None:
-        for number in range(len(self.shown)):
-            if self._box(number).contains(x, y):
-                return number
-        return None
+        boxes = (self._box(number) for number in range(len(self.shown)))
+        return next((number for number, box in enumerate(boxes) if box.contains(x, y)), None)
 
 
 def _image(picture: NDArray[np.uint8]) -> QImage:

@@ -5,7 +5,6 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-from magicgui import widgets
 from psygnal import Signal
 from qtpy.QtWidgets import QFileDialog, QHBoxLayout, QWidget
 
@@ -16,7 +15,7 @@ from napari_sem_classify.plugin.app.text import duration_text
 from napari_sem_classify.plugin.finetune.tile_pictures import TilePictures
 from napari_sem_classify.plugin.finetune.training_tasks import HeldTile, Outcome, save
 from napari_sem_classify.plugin.forms.fitted_table import FittedTable
-from napari_sem_classify.plugin.forms.layout import Form, Note, explain
+from napari_sem_classify.plugin.forms.layout import Form, Note, button
 from napari_sem_classify.plugin.teach.score_form import ConfusionTable, score_text
 
 ACROSS, SHOWN = 4, 8
@@ -24,19 +23,10 @@ HEADERS = ("Class", "Tiles", "Prec.", "Recall", "F1")
 
 
 class TrainedForm:
-    """The result of the last training.
+    """The result of the last training, and the file that it was saved in.
 
-    Attributes
-    ----------
-    picked : signal
-        The `HeldTile` that was clicked.
-    open_wanted : signal
-        The `HeldTile` whose image is to be opened.
-    classify_wanted : signal
-        Path of the model that is to be used.
-    outcome : Outcome or None
-    saved : Path or None
-        Where the model was saved.
+    Its signals carry the `HeldTile` that was clicked, that whose image is to be opened, and the
+    path of the model that is to be used.
     """
 
     picked = Signal(object)
@@ -71,17 +61,17 @@ class TrainedForm:
             self.score, "Held-out tiles", "Click a tile to go to it in the image", ACROSS
         )
         self.where = Note("Where the tile lies")
-        self.open_image = widgets.PushButton(text="Open its image")
-        explain(self.open_image, "Open its image", "Open the image of this tile and go there")
-        self.worst = widgets.PushButton(text="Show the worst tiles again")
-        explain(self.worst, "Show the worst tiles", "Wrong ones, the surest of them first")
+        self.open_image = button("Open its image", "Open the image of this tile and go there")
+        self.worst = button(
+            "Show the worst tiles again",
+            "Wrong ones, the surest of them first",
+            "Show the worst tiles",
+        )
         self.notes = Note("About the training")
         form.wide(self.score, self.how, self.table, self.matrix, self.told, self.pictures)
         form.wide(self.where, self.open_image, self.worst, self.notes)
-        self.save = widgets.PushButton(text="Save model…")
-        explain(self.save, "Save model", "Save the model; it then appears in Classify")
-        self.classify = widgets.PushButton(text="Classify with it")
-        explain(self.classify, "Classify with it", "Save the model and open Classify with it")
+        self.save = button("Save model…", "Save the model; it then appears in Classify")
+        self.classify = button("Classify with it", "Save the model and open Classify with it")
         self._buttons = QWidget()
         line = QHBoxLayout(self._buttons)
         line.setContentsMargins(0, 0, 0, 0)
@@ -124,25 +114,17 @@ class TrainedForm:
         """Show nothing."""
         for note in (self.score, self.how, self.told, self.where, self.notes, self.message):
             note.say("")
-        for each in (self.table, self.matrix, self.pictures, self._buttons):
-            each.hide()
-        for button in (self.open_image, self.worst):
-            button.native.hide()
+        parts = (self.table, self.matrix, self.pictures, self._buttons)
+        for part in (*parts, self.open_image.native, self.worst.native):
+            part.hide()
 
     def _fill_table(self, outcome: Outcome) -> None:
         card, what = outcome.classifier.card, outcome.evaluation.what
         rows, tooltips = [], []
         for row in outcome.evaluation.class_rows():
             low, high = row["recall_interval_95"]
-            rows.append(
-                (
-                    row["class"],
-                    str(row[what]),
-                    score_text(row["precision"]),
-                    score_text(row["recall"]),
-                    score_text(row["f1"]),
-                )
-            )
+            scores = (score_text(row[key]) for key in ("precision", "recall", "f1"))
+            rows.append((row["class"], str(row[what]), *scores))
             tooltips.append(
                 f"{row['class']}: {row[what]} held-out {what}, of which "
                 f"{score_text(row['recall'])} were found (95 %: {score_text(low)} to "

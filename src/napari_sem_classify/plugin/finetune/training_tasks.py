@@ -35,22 +35,11 @@ COPIES = 4
 
 @dataclass(frozen=True, slots=True)
 class HeldTile:
-    """A held-out tile or image, and what the model said of it.
+    """A held-out tile or image, and what the model said of it, `confidence` for `predicted`.
 
-    Attributes
-    ----------
-    truth, predicted : int
-    confidence : float
-        Of the predicted class.
-    picture : uint8, shape (side, side)
-    path : Path
-        Of its image; only a name where the image is no file.
-    key : str
-        Fingerprint of its image, "" where it was not annotated in the viewer.
-    place : (int, int, int, int)
-        Top, bottom, left, right in pixels of the image.
-    is_tile : bool
-        Whether that is a tile of its image, not all of it.
+    `key` is the fingerprint of its image, "" where it was not annotated in the viewer; `path` is
+    only a name where that is no file. `place` is top, bottom, left and right in pixels of the
+    image, and all of it where it is no tile (`is_tile`).
     """
 
     truth: int
@@ -65,19 +54,10 @@ class HeldTile:
 
 @dataclass(frozen=True, slots=True)
 class Outcome:
-    """What a training came to.
+    """What a training came to, whether it was stopped early, and then could go on.
 
-    Attributes
-    ----------
-    classifier : TileClassifier
-    evaluation : Evaluation
-    held : tuple of HeldTile
-        Wrong ones first, the surest of them foremost; then right ones, the least sure foremost.
-    curves : TrainingSnapshot
-    notes : tuple of str
-    cancelled, resumable : bool
-        Whether it was stopped early, and could go on.
-    seconds : float
+    `held` has wrong ones first, the surest of them foremost; then right ones, the least sure
+    foremost.
     """
 
     classifier: TileClassifier
@@ -146,23 +126,24 @@ def train(
 ) -> Callable[[JobContext], Outcome]:
     """Task: cut tiles, train, score; publishes a `TrainingSnapshot` a few times a second.
 
-    Parameters
-    ----------
-    stop : Stop
-        Set by *Cancel*: the best model so far is then the outcome.
-    folder : Path
-        For the checkpoint.
+    After `stop` the best model so far is the outcome. The checkpoint lies in `folder`.
     """
 
     def task(context: JobContext) -> Outcome:
         begun = time.perf_counter()
         stop.follow(context)
-        preset = options.preset
-        largest = max(stage.size for stage in preset.stages)
+        largest = max(stage.size for stage in options.preset.stages)
         context.tell(Progress(0, 0, "Getting ready"))
-        data, split = choice.make(largest, options.seed, stop)
+        data = choice.make(largest, options.seed, stop)
         try:
-            return _train(choice, options, data, split, context, stop, folder, begun)
+            split = choice.split(data, options.seed)
+            mine = replace(
+                options,
+                name=choice.name,
+                colours={info.name: info.colour for info in choice.classes},
+                checkpoint=_checkpoint(folder, data.fingerprint()),
+            )
+            return _train(data, split, mine, context, stop, begun)
         finally:
             data.discard()
 
@@ -170,43 +151,28 @@ def train(
 
 
 def _train(
-    choice: Choice,
-    options: FineTuneOptions,
     data: TrainingSet,
     split: Split,
+    options: FineTuneOptions,
     context: JobContext,
     stop: Stop,
-    folder: Path,
     begun: float,
 ) -> Outcome:
     context.tell(Progress(0, 0, "Getting the network ready"))
     from napari_sem_classify.core.finetune.finetune import fine_tune
-    from napari_sem_classify.core.finetune.finetune_result import held_out_evaluation
 
-    checkpoint = _checkpoint(folder, data.fingerprint())
-    options = replace(
-        options,
-        name=choice.name,
-        colours={info.name: info.colour for info in choice.classes},
-        checkpoint=checkpoint,
-    )
     watch = TrainingWatch(options, data, split, context)
-    result = fine_tune(
-        data,
-        split,
-        options,
-        on_epoch=watch.epoch,
-        on_batch=watch.batch,
-        job=stop.telling(watch.progress),
-    )
+    job = stop.telling(watch.progress)
+    result = fine_tune(data, split, options, on_epoch=watch.epoch, on_batch=watch.batch, job=job)
+    kept = options.checkpoint is not None and options.checkpoint.is_file()
     return Outcome(
         classifier=result.classifier,
-        evaluation=held_out_evaluation(data, result.held_out),
+        evaluation=result.held_out,
         held=_held(data, result.held_out),
         curves=watch.snapshot(result.history),
         notes=result.notes,
         cancelled=result.cancelled,
-        resumable=result.cancelled and checkpoint is not None and checkpoint.is_file(),
+        resumable=result.cancelled and kept,
         seconds=time.perf_counter() - begun,
     )
 
@@ -221,9 +187,9 @@ def preview(choice: Choice, preset: Preset) -> Callable[[JobContext], tuple[list
     def task(context: JobContext) -> tuple[list[str], object]:
         from napari_sem_classify.core.finetune.preview import augmented_tiles
 
-        names, tiles = choice.examples(preset.stages[-1].size, context)
-        context.check()
         size = preset.stages[-1].size
+        names, tiles = choice.examples(size, context)
+        context.check()
         return names, augmented_tiles(tiles, size, preset.augmentation, COPIES)
 
     return task

@@ -25,20 +25,10 @@ TRAINING = "Training"
 
 @dataclass(frozen=True, slots=True)
 class TrainingSnapshot:
-    """A training under way.
+    """A training under way, of which a `fraction` from 0 to 1 is done.
 
-    Attributes
-    ----------
-    preset : Preset
-    batches : float64, shape (batches, 2)
-        Epochs done, as a decimal number, and training loss.
-    epochs : tuple of EpochReport
-    remaining_s : float or None
-        None while it is too early to tell.
-    fraction : float
-        Share of the work done, 0 to 1.
-    scoring : bool
-        Whether all epochs are done and the model is being scored.
+    `batches` are pairs of epochs done, as a decimal number, and training loss, shape (N, 2). The
+    seconds that remain are None while it is too early to tell; `scoring` follows the last epoch.
     """
 
     preset: Preset

@@ -37,12 +37,7 @@ NOTHING = "Choose data of two classes or more first"
 
 
 class FineTuneWidget(DockWidget):
-    """Dock widget that trains a network on annotated tiles or on sorted images.
-
-    Parameters
-    ----------
-    napari_viewer : napari.viewer.Viewer
-    """
+    """Dock widget that trains a network on annotated tiles or on sorted images."""
 
     def __init__(self, napari_viewer: Viewer) -> None:
         super().__init__(napari_viewer)

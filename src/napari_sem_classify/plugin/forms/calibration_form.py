@@ -9,7 +9,7 @@ from magicgui import widgets
 from napari_sem_classify.core.common.errors import SemClassifyError
 from napari_sem_classify.core.sem_io import pixel_size_from_scale_bar
 from napari_sem_classify.plugin.app.text import length_text
-from napari_sem_classify.plugin.forms.layout import Form, Note, explain, narrow, slim
+from napari_sem_classify.plugin.forms.layout import Form, Note, button, explain, narrow, slim
 from napari_sem_classify.plugin.layers.image_corrections import Corrections
 from napari_sem_classify.plugin.layers.layer_image import pixel_size_nm
 from napari_sem_classify.plugin.layers.specimen_layer import (
@@ -57,18 +57,21 @@ class CalibrationForm:
         explain(
             self.pixel_nm, "Pixel size in nm", "Side of a pixel in nanometres, where you know it"
         )
-        self.reset = widgets.PushButton(text="As found")
-        explain(self.reset, "Pixel size as found", "Have back the pixel size of the file")
+        self.reset = button(
+            "As found", "Have back the pixel size of the file", "Pixel size as found"
+        )
         self.length = slim(widgets.FloatSpinBox(value=1.0, min=0, max=1e6, step=1.0))
         self.length.native.setDecimals(1)
         explain(self.length, "Length of the scale bar", "What is written at the scale bar")
         self.unit = narrow(widgets.ComboBox(choices=list(UM_IN), value="µm"), least=2)
         explain(self.unit, "Unit of the scale bar", "Unit written at the scale bar")
-        self.draw = widgets.PushButton(text="Draw line")
-        explain(self.draw, "Draw a line along the scale bar", "Then drag from one end to the other")
+        self.draw = button(
+            "Draw line",
+            "Then drag from one end to the other",
+            "Draw a line along the scale bar",
+        )
         self.line = Note("Line along the scale bar")
-        self.set = widgets.PushButton(text="Set pixel size")
-        explain(self.set, "Set pixel size", "Take the pixel size from the line and its length")
+        self.set = button("Set pixel size", "Take the pixel size from the line and its length")
         self.problem = Note("Problem with the pixel size")
         self._rows = [
             form.row("Pixel", self.pixel_nm, widgets.Label(value="nm"), self.reset),

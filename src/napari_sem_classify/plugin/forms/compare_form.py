@@ -5,11 +5,10 @@ from __future__ import annotations
 from itertools import combinations
 from typing import TYPE_CHECKING
 
-from magicgui import widgets
 from qtpy.QtWidgets import QMenu, QWidget
 
 from napari_sem_classify.core.common.errors import SemClassifyError
-from napari_sem_classify.plugin.forms.layout import Form, Note, explain, pop_below
+from napari_sem_classify.plugin.forms.layout import Form, Note, button, pop_below
 from napari_sem_classify.plugin.layers.difference_layer import (
     map_title,
     maps_to_compare,
@@ -35,8 +34,9 @@ class CompareForm:
     def __init__(self, viewer: ViewerModel, form: Form, owner: QWidget) -> None:
         self._viewer = viewer
         self._image_layer: Image | None = None
-        self.button = widgets.PushButton(text="Compare maps ▾")
-        explain(self.button, "Compare maps", "Show where two maps of this image differ, as a layer")
+        self.button = button(
+            "Compare maps ▾", "Show where two maps of this image differ, as a layer"
+        )
         self.message = Note("Difference of the maps")
         self.menu = QMenu(owner)
         form.wide(self.button, self.message)

@@ -14,7 +14,7 @@ from napari_sem_classify.plugin.app.jobs import JobContext, JobSlot
 from napari_sem_classify.plugin.app.session import session_of
 from napari_sem_classify.plugin.app.text import count_text, pixel_size_text
 from napari_sem_classify.plugin.forms.calibration_form import CalibrationForm
-from napari_sem_classify.plugin.forms.layout import Form, Note, explain, narrow
+from napari_sem_classify.plugin.forms.layout import Form, Note, button, explain, narrow
 from napari_sem_classify.plugin.forms.level_form import LevelForm
 from napari_sem_classify.plugin.forms.specimen_form import SpecimenForm
 from napari_sem_classify.plugin.layers.image_corrections import corrections_of
@@ -83,19 +83,16 @@ class ImageForm:
         self.combo = narrow(widgets.ComboBox(choices=self._choices, nullable=False))
         explain(self.combo, "Image", "The image layer to work on")
         self.empty = Note("What to do first")
-        self.sample_button = widgets.PushButton(text="Open the sample")
-        explain(
-            self.sample_button,
-            "Open the sample",
-            "Open a generated cross-section of a coating, to try the plugin on",
+        self.sample_button = button(
+            "Open the sample", "Open a generated cross-section of a coating, to try the plugin on"
         )
         self.size = Note("Size and scale of the image")
         self.bar = Note("Info bar of the image")
-        self.edit = widgets.PushButton(text="Correct…")
+        self.edit = button(
+            "Correct…", "Set the info bar or the pixel size", "Correct scale and info bar"
+        )
         self.edit.native.setCheckable(True)
-        explain(self.edit, "Correct scale and info bar", "Set the info bar or the pixel size")
-        self.undo = widgets.PushButton(text="Undo")
-        explain(self.undo, "Undo", "Take back the last correction of this image")
+        self.undo = button("Undo", "Take back the last correction of this image")
         self.problem = Note("Problem with the image")
         form.wide(self.empty, self.sample_button)
         self._image_row = form.row("Image", self.combo)

@@ -160,6 +160,13 @@ def explain(control: widgets.Widget | QWidget, name: str, tooltip: str) -> None:
     native.setAccessibleDescription(tooltip)
 
 
+def button(text: str, tooltip: str, name: str = "") -> widgets.PushButton:
+    """A button with its tooltip; a screen reader tells `name`, its text where there is none."""
+    made = widgets.PushButton(text=text)
+    explain(made, name or text.rstrip(" …▾"), tooltip)
+    return made
+
+
 def pop_below(menu: QMenu, button: QWidget) -> None:
     """Open a menu below its button."""
     menu.popup(button.mapToGlobal(button.rect().bottomLeft()))

@@ -10,7 +10,7 @@ from qtpy.QtCore import QObject
 from napari_sem_classify.core.common.errors import SemClassifyError
 from napari_sem_classify.core.image.area import Area
 from napari_sem_classify.plugin.app.jobs import SettleTimer
-from napari_sem_classify.plugin.forms.layout import Form, Note, explain, slim
+from napari_sem_classify.plugin.forms.layout import Form, Note, button, explain, slim
 from napari_sem_classify.plugin.layers.image_corrections import Corrections
 from napari_sem_classify.plugin.layers.layer_image import spatial_shape
 from napari_sem_classify.plugin.layers.made_layers import remove_layer
@@ -60,15 +60,15 @@ class SpecimenForm:
             what = "Rows" if side in ("top", "bottom") else "Columns"
             explain(box, f"{what} cut off, {side}", f"{what} at the {side} that are no specimen")
             box.changed.connect(self._on_number)
-        self.show = widgets.PushButton(text=SHOW)
-        explain(
-            self.show,
-            "Specimen area in the viewer",
+        self.show = button(
+            SHOW,
             "Show the specimen area as a rectangle: drag its sides to change it",
+            "Specimen area in the viewer",
         )
-        self.reset = widgets.PushButton(text="As found")
-        explain(
-            self.reset, "Area as found", "Have back the area found in the file or in the picture"
+        self.reset = button(
+            "As found",
+            "Have back the area found in the file or in the picture",
+            "Area as found",
         )
         self.problem = Note("Problem with the specimen area")
         top, bottom, left, right = (self.sides[side] for side in SIDES)

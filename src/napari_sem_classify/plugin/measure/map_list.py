@@ -5,7 +5,6 @@ from __future__ import annotations
 import weakref
 from typing import TYPE_CHECKING, Any
 
-from magicgui import widgets
 from psygnal import Signal
 from qtpy.QtCore import QSignalBlocker, QSize, Qt
 from qtpy.QtWidgets import QListWidget, QListWidgetItem, QSizePolicy, QWidget
@@ -15,7 +14,7 @@ from napari_sem_classify.plugin.app.jobs import SettleTimer
 from napari_sem_classify.plugin.app.session import session_of
 from napari_sem_classify.plugin.app.text import count_text
 from napari_sem_classify.plugin.forms.image_form import SAMPLE_PLUGIN, open_sample
-from napari_sem_classify.plugin.forms.layout import Form, Note, explain
+from napari_sem_classify.plugin.forms.layout import Form, Note, button, explain
 from napari_sem_classify.plugin.layers.made_layers import pictures_in
 from napari_sem_classify.plugin.measure.fields import (
     Field,
@@ -64,14 +63,10 @@ class MapList:
         self.fields: list[Field] = []
         self.follow = True
         self.note = Note("What to do first")
-        self.sample_button = widgets.PushButton(text="Open the sample")
-        explain(
-            self.sample_button,
-            "Open the sample",
-            "Open a generated cross-section of a coating, to try the plugin on",
+        self.sample_button = button(
+            "Open the sample", "Open a generated cross-section of a coating, to try the plugin on"
         )
-        self.classify_button = widgets.PushButton(text="Classify…")
-        explain(self.classify_button, "Classify", "Open the Classify widget to make a class map")
+        self.classify_button = button("Classify…", "Open the Classify widget to make a class map")
         self.list = QListWidget(owner)
         explain(
             self.list,

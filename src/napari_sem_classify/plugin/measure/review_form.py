@@ -14,7 +14,7 @@ from napari_sem_classify.core.common.errors import SemClassifyError
 from napari_sem_classify.core.measure.review import UNSURE, Answer, check_same_classes
 from napari_sem_classify.core.measure.review_plan import MoreCells, ReviewPlan, more_cells_for_all
 from napari_sem_classify.plugin.app.text import count_text
-from napari_sem_classify.plugin.forms.layout import Form, Note, explain, slim
+from napari_sem_classify.plugin.forms.layout import Form, Note, button, explain, slim
 from napari_sem_classify.plugin.layers.annotation_layer import MAX_KEYS, KeyAction
 from napari_sem_classify.plugin.measure.cell_form import CellForm
 from napari_sem_classify.plugin.measure.fields import Field, image_layer_of
@@ -71,13 +71,12 @@ class ReviewForm:
             "Blind",
             "Hide the class map during the review; seeing its answer, one tends to agree with it",
         )
-        self.go_on = widgets.PushButton(text="Go on")
-        explain(self.go_on, "Go on with the review", "Show the next cell that has no answer yet")
-        self.start = widgets.PushButton(text="Start review")
-        explain(self.start, "Start review", f"Draw cells and show the first. {KEYS_HINT}")
+        self.go_on = button(
+            "Go on", "Show the next cell that has no answer yet", "Go on with the review"
+        )
+        self.start = button("Start review", f"Draw cells and show the first. {KEYS_HINT}")
         self.found = Note("The review so far")
-        self.show_result = widgets.PushButton(text="Show corrected fractions")
-        explain(self.show_result, "Show corrected fractions", "Show what the review gave so far")
+        self.show_result = button("Show corrected fractions", "Show what the review gave so far")
         form.wide(self.why, self.found, self.go_on, self.show_result)
         self._build_more(form)
         self._cells_row = form.row("Cells", self.cells, QLabel("of the map"))
@@ -102,8 +101,7 @@ class ReviewForm:
         explain(self.wanted, "Wanted precision", "Half the width of the 95 % intervals, in percent")
         self._wanted_row = form.row("For ±", self.wanted, QLabel("% of the area"))
         self.needed = Note("How many more cells that needs")
-        self.more = widgets.PushButton(text="Review more cells")
-        explain(self.more, "Review more cells", "Draw these cells too, and go on")
+        self.more = button("Review more cells", "Draw these cells too, and go on")
         form.wide(self.needed, self.more)
 
     # ------------------------------------------------------------------ what the user does

@@ -5,7 +5,6 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 import numpy as np
-from magicgui import widgets
 from numpy.typing import NDArray
 from qtpy.QtWidgets import QWidget
 
@@ -15,7 +14,7 @@ from napari_sem_classify.core.teach.looked import SeenTiles, Sight
 from napari_sem_classify.core.teach.suggest import suspicious_tiles
 from napari_sem_classify.plugin.app.jobs import JobSlot
 from napari_sem_classify.plugin.app.text import count_text
-from napari_sem_classify.plugin.forms.layout import Form, Note, explain
+from napari_sem_classify.plugin.forms.layout import Form, Note, button
 from napari_sem_classify.plugin.teach.teacher import Teacher
 from napari_sem_classify.plugin.teach.tour import Tour, focus_canvas
 
@@ -42,20 +41,17 @@ class Guide:
         self._choosing = JobSlot(owner)
         self._reduced: tuple[SeenTiles, NDArray[np.float32]] | None = None
         self.tour = Tour(viewer)
-        self.button = widgets.PushButton(text=SUGGEST)
-        explain(
-            self.button,
+        self.button = button(
             SUGGEST,
             "Go to the tiles that teach most: typical ones first, doubtful ones later. "
             f"{KEYS_HINT}",
         )
         self.where = Note("Tile of the tour")
         self.doubts = Note("Annotations that look wrong")
-        self.show_doubts = widgets.PushButton(text="Show")
-        explain(
-            self.show_doubts,
-            "Show annotations that look wrong",
+        self.show_doubts = button(
+            "Show",
             "Go to annotated tiles that the model, without having seen them, puts elsewhere",
+            "Show annotations that look wrong",
         )
         form.wide(self.button, self.where)
         self._row = form.row("Doubtful", self.doubts, self.show_doubts)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from magicgui import widgets
 from qtpy.QtWidgets import QFileDialog, QHBoxLayout, QMenu, QWidget
 
 from napari_sem_classify.core.annotate.annotation_file import (
@@ -16,7 +15,7 @@ from napari_sem_classify.core.annotate.annotation_file import (
 from napari_sem_classify.core.annotate.keeper import file_text
 from napari_sem_classify.core.common.errors import SemClassifyError
 from napari_sem_classify.plugin.app.jobs import JobSlot
-from napari_sem_classify.plugin.forms.layout import Form, Note, explain, pop_below
+from napari_sem_classify.plugin.forms.layout import Form, Note, button, pop_below
 from napari_sem_classify.plugin.teach.source_form import SourceForm
 from napari_sem_classify.plugin.teach.teacher import Teacher
 
@@ -40,13 +39,9 @@ class KeepForm:
         self._source = source
         self._owner = owner
         self._saving = JobSlot(owner)
-        self.save = widgets.PushButton(text="Save model…")
-        explain(self.save, "Save model", "Save what was taught; it then appears in Classify")
-        self.annotations = widgets.PushButton(text="Annotations ▾")
-        explain(
-            self.annotations,
-            "Annotations",
-            "Write the annotated tiles for other programs, or read a file of them",
+        self.save = button("Save model…", "Save what was taught; it then appears in Classify")
+        self.annotations = button(
+            "Annotations ▾", "Write the annotated tiles for other programs, or read a file of them"
         )
         self.menu = QMenu(owner)
         self._exports = [self.menu.addAction(f"Export as {kind}…") for kind in SUFFIXES]

@@ -14,7 +14,7 @@ from napari_sem_classify.core.teach.recipes import choose_recipe, recipes_for
 from napari_sem_classify.plugin.app.jobs import JobSlot
 from napari_sem_classify.plugin.app.session import Session
 from napari_sem_classify.plugin.forms.device_form import DeviceForm
-from napari_sem_classify.plugin.forms.layout import Form, Note, explain, narrow
+from napari_sem_classify.plugin.forms.layout import Form, Note, button, explain, narrow
 from napari_sem_classify.plugin.forms.network_row import NetworkRow
 from napari_sem_classify.plugin.teach.teacher import Teacher
 
@@ -49,8 +49,7 @@ class WayForm:
             "With their own brightness, or each brought to the same brightness and contrast; "
             "and the size to which a tile is brought before the network sees it",
         )
-        self.button = widgets.PushButton(text=FIND)
-        explain(self.button, "Find the best way of looking", FIND_TOOLTIP)
+        self.button = button(FIND, FIND_TOOLTIP, "Find the best way of looking")
         self.note = Note("Best way of looking")
         form.row("Seen", self.combo, self.button)
         self.network = NetworkRow(form)

@@ -16,7 +16,7 @@ from napari_sem_classify.plugin.app.text import count_text, duration_text
 from napari_sem_classify.plugin.forms.compare_form import CompareForm
 from napari_sem_classify.plugin.forms.grid_form import GridForm
 from napari_sem_classify.plugin.forms.image_form import SAMPLE_PLUGIN, ImageForm
-from napari_sem_classify.plugin.forms.layout import Form, Note, explain, fill
+from napari_sem_classify.plugin.forms.layout import Form, Note, button, explain, fill
 from napari_sem_classify.plugin.forms.run_form import RunForm
 from napari_sem_classify.plugin.layers.annotation_layer import MAX_KEYS, KeyAction
 from napari_sem_classify.plugin.layers.grid_layers import grid_layer_of, show_grid
@@ -99,8 +99,7 @@ class TeachWidget(DockWidget):
         self.score_form = ScoreForm(form)
         self.compare_form = CompareForm(self._viewer, form, self)
         self.keep_form = KeepForm(self.teacher, self.source_form, form, self)
-        self.fine_tune = widgets.PushButton(text="Fine-tune…")
-        explain(self.fine_tune, "Fine-tune", "Train the network itself on the annotated tiles")
+        self.fine_tune = button("Fine-tune…", "Train the network itself on the annotated tiles")
         form.wide(self.fine_tune)
 
     def _connect(self) -> None:

@@ -16,7 +16,7 @@ from napari_sem_classify.plugin.app.session import GridPlan
 from napari_sem_classify.plugin.app.text import area_text, count_text, percent_text
 from napari_sem_classify.plugin.forms.grid_form import GridForm
 from napari_sem_classify.plugin.forms.image_form import ImageForm
-from napari_sem_classify.plugin.forms.layout import Form, Note, explain, fill
+from napari_sem_classify.plugin.forms.layout import Form, Note, button, explain, fill
 from napari_sem_classify.plugin.layers.grid_layers import (
     area_in,
     area_layer_of,
@@ -80,8 +80,7 @@ class TileWidget(DockWidget):
         )
         form.row("Area", self.in_area)
         self.leave_out = LeaveOutForm(self._viewer, form)
-        self.lay = widgets.PushButton(text=LAY)
-        explain(self.lay, "Lay tiles", "Show the tiles over the image; Classify will use them")
+        self.lay = button(LAY, "Show the tiles over the image; Classify will use them", "Lay tiles")
         self.count = Note("Number of tiles and area covered")
         self.problem = Note("Problem with the tiles")
         form.wide(self.lay, self.problem, self.count)
