@@ -143,8 +143,7 @@ def classify(
         ),
     ] = "",
     with_report: Annotated[
-        bool,
-        typer.Option("--report", help="Write one table and one HTML page of all images too."),
+        bool, typer.Option("--report", help="Write one table and one HTML page of all images too.")
     ] = False,
     as_json: Json = False,
 ) -> None:

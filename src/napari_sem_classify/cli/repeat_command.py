@@ -16,8 +16,7 @@ if TYPE_CHECKING:
 
 def rerun(
     record: Annotated[
-        Path,
-        typer.Argument(metavar="RECORD", help="A STEM.summary.json, or a STEM.map.tif."),
+        Path, typer.Argument(metavar="RECORD", help="A STEM.summary.json, or a STEM.map.tif.")
     ],
     image: Annotated[
         Path | None, typer.Option("--image", metavar="I", help="Where the image is now.")

@@ -86,8 +86,7 @@ def answer(
         typer.Option("--truth", metavar="L", help="A label image for each MAP, in their order."),
     ] = None,
     classes: Annotated[
-        str | None,
-        typer.Option("--classes", help='With --truth: "0=matrix,1=oxide,2=crack>=2%".'),
+        str | None, typer.Option("--classes", help='With --truth: "0=matrix,1=oxide,2=crack>=2%".')
     ] = None,
     as_json: Json = False,
 ) -> None:

@@ -167,10 +167,7 @@ def plan_batch(
 
 
 def finished_before(
-    items: Sequence[Item],
-    classifier: TileClassifier,
-    target: BatchTarget,
-    options: ClassifyOptions,
+    items: Sequence[Item], classifier: TileClassifier, target: BatchTarget, options: ClassifyOptions
 ) -> frozenset[int]:
     """Places of the images that an earlier run with the same settings finished in a folder."""
     if not target.folder.is_dir():

@@ -325,11 +325,7 @@ def _record(
         "network_px": classifier.card.network_px,
         "classes": list(classifier.card.class_names),
     }
-    record["grid"] = {
-        "area": grid.area.as_list(),
-        "tile_px": grid.tile,
-        "stride_px": grid.stride,
-    }
+    record["grid"] = {"area": grid.area.as_list(), "tile_px": grid.tile, "stride_px": grid.stride}
     record["intensity"] = asdict(intensity)
     checked = getattr(engine, "checked", None)
     if checked is not None:

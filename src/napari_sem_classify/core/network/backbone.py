@@ -15,11 +15,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from napari_sem_classify.core.common.errors import ModelError
-from napari_sem_classify.core.network.architecture import (
-    RESNET50_V1,
-    RESNET50_V15,
-    Architecture,
-)
+from napari_sem_classify.core.network.architecture import RESNET50_V1, RESNET50_V15, Architecture
 from napari_sem_classify.core.network.weights_file import load_state_dict_file
 
 if TYPE_CHECKING:

@@ -163,10 +163,7 @@ def _too_few_scored(folds: tuple[Fold, ...], n_tiles: int) -> str:
 
 
 def _grouped(
-    labels: NDArray[np.int64],
-    numbers: NDArray[np.int64],
-    n_classes: int,
-    places: TilePlaces | None,
+    labels: NDArray[np.int64], numbers: NDArray[np.int64], n_classes: int, places: TilePlaces | None
 ) -> tuple[Fold, ...]:
     fold_of = _deal(labels, numbers, n_classes)[numbers]
     folds = []

@@ -98,10 +98,7 @@ class Lesson:
 
 
 def gather(
-    annotations: Annotations,
-    seen: Mapping[str, SeenTiles],
-    tile_px: int,
-    recipe: Recipe = STANDARD,
+    annotations: Annotations, seen: Mapping[str, SeenTiles], tile_px: int, recipe: Recipe = STANDARD
 ) -> Lesson:
     """Put the annotated tiles of all images together with their features in one way of looking.
 

@@ -132,11 +132,7 @@ class Worker(QObject):
     """
 
     def __init__(
-        self,
-        task: Callable[[JobContext], Any],
-        doing: str,
-        parent: QObject,
-        listeners: Listeners,
+        self, task: Callable[[JobContext], Any], doing: str, parent: QObject, listeners: Listeners
     ) -> None:
         super().__init__(parent)
         self._context = JobContext()

@@ -8,12 +8,7 @@ from pathlib import Path
 from psygnal import Signal
 from qtpy.QtCore import Qt, QUrl
 from qtpy.QtGui import QDesktopServices
-from qtpy.QtWidgets import (
-    QHBoxLayout,
-    QHeaderView,
-    QLabel,
-    QWidget,
-)
+from qtpy.QtWidgets import QHBoxLayout, QHeaderView, QLabel, QWidget
 
 from napari_sem_classify.core.batch.batch_outcome import ImageOutcome
 from napari_sem_classify.core.batch.batch_report import PAGE

@@ -215,10 +215,7 @@ class BatchWidget(DockWidget):
         self._allow(False)
         self.run_form.start()
         task = work.run(
-            found,
-            wish,
-            self.device_form.ready(entry),
-            again=bool(self.target_form.again.value),
+            found, wish, self.device_form.ready(entry), again=bool(self.target_form.again.value)
         )
 
         def done(result: work.Done) -> None:

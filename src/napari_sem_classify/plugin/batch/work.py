@@ -102,10 +102,7 @@ Known = dict[tuple[str, str, float | None], Looked]
 
 
 def look(
-    inputs: Sequence[str],
-    layers: Sequence[Item],
-    wish: BatchWish,
-    known: Known,
+    inputs: Sequence[str], layers: Sequence[Item], wish: BatchWish, known: Known
 ) -> Callable[[JobContext], Look]:
     """Task: list the images, open each for its size and scale, and count the tiles.
 

@@ -16,11 +16,7 @@ from napari_sem_classify.core.maps.map_file import SUFFIX, SavedMap, read_map
 from napari_sem_classify.core.maps.map_set import ZARR_SUFFIX
 from napari_sem_classify.plugin.layers.layer_image import METADATA_KEY
 from napari_sem_classify.plugin.layers.made_layers import is_picture, layer_name
-from napari_sem_classify.plugin.layers.saved_maps import (
-    path_of,
-    saved_layers,
-    saved_maps_of,
-)
+from napari_sem_classify.plugin.layers.saved_maps import path_of, saved_layers, saved_maps_of
 
 if TYPE_CHECKING:
     from napari.components import ViewerModel

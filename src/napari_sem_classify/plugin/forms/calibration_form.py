@@ -66,9 +66,7 @@ class CalibrationForm:
         self.unit = narrow(widgets.ComboBox(choices=list(UM_IN), value="µm"), least=2)
         explain(self.unit, "Unit of the scale bar", "Unit written at the scale bar")
         self.draw = button(
-            "Draw line",
-            "Then drag from one end to the other",
-            "Draw a line along the scale bar",
+            "Draw line", "Then drag from one end to the other", "Draw a line along the scale bar"
         )
         self.line = Note("Line along the scale bar")
         self.set = button("Set pixel size", "Take the pixel size from the line and its length")

@@ -66,9 +66,7 @@ class SpecimenForm:
             "Specimen area in the viewer",
         )
         self.reset = button(
-            "As found",
-            "Have back the area found in the file or in the picture",
-            "Area as found",
+            "As found", "Have back the area found in the file or in the picture", "Area as found"
         )
         self.problem = Note("Problem with the specimen area")
         top, bottom, left, right = (self.sides[side] for side in SIDES)

@@ -28,16 +28,7 @@ from napari_sem_classify.plugin.layers.annotation_layer import MAX_KEYS
 from napari_sem_classify.plugin.teach.book import Book
 
 RULES = (0.01, 0.02, 0.05, 0.10, 0.20, 0.40)
-COLOUR_NAMES = (
-    "orange",
-    "sky blue",
-    "green",
-    "yellow",
-    "blue",
-    "vermilion",
-    "purple",
-    "grey",
-)
+COLOUR_NAMES = ("orange", "sky blue", "green", "yellow", "blue", "vermilion", "purple", "grey")
 NAME, KEY, TILES, RULE = range(4)
 
 

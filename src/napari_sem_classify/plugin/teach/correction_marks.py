@@ -29,10 +29,7 @@ BORDER = 0.12
 
 
 def show_corrections(
-    viewer: ViewerModel,
-    image_layer: Image,
-    here: ImageAnnotations,
-    classes: tuple[ClassInfo, ...],
+    viewer: ViewerModel, image_layer: Image, here: ImageAnnotations, classes: tuple[ClassInfo, ...]
 ) -> None:
     """Show a diamond on each corrected tile, in the colour of its class; without any, none."""
     colours = {info.name: info.colour for info in classes}

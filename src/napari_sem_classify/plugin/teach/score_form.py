@@ -5,12 +5,7 @@ from __future__ import annotations
 from psygnal import Signal
 from qtpy.QtCore import Qt
 from qtpy.QtGui import QColor, QResizeEvent
-from qtpy.QtWidgets import (
-    QAbstractItemView,
-    QHeaderView,
-    QLabel,
-    QTableWidgetItem,
-)
+from qtpy.QtWidgets import QAbstractItemView, QHeaderView, QLabel, QTableWidgetItem
 
 from napari_sem_classify.core.evaluate.metrics import Scores
 from napari_sem_classify.core.model.card import ClassInfo

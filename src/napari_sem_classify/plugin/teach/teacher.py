@@ -28,11 +28,7 @@ from napari_sem_classify.core.model.recipe import RecipeChoice
 from napari_sem_classify.core.teach.lesson import Lesson
 from napari_sem_classify.core.tiles.grid import TileGrid
 from napari_sem_classify.plugin.app.jobs import JobSlot
-from napari_sem_classify.plugin.layers.annotation_layer import (
-    AnnotationLayer,
-    KeyAction,
-    Painted,
-)
+from napari_sem_classify.plugin.layers.annotation_layer import AnnotationLayer, KeyAction, Painted
 from napari_sem_classify.plugin.layers.layer_image import plane_at
 from napari_sem_classify.plugin.teach.book import Book, book_of
 from napari_sem_classify.plugin.teach.correction_marks import show_corrections

@@ -10,11 +10,7 @@ from typing import TYPE_CHECKING, Any
 from numpy.typing import NDArray
 
 from napari_sem_classify.core.common.errors import DeviceError
-from napari_sem_classify.core.network.backbone import (
-    DEFAULT_BACKBONE,
-    backbone_info,
-    load_backbone,
-)
+from napari_sem_classify.core.network.backbone import DEFAULT_BACKBONE, backbone_info, load_backbone
 from napari_sem_classify.core.network.engine.base import Engine
 from napari_sem_classify.core.network.engine.devices import (
     cpu_has_bfloat16,
