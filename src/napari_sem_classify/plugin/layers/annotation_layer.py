@@ -7,7 +7,6 @@ the layer itself, so that napari's own stay wherever another layer is active.
 
 from __future__ import annotations
 
-import weakref
 from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any
 
@@ -19,13 +18,13 @@ from qtpy.QtCore import QTimer
 from napari_sem_classify.core.annotate.place import TilePlace, place_of
 from napari_sem_classify.core.model.card import ClassInfo
 from napari_sem_classify.core.tiles.grid import TileGrid
-from napari_sem_classify.plugin.app.session import session_of, unwrapped
 from napari_sem_classify.plugin.layers.layer_image import METADATA_KEY
 from napari_sem_classify.plugin.layers.made_layers import (
+    add_made,
     cells_on,
     class_colormap,
     grid_to_dict,
-    layer_name,
+    label_dtype,
     made_from,
     remove_layer,
 )
@@ -87,8 +86,7 @@ class AnnotationLayer:
         leading_shape : tuple of int
             Leading axes of a stack.
         """
-        dtype = np.uint8 if len(classes) < 255 else np.uint16
-        data = np.zeros((*leading_shape, *grid.tile_shape), dtype=dtype)
+        data = np.zeros((*leading_shape, *grid.tile_shape), dtype=label_dtype(len(classes)))
         for plane, mine in labels.items():
             data[plane] = mine + 1
         layer = self._layer_for(image_layer, grid, data)
@@ -145,22 +143,19 @@ class AnnotationLayer:
         if same and (old.data.dtype, old.data.shape) == (data.dtype, data.shape):
             return old
         self.let_go()
-        active = self._viewer.layers.selection.active
-        was_active = old is not None and active is old
-        if old is not None:
-            remove_layer(self._viewer, old)
-        layer = unwrapped(
-            self._viewer.add_labels(
-                data,
-                name=layer_name(image_layer.name, ANNOTATIONS),
-                opacity=OPACITY,
-                **cells_on(image_layer, grid, data.ndim),
-            )
+        was_active = old is not None and self._viewer.layers.selection.active is old
+        remove_layer(self._viewer, old)
+        layer: Labels = add_made(
+            self._viewer,
+            image_layer,
+            ANNOTATIONS,
+            "labels",
+            data,
+            select=was_active,
+            opacity=OPACITY,
+            **cells_on(image_layer, grid, data.ndim),
         )
         layer.brush_size = 1
-        session_of(self._viewer).sources[layer] = weakref.ref(image_layer)
-        if active is not None and not was_active and active in self._viewer.layers:
-            self._viewer.layers.selection.active = active
         self.layer = layer
         for event in (layer.events.paint, layer.events.set_data, layer.events.data):
             event.connect(self._on_edit)

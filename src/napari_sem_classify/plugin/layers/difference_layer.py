@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import weakref
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -11,11 +10,11 @@ from napari_sem_classify.core.common.errors import GridError
 from napari_sem_classify.core.maps.map_difference import MapDifference, differing_cells
 from napari_sem_classify.plugin.app.session import session_of, unwrapped
 from napari_sem_classify.plugin.app.text import count_text, percent_text
-from napari_sem_classify.plugin.layers.layer_image import METADATA_KEY, notes_of
+from napari_sem_classify.plugin.layers.layer_image import notes_of
 from napari_sem_classify.plugin.layers.made_layers import (
     CLASSES,
+    add_made,
     cells_on,
-    layer_name,
     made_from,
     remove_layer,
 )
@@ -81,39 +80,28 @@ def show_difference(
         data[plane] = np.array(numbers, dtype=np.uint16)[each.labels]
     for old in made_from(viewer, image_layer, DIFFERENCE):
         remove_layer(viewer, old)
-    layer = unwrapped(
-        viewer.add_labels(
-            data,
-            name=layer_name(image_layer.name, DIFFERENCE),
-            colormap=_colours([one_only for _, _, one_only in pairs]),
-            features={
-                "index": list(range(len(pairs) + 1)),
-                "pair": ["the same", *(f"{one} / {other}" for one, other, _ in pairs)],
-                "first": ["", *(one for one, _, _ in pairs)],
-                "second": ["", *(other for _, other, _ in pairs)],
-            },
-            opacity=OPACITY,
-            metadata={
-                METADATA_KEY: {
-                    "kind": DIFFERENCE,
-                    "image": image_layer.name,
-                    "first": map_title(first),
-                    "second": map_title(second),
-                    "level": level,
-                }
-            },
-            **cells_on(image_layer, grid, data.ndim, level),
-        )
+    layer: Labels = add_made(
+        viewer,
+        image_layer,
+        DIFFERENCE,
+        "labels",
+        data,
+        notes={"first": map_title(first), "second": map_title(second), "level": level},
+        colormap=_colours([one_only for _, _, one_only in pairs]),
+        features={
+            "index": list(range(len(pairs) + 1)),
+            "pair": ["the same", *(f"{one} / {other}" for one, other, _ in pairs)],
+            "first": ["", *(one for one, _, _ in pairs)],
+            "second": ["", *(other for _, other, _ in pairs)],
+        },
+        opacity=OPACITY,
+        **cells_on(image_layer, grid, data.ndim, level),
     )
-    session.sources[layer] = weakref.ref(image_layer)
     return layer, _sentence(list(found.values()))
 
 
 def _sentence(found: list[MapDifference]) -> str:
-    cells, compared = (
-        sum(each.cells for each in found),
-        sum(each.compared_cells for each in found),
-    )
+    cells, compared = sum(each.cells for each in found), sum(each.compared_cells for each in found)
     if not compared:
         return "The two maps have no cell in common."
     area = sum(each.compared_px for each in found)

@@ -6,7 +6,6 @@ are one small texture. Each pixel stands for a tile and lies around the tile's c
 
 from __future__ import annotations
 
-import weakref
 from collections.abc import Callable, Generator
 from typing import TYPE_CHECKING, Any
 
@@ -16,13 +15,13 @@ from numpy.typing import NDArray
 from napari_sem_classify.core.common.errors import GridError
 from napari_sem_classify.core.image.area import Area
 from napari_sem_classify.core.tiles.grid import TileGrid
-from napari_sem_classify.plugin.app.session import session_of, unwrapped
+from napari_sem_classify.plugin.app.session import unwrapped
 from napari_sem_classify.plugin.layers.layer_image import METADATA_KEY, pixels_at
 from napari_sem_classify.plugin.layers.made_layers import (
     AREA,
     GRID,
+    add_made,
     grid_to_dict,
-    layer_name,
     made_from,
     placed_on,
     remove_layer,
@@ -71,16 +70,33 @@ def show_grid(
     """
     viewer, image_layer = unwrapped(viewer), unwrapped(image_layer)
     states = chequerboard(grid) if states is None else states
-    metadata = {METADATA_KEY: {"kind": GRID, "image": image_layer.name, "grid": grid_to_dict(grid)}}
+    noted = {"kind": GRID, "image": image_layer.name, "grid": grid_to_dict(grid)}
     place = _tile_place(image_layer, grid)
     layer = grid_layer_of(viewer, image_layer)
     if layer is not None and layer.data.shape == states.shape:
         layer.data = states
         for name in ("scale", "translate", "rotate", "shear", "affine"):
             setattr(layer, name, place[name])
-        layer.metadata = metadata
+        layer.metadata = {METADATA_KEY: noted}
         return layer
-    return _new_grid_layer(viewer, image_layer, layer, states, metadata, place)
+    from napari.utils.colormaps import DirectLabelColormap
+
+    was_active = layer is not None and viewer.layers.selection.active is layer
+    remove_layer(viewer, layer)
+    fresh: Labels = add_made(
+        viewer,
+        image_layer,
+        GRID,
+        "labels",
+        states,
+        select=was_active,
+        notes=noted,
+        colormap=DirectLabelColormap(color_dict=_COLOURS),
+        opacity=1.0,
+        features={"index": list(range(len(STATES))), "tile": list(STATES)},
+        **place,
+    )
+    return fresh
 
 
 def grid_layer_of(viewer: ViewerModel, image_layer: Layer) -> Labels | None:
@@ -122,25 +138,24 @@ def show_rectangle(
     viewer, image_layer = unwrapped(viewer), unwrapped(image_layer)
     found = made_from(viewer, image_layer, kind)
     corners = _corners(area)
+    layer: Shapes
     if found:
-        layer: Shapes = found[-1]
+        layer = found[-1]
         layer.data = [corners]
         layer.selected_data = {0}
         return layer
-    place = placed_on(image_layer, (1.0, 1.0), (0.0, 0.0), 2, level)
-    layer = unwrapped(
-        viewer.add_shapes(
-            [corners],
-            shape_type="rectangle",
-            name=layer_name(image_layer.name, kind),
-            edge_color=colour,
-            face_color="transparent",
-            edge_width=max(1.0, max(area.height, area.width) / 200.0),
-            metadata={METADATA_KEY: {"kind": kind, "image": image_layer.name}},
-            **place,
-        )
+    layer = add_made(
+        viewer,
+        image_layer,
+        kind,
+        "shapes",
+        [corners],
+        shape_type="rectangle",
+        edge_color=colour,
+        face_color="transparent",
+        edge_width=max(1.0, max(area.height, area.width) / 200.0),
+        **placed_on(image_layer, (1.0, 1.0), (0.0, 0.0), 2, level),
     )
-    session_of(viewer).sources[layer] = weakref.ref(image_layer)
     layer.mode = "select"
     layer.selected_data = {0}
     return layer
@@ -203,36 +218,6 @@ def attach_click(layer: Labels, toggle: Callable[[int, int], None]) -> None:
             toggle(row, col)
 
     callbacks.append(on_press)
-
-
-def _new_grid_layer(
-    viewer: ViewerModel,
-    image_layer: Image,
-    old: Labels | None,
-    states: NDArray[np.uint8],
-    metadata: dict[str, Any],
-    place: dict[str, Any],
-) -> Labels:
-    from napari.utils.colormaps import DirectLabelColormap
-
-    active = viewer.layers.selection.active
-    remove_layer(viewer, old)
-    layer = unwrapped(
-        viewer.add_labels(
-            states,
-            name=layer_name(image_layer.name, GRID),
-            colormap=DirectLabelColormap(color_dict=_COLOURS),
-            opacity=1.0,
-            metadata=metadata,
-            features={"index": list(range(len(STATES))), "tile": list(STATES)},
-            **place,
-        )
-    )
-    session_of(viewer).sources[layer] = weakref.ref(image_layer)
-    # A preview must not take the selection away from what the user works on.
-    if active is not None and active in viewer.layers:
-        viewer.layers.selection.active = active
-    return layer
 
 
 def _tile_place(image_layer: Layer, grid: TileGrid) -> dict[str, Any]:

@@ -115,17 +115,9 @@ class Corrections:
         """Have back the pixel size of the file, or none where it has none."""
         found = notes_of(layer).get(FOUND)
         if isinstance(found, dict) and "scale" in found:
-            self._change(
-                layer,
-                lambda: self._place(
-                    layer,
-                    _State(
-                        tuple(found["scale"]),
-                        tuple(found["units"]),
-                        {**notes_of(layer), **_pick(found, "pixel_size_")},
-                    ),
-                ),
-            )
+            notes = {**notes_of(layer), **_pick(found, "pixel_size_")}
+            state = _State(tuple(found["scale"]), tuple(found["units"]), notes)
+            self._change(layer, lambda: self._place(layer, state))
 
     def set_level(self, layer: Image, level: int, **noted: bool) -> None:
         """Read another level of a multiscale layer from now on.
@@ -190,8 +182,7 @@ class Corrections:
         # The file is not looked at again: only scale and area differ.
         known = self._session.images.get(layer)
         if known is not None and known.level == noted_level(layer):
-            fresh = _with_notes(layer, known)
-            self._session.images[layer] = fresh
+            self._session.images[layer] = _with_notes(layer, known)
             self._tell_maps(layer)
 
     def _remember_found(self, layer: Image) -> None:
@@ -279,18 +270,12 @@ def _with_notes(layer: Image, image: SemImage) -> SemImage:
     """An image with the area and the pixel size that its layer has by now."""
     notes, full = notes_of(layer), spatial_shape(layer)
     specimen = noted_specimen(notes, full)
+    here = image.specimen if specimen is None else specimen_at_level(specimen, full, image.shape)
     size = pixel_size_nm(layer)
     if size is not None:
         size *= level_factors(full, image.shape)[1]
     source = NOT_CALIBRATED if size is None else str(notes.get("pixel_size_source"))
-    return replace(
-        image,
-        specimen=image.specimen
-        if specimen is None
-        else specimen_at_level(specimen, full, image.shape),
-        pixel_size_nm=size,
-        pixel_size_source=source,
-    )
+    return replace(image, specimen=here, pixel_size_nm=size, pixel_size_source=source)
 
 
 def _state_of(layer: Image) -> _State:

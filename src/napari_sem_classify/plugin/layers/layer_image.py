@@ -73,36 +73,30 @@ def image_from_layer(layer: Image, level: int | None = None) -> SemImage:
     """
     notes = notes_of(layer)
     level = noted_level(layer) if level is None else level
-    rgb = bool(getattr(layer, "rgb", False))
     shape = spatial_shape(layer)
     size = pixel_size_nm(layer)
     path = notes.get("path") or getattr(layer.source, "path", None)
     microscope = notes.get("microscope")
-    finest = image_from_array(
-        layer.data[0] if layer.multiscale else layer.data,
-        layer.name,
-        rgb=rgb,
-        pixel_size_nm=size,
-        pixel_size_source=_size_source(size, notes),
-        specimen=noted_specimen(notes, shape),
-        vendor=str(notes.get("vendor") or ""),
-        metadata=microscope if isinstance(microscope, Mapping) else {},
-        path=Path(path) if path else None,
-    )
+
+    def at(number: int, size_nm: float | None, specimen: Specimen | None) -> SemImage:
+        return image_from_array(
+            layer.data[number] if layer.multiscale else layer.data,
+            layer.name,
+            rgb=bool(getattr(layer, "rgb", False)),
+            pixel_size_nm=size_nm,
+            pixel_size_source=_size_source(size, notes),
+            specimen=specimen,
+            vendor=str(notes.get("vendor") or ""),
+            metadata=microscope if isinstance(microscope, Mapping) else {},
+            path=Path(path) if path else None,
+        )
+
+    finest = at(0, size, noted_specimen(notes, shape))
     if level == 0:
         return finest
     at_level = spatial_shape(layer, level)
-    coarse = image_from_array(
-        layer.data[level],
-        layer.name,
-        rgb=rgb,
-        pixel_size_nm=None if size is None else size * level_factors(shape, at_level)[1],
-        pixel_size_source=finest.pixel_size_source,
-        specimen=specimen_at_level(finest.specimen, shape, at_level),
-        vendor=finest.vendor,
-        metadata=finest.metadata,
-        path=finest.path,
-    )
+    coarser_nm = None if size is None else size * level_factors(shape, at_level)[1]
+    coarse = at(level, coarser_nm, specimen_at_level(finest.specimen, shape, at_level))
     return replace(coarse, level=level)
 
 

@@ -101,6 +101,43 @@ def placed_on(
     }
 
 
+def add_made(
+    viewer: ViewerModel,
+    image_layer: Layer | None,
+    kind: str,
+    add: str,
+    data: Any,
+    *,
+    select: bool = True,
+    notes: Mapping[str, Any] | None = None,
+    **look: Any,
+) -> Any:
+    """Add a layer made from an image layer, which is named after it and noted with it.
+
+    Parameters
+    ----------
+    add : {"labels", "image", "shapes", "points"}
+        Type of the new layer.
+    select : bool
+        Whether it becomes the active one; a preview leaves the user the one she works on.
+    notes : mapping, optional
+        What is noted in its metadata besides kind and image, or of another image.
+    **look
+        Keyword arguments of the new layer.
+    """
+    viewer, image_layer = unwrapped(viewer), unwrapped(image_layer)
+    active = viewer.layers.selection.active
+    noted = {"kind": kind, **({} if image_layer is None else {"image": image_layer.name})}
+    noted |= notes or {}
+    look = {"name": layer_name(str(noted["image"]), kind), "metadata": {METADATA_KEY: noted}} | look
+    layer = unwrapped(getattr(viewer, f"add_{add}")(data, **look))
+    if image_layer is not None:
+        session_of(viewer).sources[layer] = weakref.ref(image_layer)
+    if not select and active is not None and active in viewer.layers:
+        viewer.layers.selection.active = active
+    return layer
+
+
 def cells_on(
     image_layer: Layer, grid: TileGrid, ndim: int, level: int | None = None
 ) -> dict[str, Any]:
@@ -181,19 +218,18 @@ def add_class_map(
     """
     viewer, image_layer = unwrapped(viewer), unwrapped(image_layer)
     level = noted_level(image_layer) if level is None else level
-    data = np.zeros((*leading_shape, *class_map.grid.shape), dtype=_label_dtype(class_map))
-    layer = unwrapped(
-        viewer.add_labels(
-            data,
-            name=layer_name(image_layer.name, CLASSES),
-            colormap=class_colormap(class_map.classes),
-            opacity=CLASS_OPACITY,
-            metadata=map_metadata(class_map, image_layer.name, level),
-            **cells_on(image_layer, class_map.grid, data.ndim, level),
-        )
+    shape = (*leading_shape, *class_map.grid.shape)
+    layer: Labels = add_made(
+        viewer,
+        image_layer,
+        CLASSES,
+        "labels",
+        np.zeros(shape, dtype=label_dtype(len(class_map.classes))),
+        colormap=class_colormap(class_map.classes),
+        opacity=CLASS_OPACITY,
+        metadata=map_metadata(class_map, image_layer.name, level),
+        **cells_on(image_layer, class_map.grid, len(shape), level),
     )
-    session = session_of(viewer)
-    session.sources[layer] = weakref.ref(image_layer)
     update_class_map(viewer, layer, class_map)
     return layer
 
@@ -210,8 +246,9 @@ def update_class_map(
     """
     layer.data[class_map.plane] = class_map.labels() if labels is None else labels
     layer.features = class_features(class_map)
-    level = layer.metadata[METADATA_KEY].get("level", 0)
-    layer.metadata = {**layer.metadata, **map_metadata(class_map, _image_name(layer), level)}
+    noted = layer.metadata[METADATA_KEY]
+    fresh = map_metadata(class_map, str(noted["image"]), noted.get("level", 0))
+    layer.metadata = {**layer.metadata, **fresh}
     session_of(viewer).maps.setdefault(layer, {})[class_map.plane] = class_map
     layer.refresh()
 
@@ -231,26 +268,24 @@ def add_confidence(
     maps : {plane: ClassMap}
         At least one, all with the same grid and classes.
     """
-    viewer, image_layer = unwrapped(viewer), unwrapped(image_layer)
     first = next(iter(maps.values()))
     data = np.full((*leading_shape, *first.grid.shape), np.nan, dtype=np.float32)
     for plane, class_map in maps.items():
         data[plane] = class_map.confidence()
-    layer = unwrapped(
-        viewer.add_image(
-            data,
-            name=layer_name(image_layer.name, CONFIDENCE),
-            colormap="viridis",
-            contrast_limits=(1.0 / len(first.classes), 1.0),
-            blending="translucent",
-            opacity=0.7,
-            visible=False,
-            metadata={METADATA_KEY: {"kind": CONFIDENCE, "image": image_layer.name}},
-            **cells_on(image_layer, first.grid, data.ndim, level),
-        )
-    )
-    session_of(viewer).sources[layer] = weakref.ref(image_layer)
+    look = confidence_look(len(first.classes)) | cells_on(image_layer, first.grid, data.ndim, level)
+    layer: Image = add_made(viewer, image_layer, CONFIDENCE, "image", data, **look)
     return layer
+
+
+def confidence_look(n_classes: int) -> dict[str, Any]:
+    """Keyword arguments of a layer of confidences, hidden at first."""
+    return {
+        "colormap": "viridis",
+        "contrast_limits": (1.0 / n_classes, 1.0),
+        "blending": "translucent",
+        "opacity": 0.7,
+        "visible": False,
+    }
 
 
 def remove_layer(viewer: ViewerModel, layer: Layer | None) -> None:
@@ -272,12 +307,9 @@ def made_from(viewer: ViewerModel, image_layer: Layer | None, kind: str) -> list
     ]
 
 
-def _image_name(layer: Layer) -> str:
-    return str(layer.metadata[METADATA_KEY]["image"])
-
-
-def _label_dtype(class_map: ClassMap) -> Any:
-    return np.uint8 if len(class_map.classes) < 255 else np.uint16
+def label_dtype(n_classes: int) -> Any:
+    """Type of a class-map layer's numbers."""
+    return np.uint8 if n_classes < 255 else np.uint16
 
 
 def _shear_matrix(shear: NDArray[Any], ndim: int) -> NDArray[Any]:

@@ -24,8 +24,10 @@ from napari_sem_classify.plugin.layers.made_layers import (
     cells_on,
     class_colormap,
     class_features,
+    confidence_look,
     is_picture,
     kind_of,
+    label_dtype,
     layer_name,
     map_metadata,
 )
@@ -54,7 +56,7 @@ def saved_layers(saved: SavedMap, *, as_shown: bool = True) -> list[LayerData]:
     stack = stack_of(saved)
     shape = (*stack, *first.grid.shape)
     place = _place(saved, len(shape), as_shown)
-    labels = np.zeros(shape, dtype=np.uint8 if len(first.classes) < 255 else np.uint16)
+    labels = np.zeros(shape, dtype=label_dtype(len(first.classes)))
     confidence = np.full(shape, np.nan, dtype=np.float32)
     for plane, class_map in saved.maps.items():
         labels[plane] = class_map.labels()
@@ -73,11 +75,7 @@ def saved_layers(saved: SavedMap, *, as_shown: bool = True) -> list[LayerData]:
     if first.confidence_known:
         sure: dict[str, Any] = {
             "name": layer_name(first.image_name, CONFIDENCE),
-            "colormap": "viridis",
-            "contrast_limits": (1.0 / len(first.classes), 1.0),
-            "blending": "translucent",
-            "opacity": 0.7,
-            "visible": False,
+            **confidence_look(len(first.classes)),
             "metadata": {METADATA_KEY: {"kind": CONFIDENCE, "image": first.image_name}},
             **place,
         }

@@ -15,8 +15,8 @@ from napari_sem_classify.core.common.errors import GridError, ImageError
 from napari_sem_classify.core.image.area import Area
 from napari_sem_classify.plugin.app.session import session_of, unwrapped
 from napari_sem_classify.plugin.layers.grid_layers import area_in, show_rectangle
-from napari_sem_classify.plugin.layers.layer_image import METADATA_KEY, notes_of, spatial_shape
-from napari_sem_classify.plugin.layers.made_layers import kind_of, layer_name, placed_on
+from napari_sem_classify.plugin.layers.layer_image import notes_of, spatial_shape
+from napari_sem_classify.plugin.layers.made_layers import add_made, kind_of, placed_on
 
 if TYPE_CHECKING:
     from napari.components import ViewerModel
@@ -56,18 +56,17 @@ def show_scale_bar(viewer: ViewerModel, image_layer: Image) -> Shapes:
     layer = drawing_layer_of(viewer, image_layer, SCALE_BAR)
     if layer is None:
         rows, cols = spatial_shape(image_layer)
-        layer = unwrapped(
-            viewer.add_shapes(
-                None,
-                ndim=2,
-                name=layer_name(image_layer.name, SCALE_BAR),
-                edge_color=LINE_COLOUR,
-                edge_width=max(1.0, max(rows, cols) / 400.0),
-                metadata={METADATA_KEY: {"kind": SCALE_BAR, "image": image_layer.name}},
-                **placed_on(image_layer, (1.0, 1.0), (0.0, 0.0), 2, level=0),
-            )
+        layer = add_made(
+            viewer,
+            image_layer,
+            SCALE_BAR,
+            "shapes",
+            None,
+            ndim=2,
+            edge_color=LINE_COLOUR,
+            edge_width=max(1.0, max(rows, cols) / 400.0),
+            **placed_on(image_layer, (1.0, 1.0), (0.0, 0.0), 2, level=0),
         )
-        session_of(viewer).sources[layer] = weakref.ref(image_layer)
     viewer.layers.selection.active = layer
     layer.mode = "add_line"
     return layer

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import weakref
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
@@ -19,15 +18,18 @@ from napari_sem_classify.core.maps.class_map import ClassMap
 from napari_sem_classify.core.measure.regions import Region, find_regions, label_regions
 from napari_sem_classify.plugin.app.camera import look_at
 from napari_sem_classify.plugin.app.jobs import JobContext, JobSlot
-from napari_sem_classify.plugin.app.session import session_of, unwrapped
 from napari_sem_classify.plugin.app.text import area_text, count_text
 from napari_sem_classify.plugin.forms.fitted_table import FittedTable
 from napari_sem_classify.plugin.forms.layout import Form, Note, explain, narrow, slim
-from napari_sem_classify.plugin.layers.layer_image import METADATA_KEY
-from napari_sem_classify.plugin.layers.made_layers import layer_name, placed_on, remove_layer
-from napari_sem_classify.plugin.measure.fields import Field, image_layer_of
+from napari_sem_classify.plugin.layers.made_layers import remove_layer
+from napari_sem_classify.plugin.measure.fields import Field
 from napari_sem_classify.plugin.measure.region_table import RegionTable, told_of
-from napari_sem_classify.plugin.measure.spotlight import go_to_plane, show_again, show_only
+from napari_sem_classify.plugin.measure.spotlight import (
+    add_outline,
+    go_to_plane,
+    show_again,
+    show_only,
+)
 
 if TYPE_CHECKING:
     from napari.components import ViewerModel
@@ -198,27 +200,9 @@ class RegionForm:
         self._take_mark_away()
         if len(self._fields) > 1:
             show_only(self._viewer, field, self._before, blind=False)
-        name = field.class_map.image_name
-        active = self._viewer.layers.selection.active
-        # A black line under a white one is seen on any grey.
-        self._mark = unwrapped(
-            self._viewer.add_shapes(
-                [*rings, *rings],
-                shape_type="path",
-                name=layer_name(name, REGION),
-                edge_color=["black"] * len(rings) + ["white"] * len(rings),
-                face_color="transparent",
-                edge_width=[0.24] * len(rings) + [0.12] * len(rings),
-                opacity=1.0,
-                metadata={METADATA_KEY: {"kind": REGION, "image": name}},
-                **placed_on(field.layer, (1.0, 1.0), (0.0, 0.0), 2),
-            )
+        self._mark = add_outline(
+            self._viewer, field, REGION, rings, (0.24, 0.12), select=False, shape_type="path"
         )
-        image = image_layer_of(self._viewer, field.layer)
-        if image is not None:
-            session_of(self._viewer).sources[self._mark] = weakref.ref(image)
-        if active is not None and active in self._viewer.layers:
-            self._viewer.layers.selection.active = active
         go_to_plane(self._viewer, field)
         look_at(self._viewer, self._mark, low, high, AROUND, LEAST)
         self.chosen.say(f"{told_of(region)}.")

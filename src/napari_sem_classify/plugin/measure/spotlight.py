@@ -11,15 +11,14 @@ import numpy as np
 from numpy.typing import NDArray
 
 from napari_sem_classify.plugin.app.camera import look_at
-from napari_sem_classify.plugin.app.session import session_of, unwrapped
 from napari_sem_classify.plugin.files.map_reader import PICTURE
 from napari_sem_classify.plugin.layers.annotation_layer import KeyAction, bind
 from napari_sem_classify.plugin.layers.difference_layer import DIFFERENCE
-from napari_sem_classify.plugin.layers.layer_image import METADATA_KEY
 from napari_sem_classify.plugin.layers.made_layers import (
     CLASSES,
     CONFIDENCE,
     GRID,
+    add_made,
     is_picture,
     kind_of,
     layer_name,
@@ -126,23 +125,10 @@ class Spotlight:
             outline, self.outline = self.outline, None
             remove_layer(self._viewer, outline)
             self._on_map = field.layer
-            name = field.class_map.image_name
-            self.outline = unwrapped(
-                self._viewer.add_shapes(
-                    [around, around],
-                    shape_type="polygon",
-                    name=layer_name(name, "cell to review"),
-                    edge_color=["black", "white"],
-                    face_color="transparent",
-                    edge_width=[EDGE, LINE],
-                    opacity=1.0,
-                    metadata={METADATA_KEY: {"kind": REVIEWED, "image": name}},
-                    **placed_on(field.layer, (1.0, 1.0), (0.0, 0.0), 2),
-                )
+            name = layer_name(field.class_map.image_name, "cell to review")
+            self.outline = add_outline(
+                self._viewer, field, REVIEWED, [around], (EDGE, LINE), name=name
             )
-            image = image_layer_of(self._viewer, field.layer)
-            if image is not None:
-                session_of(self._viewer).sources[self.outline] = weakref.ref(image)
             bind(self.outline, keys)
         if self._viewer.layers.selection.active is not self.outline:
             self.activate()
@@ -160,6 +146,33 @@ class Spotlight:
             from qtpy.QtCore import QTimer
 
             QTimer.singleShot(0, self._cover)
+
+
+def add_outline(
+    viewer: ViewerModel,
+    field: Field,
+    kind: str,
+    rings: list[NDArray[np.float64]],
+    widths: tuple[float, float],
+    **look: Any,
+) -> Any:
+    """Outlines on a map, in its layer's pixels: a black line under a white one is seen on any grey.
+
+    `widths` are those of the black line and of the white one, in cells.
+    """
+    return add_made(
+        viewer,
+        image_layer_of(viewer, field.layer),
+        kind,
+        "shapes",
+        [*rings, *rings],
+        notes={"image": field.class_map.image_name},
+        edge_color=["black"] * len(rings) + ["white"] * len(rings),
+        face_color="transparent",
+        edge_width=[widths[0]] * len(rings) + [widths[1]] * len(rings),
+        opacity=1.0,
+        **{"shape_type": "polygon"} | placed_on(field.layer, (1.0, 1.0), (0.0, 0.0), 2) | look,
+    )
 
 
 def show_only(
