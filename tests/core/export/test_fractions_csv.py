@@ -7,7 +7,8 @@ import pandas as pd
 import pytest
 from class_maps import NAMES, map_of, patchy_labels
 
-from napari_sem_classify.core.export.fractions_csv import ALL, write_fractions
+from napari_sem_classify.core.common.files import write_text
+from napari_sem_classify.core.export.fractions_csv import ALL, fractions_csv
 from napari_sem_classify.core.measure.area_fraction import count_review, estimate_fractions
 from napari_sem_classify.core.measure.prediction_powered import estimate_prediction_powered
 from napari_sem_classify.core.measure.review import start_review
@@ -25,7 +26,7 @@ def test_pandas_reads_the_fractions_of_each_image_and_of_all(tmp_path):
     review = reviewed(maps)
     estimate = estimate_fractions(count_review(review), NAMES, pixel_size_nm=50.0)
     powered = estimate_prediction_powered(review, maps)
-    write_fractions(maps, tmp_path / "f.csv", estimate, powered)
+    write_text(tmp_path / "f.csv", fractions_csv(maps, estimate, powered))
     table = pd.read_csv(tmp_path / "f.csv")
     for class_map in maps:
         mine = table[table["image"] == class_map.image_name]
@@ -45,12 +46,13 @@ def test_pandas_reads_the_fractions_of_each_image_and_of_all(tmp_path):
 
 
 def test_without_a_review_or_calibration_those_columns_are_empty(tmp_path):
-    write_fractions([map_of(patchy_labels(), pixel_size_nm=None)], tmp_path / "f.csv")
+    maps = [map_of(patchy_labels(), pixel_size_nm=None)]
+    write_text(tmp_path / "f.csv", fractions_csv(maps))
     table = pd.read_csv(tmp_path / "f.csv")
     assert len(table) == 3
     assert table[["area_um2", "corrected", "low", "high"]].isna().all(axis=None)
 
 
 def test_a_map_without_any_classified_cell_has_no_fraction(tmp_path):
-    write_fractions([map_of(np.zeros((3, 3), int))], tmp_path / "f.csv")
+    write_text(tmp_path / "f.csv", fractions_csv([map_of(np.zeros((3, 3), int))]))
     assert pd.read_csv(tmp_path / "f.csv")["fraction"].isna().all()

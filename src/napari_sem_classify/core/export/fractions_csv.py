@@ -3,11 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from pathlib import Path
 from typing import Any
 
 from napari_sem_classify.core.common.csv_text import csv_text, number_text
-from napari_sem_classify.core.common.files import write_text
 from napari_sem_classify.core.maps.class_map import ClassFraction, ClassMap
 from napari_sem_classify.core.measure.area_fraction import FractionEstimate, Share
 from napari_sem_classify.core.measure.field_statistics import pooled_fractions
@@ -68,22 +66,6 @@ def _corrected(
             *(*second, int(reviewed[k])),
             *(*_interval(estimate.users[k]), *_interval(estimate.producers[k])),
         ]
-
-
-def write_fractions(
-    maps: Sequence[ClassMap],
-    path: Path,
-    estimate: FractionEstimate | None = None,
-    powered: Sequence[Share] | None = None,
-) -> None:
-    """Write the table of `fractions_csv`.
-
-    Raises
-    ------
-    OutputError
-        When the file cannot be written.
-    """
-    write_text(path, fractions_csv(maps, estimate, powered))
 
 
 def _interval(share: Share) -> list[str]:

@@ -63,9 +63,10 @@ class Kind:
 
 
 def _fractions(known: Measured, path: Path) -> None:
-    from napari_sem_classify.core.export.fractions_csv import write_fractions
+    from napari_sem_classify.core.common.files import write_text
+    from napari_sem_classify.core.export.fractions_csv import fractions_csv
 
-    write_fractions(known.maps, path, known.estimate, known.powered)
+    write_text(path, fractions_csv(known.maps, known.estimate, known.powered))
 
 
 def _regions(known: Measured, path: Path) -> None:

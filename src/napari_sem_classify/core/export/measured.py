@@ -98,16 +98,10 @@ class Measured:
         """What is known of one of the maps: a pooled estimate is none of one image of several."""
         if len(self.maps) == 1:
             return self
+        maps, images = [self.maps[number]], [self.images[number]]
         saved = self.saved[number : number + 1]
-        return replace(
-            self,
-            maps=[self.maps[number]],
-            images=[self.images[number]],
-            saved=saved,
-            estimate=None,
-            powered=None,
-            spreads=None,
-        )
+        one = replace(self, maps=maps, images=images, saved=saved)
+        return replace(one, estimate=None, powered=None, spreads=None)
 
 
 def file_stem(class_map: ClassMap) -> str:

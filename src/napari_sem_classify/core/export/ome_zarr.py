@@ -91,10 +91,7 @@ def write_ome_zarr(
 
 def _array(group: Any, pixels: Any) -> None:
     chunks = tuple(min(CHUNK, length) for length in pixels.shape)
-    array = group.create_array(
-        "0", shape=pixels.shape, dtype=pixels.dtype, chunks=chunks, dimension_names=("y", "x")
-    )
-    array[:] = pixels
+    group.create_array("0", data=pixels, chunks=chunks, dimension_names=("y", "x"))
 
 
 def _multiscale(

@@ -76,15 +76,8 @@ def draw_overlay(class_map: ClassMap, image: SemImage) -> Figure:
     axes.set_ylim(area.bottom, area.top)
     axes.set_axis_off()
     scale_bar(axes, area, class_map.pixel_size_nm)
-    figure.text(
-        margin / total_w,
-        1 - head / 2 / total_h,
-        class_map.image_name,
-        fontsize=19,
-        parse_math=False,
-        va="center",
-        weight="bold",
-    )
+    name, x, y = class_map.image_name, margin / total_w, 1 - head / 2 / total_h
+    figure.text(x, y, name, fontsize=19, parse_math=False, va="center", weight="bold")
     legend_box = (
         (width + 2 * margin) / total_w,
         1 - (head + legend_height) / total_h,
@@ -215,8 +208,7 @@ def coloured(
         colours[number] = info.rgb
     share = np.where(labels > 0, np.float32(opacity), np.float32(0.0))[..., None]
     mixed = grey[..., None] * (1 - share) + colours[labels] * share
-    blended: NDArray[np.uint8] = np.rint(mixed).astype(np.uint8)
-    return blended
+    return np.asarray(np.rint(mixed), dtype=np.uint8)
 
 
 def _legend(axes: Axes, class_map: ClassMap) -> None:
@@ -233,14 +225,8 @@ def _legend(axes: Axes, class_map: ClassMap) -> None:
     for share in fractions:
         axes.add_patch(Rectangle((0, y), 34, 34, facecolor=share.colour, edgecolor="black"))
         axes.text(48, y + 17, shortened(share.name), fontsize=16, va="center", parse_math=False)
-        axes.text(
-            LEGEND_PX - 8,
-            y + 17,
-            percent_text(share.fraction),
-            fontsize=16,
-            va="center",
-            ha="right",
-        )
+        percent = percent_text(share.fraction)
+        axes.text(LEGEND_PX - 8, y + 17, percent, fontsize=16, va="center", ha="right")
         y += 50
     left_out = int(class_map.left_out.sum())
     if left_out:

@@ -141,15 +141,8 @@ def _how_reviewed(blind: bool | None) -> list[str]:
 
 def _accuracies(estimate: FractionEstimate) -> list[list[str]]:
     reviewed = estimate.counts.counts.sum(axis=1)
-    return [
-        [
-            name,
-            str(int(reviewed[k])),
-            share_text(estimate.users[k]),
-            share_text(estimate.producers[k]),
-        ]
-        for k, name in enumerate(estimate.names)
-    ]
+    each = zip(estimate.names, reviewed, estimate.users, estimate.producers, strict=True)
+    return [[name, str(int(n)), share_text(u), share_text(p)] for name, n, u, p in each]
 
 
 def _fields(measured: Measured) -> list[list[str]]:

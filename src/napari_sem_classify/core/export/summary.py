@@ -7,6 +7,8 @@ from typing import Any
 from napari_sem_classify.core.image.sem_image import SemImage
 from napari_sem_classify.core.maps.class_map import ClassMap
 
+_OF_CLASS = ("name", "colour", "cells", "fraction", "area_px", "area_um2")
+
 
 def summarise(class_map: ClassMap, image: SemImage) -> dict[str, Any]:
     """The run in numbers, as plain JSON values: image, grid, classes with fractions, record.
@@ -59,15 +61,7 @@ def _classes(class_map: ClassMap) -> list[dict[str, Any]]:
     for number, share in enumerate(class_map.fractions(), start=1):
         mine = labels == number
         told = class_map.confidence_known and mine.any()
-        classes.append(
-            {
-                "name": share.name,
-                "colour": share.colour,
-                "cells": share.cells,
-                "fraction": share.fraction,
-                "area_px": share.area_px,
-                "area_um2": share.area_um2,
-                "mean_confidence": float(confidence[mine].mean()) if told else None,
-            }
-        )
+        plain = {key: getattr(share, key) for key in _OF_CLASS}
+        plain["mean_confidence"] = float(confidence[mine].mean()) if told else None
+        classes.append(plain)
     return classes

@@ -90,12 +90,8 @@ def generate_cross_section(
     grey = _phases(rng, truth, layer_depth)
     grey = _edges(grey, cracked, edge_distance)
     truth[cracked] = CRACK
-    specimen = _microscope(rng, grey)
-
-    image = np.zeros(shape, dtype=np.uint8)
-    image[:rows] = specimen
-    full_truth = np.zeros(shape, dtype=np.uint8)
-    full_truth[:rows] = truth
+    image, full_truth = np.zeros((2, *shape), dtype=np.uint8)
+    image[:rows], full_truth[:rows] = _microscope(rng, grey), truth
     if info_bar:
         from napari_sem_classify.core.sample.drawn_bar import draw_info_bar
 
@@ -121,12 +117,8 @@ def _layers(rng: np.random.Generator, shape: tuple[int, int]) -> tuple[NDArray[n
 
 def _phases(rng: np.random.Generator, truth: NDArray[np.uint8], depth: Floats) -> Floats:
     """Grey values of the three layers, 0 to 255, before cracks and the microscope."""
-    shape = truth.shape
-    substrate = _substrate(rng, shape)
-    coating = _coating(rng, shape)
-    oxide = _oxide(rng, shape, depth)
-    grey = np.where(truth == SUBSTRATE, substrate, coating)
-    return np.where(truth == OXIDE, oxide, grey).astype(np.float32)
+    grey = np.where(truth == SUBSTRATE, _substrate(rng, truth.shape), _coating(rng, truth.shape))
+    return np.where(truth == OXIDE, _oxide(rng, truth.shape, depth), grey).astype(np.float32)
 
 
 def _substrate(rng: np.random.Generator, shape: tuple[int, int]) -> Floats:
@@ -193,5 +185,4 @@ def _microscope(rng: np.random.Generator, grey: Floats) -> NDArray[np.uint8]:
     seen += noise * np.sqrt(np.maximum(seen, 4.0)) * 0.72 + 2.0 * rng.standard_normal(
         grey.shape, dtype=np.float32
     )
-    grey_levels: NDArray[np.uint8] = np.clip(np.rint(seen), 1, 254).astype(np.uint8)
-    return grey_levels
+    return np.asarray(np.clip(np.rint(seen), 1, 254), dtype=np.uint8)

@@ -100,12 +100,10 @@ def teach_demo_model(*, engine: Engine | None = None, job: Job | None = None) ->
     from napari_sem_classify.core.teach.teach_masks import teach_from_masks
     from napari_sem_classify.core.teach.teach_options import TeachOptions
 
-    samples = [generate_cross_section(seed=seed) for seed in TEACHING_SEEDS]
-    names = [f"{IMAGE_NAME}-{seed}" for seed in TEACHING_SEEDS]
-    pairs = [
-        (sample_image(sample, name), sample.truth)
-        for sample, name in zip(samples, names, strict=True)
-    ]
+    pairs = []
+    for seed in TEACHING_SEEDS:
+        sample = generate_cross_section(seed=seed)
+        pairs.append((sample_image(sample, f"{IMAGE_NAME}-{seed}"), sample.truth))
     options = TeachOptions(
         TILE_PX, rules={"crack": CRACK_SHARE}, max_tiles_per_class=TILES_PER_CLASS, name=MODEL_TITLE
     )
@@ -156,14 +154,9 @@ def write_demo(demo: Demo, out_dir: Path) -> list[Path]:
 
     ensure_folder(out_dir)
     image, truth = out_dir / f"{IMAGE_NAME}.tif", out_dir / f"{IMAGE_NAME}.truth.tif"
-    um = PIXEL_SIZE_NM / 1000.0
-    scale = {
-        "axes": "YX",
-        "PhysicalSizeX": um,
-        "PhysicalSizeXUnit": "µm",
-        "PhysicalSizeY": um,
-        "PhysicalSizeYUnit": "µm",
-    }
+    scale: dict[str, Any] = {"axes": "YX"}
+    for axis in "XY":
+        scale |= {f"PhysicalSize{axis}": PIXEL_SIZE_NM / 1000.0, f"PhysicalSize{axis}Unit": "µm"}
     for path, pixels in ((image, demo.sample.image), (truth, demo.sample.truth)):
         with atomic_path(path) as temporary:
             imwrite(temporary, pixels, ome=True, metadata=scale, compression="zlib")

@@ -24,9 +24,7 @@ def smooth_noise(rng: Rng, shape: tuple[int, ...], length: float | tuple[float, 
     if max(steps) > 1:
         noise = zoom(noise, steps, order=1)
     noise = noise[tuple(slice(0, n) for n in shape)]
-    spread = float(noise.std()) or 1.0
-    result: Floats = ((noise - noise.mean()) / spread).astype(np.float32)
-    return result
+    return np.asarray((noise - noise.mean()) / (float(noise.std()) or 1.0), dtype=np.float32)
 
 
 def interface(rng: Rng, length: int, amplitude: float, detail: int = 6) -> Floats:
@@ -145,16 +143,8 @@ def crack_field(rng: Rng, truth: NDArray[np.uint8], depth: Floats) -> tuple[Bool
         x = int(rng.integers(0, max(1, cols - 1)))
         face = int(np.argmin(np.abs(depth[:, x] - rng.uniform(6, 60) * unit)))
         heading = rng.choice([0.0, np.pi])
-        _walk(
-            rng,
-            width,
-            (float(face), float(x)),
-            float(heading),
-            cols * rng.uniform(0.15, 0.3),
-            rng.uniform(3.5, 6.0),
-            branches=1,
-            follow=depth,
-        )
+        start, reach = (float(face), float(x)), cols * rng.uniform(0.15, 0.3)
+        _walk(rng, width, start, float(heading), reach, rng.uniform(3.5, 6.0), 1, depth)
     path = width > 0
     far, near = distance_transform_edt(~path, return_indices=True)
     local = width[near[0], near[1]] / 2.0
