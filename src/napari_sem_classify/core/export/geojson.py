@@ -20,7 +20,7 @@ from napari_sem_classify.core.maps.class_map import ClassMap
 from napari_sem_classify.core.measure.regions import Region, find_regions, label_regions
 
 
-def write_geojson(class_map: ClassMap, path: Path, *, object_type: str = "annotation") -> None:
+def write_geojson(class_map: ClassMap, path: Path) -> None:
     """Write one polygon per connected region, holes included.
 
     Cells that touch at a corner only are two regions, so that each polygon is simple. Cells left
@@ -31,8 +31,6 @@ def write_geojson(class_map: ClassMap, path: Path, *, object_type: str = "annota
     class_map : ClassMap
     path : Path
         Usually ``STEM.regions.geojson``.
-    object_type : {"annotation", "detection"}
-        What QuPath makes of them; detections are lighter for thousands of regions.
 
     Raises
     ------
@@ -42,11 +40,11 @@ def write_geojson(class_map: ClassMap, path: Path, *, object_type: str = "annota
     import json
 
     with atomic_path(path) as temporary:
-        value = to_geojson(class_map, object_type=object_type)
-        temporary.write_text(json.dumps(value, ensure_ascii=False), encoding="utf-8")
+        text = json.dumps(to_geojson(class_map), ensure_ascii=False)
+        temporary.write_text(text, encoding="utf-8")
 
 
-def to_geojson(class_map: ClassMap, *, object_type: str = "annotation") -> dict[str, Any]:
+def to_geojson(class_map: ClassMap) -> dict[str, Any]:
     """The FeatureCollection as plain values, see `write_geojson`."""
     numbers = label_regions(class_map)
     grid = class_map.grid
@@ -62,7 +60,7 @@ def to_geojson(class_map: ClassMap, *, object_type: str = "annotation") -> dict[
             [[int(x[cols.start + c]), int(y[rows.start + r])] for r, c in ring]
             for ring in outline(mask)
         ]
-        features.append(_feature(region, rings, colours[region.class_name], object_type))
+        features.append(_feature(region, rings, colours[region.class_name]))
     return {"type": "FeatureCollection", "features": features}
 
 
@@ -145,9 +143,7 @@ def _boxes(numbers: NDArray[np.int32]) -> list[tuple[slice, slice]]:
     return [box for box in find_objects(numbers) if box is not None]
 
 
-def _feature(
-    region: Region, rings: list[list[list[int]]], colour: list[int], object_type: str
-) -> dict[str, Any]:
+def _feature(region: Region, rings: list[list[list[int]]], colour: list[int]) -> dict[str, Any]:
     measurements: dict[str, float] = {"Cells": region.cells, "Area px^2": region.area_px}
     if region.area_um2 is not None:
         measurements["Area µm^2"] = region.area_um2
@@ -157,7 +153,7 @@ def _feature(
         "type": "Feature",
         "geometry": {"type": "Polygon", "coordinates": rings},
         "properties": {
-            "objectType": object_type,
+            "objectType": "annotation",
             "name": f"{region.class_name} {region.number}",
             "classification": {"name": region.class_name, "color": colour},
             "isLocked": False,

@@ -17,6 +17,9 @@ from napari_sem_classify.core.evaluate.intervals import Floats
 from napari_sem_classify.core.maps.class_map import ClassFraction, ClassMap
 from napari_sem_classify.core.measure.area_fraction import FractionEstimate, Share, share_of
 
+LEVEL = 0.95
+DRAWS = 1000
+
 
 @dataclass(frozen=True, slots=True)
 class FieldSpread:
@@ -66,7 +69,7 @@ class BlockSpread:
     shares: tuple[Share, ...]
 
 
-def field_spread(shares: Sequence[float], level: float = 0.95) -> FieldSpread:
+def field_spread(shares: Sequence[float]) -> FieldSpread:
     """Mean, interval and relative accuracy of one class's shares in several fields.
 
     ASTM E562 (volume fraction by systematic manual point count), section on calculation: the mean
@@ -87,7 +90,7 @@ def field_spread(shares: Sequence[float], level: float = 0.95) -> FieldSpread:
             "The spread from field to field needs two fields or more: classify more images."
         )
     mean, deviation = float(values.mean()), float(values.std(ddof=1))
-    half = float(stdtrit(n - 1, 0.5 + level / 2.0)) * deviation / float(np.sqrt(n))
+    half = float(stdtrit(n - 1, 0.5 + LEVEL / 2.0)) * deviation / float(np.sqrt(n))
     relative = 100.0 * half / mean if mean > 0 else float("nan")
     return FieldSpread(n, mean, deviation, half, relative)
 
@@ -143,9 +146,7 @@ def block_bootstrap(
     class_map: ClassMap,
     *,
     block_cells: int | None = None,
-    draws: int = 1000,
     seed: int = 0,
-    level: float = 0.95,
 ) -> BlockSpread:
     """Spread of the shares if another place of the same specimen had been imaged.
 
@@ -159,8 +160,7 @@ def block_bootstrap(
     class_map : ClassMap
     block_cells : int, optional
         Side of a block; see `block_size`.
-    draws, seed : int
-    level : float
+    seed : int
 
     Raises
     ------
@@ -179,9 +179,9 @@ def block_bootstrap(
         )
     generator = np.random.default_rng(seed)
     # One draw at a time: all at once would take gigabytes for a map of many small blocks.
-    drawn = np.array([by_block[generator.integers(n, size=n)].sum(axis=0) for _ in range(draws)])
+    drawn = np.array([by_block[generator.integers(n, size=n)].sum(axis=0) for _ in range(DRAWS)])
     shares = drawn / drawn.sum(axis=1, keepdims=True)
-    tail = 50.0 * (1.0 - level)
+    tail = 50.0 * (1.0 - LEVEL)
     low, high = np.percentile(shares, [tail, 100.0 - tail], axis=0)
     value = by_block.sum(axis=0) / by_block.sum()
     error = [column.std(ddof=1) for column in shares.T]

@@ -22,9 +22,7 @@ from napari_sem_classify.core.measure.area_fraction import Share, count_review, 
 from napari_sem_classify.core.measure.review import Review, check_review
 
 
-def estimate_prediction_powered(
-    review: Review, maps: Sequence[ClassMap], *, level: float = 0.95
-) -> tuple[Share, ...]:
+def estimate_prediction_powered(review: Review, maps: Sequence[ClassMap]) -> tuple[Share, ...]:
     """Correct the area fractions with the help of the map's probabilities.
 
     With f the probability and y the truth (0 or 1) of a class, the share is
@@ -39,7 +37,6 @@ def estimate_prediction_powered(
     review : Review
     maps : sequence of ClassMap
         Those that the review was drawn from.
-    level : float
 
     Returns
     -------
@@ -54,7 +51,7 @@ def estimate_prediction_powered(
     check_review(review, maps)
     counts = count_review(review)
     names = [info.name for info in review.classes]
-    stratified = estimate_fractions(counts, names, level=level)
+    stratified = estimate_fractions(counts, names)
     means = _population_means(maps, len(names))
     weights = counts.weights
     strata, truth, probability, area = _reviewed(review, maps)

@@ -146,7 +146,6 @@ def start_review(
     total: int,
     *,
     seed: int = 0,
-    least: int | None = None,
     per_class: Sequence[int] | None = None,
 ) -> Review:
     """Draw a stratified random sample of cells from one or several class maps.
@@ -158,10 +157,8 @@ def start_review(
     total : int
         Cells to review, at most as many as there are.
     seed : int
-    least : int, optional
-        At least so many in each class, see `allocate`.
     per_class : sequence of int, optional
-        Cells of each class instead of `total` and `least`.
+        Cells of each class instead of `total`, which `allocate` shares out.
 
     Raises
     ------
@@ -173,7 +170,7 @@ def start_review(
     counts = [len(pool) for pool in pools]
     if not sum(counts):
         raise AnnotationError("The class map has no classified cell: classify the image first.")
-    wanted = list(per_class) if per_class is not None else allocate(counts, total, least)
+    wanted = list(per_class) if per_class is not None else allocate(counts, total)
     areas = [class_map.grid.cell_areas() for class_map in maps]
     cells = _draw(pools, wanted, areas, seed)
     strata_px = [

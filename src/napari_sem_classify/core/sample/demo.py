@@ -20,7 +20,6 @@ from napari_sem_classify.core.sample.cross_section import (
 
 if TYPE_CHECKING:
     from napari_sem_classify.core.model.head import TileClassifier
-    from napari_sem_classify.core.network.engine.base import Engine
 
 IMAGE_NAME = "coating-cross-section"
 DEMO_SEED = 0
@@ -64,7 +63,7 @@ def sample_image(sample: Sample, name: str = IMAGE_NAME) -> SemImage:
     )
 
 
-def run_demo(*, engine: Engine | None = None, job: Job | None = None) -> Demo:
+def run_demo(*, job: Job | None = None) -> Demo:
     """Classify the generated image with the demo's model.
 
     Raises
@@ -82,12 +81,12 @@ def run_demo(*, engine: Engine | None = None, job: Job | None = None) -> Demo:
     sample = generate_cross_section(seed=DEMO_SEED)
     image = sample_image(sample)
     classifier = load_model(DEMO_NAME)
-    class_map = classify_image(image, classifier, engine=engine, job=job)
+    class_map = classify_image(image, classifier, job=job)
     record = {**class_map.record, "agreement": agreement(class_map, sample)}
     return Demo(image, sample, replace(class_map, record=record))
 
 
-def teach_demo_model(*, engine: Engine | None = None, job: Job | None = None) -> TileClassifier:
+def teach_demo_model(*, job: Job | None = None) -> TileClassifier:
     """Teach the demo's model on generated images of other seeds than the demo's own.
 
     Raises
@@ -107,8 +106,7 @@ def teach_demo_model(*, engine: Engine | None = None, job: Job | None = None) ->
     options = TeachOptions(
         TILE_PX, rules={"crack": CRACK_SHARE}, max_tiles_per_class=TILES_PER_CLASS, name=MODEL_TITLE
     )
-    engine_of = None if engine is None else lambda _recipe: engine
-    return teach_from_masks(pairs, CLASSES, options, engine_of=engine_of, job=job)
+    return teach_from_masks(pairs, CLASSES, options, job=job)
 
 
 def agreement(class_map: ClassMap, sample: Sample) -> dict[str, Any]:
