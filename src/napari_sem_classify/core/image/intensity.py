@@ -8,7 +8,8 @@ does (docs/teaching.md).
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -43,6 +44,26 @@ class IntensityRecipe:
     low_percentile: float = 1.0
     high_percentile: float = 99.0
     per_tile: bool = False
+
+    @classmethod
+    def from_dict(cls, value: Mapping[str, Any]) -> IntensityRecipe:
+        """Read what `asdict` gave; what an older file does not name is as usual.
+
+        Raises
+        ------
+        TypeError, ValueError
+            When it is something else.
+        """
+        usual = asdict(cls())
+        told: dict[str, Any] = {
+            name: part if isinstance(usual.get(name), bool) else float(part)
+            for name, part in value.items()
+        }
+        recipe = cls(**told)
+        ordered = 0 <= recipe.low_percentile < recipe.high_percentile <= 100
+        if not (ordered and isinstance(recipe.per_tile, bool)):
+            raise ValueError(f"{value!r} is no intensity recipe")
+        return recipe
 
 
 @dataclass(frozen=True, slots=True)

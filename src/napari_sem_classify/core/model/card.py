@@ -126,7 +126,7 @@ class ModelCard:
                 pixel_size_nm=_optional_positive(value["pixel_size_nm"]),
                 backbone_id=str(value["backbone_id"]),
                 backbone_sha256=str(value["backbone_sha256"]),
-                intensity=_recipe(value["intensity"]),
+                intensity=IntensityRecipe.from_dict(value["intensity"]),
                 stages=tuple(int(stage) for stage in value["stages"]),
                 kind=_kind(value["kind"]),
                 temperature=float(value["temperature"]),
@@ -161,17 +161,6 @@ def default_colours(count: int) -> tuple[str, ...]:
         "#" + "".join(f"{round(255 * channel):02x}" for channel in colour) for colour in extra
     )
     return (OKABE_ITO + more)[:count]
-
-
-def _recipe(value: Any) -> IntensityRecipe:
-    per_tile = value.get("per_tile", False)
-    if not isinstance(per_tile, bool):
-        raise ValueError(f"{value!r} is no intensity recipe")
-    numbers = {name: float(number) for name, number in value.items() if name != "per_tile"}
-    recipe = IntensityRecipe(**numbers, per_tile=per_tile)
-    if not 0 <= recipe.low_percentile < recipe.high_percentile <= 100:
-        raise ValueError(f"{value!r} is no intensity recipe")
-    return recipe
 
 
 def colour_of(value: Any) -> str:

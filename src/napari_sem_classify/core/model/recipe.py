@@ -117,12 +117,9 @@ class RecipeChoice:
 
 
 def _recipe(value: Mapping[str, Any]) -> Recipe:
-    told, network_px = value["intensity"], value["network_px"]
-    low, high = float(told["low_percentile"]), float(told["high_percentile"])
+    network_px = value["network_px"]
     smallest, largest = _NETWORK_PX_RANGE
-    if not (0 <= low < high <= 100 and isinstance(network_px, int)):
-        raise ValueError(f"{value!r} is no way of looking at tiles")
-    if not (smallest <= network_px <= largest and isinstance(told["per_tile"], bool)):
+    if not (isinstance(network_px, int) and smallest <= network_px <= largest):
         raise ValueError(f"{value!r} is no way of looking at tiles")
     backbone_id = str(value.get("backbone_id", DEFAULT_BACKBONE))  # what was kept before has none
-    return Recipe(IntensityRecipe(low, high, told["per_tile"]), network_px, backbone_id)
+    return Recipe(IntensityRecipe.from_dict(value["intensity"]), network_px, backbone_id)
