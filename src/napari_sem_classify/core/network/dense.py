@@ -26,7 +26,7 @@ from napari_sem_classify.core.tiles.prefetch import prefetch
 from napari_sem_classify.core.tiles.tile_source import travel_range
 
 if TYPE_CHECKING:
-    from napari_sem_classify.core.network.engine.base import DenseEngine
+    from napari_sem_classify.core.network.engine.base import Engine
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,7 +41,7 @@ class TileFeatures:
 def embed_densely(
     image: SemImage,
     grid: TileGrid,
-    engine: DenseEngine,
+    engine: Engine,
     intensity: IntensityRange,
     *,
     keep: NDArray[np.bool_] | None = None,
@@ -57,7 +57,6 @@ def embed_densely(
     ----------
     image, grid, keep, plane
         As for `read_tiles`.
-    engine : DenseEngine
     intensity : IntensityRange
         As measured on this plane.
 
@@ -95,7 +94,7 @@ def _finished_tiles(
     blocks: Iterator[DenseBlock],
     columns: tuple[int, int],
     wanted: NDArray[np.bool_],
-    engine: DenseEngine,
+    engine: Engine,
     intensity: IntensityRange,
 ) -> Iterator[TileFeatures]:
     """Add up what the blocks of a strip contribute, and give tiles when their last block is in."""
@@ -121,22 +120,16 @@ def _finished_tiles(
         done_rows, done_cols = rows.done - rows.begin, cols.done - cols.begin
         below[:, cols.begin - first_col : cols.done - first_col] = sums[done_rows:, :done_cols]
         beside = sums[:, done_cols:].copy()
-        yield _as_tiles(
-            sums[:done_rows, :done_cols],
-            wanted[rows.begin : rows.done, cols.begin : cols.done],
-            rows.begin,
-            cols.begin,
-            wanted.shape[1],
-        )
+        yield _as_tiles(sums[:done_rows, :done_cols], wanted, rows.begin, cols.begin)
 
 
 def _as_tiles(
-    sums: NDArray[np.float32], wanted: NDArray[np.bool_], row: int, col: int, n_cols: int
+    sums: NDArray[np.float32], wanted: NDArray[np.bool_], row: int, col: int
 ) -> TileFeatures:
-    numbers = (np.arange(row, row + sums.shape[0]) * n_cols)[:, None]
-    numbers = numbers + np.arange(col, col + sums.shape[1])[None, :]
-    has_data = sums[:, :, -1] > 0
-    good, blank = wanted & has_data, wanted & ~has_data
-    return TileFeatures(
-        numbers[good].astype(np.int64), sums[good][:, :-1], numbers[blank].astype(np.int64)
-    )
+    """Finished tiles, the first of them in this row and column."""
+    height, width = sums.shape[:2]
+    down = np.arange(row, row + height, dtype=np.int64)[:, None]
+    numbers = down * wanted.shape[1] + np.arange(col, col + width)
+    has_data, mine = sums[:, :, -1] > 0, wanted[row : row + height, col : col + width]
+    good, blank = mine & has_data, mine & ~has_data
+    return TileFeatures(numbers[good], sums[good][:, :-1], numbers[blank])

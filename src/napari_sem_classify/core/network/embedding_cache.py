@@ -83,7 +83,7 @@ class EmbeddingCache:
     """
 
     def __init__(self, folder: Path | None = None, max_bytes: int = MAX_BYTES) -> None:
-        self.folder = folder if folder is not None else default_folder()
+        self.folder = folder or default_folder()
         self.max_bytes = max_bytes
 
     @contextmanager
@@ -197,12 +197,12 @@ class FeatureWriter:
         if kind is not None:
             self._abandon()
             return
+        n_tiles, n_empty = (sum(map(len, some)) for some in (self._index, self._empty))
         try:
-            index = np.concatenate([np.empty(0, np.int64), *self._index])
-            empty = np.concatenate([np.empty(0, np.int64), *self._empty])
-            self._file.write(index.astype("<i8").tobytes() + empty.astype("<i8").tobytes())
+            for numbers in (*self._index, *self._empty):
+                self._file.write(numbers.astype("<i8").tobytes())
             self._file.seek(0)
-            self._file.write(_HEADER.pack(_MAGIC, self._feature_size, len(index), len(empty)))
+            self._file.write(_HEADER.pack(_MAGIC, self._feature_size, n_tiles, n_empty))
             self._stack.close()
         except (OSError, OutputError):
             self._abandon()
@@ -258,7 +258,7 @@ def features_key(
         return None
     if content is None:
         return None
-    arithmetic = engine.dtype, engine.feature_size, getattr(engine, "checked", None)
+    arithmetic = engine.dtype, engine.feature_size, engine.checked
     return digest_of(content, plane, grid, intensity, network, arithmetic, dense)
 
 

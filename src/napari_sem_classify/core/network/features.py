@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Generator
 from contextlib import closing, nullcontext
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, cast
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -19,14 +19,13 @@ from napari_sem_classify.core.tiles.grid import TileGrid
 from napari_sem_classify.core.tiles.plane_tiles import PlaneTiles
 from napari_sem_classify.core.tiles.tile_source import (
     CutBatch,
-    TileBatch,
     read_cuts,
     read_tiles,
     travel_range,
 )
 
 if TYPE_CHECKING:
-    from napari_sem_classify.core.network.engine.base import CuttingEngine, Engine
+    from napari_sem_classify.core.network.engine.base import Engine
 
 FeatureSink = Callable[[NDArray[np.int64], NDArray[Any]], None]
 
@@ -35,11 +34,7 @@ FeatureSink = Callable[[NDArray[np.int64], NDArray[Any]], None]
 class KnownFeatures:
     """Where the features that a network gives are looked up and kept, in float16.
 
-    Attributes
-    ----------
-    cache : EmbeddingCache
-    network : str
-        Which network it is, from `network_name.network_of` or `network_key`.
+    `network` says which network it is, from `network_name.network_of` or `network_key`.
     """
 
     cache: EmbeddingCache
@@ -57,16 +52,7 @@ def embed_image(
 ) -> NDArray[np.float32]:
     """Features of the tiles that are kept, for teaching.
 
-    Parameters
-    ----------
-    tiles : PlaneTiles
-    engine : Engine
-    intensity : IntensityRecipe
-    job : Job, optional
-        Told and checked once per batch.
-    known : KnownFeatures, optional
-    dense : bool
-        See `embed_densely`.
+    The job is told and checked once per batch; for `dense` see `embed_densely`.
 
     Returns
     -------
@@ -141,7 +127,7 @@ def features_to(
                 return True
             writer = known.cache.writer(key, engine.feature_size, reporter.total)
     make = embed_densely if dense else _embed_tiles
-    done = make(image, grid, engine, intensity, keep=keep, plane=plane)  # type: ignore[arg-type]
+    done = make(image, grid, engine, intensity, keep=keep, plane=plane)
     with closing(done), writer or nullcontext():
         for some in done:
             if len(some.index):
@@ -163,23 +149,17 @@ def _embed_tiles(
 ) -> Generator[TileFeatures, None, None]:
     travelled = travel_range(image, intensity)
     # Where the device has memory of its own, it cuts the tiles itself.
-    read: Any = read_cuts if getattr(engine, "cuts", False) else read_tiles
+    read: Any = read_cuts if engine.cuts else read_tiles
     batches = read(image, grid, intensity, engine.batch_size, keep=keep, plane=plane)
     with closing(batches):
         for batch in batches:
-            features = np.empty((0, engine.feature_size), np.float32)
-            if len(batch.index):
-                features = _seen(batch, engine, travelled)
+            if not len(batch.index):
+                features = np.empty((0, engine.feature_size), np.float32)
+            elif isinstance(batch, CutBatch):
+                features = engine.embed_cuts(batch.cuts, batch.tile, travelled)
+            else:
+                features = engine.embed(batch.pixels, travelled)
             yield TileFeatures(batch.index, features, batch.empty)
-
-
-def _seen(
-    batch: TileBatch | CutBatch, engine: Engine, intensity: IntensityRange
-) -> NDArray[np.float32]:
-    """What an engine sees in tiles, the range in units of the batch."""
-    if isinstance(batch, CutBatch):
-        return cast("CuttingEngine", engine).embed_cuts(batch.cuts, batch.tile, intensity)
-    return engine.embed(batch.pixels, intensity)
 
 
 def _from_cache(

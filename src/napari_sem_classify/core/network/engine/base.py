@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any, Protocol
 
 import numpy as np
@@ -30,6 +30,12 @@ class Engine(Protocol):
         Tiles per call that suit the device.
     feature_size : int
         Length of a tile's features.
+    network_px : int
+        Side of the network's input for a tile.
+    cuts : bool
+        Whether regions of an image, out of which it cuts the tiles, are faster than tiles.
+    checked : mapping or None
+        For a record: how an arithmetic that is not always good enough was checked.
     """
 
     backend: str
@@ -37,6 +43,9 @@ class Engine(Protocol):
     dtype: str
     batch_size: int
     feature_size: int
+    network_px: int
+    cuts: bool
+    checked: Mapping[str, Any] | None
 
     def embed(self, batch: NDArray[Any], intensity: IntensityRange) -> NDArray[np.float32]:
         """Pooled features of a batch of tiles.
@@ -56,38 +65,43 @@ class Engine(Protocol):
         """
         ...
 
-
-class CuttingEngine(Engine, Protocol):
-    """An engine that can also cut the tiles out of the image's regions.
-
-    Attributes
-    ----------
-    cuts : bool
-        Whether that is faster than tiles that were cut before.
-    """
-
-    cuts: bool
-
     def embed_cuts(
         self, cuts: Sequence[Cut], tile: int, intensity: IntensityRange
     ) -> NDArray[np.float32]:
-        """Features of tiles in regions; see `PreparingEngine`."""
+        """Pooled features of tiles that the device cuts out of regions of an image.
+
+        Parameters
+        ----------
+        cuts : sequence of Cut
+            At least one; a region that the last call had too is not copied again.
+        tile : int
+            Side of a tile in px.
+        intensity : IntensityRange
+            In units of the regions.
+
+        Returns
+        -------
+        float32, shape (N, feature_size)
+            In the order of the cuts.
+        """
         ...
-
-
-class DenseEngine(Engine, Protocol):
-    """An engine that can also look at a large block at once.
-
-    Attributes
-    ----------
-    network_px : int
-        Side of the network's input for a tile.
-    """
-
-    network_px: int
 
     def embed_block(
         self, pixels: NDArray[Any], intensity: IntensityRange, rows: Span, cols: Span
     ) -> NDArray[np.float32]:
-        """What a block's core contributes to its tiles' features; see `PreparingEngine`."""
+        """Features of the tiles in a block, from one run of the network over it.
+
+        Parameters
+        ----------
+        pixels : uint8 or uint16, shape (rows.last - rows.first, cols.last - cols.first)
+        intensity : IntensityRange
+            In units of `pixels`; without `per_tile`.
+        rows, cols : Span
+            Where the block lies and which tiles share pixels with its core.
+
+        Returns
+        -------
+        float32, shape (rows' tiles, columns' tiles, feature_size)
+            What the core contributes: tiles that reach over several cores are their sum.
+        """
         ...

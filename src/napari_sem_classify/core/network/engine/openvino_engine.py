@@ -7,7 +7,7 @@ Imports torch and openvino: import this module inside functions only.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import numpy as np
@@ -17,13 +17,8 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from napari_sem_classify.core.image.intensity import IntensityRange
-from napari_sem_classify.core.network.backbone import IMAGENET, Scaling
 from napari_sem_classify.core.network.engine.devices import cpu_has_bfloat16
-from napari_sem_classify.core.network.engine.openvino_graph import (
-    ELEMENT_TYPES,
-    build_map_model,
-    build_model,
-)
+from napari_sem_classify.core.network.engine.openvino_graph import ELEMENT_TYPES, build_model
 from napari_sem_classify.core.network.engine.pipeline import (
     PreparingEngine,
     pad_batch,
@@ -37,10 +32,10 @@ _PRECISIONS = {torch.float32: "f32", torch.bfloat16: "bf16", torch.float16: "f16
 class OpenVinoEngine(PreparingEngine):
     """A network run by OpenVINO in several requests at once, each of a fixed number of tiles.
 
-    See `PreparingEngine` for the other parameters.
-
     Parameters
     ----------
+    **shared
+        As for `PreparingEngine`, without the device.
     ranges : mapping of str to float, optional
         For the dtype "int8", from `quantise.activation_ranges`.
     """
@@ -52,34 +47,25 @@ class OpenVinoEngine(PreparingEngine):
         self,
         network: nn.Module,
         *,
-        network_px: int,
-        stages: Sequence[int] = (2, 3, 4),
-        scaling: Scaling = IMAGENET,
         dtype: str = "float32",
         ranges: Mapping[str, float] | None = None,
+        **shared: Any,
     ) -> None:
         if (dtype == "int8") != (ranges is not None):
             raise ValueError("8-bit arithmetic, and it alone, needs ranges")
-        super().__init__(
-            network,
-            network_px=network_px,
-            stages=stages,
-            scaling=scaling,
-            dtype=dtype,
-            device=torch.device("cpu"),
-            arithmetic=int8_companion() if dtype == "int8" else None,
-        )
+        arithmetic = int8_companion() if dtype == "int8" else None
+        device = torch.device("cpu")
+        super().__init__(network, dtype=dtype, device=device, arithmetic=arithmetic, **shared)
         self._ranges = ranges
         self._map_model: tuple[tuple[int, ...], Any] | None = None
-        self._request_tiles = tiles_per_batch(_REQUEST_TILES_AT_224_PX, network_px)
-        model = build_model(self.trunk, self._request_tiles, network_px, self.arithmetic, ranges)
+        self._request_tiles = tiles_per_batch(_REQUEST_TILES_AT_224_PX, self.network_px)
+        size = (self._request_tiles, self.network_px, self.network_px)
+        model = build_model(self.trunk, size, self.arithmetic, ranges)
         # Some cores a request are faster than all cores on one request after the other.
-        compiled = self._compiled(model, "THROUGHPUT")
-        self._queue = ov.AsyncInferQueue(compiled)
+        self._queue = ov.AsyncInferQueue(self._compiled(model, "THROUGHPUT"))
         self._queue.set_callback(_store)
-        requests = len(self._queue)
         # Every request should have something to do in every batch.
-        self.batch_size = max(self.batch_size, 2 * requests * self._request_tiles)
+        self.batch_size = max(self.batch_size, 2 * len(self._queue) * self._request_tiles)
 
     def embed_part(self, batch: NDArray[Any], intensity: IntensityRange) -> NDArray[np.float32]:
         """Features of at most `batch_size` tiles; the next are prepared while the first run."""
@@ -104,9 +90,9 @@ class OpenVinoEngine(PreparingEngine):
         shape = tuple(prepared.shape)
         if self._map_model is None or self._map_model[0] != shape:
             self._map_model = None
-            model = build_map_model(self.trunk, shape[2], shape[3], self.arithmetic, self._ranges)
-            compiled = self._compiled(model, "LATENCY")
-            self._map_model = (shape, compiled.create_infer_request())
+            size = (1, shape[2], shape[3])
+            model = build_model(self.trunk, size, self.arithmetic, self._ranges, maps=True)
+            self._map_model = (shape, self._compiled(model, "LATENCY").create_infer_request())
         request = self._map_model[1]
         request.infer({0: _as_openvino(prepared)})
         return [torch.from_numpy(output.data) for output in request.output_tensors]

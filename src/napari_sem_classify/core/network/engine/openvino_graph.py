@@ -32,49 +32,36 @@ Ranges = Mapping[str, float]
 
 
 def build_model(
-    trunk: GreyTrunk, tiles: int, network_px: int, dtype: torch.dtype, ranges: Ranges | None = None
+    trunk: GreyTrunk,
+    size: tuple[int, int, int],
+    dtype: torch.dtype,
+    ranges: Ranges | None = None,
+    *,
+    maps: bool = False,
 ) -> Any:
-    """Write down `GreyTrunk.forward` for a fixed number of tiles.
+    """Write down `GreyTrunk.forward`, or `GreyTrunk.maps`, for a fixed number of pictures.
 
     Parameters
     ----------
     trunk : GreyTrunk
         In float32 on the CPU.
-    tiles, network_px : int
-        Length of the batch and side of its tiles.
+    size : (int, int, int)
+        Pictures of a batch, their rows and columns.
     dtype : torch.dtype
         Element type of the input; the one for which the trunk was made.
     ranges : mapping, optional
         With it all stages after the first compute in 8-bit integers: weights symmetric with a step
         a filter, activations, which are never negative, from zero to these values. The first
         layer and stage stay as they are: most of the error would come from them.
+    maps : bool
+        Whether to stop before the pooling.
 
     Returns
     -------
     openvino.Model
-        Takes (tiles, network_px, network_px, channels) and gives (tiles, D) float32.
+        Takes (N, rows, columns, channels) and gives float32: (N, D), or for each pooled stage a map
+        (N, C, rows / n, columns / n).
     """
-    source, maps = _trunk(trunk, (tiles, network_px, network_px), dtype, ranges)
-    pooled = [ops.reduce_mean(each, np.array([2, 3]), keep_dims=False) for each in maps]
-    return ov.Model([ops.result(ops.concat(pooled, axis=1))], [source], "trunk")
-
-
-def build_map_model(
-    trunk: GreyTrunk, rows: int, columns: int, dtype: torch.dtype, ranges: Ranges | None = None
-) -> Any:
-    """Write down `GreyTrunk.maps` for one block of fixed size.
-
-    Takes (1, rows, columns, channels) and gives a float32 map (1, C, rows / n, columns / n) for
-    each pooled stage; see `build_model` for the parameters.
-    """
-    source, maps = _trunk(trunk, (1, rows, columns), dtype, ranges)
-    return ov.Model([ops.result(each) for each in maps], [source], "trunk maps")
-
-
-def _trunk(
-    trunk: GreyTrunk, size: tuple[int, int, int], dtype: torch.dtype, ranges: Ranges | None
-) -> tuple[Any, list[Any]]:
-    """Input of a number of pictures of some rows and columns, and the pooled stages' maps."""
     source = ops.parameter([*size, trunk.stem.in_channels], ELEMENT_TYPES[dtype])
     x = source if dtype == torch.float32 else ops.convert(source, "f32")
     x = ops.transpose(x, np.array([0, 3, 1, 2]))
@@ -96,7 +83,11 @@ def _trunk(
             x = _block(entering, cast(FoldedBlock, block), stage_ranges, f"{stage}.{number}")
         if stage in trunk.stages:
             found[stage] = x
-    return source, [found[stage] for stage in trunk.stages]
+    results = [found[stage] for stage in trunk.stages]
+    if not maps:
+        pooled = [ops.reduce_mean(each, np.array([2, 3]), keep_dims=False) for each in results]
+        results = [ops.concat(pooled, axis=1)]
+    return ov.Model([ops.result(each) for each in results], [source], "trunk")
 
 
 def _block(x: Any, block: FoldedBlock, ranges: Ranges | None, name: str) -> Any:

@@ -18,7 +18,7 @@ from torch import Tensor, nn
 
 from napari_sem_classify.core.common.errors import DeviceError
 from napari_sem_classify.core.image.intensity import IntensityRange
-from napari_sem_classify.core.network.backbone import Scaling
+from napari_sem_classify.core.network.backbone import IMAGENET, Scaling
 from napari_sem_classify.core.network.engine.dense_pool import pool_tiles, resample
 from napari_sem_classify.core.network.engine.devices import device_title
 from napari_sem_classify.core.network.engine.network import GREY_CENTRE, GreyTrunk, network_input
@@ -34,9 +34,7 @@ DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16, "float16": torch
 class PreparingEngine(ABC):
     """An engine whose tiles are stretched and resized by torch; see `Engine` for the attributes.
 
-    One call at a time: a second thread waits. `checked` says for a record how an arithmetic that is
-    not always good enough was checked; None where there is no need. `cuts` tells whether it should
-    be given regions of an image rather than tiles.
+    One call at a time: a second thread waits.
 
     Parameters
     ----------
@@ -65,9 +63,9 @@ class PreparingEngine(ABC):
         network: nn.Module,
         *,
         network_px: int,
-        stages: Sequence[int],
-        scaling: Scaling,
-        dtype: str,
+        stages: Sequence[int] = (2, 3, 4),
+        scaling: Scaling = IMAGENET,
+        dtype: str = "float32",
         device: torch.device,
         arithmetic: torch.dtype | None = None,
     ) -> None:
@@ -101,21 +99,7 @@ class PreparingEngine(ABC):
     def embed_cuts(
         self, cuts: Sequence[Cut], tile: int, intensity: IntensityRange
     ) -> NDArray[np.float32]:
-        """Pooled features of tiles that the device cuts out of regions of an image.
-
-        Parameters
-        ----------
-        cuts : sequence of Cut
-            At least one; a region that the last call had too is not copied again.
-        tile : int
-            Side of a tile in px.
-        intensity : IntensityRange
-            In units of the regions.
-
-        Returns
-        -------
-        float32, shape (N, feature_size)
-            In the order of the cuts.
+        """Pooled features of tiles out of regions of an image; see `Engine.embed_cuts`.
 
         Raises
         ------
@@ -173,20 +157,7 @@ class PreparingEngine(ABC):
     def embed_block(
         self, pixels: NDArray[Any], intensity: IntensityRange, rows: Span, cols: Span
     ) -> NDArray[np.float32]:
-        """Features of the tiles in a block, from one run of the network over it.
-
-        Parameters
-        ----------
-        pixels : uint8 or uint16, shape (rows.last - rows.first, cols.last - cols.first)
-        intensity : IntensityRange
-            In units of `pixels`; without `per_tile`.
-        rows, cols : Span
-            Where the block lies and which tiles share pixels with its core.
-
-        Returns
-        -------
-        float32, shape (rows' tiles, columns' tiles, feature_size)
-            What the core contributes: tiles that reach over several cores are their sum.
+        """Features of the tiles in a block; see `Engine.embed_block`.
 
         Raises
         ------

@@ -5,23 +5,25 @@ Imports torch: import this module inside functions only.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
+from typing import Any
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from napari_sem_classify.core.network.backbone import IMAGENET, Scaling
 from napari_sem_classify.core.network.engine.compiled import CompiledInBackground, compiles_on
-from napari_sem_classify.core.network.engine.pipeline import DTYPES, PreparingEngine, pad_batch
+from napari_sem_classify.core.network.engine.pipeline import PreparingEngine, pad_batch
 
 
 class TorchEngine(PreparingEngine):
-    """A network run by torch; see `PreparingEngine` for the parameters.
+    """A network run by torch; see `PreparingEngine`.
 
     Parameters
     ----------
+    **shared
+        As for `PreparingEngine`.
     compiles : bool, optional
         Whether the network is compiled in the background, see `compiled`; by default on NVIDIA
         GPUs.
@@ -34,22 +36,12 @@ class TorchEngine(PreparingEngine):
         self,
         network: nn.Module,
         *,
-        network_px: int,
-        stages: Sequence[int] = (2, 3, 4),
-        scaling: Scaling = IMAGENET,
-        dtype: str = "float32",
         device: torch.device,
         compiles: bool | None = None,
+        **shared: Any,
     ) -> None:
-        super().__init__(
-            network,
-            network_px=network_px,
-            stages=stages,
-            scaling=scaling,
-            dtype=dtype,
-            device=device,
-        )
-        self.trunk.to(device, DTYPES[dtype])
+        super().__init__(network, device=device, **shared)
+        self.trunk.to(device, self.arithmetic)
         self.trunk.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
         # Apple GPUs share the processor's memory: nothing is saved by copying regions there.
         self.cuts = device.type == "cuda"
