@@ -12,7 +12,6 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-from numpy.typing import NDArray
 
 from napari_sem_classify.core.benchmark.plain_loop import PLAIN_LOOP_BATCH, plain_loop_rate
 from napari_sem_classify.core.common.job import Job, Reporter
@@ -24,7 +23,6 @@ from napari_sem_classify.core.tiles.plane_tiles import PlaneTiles
 
 if TYPE_CHECKING:
     from napari_sem_classify.core.model.head import TileClassifier
-    from napari_sem_classify.core.network.engine.base import Engine
     from napari_sem_classify.core.network.engine.pipeline import PreparingEngine
 
 GENERATED_PX = 2048
@@ -83,7 +81,6 @@ def run_benchmark(
     ----------
     image : SemImage or None
         A generated image where None.
-    options : BenchmarkOptions
     classifier : TileClassifier, optional
         A model whose network and head are used; else the default backbone and a random head.
     job : Job, optional
@@ -116,15 +113,15 @@ def run_benchmark(
     memory = peak_memory_mb()
     reporter.advance()
     runs = bench.runs(options, reporter, job)
-    end_to_end, bare, loop = (_median(runs[kind]) for kind in ("end_to_end", "bare", "plain_loop"))
+    end_to_end, bare, usual = (_median(runs[kind]) for kind in ("end_to_end", "bare", "plain_loop"))
     dense_s, tiles_s = (_median(runs[kind], 3) for kind in ("dense_s", "tile_by_tile_s"))
-    engine, compiled = bench.engine, getattr(bench.engine, "compiled", None)
+    engine = bench.engine
     return {
         "end_to_end_tiles_per_s": end_to_end,
         "bare_tiles_per_s": bare,
-        "plain_loop_tiles_per_s": loop,
+        "plain_loop_tiles_per_s": usual,
         "end_to_end_to_bare": _ratio(end_to_end, bare),
-        "end_to_end_to_plain_loop": _ratio(end_to_end, loop),
+        "end_to_end_to_plain_loop": _ratio(end_to_end, usual),
         "peak_memory_mb": memory,
         "peak_memory_before_mb": memory_before,
         "backend": engine.backend,
@@ -135,7 +132,7 @@ def run_benchmark(
         "tile_px": options.tile_px,
         "network_px": model.card.network_px,
         "agreement_with_float32": bench.agreement() if classifier else None,
-        "compiled": compiled is not None and compiled.in_use,
+        "compiled": engine.compiled is not None and engine.compiled.in_use,
         "dense_to_tiles": _ratio(dense_s, tiles_s),
         "dense_tiles": bench.fine.n_tiles if options.dense else None,
         "runs": {kind: [round(value, 3) for value in some] for kind, some in runs.items() if some},
@@ -149,7 +146,7 @@ class _Bench:
 
     image: SemImage
     model: TileClassifier
-    engine: Engine
+    engine: PreparingEngine
     grid: TileGrid
     bare: Callable[[int], float]
 
@@ -185,13 +182,11 @@ class _Bench:
             reporter.advance()
             if options.plain_loop:
                 n_plain = min(self.grid.n_tiles, 4 * PLAIN_LOOP_BATCH)
-                place = str(_place(self.engine))
+                place = str(self.engine.torch_device)
                 runs["plain_loop"].append(plain_loop_rate(self.image, self.grid, n_plain, place))
             if options.dense:
-                dense_s = self._map_seconds(self.fine, True, job)
-                runs["dense_s"].append(dense_s)
-                tiles_s = self._map_seconds(self.grid, False, job)
-                runs["tile_by_tile_s"].append(tiles_s)
+                runs["dense_s"].append(self._map_seconds(self.fine, True, job))
+                runs["tile_by_tile_s"].append(self._map_seconds(self.grid, False, job))
             reporter.advance()
         return runs
 
@@ -213,12 +208,12 @@ class _Bench:
         from napari_sem_classify.core.classify.driver import classify_image
         from napari_sem_classify.core.model.engines import engine_for
 
-        exact = engine_for(self.model, str(_place(self.engine)), "torch", "float32")
-        labels: list[NDArray[np.uint16]] = [
+        exact = engine_for(self.model, str(self.engine.torch_device), "torch", "float32")
+        mine, truth = (
             classify_image(self.image, self.model, self.grid, engine=one).labels()
             for one in (self.engine, exact)
-        ]
-        return float((labels[0] == labels[1]).mean())
+        )
+        return float((mine == truth).mean())
 
 
 def _bench(
@@ -227,18 +222,21 @@ def _bench(
     """Make the engine, and cut the image down to as many tiles as a run has time for."""
     from napari_sem_classify.core.model.engines import engine_for
 
+    side = options.tile_px
+    engine: Any  # a `PreparingEngine`, the only kind that is made
     if options.dtype == "int8":
-        engine = _int8(model, image, options.tile_px, job)
+        from napari_sem_classify.core.classify.int8 import int8_engine
+
+        engine = int8_engine(model, [(image, TileGrid(image.area, side, side))], job=job)
     else:
         engine = engine_for(model, options.device, options.backend, options.dtype)
-    bare = _bare(engine, options.tile_px)
+    bare = _bare(engine, side)
     rate = bare(2 * engine.batch_size)
-    compiled = getattr(engine, "compiled", None)
-    if compiled is not None:
-        compiled.settle()  # what the user's long runs have
+    if engine.compiled is not None:
+        engine.compiled.settle()  # what the user's long runs have
         rate = bare(2 * engine.batch_size)
-    image = _cut(image, options.tile_px, max(engine.batch_size, int(rate * options.seconds)))
-    grid = TileGrid(image.area, options.tile_px, options.tile_px)
+    image = _cut(image, side, max(engine.batch_size, int(rate * options.seconds)))
+    grid = TileGrid(image.area, side, side)
     return _Bench(image, model, engine, grid, bare)
 
 
@@ -266,38 +264,26 @@ def peak_memory_mb() -> float | None:
     return round(peak * (1 if sys.platform == "darwin" else 1024) / 1e6, 1)
 
 
-def _bare(engine: Engine, tile_px: int) -> Callable[[int], float]:
+def _bare(engine: PreparingEngine, tile_px: int) -> Callable[[int], float]:
     """Measure the network alone on a batch that lies on the device."""
     import torch
 
     from napari_sem_classify.core.image.intensity import IntensityRange
 
-    preparing: PreparingEngine = engine  # type: ignore[assignment]  # the only kind that is made
-    noise = np.random.default_rng(0).integers(
-        0, 256, (engine.batch_size, tile_px, tile_px), dtype=np.uint8
-    )
+    shape = (engine.batch_size, tile_px, tile_px)
+    noise = np.random.default_rng(0).integers(0, 256, shape, dtype=np.uint8)
 
     def rate(n_tiles: int) -> float:
         batches = max(1, round(n_tiles / engine.batch_size))
         with torch.inference_mode():
-            prepared = preparing.prepare(noise, IntensityRange(0.0, 255.0))
+            prepared = engine.prepare(noise, IntensityRange(0.0, 255.0))
             start = time.perf_counter()
             for _ in range(batches):
-                preparing.run_network(prepared)
+                engine.run_network(prepared)
             return batches * len(prepared) / (time.perf_counter() - start)
 
     rate(1)
     return rate
-
-
-def _int8(model: TileClassifier, image: SemImage, tile_px: int, job: Job | None) -> Engine:
-    from napari_sem_classify.core.classify.int8 import int8_engine
-
-    return int8_engine(model, [(image, TileGrid(image.area, tile_px, tile_px))], job=job)
-
-
-def _place(engine: Engine) -> Any:
-    return getattr(engine, "torch_device", "cpu")
 
 
 def _generated() -> SemImage:
@@ -311,11 +297,7 @@ def _generated() -> SemImage:
 def _random_model(tile_px: int, network_px: int) -> TileClassifier:
     from napari_sem_classify.core.model.card import ClassInfo, ModelCard, default_colours
     from napari_sem_classify.core.model.head import Head, TileClassifier
-    from napari_sem_classify.core.network.backbone import (
-        DEFAULT_BACKBONE,
-        backbone_info,
-        backbone_sha256,
-    )
+    from napari_sem_classify.core.network import backbone
 
     colours = default_colours(N_CLASSES)
     card = ModelCard(
@@ -324,10 +306,10 @@ def _random_model(tile_px: int, network_px: int) -> TileClassifier:
         tile_px=tile_px,
         network_px=network_px,
         pixel_size_nm=None,
-        backbone_id=DEFAULT_BACKBONE,
-        backbone_sha256=backbone_sha256(DEFAULT_BACKBONE),
+        backbone_id=backbone.DEFAULT_BACKBONE,
+        backbone_sha256=backbone.backbone_sha256(),
     )
-    size = backbone_info(card.backbone_id).architecture.feature_size(card.stages)
+    size = backbone.backbone_info().architecture.feature_size(card.stages)
     weight = np.random.default_rng(0).normal(size=(N_CLASSES, size)).astype(np.float32)
     zeros = np.zeros(size, dtype=np.float32)
     head = Head(zeros, zeros + 1, weight, np.zeros(N_CLASSES, dtype=np.float32))

@@ -25,8 +25,6 @@ class Architecture:
 
     Attributes
     ----------
-    name : str
-        For the user: "ResNet50".
     build : callable
         Makes the network without its class layer (`fc` is an identity); its weights need not be
         set. It imports torch.

@@ -40,12 +40,8 @@ class Backbone:
 
     Attributes
     ----------
-    id
-        The name that model cards use.
-    title
-        The name that users see.
-    architecture
-        How it is built, and how many features its stages give.
+    id, title
+        The names that model cards use and that users see.
     filename
         In the package for a shipped backbone, in `user_weights_folder` for the others.
     sha256
@@ -56,8 +52,6 @@ class Backbone:
         Where the file can be had; empty for the shipped one.
     shipped
         Whether the file comes with the program.
-    scaling
-        Of the input.
     """
 
     id: str
@@ -115,10 +109,8 @@ BACKBONES: dict[str, Backbone] = {
             sha256="",
             licence="MIT",
             source="NASA pretrained-microscopy-models, npj Comput. Mater. 8, 200 (2022)",
-            url=(
-                "https://nasa-public-data.s3.amazonaws.com/microscopy_segmentation_models/"
-                "resnet50_pretrained_imagenet-microscopynet_v1.0.pth.tar"
-            ),
+            url="https://nasa-public-data.s3.amazonaws.com/microscopy_segmentation_models/"
+            "resnet50_pretrained_imagenet-microscopynet_v1.0.pth.tar",
         ),
     )
 }
@@ -143,10 +135,7 @@ def backbone_info(id: str = DEFAULT_BACKBONE) -> Backbone:
 
 
 def user_weights_folder() -> Path:
-    """Give the folder where the program looks for weights that do not come with it.
-
-    It need not exist yet.
-    """
+    """Give the folder of weights that do not come with the program; it need not exist yet."""
     from platformdirs import user_cache_path
 
     return user_cache_path("napari-sem-classify", appauthor=False) / "weights"
@@ -161,22 +150,19 @@ def backbone_path(id: str = DEFAULT_BACKBONE) -> Path:
         When the id is unknown or the file is not there; the sentence says where to put it.
     """
     info = backbone_info(id)
-    if info.shipped:
-        path = Path(__file__).parents[2] / "weights" / info.filename
-        if not path.is_file():
-            raise ModelError(
-                f"The weights file {path} that comes with the program is missing: "
-                "install napari-sem-classify again."
-            )
+    folder = Path(__file__).parents[2] / "weights" if info.shipped else user_weights_folder()
+    path = folder / info.filename
+    if path.is_file():
         return path
-    path = user_weights_folder() / info.filename
-    if not path.is_file():
+    if info.shipped:
         raise ModelError(
-            f"{info.title} does not come with the program: "
-            f"run napari-sem-classify models fetch {info.id}, or put {info.filename} "
-            f"from {info.url} into the folder {path.parent}."
+            f"The weights file {path} that comes with the program is missing: "
+            "install napari-sem-classify again."
         )
-    return path
+    raise ModelError(
+        f"{info.title} does not come with the program: run napari-sem-classify models fetch "
+        f"{info.id}, or put {info.filename} from {info.url} into the folder {folder}."
+    )
 
 
 def backbone_sha256(id: str = DEFAULT_BACKBONE) -> str:
@@ -202,8 +188,6 @@ def load_backbone(
 
     Parameters
     ----------
-    id
-        The catalogue's entry; it sets the form.
     weights
         Fine-tuned weights by torchvision's names, instead of a file. They are copied.
     weights_path
@@ -223,29 +207,24 @@ def load_backbone(
     import torch
 
     info = backbone_info(id)
+    source = "The model file"
     if weights is None:
-        path = Path(weights_path) if weights_path is not None else backbone_path(id)
+        path = weights_path or backbone_path(id)
         _checked_sha256(path, info)
-        tensors: Mapping[str, Tensor] = load_state_dict_file(path)
-        source = str(path)
-    else:
-        tensors = weights
-        source = "The model file"
+        weights, source = load_state_dict_file(path), str(path)
 
     # On "meta" nothing is allocated or drawn at random; the tensors below take the places.
     with torch.device("meta"):
         network = info.architecture.build()
-    network.load_state_dict(_fitting(network, tensors, source, info), assign=True)
+    network.load_state_dict(_fitting(network, weights, source, info.architecture.name), assign=True)
     return network.eval().requires_grad_(False)
 
 
 def _fitting(
-    network: Module, tensors: Mapping[str, Tensor], source: str, info: Backbone
+    network: Module, tensors: Mapping[str, Tensor], source: str, form: str
 ) -> dict[str, Tensor]:
     """Give a float32 copy of every tensor that the network needs, by name."""
     import torch
-
-    form = info.architecture.name
 
     fitting: dict[str, Tensor] = {}
     for name, place in network.state_dict().items():
@@ -275,11 +254,9 @@ def _checked_sha256(path: Path, info: Backbone) -> str:
         why = error.strerror or error
         raise ModelError(f"The weights file {path} cannot be read ({why}).") from error
     if not digest.startswith(info.sha256):
-        remedy = (
-            "install napari-sem-classify again"
-            if info.shipped
-            else f"download it again from {info.url}"
-        )
+        remedy = f"download it again from {info.url}"
+        if info.shipped:
+            remedy = "install napari-sem-classify again"
         raise ModelError(f"The weights file {path} is damaged or is not {info.title}: {remedy}.")
     return digest
 

@@ -50,7 +50,6 @@ class CachedFeatures:
     ----------
     file : binary file
         Open for as long as the entry is used, so that nobody replaces the features under the index.
-    feature_size : int
     index : int64, shape (N,)
         Tiles with features, in the order in which they lie in the file.
     empty : int64, shape (M,)
@@ -95,7 +94,7 @@ class EmbeddingCache:
         with ExitStack() as stack:
             entry = None
             with suppress(OSError, ValueError):
-                path = self._path(key)
+                path = self.folder / f"{key}{SUFFIX}"
                 found = _read_entry(stack.enter_context(path.open("rb")))
                 if np.isin(wanted, np.concatenate([found.index, found.empty])).all():
                     os.utime(path)
@@ -106,7 +105,7 @@ class EmbeddingCache:
         """Start an entry for up to `n_tiles` tiles; None where it would be too large to keep."""
         if n_tiles * feature_size * 2 > self.max_bytes * _LARGEST_SHARE:
             return None
-        return FeatureWriter(self, self._path(key), feature_size)
+        return FeatureWriter(self, self.folder / f"{key}{SUFFIX}", feature_size)
 
     def size(self) -> int:
         """Bytes of all entries."""
@@ -132,9 +131,6 @@ class EmbeddingCache:
             with suppress(OSError):
                 if time.time() - path.stat().st_mtime > _ORPHAN_S:
                     path.unlink()
-
-    def _path(self, key: str) -> Path:
-        return self.folder / f"{key}{SUFFIX}"
 
     def _entries(self) -> list[tuple[float, int, Path]]:
         """Time of last use, size and path of each entry."""

@@ -9,7 +9,6 @@ from napari_sem_classify.core.common.download import Remote, download, has_check
 from napari_sem_classify.core.common.errors import ModelError
 from napari_sem_classify.core.common.job import Job
 from napari_sem_classify.core.network.backbone import (
-    Backbone,
     backbone_info,
     backbone_path,
     backbone_sha256,
@@ -23,8 +22,6 @@ def fetch_backbone(id: str, *, job: Job | None = None) -> Path:
 
     Parameters
     ----------
-    id : str
-        Of `BACKBONES`. One that comes with the program needs no download.
     job : Job, optional
         Progress counts megabytes. A cancelled download goes on where it stopped.
 
@@ -50,16 +47,11 @@ def fetch_backbone(id: str, *, job: Job | None = None) -> Path:
         return backbone_path(id)
 
     def check(path: Path) -> bool:
-        return _is_right(info, path)
+        if info.sha256:
+            return has_checksum(path, "sha256", info.sha256)
+        # No checksum is published: what came has to be such a network at least.
+        load_backbone(id, weights_path=path)
+        return True
 
     remote = Remote(info.url, info.title, check, ModelError)
-    path = user_weights_folder() / info.filename
-    return download(remote, path, job=job)
-
-
-def _is_right(info: Backbone, path: Path) -> bool:
-    if info.sha256:
-        return has_checksum(path, "sha256", info.sha256)
-    # No checksum is published: what came has to be such a network at least.
-    load_backbone(info.id, weights_path=path)
-    return True
+    return download(remote, user_weights_folder() / info.filename, job=job)

@@ -11,15 +11,9 @@ import torch
 class PooledStages(torch.nn.Module):
     """A ResNet's stages, each averaged over the image and put side by side: the embedding.
 
-    Parameters
-    ----------
-    network
-        A torchvision ResNet (`conv1`, `bn1`, `relu`, `maxpool`, `layer1`, `layer2`, …).
-    stages
-        The stages to pool, from 1, in the order of the result.
+    `network` is a torchvision ResNet (`conv1`, `bn1`, `relu`, `maxpool`, `layer1`, `layer2`, …),
+    `stages` are those to pool, from 1, in the order of the result.
 
-    Notes
-    -----
     Takes (N, 3, H, W) normalised RGB and gives (N, D) float32, whatever the network's precision:
     the means are summed in float32. For a ResNet50 and stages 2, 3 and 4, D is 512 + 1024 + 2048.
     """

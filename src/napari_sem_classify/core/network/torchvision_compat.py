@@ -25,11 +25,8 @@ def import_torchvision() -> ModuleType:
     Call it before anything else that imports torchvision, fastai included. Where torchvision
     imports by itself it does nothing more. May be called from any thread.
 
-    Returns
-    -------
-    module
-        ``torchvision``; where the operators had to be declared, ``torchvision.ops.nms`` and
-        ``torchvision.io`` do not work.
+    Where the operators had to be declared, ``torchvision.ops.nms`` and ``torchvision.io`` do not
+    work.
 
     Raises
     ------

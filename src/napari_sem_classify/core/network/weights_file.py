@@ -23,11 +23,6 @@ def load_state_dict_file(path: Path) -> dict[str, Tensor]:
     plain containers and refuses everything else. A training checkpoint (tensors under the key
     ``state_dict``) and the prefix ``module.`` of data-parallel training are taken as they come.
 
-    Parameters
-    ----------
-    path
-        The file.
-
     Returns
     -------
     dict
@@ -38,7 +33,6 @@ def load_state_dict_file(path: Path) -> dict[str, Tensor]:
     ModelError
         When the file is missing, too large, damaged, of another kind, or holds code.
     """
-    path = Path(path)
     if not path.name.lower().endswith(_SUFFIXES):
         raise ModelError(
             f"{path} is not a weights file: choose one that ends in {', '.join(_SUFFIXES)}."

@@ -18,13 +18,8 @@ if TYPE_CHECKING:
 class DeviceChoice:
     """A device and backend that the user can choose.
 
-    Attributes
-    ----------
-    id : str
-        For `make_engine` and the command line: "cpu", "cuda:0", "mps".
-    title : str
-        For the user: "CPU (AMD EPYC)", "NVIDIA H100", "Apple GPU".
-    backend : {"torch", "openvino", "auto"}
+    `id` is for `make_engine` and the command line ("cpu", "cuda:0", "mps"), `title` for the user
+    ("CPU (AMD EPYC)", "NVIDIA H100", "Apple GPU"); `backend` is "torch", "openvino" or "auto".
     """
 
     id: str
@@ -43,16 +38,13 @@ def available_devices() -> list[DeviceChoice]:
     """
     import torch
 
-    choices = [
-        DeviceChoice(f"cuda:{index}", device_title(torch.device("cuda", index)), "torch")
-        for index in range(torch.cuda.device_count() if torch.cuda.is_available() else 0)
-    ]
+    found = [(f"cuda:{index}", "torch") for index in range(_cuda_count())]
     if torch.backends.mps.is_available():
-        choices.append(DeviceChoice("mps", device_title(torch.device("mps")), "torch"))
+        found.append(("mps", "torch"))
     if has_openvino():
-        choices.append(DeviceChoice("cpu", device_title(torch.device("cpu")), "openvino"))
-    choices.append(DeviceChoice("cpu", device_title(torch.device("cpu")), "torch"))
-    return choices
+        found.append(("cpu", "openvino"))
+    found.append(("cpu", "torch"))
+    return [DeviceChoice(id, device_title(torch.device(id)), backend) for id, backend in found]
 
 
 def find_device(name: str) -> torch.device:
@@ -83,7 +75,7 @@ def find_device(name: str) -> torch.device:
             return torch.device("mps")
         raise DeviceError(f"This computer has no Apple GPU that torch can use: {_others()}.")
     if kind == "cuda" and (number == "" or number.isdecimal()):
-        count = torch.cuda.device_count() if torch.cuda.is_available() else 0
+        count = _cuda_count()
         if int(number or 0) < count:
             return torch.device("cuda", int(number or 0))
         raise DeviceError(f"The device {name!r} is not there ({_cuda_reason(count)}): {_others()}.")
@@ -136,6 +128,12 @@ def cpu_has_bfloat16() -> bool:
         check = getattr(torch.ops.mkldnn, "_is_mkldnn_bf16_supported", None)
         return bool(check is not None and check())
     return False
+
+
+def _cuda_count() -> int:
+    import torch
+
+    return torch.cuda.device_count() if torch.cuda.is_available() else 0
 
 
 def _cuda_reason(count: int) -> str:

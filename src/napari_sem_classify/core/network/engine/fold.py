@@ -45,13 +45,8 @@ def fold_batchnorm(convolution: nn.Conv2d, norm: nn.BatchNorm2d) -> nn.Conv2d:
     return convolution_like(convolution, weight, bias)
 
 
-def convolution_like(
-    convolution: nn.Conv2d,
-    weight: Tensor,
-    bias: Tensor | None,
-    stride: tuple[int, int] | None = None,
-) -> nn.Conv2d:
-    """A convolution with the geometry of `convolution` and other weights (and stride)."""
+def convolution_like(convolution: nn.Conv2d, weight: Tensor, bias: Tensor | None) -> nn.Conv2d:
+    """A convolution with the geometry of `convolution` and other weights."""
     if convolution.padding_mode != "zeros" or isinstance(convolution.padding, str):
         raise ValueError("only convolutions padded with zeros by numbers can be folded")
     dtype = convolution.weight.dtype
@@ -59,7 +54,7 @@ def convolution_like(
         weight.shape[1] * convolution.groups,
         weight.shape[0],
         (weight.shape[2], weight.shape[3]),
-        stride=stride or (convolution.stride[0], convolution.stride[1]),
+        stride=(convolution.stride[0], convolution.stride[1]),
         padding=(convolution.padding[0], convolution.padding[1]),
         dilation=(convolution.dilation[0], convolution.dilation[1]),
         groups=convolution.groups,

@@ -12,12 +12,7 @@ import torch
 from torch import Tensor, nn
 
 from napari_sem_classify.core.network.backbone import IMAGENET, Scaling
-from napari_sem_classify.core.network.engine.fold import (
-    convolution_like,
-    fold_batchnorm,
-    fold_grey,
-    in_two_parts,
-)
+from napari_sem_classify.core.network.engine import fold
 from napari_sem_classify.core.network.torch_modules import checked_stages
 
 GREY_CENTRE = 0.5
@@ -86,8 +81,6 @@ class GreyTrunk(nn.Module):
         Stages to pool, from 1, in the order of the result.
     dtype : torch.dtype
         Arithmetic that the trunk will run in. The weights stay float32: whoever runs it converts.
-    scaling : Scaling
-        Of the backbone's input.
     """
 
     def __init__(
@@ -100,22 +93,17 @@ class GreyTrunk(nn.Module):
         super().__init__()
         self.stages = checked_stages(network, stages)
         first = _folded(network.get_submodule("conv1"), network.get_submodule("bn1"))
-        grey, constant = fold_grey(first, scaling.mean, scaling.std, GREY_CENTRE)
+        grey, constant = fold.fold_grey(first, scaling.mean, scaling.std, GREY_CENTRE)
         parts = [grey, constant]
         if dtype != torch.float32:
-            high, low = in_two_parts(grey, dtype)
-            parts = [high, low, high, *in_two_parts(constant, dtype)]
-        self.stem = convolution_like(first, torch.cat(parts, dim=1), None)
+            high, low = fold.in_two_parts(grey, dtype)
+            parts = [high, low, high, *fold.in_two_parts(constant, dtype)]
+        self.stem = fold.convolution_like(first, torch.cat(parts, dim=1), None)
         self.pool = nn.MaxPool2d(3, stride=2, padding=1)
-        self.blocks = nn.ModuleList(
-            nn.Sequential(*blocks) for blocks in _folded_stages(network, self.stages)
-        )
-        self.feature_size = sum(
-            cast(FoldedBlock, cast(nn.Sequential, self.blocks[stage - 1])[-1])
-            .layers()[-1]
-            .out_channels
-            for stage in self.stages
-        )
+        folded = _folded_stages(network, self.stages)
+        self.blocks = nn.ModuleList(nn.Sequential(*blocks) for blocks in folded)
+        ends = [folded[stage - 1][-1].layers()[-1] for stage in self.stages]
+        self.feature_size = sum(end.out_channels for end in ends)
         self.eval().requires_grad_(False)
 
     def forward(self, x: Tensor) -> Tensor:
@@ -141,7 +129,6 @@ def network_input(grey: Tensor, dtype: torch.dtype) -> Tensor:
     ----------
     grey : float32 Tensor, shape (N, 1, H, W)
         Grey value 0 to 1, less `GREY_CENTRE`.
-    dtype : torch.dtype
 
     Returns
     -------
@@ -149,20 +136,15 @@ def network_input(grey: Tensor, dtype: torch.dtype) -> Tensor:
         Grey and ones in float32; else grey in two parts, the first of them twice, and ones twice.
     """
     count, _, rows, columns = grey.shape
-    channels = 2 if dtype == torch.float32 else 5
-    x = torch.empty(
-        (count, channels, rows, columns),
-        dtype=dtype,
-        device=grey.device,
-        memory_format=torch.channels_last,
-    )
+    shape = (count, 2 if dtype == torch.float32 else 5, rows, columns)
+    last = torch.channels_last
+    x = torch.empty(shape, dtype=dtype, device=grey.device, memory_format=last)
     if dtype == torch.float32:
         x[:, 0:1] = grey
         x[:, 1] = 1.0
         return x
     high = grey.to(dtype)
-    x[:, 0:1] = high
-    x[:, 1:2] = high
+    x[:, 0:2] = high
     x[:, 2:3] = grey - high
     x[:, 3:] = 1.0
     return x
@@ -178,10 +160,7 @@ def _folded_stages(network: nn.Module, stages: tuple[int, ...]) -> list[list[Fol
     for stage, blocks in enumerate(originals, start=1):
         following = originals[stage][0] if stage < len(originals) else None
         take = 1 if stage in stages or following is None else _entry_stride(following)
-        last = len(blocks) - 1
-        made = [
-            FoldedBlock(block, take if place == last else 1) for place, block in enumerate(blocks)
-        ]
+        made = [FoldedBlock(block) for block in blocks[:-1]] + [FoldedBlock(blocks[-1], take)]
         if stage > 1 and folded[-1][-1].take > 1:
             # The stage before already gives only the pixels that these strides would pick.
             made[0].layers()[0].stride = (1, 1)
@@ -194,16 +173,14 @@ def _entry_stride(block: nn.Module) -> int:
     """Stride with which a block reads its input through 1 × 1 convolutions alone, else 1."""
     parts = dict(block.named_children())
     entry, shortcut = parts["conv1"], parts.get("downsample")
-    if not isinstance(entry, nn.Conv2d) or not isinstance(shortcut, nn.Sequential):
+    side = shortcut[0] if isinstance(shortcut, nn.Sequential) else None
+    if not isinstance(entry, nn.Conv2d) or not isinstance(side, nn.Conv2d):
         return 1
-    side = shortcut[0]
-    if not isinstance(side, nn.Conv2d) or entry.stride != side.stride:
-        return 1
-    plain = entry.kernel_size == (1, 1) and side.kernel_size == (1, 1)
+    plain = entry.kernel_size == side.kernel_size == (1, 1) and entry.stride == side.stride
     return int(entry.stride[0]) if plain else 1
 
 
 def _folded(convolution: nn.Module, norm: nn.Module) -> nn.Conv2d:
     if not isinstance(convolution, nn.Conv2d) or not isinstance(norm, nn.BatchNorm2d):
         raise TypeError("only convolutions followed by batch-norm can be folded")
-    return fold_batchnorm(convolution, norm)
+    return fold.fold_batchnorm(convolution, norm)

@@ -26,6 +26,7 @@ from napari_sem_classify.core.network.engine.prepare import Regions, stretch_and
 from napari_sem_classify.core.tiles.dense_blocks import Span
 
 if TYPE_CHECKING:
+    from napari_sem_classify.core.network.engine.compiled import CompiledInBackground
     from napari_sem_classify.core.tiles.cut import Cut
 
 DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16, "float16": torch.float16}
@@ -55,6 +56,7 @@ class PreparingEngine(ABC):
     """
 
     backend: str
+    compiled: CompiledInBackground | None = None
     tiles_at_224_px: Mapping[str, int]
     """Tiles of a batch on each type of device."""
 

@@ -52,11 +52,8 @@ class Regions:
 
     def tiles(self, cuts: Sequence[Cut], tile: int) -> Tensor:
         """Cut tiles, shape (N, tile, tile), in the order of the cuts."""
-        self._held = [
-            (pixels, there)
-            for pixels, there in self._held
-            if any(cut.pixels is pixels for cut in cuts)
-        ]
+        needed = {id(cut.pixels) for cut in cuts}
+        self._held = [held for held in self._held if id(held[0]) in needed]
         parts = []
         for cut in cuts:
             region = self._on_device(cut.pixels)
@@ -85,8 +82,6 @@ def stretch_and_resize(tiles: Tensor, intensity: IntensityRange, network_px: int
     tiles : Tensor of uint8, uint16 or int32, shape (N, H, W)
     intensity : IntensityRange
         In units of `tiles`.
-    network_px : int
-        Side of the network's input.
 
     Returns
     -------
@@ -110,18 +105,17 @@ def resize(grey: Tensor, side: int) -> Tensor:
     if grey.device.type == "mps":
         # Antialiased interpolation is not there on every version for Apple GPUs: multiply with the
         # weights that the CPU's interpolation uses.
-        by_row = _weights(rows, side).to(grey.device)
-        by_column = _weights(columns, side).to(grey.device)
+        by_row, by_column = (_weights(n, side).to(grey.device) for n in (rows, columns))
         return by_row @ grey @ by_column.T
-    return torch.nn.functional.interpolate(
-        grey, size=(side, side), mode="bilinear", align_corners=False, antialias=True
-    )
+    return _interpolated(grey, (side, side))
 
 
 def _weights(length: int, side: int) -> Tensor:
     """Interpolation along one axis as a matrix, shape (side, length)."""
-    unit = torch.eye(length)[None, None]
-    resized = torch.nn.functional.interpolate(
-        unit, size=(side, length), mode="bilinear", align_corners=False, antialias=True
+    return _interpolated(torch.eye(length)[None, None], (side, length))[0, 0]
+
+
+def _interpolated(grey: Tensor, size: tuple[int, int]) -> Tensor:
+    return torch.nn.functional.interpolate(
+        grey, size=size, mode="bilinear", align_corners=False, antialias=True
     )
-    return resized[0, 0]

@@ -24,7 +24,7 @@ def activation_ranges(trunk: GreyTrunk, batches: Iterable[Tensor]) -> dict[str, 
 
     Parameters
     ----------
-    trunk : GreyTrunk
+    trunk
         In float32.
     batches : iterable of Tensors
         From `network_input`, in float32; at least one tile in all.

@@ -8,10 +8,10 @@ import os
 import platform
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from napari_sem_classify.core.common.errors import OutputError
 from napari_sem_classify.core.common.files import ensure_folder, write_json
@@ -24,7 +24,6 @@ if TYPE_CHECKING:
 
 TRIAL_S = 2.0
 TRIAL_TILES = 8
-TRIAL_PX = 224
 
 _log = logging.getLogger(__name__)
 
@@ -60,14 +59,12 @@ def fastest(candidates: Sequence[Setting], make: Maker, network_px: int) -> Prep
     Exception
         What `make` raised for the last candidate, when it failed for all.
     """
-    file = memory_file()
-    key = _key(candidates, network_px)
+    file, key = memory_file(), _key(candidates, network_px)
     known = _read(file).get(key)
-    if known is not None and known in candidates:
-        candidates = [known, *(item for item in candidates if item != known)]
+    limit = TRIAL_S
+    if known in candidates:
+        candidates = sorted(candidates, key=lambda setting: setting != known)
         limit = 0.0
-    else:
-        limit = TRIAL_S
     rates: dict[Setting, float] = {}
     best: PreparingEngine | None = None
     failure: Exception | None = None
@@ -103,11 +100,8 @@ def tiles_per_s(
 
     Parameters
     ----------
-    engine : Engine
     tile_px : int, optional
         Side of a tile; the network's own input where none is given.
-    tiles : int
-        How many.
     longest_s : float
         A first run that takes longer is the only one: to warm up is a small part of it.
     job : Job, optional
@@ -117,7 +111,7 @@ def tiles_per_s(
 
     from napari_sem_classify.core.image.intensity import IntensityRange
 
-    side = tile_px or int(getattr(engine, "network_px", TRIAL_PX))
+    side = tile_px or engine.network_px
     noise = np.random.default_rng(0).integers(0, 256, (tiles, side, side), dtype=np.uint8)
     seconds = 0.0
     for _ in range(2):
@@ -155,24 +149,15 @@ def _version(package: str) -> str:
 def _read(file: Path) -> dict[str, Setting]:
     try:
         found = json.loads(file.read_text(encoding="utf-8"))
-        return {
-            str(key): Setting(str(item["backend"]), str(item["dtype"]))
-            for key, item in found.items()
-        }
+        return {key: Setting(item["backend"], item["dtype"]) for key, item in found.items()}
     except (OSError, ValueError, TypeError, KeyError, AttributeError):
         return {}  # not there yet, or damaged: the trial is repeated
 
 
 def _remember(file: Path, key: str, rates: dict[Setting, float]) -> None:
-    winner = max(rates, key=lambda setting: rates[setting])
-    entry: dict[str, Any] = {
-        "backend": winner.backend,
-        "dtype": winner.dtype,
-        "tiles_per_s": {f"{s.backend}/{s.dtype}": round(rate, 1) for s, rate in rates.items()},
-    }
-    kept = {
-        name: {"backend": item.backend, "dtype": item.dtype} for name, item in _read(file).items()
-    }
+    told = {f"{each.backend}/{each.dtype}": round(rate, 1) for each, rate in rates.items()}
+    entry = {**asdict(max(rates, key=rates.__getitem__)), "tiles_per_s": told}
+    kept = {name: asdict(item) for name, item in _read(file).items()}
     try:
         ensure_folder(file.parent)
         write_json(file, {**kept, key: entry})
