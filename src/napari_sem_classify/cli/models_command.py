@@ -23,47 +23,36 @@ def list_models(as_json: Json = False) -> None:
     """
     from napari_sem_classify.core.model.catalogue import catalogue, networks, user_models_folder
 
-    entries = catalogue()
-    values: list[dict[str, Any]] = [
-        {
-            "name": entry.name,
-            "title": entry.card.name if entry.card else None,
-            "path": str(entry.path),
-            "source": entry.source,
-            "classes": list(entry.card.class_names) if entry.card else None,
-            "tile_px": entry.card.tile_px if entry.card else None,
-            "pixel_size_nm": entry.card.pixel_size_nm if entry.card else None,
-            "problem": entry.problem or None,
-        }
-        for entry in entries
-    ]
+    values: list[dict[str, Any]] = []
     rows = [("NAME", "CLASSES", "TILE", "TITLE")]
-    for entry in entries:
-        if entry.card is None:
-            rows.append((entry.name, "-", "-", entry.problem))
-            continue
+    for entry in catalogue():
         card = entry.card
-        tile = length_text(card.tile_px, card.pixel_size_nm)
-        rows.append((entry.name, ", ".join(card.class_names), tile, card.name))
+        values.append(
+            {
+                "name": entry.name,
+                "title": card and card.name,
+                "path": str(entry.path),
+                "source": entry.source,
+                "classes": card and list(card.class_names),
+                "tile_px": card and card.tile_px,
+                "pixel_size_nm": card and card.pixel_size_nm,
+                "problem": entry.problem or None,
+            }
+        )
+        row = ("-", "-", entry.problem)
+        if card is not None:
+            tile = length_text(card.tile_px, card.pixel_size_nm)
+            row = (", ".join(card.class_names), tile, card.name)
+        rows.append((entry.name, *row))
     text = table(rows) + f"\nYour own models are looked for in {user_models_folder()}.\n\n"
-    known = networks()
-    values += [
-        {
-            "name": each.info.id,
-            "title": each.info.title,
-            "path": None if each.path is None else str(each.path),
-            "source": "network",
-            "classes": None,
-            "tile_px": None,
-            "pixel_size_nm": None,
-            "problem": None if each.path else "not downloaded",
-        }
-        for each in known
-    ]
     downloads = [("NETWORK", "STATE", "TITLE")]
-    for each in known:
+    for each in networks():
+        problem = None if each.path else "not downloaded"
+        value = {"name": each.info.id, "title": each.info.title, "path": each.path}
+        value |= {"source": "network", "classes": None, "tile_px": None, "pixel_size_nm": None}
+        values.append({**value, "problem": problem})
         state = "comes with the program" if each.info.shipped else "downloaded"
-        downloads.append((each.info.id, state if each.path else "not downloaded", each.info.title))
+        downloads.append((each.info.id, problem or state, each.info.title))
     report(values, text + table(downloads), as_json)
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import math
+from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -95,29 +95,22 @@ def answer(
         raise typer.BadParameter("give the answers as a table or as label images: one of both")
     if truth and classes is None:
         raise typer.BadParameter("say what the label values mean", param_hint="--classes")
-    from napari_sem_classify.core.annotate.class_spec import (
-        colours_in,
-        parse_classes,
-        parse_contains,
-    )
+    from napari_sem_classify.core.annotate import class_spec
+    from napari_sem_classify.core.measure import review_table
     from napari_sem_classify.core.measure.review_file import load_review, save_review
-    from napari_sem_classify.core.measure.review_table import (
-        answer_from_masks,
-        read_review_table,
-        write_review_table,
-    )
     from napari_sem_classify.core.sem_io.label_file import read_labels
 
     review = load_review(review_file)
     if filled is not None:
-        review = read_review_table(review, filled)
+        review = review_table.read_review_table(review, filled)
     else:
+        spec = classes or ""
         ordered = [one.class_map for one in _ordered(review, _open(maps or []))]
-        colours = colours_in(classes or "")
+        colours = class_spec.colours_in(spec)
         masks = [read_labels(path, colours) for path in truth or []]
-        values, contains = dict(parse_classes(classes or "")), parse_contains(classes or "")
-        review = answer_from_masks(review, ordered, masks, values, contains)
-        write_review_table(review, ordered, review_file.with_suffix(".csv"))
+        values, contains = dict(class_spec.parse_classes(spec)), class_spec.parse_contains(spec)
+        review = review_table.answer_from_masks(review, ordered, masks, values, contains)
+        review_table.write_review_table(review, ordered, review_file.with_suffix(".csv"))
     save_review(review, review_file)
     left = len(review.cells) - review.n_answered
     text = f"{review.n_answered} of {len(review.cells)} cells are answered."
@@ -150,16 +143,14 @@ def estimate(
 
     _check_precision(precision)
     review = load_review(review_file)
-    names = [info.name for info in review.classes]
-    size, powered = None, None
+    powered = None
     opened = [one.class_map for one in _ordered(review, _open(maps))] if maps else []
-    counts = count_review(review)
-    if opened:
-        sizes = {each.pixel_size_nm for each in opened}
-        size = sizes.pop() if len(sizes) == 1 else None
-        if all(each.confidence_known for each in opened):
-            powered = estimate_prediction_powered(review, opened)
-    found = estimate_fractions(counts, names, pixel_size_nm=size)
+    if opened and all(each.confidence_known for each in opened):
+        powered = estimate_prediction_powered(review, opened)
+    sizes = {each.pixel_size_nm for each in opened}
+    size = sizes.pop() if len(sizes) == 1 else None
+    names = [info.name for info in review.classes]
+    found = estimate_fractions(count_review(review), names, pixel_size_nm=size)
     more = None if precision is None else _more(review, found, precision)
     report(_as_json(review, found, powered, more), _text(review, found, powered, more), as_json)
 
@@ -214,19 +205,16 @@ def _ordered(review: Review, opened: Sequence[MapOnDisk]) -> list[MapOnDisk]:
 def _write(
     review: Review, opened: Sequence[MapOnDisk], out: Path, pictures: Path | None, as_json: bool
 ) -> None:
+    from napari_sem_classify.core.measure import review_table
     from napari_sem_classify.core.measure.review_file import save_review
-    from napari_sem_classify.core.measure.review_table import (
-        write_cell_pictures,
-        write_review_table,
-    )
 
-    maps = [one.class_map for one in opened]
+    maps, images = [one.class_map for one in opened], [one.image for one in opened]
     listed = out.with_suffix(".csv")
     count = 0
     if pictures is not None:
-        count = write_cell_pictures(review, maps, [one.image for one in opened], pictures)
+        count = review_table.write_cell_pictures(review, maps, images, pictures)
     save_review(review, out)
-    write_review_table(review, maps, listed)
+    review_table.write_review_table(review, maps, listed)
     text = (
         f"{len(review.cells)} cells, {len(review.cells) - review.n_answered} without an answer: "
         f'fill the column "answer" of {listed}, then `review answer {out} --table {listed}`.'
@@ -267,10 +255,10 @@ def _as_json(
         row = {
             "name": name,
             "fraction": found.naive[k],
-            "corrected": _share(found.corrected[k]),
-            "prediction_powered": None if powered is None else _share(powered[k]),
-            "users_accuracy": _share(found.users[k]),
-            "producers_accuracy": _share(found.producers[k]),
+            "corrected": asdict(found.corrected[k]),
+            "prediction_powered": None if powered is None else asdict(powered[k]),
+            "users_accuracy": asdict(found.users[k]),
+            "producers_accuracy": asdict(found.producers[k]),
             "area_um2": _area(found, k),
             "cells_reviewed": int(found.counts.counts[k].sum()),
         }
@@ -282,7 +270,7 @@ def _as_json(
         "answered": review.n_answered,
         "unsure": int(found.counts.unsure.sum()),
         "level": found.level,
-        "overall_accuracy": _share(found.overall),
+        "overall_accuracy": asdict(found.overall),
         "classes": rows,
         "notes": list(found.notes),
     }
@@ -310,24 +298,10 @@ def _text(
         if more is not None:
             row.append(str(more[k].total) if more[k].reachable else "not reachable")
         rows.append(tuple(row))
-    lines = [
-        f"{review.n_answered} cells reviewed; the map is right on {share_text(found.overall)} of "
-        "the area.",
-        table(rows),
-        *found.notes,
-    ]
-    return "\n".join(lines)
+    right = f"the map is right on {share_text(found.overall)} of the area."
+    first = f"{review.n_answered} cells reviewed; {right}"
+    return "\n".join([first, table(rows), *found.notes])
 
 
 def _area(found: FractionEstimate, k: int) -> float | None:
     return None if found.area_um2 is None else found.corrected[k].value * found.area_um2
-
-
-def _share(share: Share) -> dict[str, float | None]:
-    values = {
-        "value": share.value,
-        "standard_error": share.standard_error,
-        "low": share.low,
-        "high": share.high,
-    }
-    return {name: None if math.isnan(value) else value for name, value in values.items()}

@@ -42,7 +42,7 @@ class SentenceGroup(TyperGroup):
             raise  # the reader of our output (head, less) has had enough: typer ends quietly
         except Exception as error:
             # A fault of this program; typer's own exceptions say how to end and pass.
-            if _is_typers(error):
+            if type(error).__module__.split(".")[0] in {"typer", "click"}:
                 raise
             from napari_sem_classify.core.common.log import log_unexpected
 
@@ -121,18 +121,14 @@ def _progress_bar() -> Iterator[Callable[[Progress], None] | None]:
     if not sys.stderr.isatty():
         yield None
         return
+    from rich import progress as rich
     from rich.console import Console
-    from rich.progress import BarColumn, MofNCompleteColumn, TaskID, TextColumn, TimeRemainingColumn
-    from rich.progress import Progress as Bars
 
-    columns = (
-        TextColumn("{task.description}"),
-        BarColumn(),
-        MofNCompleteColumn(),
-        TimeRemainingColumn(),
-    )
-    tasks: dict[str, TaskID] = {}
-    with Bars(*columns, console=Console(stderr=True), transient=True) as bars:
+    columns = ("{task.description}", rich.BarColumn(), rich.MofNCompleteColumn())
+    tasks: dict[str, rich.TaskID] = {}
+    with rich.Progress(
+        *columns, rich.TimeRemainingColumn(), console=Console(stderr=True), transient=True
+    ) as bars:
 
         def show(progress: Progress) -> None:
             if progress.stage not in tasks:
@@ -140,8 +136,3 @@ def _progress_bar() -> Iterator[Callable[[Progress], None] | None]:
             bars.update(tasks[progress.stage], completed=progress.done, total=progress.total)
 
         yield show
-
-
-def _is_typers(error: BaseException) -> bool:
-    home = type(error).__module__.split(".")[0]
-    return home in {"typer", "click"}

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import asdict
 from enum import StrEnum
 from pathlib import Path
@@ -88,24 +89,18 @@ def teach(
     A class with ">=2%" takes every tile that contains at least so much of it: the rule for cracks
     and other thin things, which never fill a tile.
     """
+    count = f"{len(images)} images"
     if len(images) != len(labels):
-        raise typer.BadParameter(
-            f"{len(images)} images and {len(labels)} labels do not pair up", param_hint="--labels"
-        )
+        problem = f"{count} and {len(labels)} labels do not pair up"
+        raise typer.BadParameter(problem, param_hint="--labels")
     if groups and len(groups) != len(images):
-        raise typer.BadParameter(
-            f"{len(images)} images and {len(groups)} specimens", param_hint="--specimen"
-        )
+        raise typer.BadParameter(f"{count} and {len(groups)} specimens", param_hint="--specimen")
     if not 0 < min_share <= 1:
         raise typer.BadParameter("give a share above 0 up to 1", param_hint="--min-share")
     if dense and recipe is not GreyValues.IMAGE:
         raise typer.BadParameter("dense maps need --recipe image", param_hint="--recipe")
     side = _network_px(network_px)
-    from napari_sem_classify.core.annotate.class_spec import (
-        colours_in,
-        parse_classes,
-        parse_contains,
-    )
+    from napari_sem_classify.core.annotate import class_spec
     from napari_sem_classify.core.common.files import ensure_folder
     from napari_sem_classify.core.model.file import save_model
     from napari_sem_classify.core.sem_io.label_file import labelled_images
@@ -114,16 +109,16 @@ def teach(
     from napari_sem_classify.core.teach.teach_options import TeachOptions
 
     backbone_path(network)  # refused before any image is read
-    pairs_of_classes, contains = parse_classes(classes), parse_contains(classes)
+    named, contains = class_spec.parse_classes(classes), class_spec.parse_contains(classes)
     ensure_folder(out.parent)
-    pairs, left_out = labelled_images(images, labels, colours_in(classes))
+    pairs, left_out = labelled_images(images, labels, class_spec.colours_in(classes))
     specimens = [groups[number] for number in pairs] if groups else None
     per_tile = None if recipe is GreyValues.AUTO else recipe is GreyValues.TILE
     options = TeachOptions(
         tile,
         stride_px=stride,
         min_share=min_share,
-        rules={own: contains[value] for value, own in pairs_of_classes if value in contains},
+        rules={own: contains[value] for value, own in named if value in contains},
         recipes=recipes_for(tile, per_tile=per_tile, network_px=side, backbone_id=network),
         dense=dense,
         device=device,
@@ -131,24 +126,26 @@ def teach(
         name=name or out.stem,
     )
     with working() as job:
-        classifier = teach_from_masks(
-            list(pairs.values()), pairs_of_classes, options, specimens=specimens, job=job
-        )
+        shown = list(pairs.values())
+        classifier = teach_from_masks(shown, named, options, specimens=specimens, job=job)
     path = save_model(out, classifier)
-    card = classifier.card
-    counts = tiles_per_class(card)
-    value: dict[str, Any] = {
-        "model": str(path),
+    value = {"model": str(path), **_facts(classifier.card, left_out)}
+    lines = [_text(classifier.card, value["tiles"], path)]
+    lines += [f"Left out: {why}" for why in left_out.values()]
+    report(value, "\n".join(lines), as_json)
+
+
+def _facts(card: ModelCard, left_out: Mapping[str, str]) -> dict[str, Any]:
+    """What was taught, as plain JSON values."""
+    return {
         "name": card.name,
-        "tiles": counts,
+        "tiles": tiles_per_class(card),
         "left_out": left_out,
         "scores": dict(card.scores),
         "recipe": {**asdict(card.intensity), "network_px": card.network_px},
         "recipe_choice": card.record.get("recipe"),
         "seconds": card.record.get("seconds"),
     }
-    told = [f"Left out: {why}" for why in left_out.values()]
-    report(value, "\n".join([_text(card, counts, path), *told]), as_json)
 
 
 def _network_px(text: str) -> int | None:
