@@ -8,13 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from napari_sem_classify.core.common.errors import OutputError
 from napari_sem_classify.core.common.files import atomic_path
-from napari_sem_classify.core.export.overlay import (
-    OPACITY,
-    coloured,
-    overview,
-    scale_bar,
-    shortened,
-)
+from napari_sem_classify.core.export import overlay
 from napari_sem_classify.core.export.quantities import area_text, percent_text, share_text
 from napari_sem_classify.core.image.sem_image import SemImage
 from napari_sem_classify.core.maps.class_map import ClassMap
@@ -32,16 +26,9 @@ LINE_MM = 7.4
 
 @dataclass(frozen=True, slots=True)
 class FigureLook:
-    """What a figure shows.
+    """What a figure shows; `opacity` is that of the classes' colours over the specimen, 0 to 1."""
 
-    Attributes
-    ----------
-    opacity : float
-        Of the classes' colours over the specimen, 0 to 1.
-    legend, scale_bar : bool
-    """
-
-    opacity: float = OPACITY
+    opacity: float = overlay.OPACITY
     legend: bool = True
     scale_bar: bool = True
 
@@ -60,7 +47,6 @@ def write_figure(
 
     Parameters
     ----------
-    class_map : ClassMap
     image : SemImage
         The image that was classified.
     path : Path
@@ -72,7 +58,6 @@ def write_figure(
         Two columns of a journal are about 170 mm, one about 85 mm.
     dpi : int
         Of a PNG, and of the picture within an SVG or PDF.
-    look : FigureLook, optional
 
     Raises
     ------
@@ -118,31 +103,17 @@ def draw_figure(
     total = title + height + gap + legend
     figure = Figure(figsize=(width_mm / INCH_MM, total / INCH_MM))
     FigureCanvasAgg(figure)
-    grey, step = overview(image, area, class_map.plane)
-    pictures: tuple[Any, Any] = (grey, coloured(class_map, grey, step, look.opacity))
+    grey, step = overlay.overview(image, area, class_map.plane)
+    pictures = (grey, overlay.coloured(class_map, grey, step, look.opacity))
     for index, picture in enumerate(pictures):
-        left = index * (panel + gap)
-        axes = figure.add_axes(
-            (left / width_mm, (gap + legend) / total, panel / width_mm, height / total)
-        )
-        right, bottom = area.left + grey.shape[1] * step, area.top + grey.shape[0] * step
-        axes.imshow(
-            picture,
-            cmap="gray",
-            vmin=0,
-            vmax=255,
-            extent=(area.left, right, bottom, area.top),
-            interpolation="nearest",
-        )
-        axes.set_xlim(area.left, area.right)
-        axes.set_ylim(area.bottom, area.top)
-        axes.set_axis_off()
-        figure.text(
-            left / width_mm, 1 - title / 2 / total, "ab"[index], fontsize=10, weight="bold",
-            va="center",
-        )  # fmt: skip
+        left = index * (panel + gap) / width_mm
+        box = (left, (gap + legend) / total, panel / width_mm, height / total)
+        axes = figure.add_axes(box)
+        overlay.show_picture(axes, picture, area, step)
+        y = 1 - title / 2 / total
+        figure.text(left, y, "ab"[index], fontsize=10, weight="bold", va="center")
         if index == 0 and look.scale_bar:
-            scale_bar(axes, area, class_map.pixel_size_nm, fontsize=8.0, thickness=0.02)
+            overlay.scale_bar(axes, area, class_map.pixel_size_nm, fontsize=8.0, thickness=0.02)
     if look.legend:
         legend_axes = figure.add_axes((0.0, 0.0, 1.0, legend / total))
         _legend(legend_axes, class_map, estimate, width_mm, legend)
@@ -171,18 +142,15 @@ def _legend(
     axes.text(0, LINE_MM / 2, heading, fontsize=8, weight="bold", va="center")
     for index, row in enumerate(class_map.fractions()):
         y = LINE_MM * (index + 1)
-        axes.add_patch(
-            Rectangle((0.2, y + 1), 5, 5, facecolor=row.colour, edgecolor="black", linewidth=0.6)
-        )
+        axes.add_patch(Rectangle((0.2, y + 1), 5, 5, fc=row.colour, ec="black", lw=0.6))
         middle = y + LINE_MM / 2
-        axes.text(7.5, middle, shortened(row.name, 32), fontsize=8, va="center", parse_math=False)
-        if estimate is None:
-            share = percent_text(row.fraction)
-            size = area_text(row.area_um2)
-        else:
-            corrected = estimate.corrected[index]
+        axes.text(
+            7.5, middle, overlay.shortened(row.name, 32), fontsize=8, va="center", parse_math=False
+        )
+        share, size = percent_text(row.fraction), row.area_um2
+        if estimate is not None:
+            corrected, whole = estimate.corrected[index], estimate.area_um2
             share = share_text(corrected)
-            whole = estimate.area_um2
-            size = area_text(None if whole is None else corrected.value * whole)
+            size = None if whole is None else corrected.value * whole
         axes.text(width_mm * 0.45, middle, share, fontsize=8, va="center")
-        axes.text(width_mm * 0.78, middle, size, fontsize=8, va="center")
+        axes.text(width_mm * 0.78, middle, area_text(size), fontsize=8, va="center")

@@ -5,19 +5,64 @@ from __future__ import annotations
 import shutil
 import tempfile
 import time
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
 from napari_sem_classify.core.common.errors import OutputError
-from napari_sem_classify.core.common.files import cannot_write, ensure_folder
+from napari_sem_classify.core.common.files import (
+    cannot_write,
+    ensure_folder,
+    write_json,
+    write_text,
+)
 from napari_sem_classify.core.common.job import Job, Progress
+from napari_sem_classify.core.export.figure import write_figure
+from napari_sem_classify.core.export.fractions_csv import fractions_csv
+from napari_sem_classify.core.export.geojson import write_geojson
 from napari_sem_classify.core.export.kinds import USUAL, Kind, find_kind
 from napari_sem_classify.core.export.measured import Measured, file_stem
+from napari_sem_classify.core.export.ome_zarr import write_ome_zarr
+from napari_sem_classify.core.export.overlay import write_overlay
+from napari_sem_classify.core.export.report import write_report
+from napari_sem_classify.core.export.summary import summarise
+from napari_sem_classify.core.export.tiles_csv import write_tiles_csv
 from napari_sem_classify.core.image.plane_names import plane_suffix
 from napari_sem_classify.core.image.sem_image import SemImage
 from napari_sem_classify.core.maps.class_map import ClassMap
-from napari_sem_classify.core.maps.map_file import SavedMap
+from napari_sem_classify.core.maps.map_file import SavedMap, write_map
+from napari_sem_classify.core.measure.regions import find_regions, regions_csv
+
+
+def _map(known: Measured, path: Path) -> None:
+    write_map(known.saved[0] if known.saved else SavedMap.of(known.map, known.images[0]), path)
+
+
+def _ome_zarr(known: Measured, path: Path) -> None:
+    write_ome_zarr(known.map, known.image, path, known.saved[0].shown if known.saved else None)
+
+
+def _figure(known: Measured, path: Path) -> None:
+    write_figure(known.map, known.image, path, known.estimate, look=known.look)
+
+
+def _fractions(known: Measured, path: Path) -> None:
+    write_text(path, fractions_csv(known.maps, known.estimate, known.powered))
+
+
+WRITERS: dict[str, Callable[[Measured, Path], None]] = {
+    "fractions": _fractions,
+    "regions": lambda known, path: write_text(path, regions_csv(find_regions(known.map))),
+    "tiles": lambda known, path: write_tiles_csv(known.map, path),
+    "summary": lambda known, path: write_json(path, summarise(known.map, known.image)),
+    "map": _map,
+    "overlay": lambda known, path: write_overlay(known.map, known.image, path),
+    "geojson": lambda known, path: write_geojson(known.map, path),
+    "ome-zarr": _ome_zarr,
+    "figure": _figure,
+    "report": write_report,
+}
+"""What writes a kind of file by its key, all of it or nothing."""
 
 
 def write_outputs(
@@ -34,7 +79,6 @@ def write_outputs(
 
     Parameters
     ----------
-    class_map : ClassMap
     image : SemImage or None
         The image that was classified; None where it is not at hand.
     out : Path
@@ -62,7 +106,7 @@ def write_outputs(
     files = [(kind, f"{stem}{suffix}") for kind, suffix in map(find_kind, names)]
     with staged(out, stem) as folder:
         for kind, name in files:
-            _write(kind, measured, folder / name)
+            write_one(kind, measured, folder / name)
     return [out / name for _, name in files]
 
 
@@ -73,8 +117,6 @@ def write_export(
 
     Parameters
     ----------
-    kind : Kind
-    measured : Measured
     target : Path
         The file; of several maps, where `kind` is one file a map, the folder (made when it is not
         there).
@@ -108,14 +150,15 @@ def write_export(
         if job is not None:
             job.check()
             job.tell(Progress(number, len(targets), "Writing", time.perf_counter() - start))
-        _write(kind, part, path)
+        write_one(kind, part, path)
     return targets
 
 
-def _write(kind: Kind, measured: Measured, path: Path) -> None:
+def write_one(kind: Kind, measured: Measured, path: Path) -> None:
+    """Write one file; raises as `write_export`."""
     if kind.needs_image:
         measured.need_images(kind.title)
-    kind.write(measured, path)
+    WRITERS[kind.key](measured, path)
 
 
 def _names(maps: Sequence[ClassMap], folder: Path, suffix: str) -> list[Path]:

@@ -68,13 +68,7 @@ def draw_overlay(class_map: ClassMap, image: SemImage) -> Figure:
     FigureCanvasAgg(figure)
     box = (margin / total_w, 1 - (head + height) / total_h, width / total_w, height / total_h)
     axes = figure.add_axes(box)
-    # The last picture pixels may reach beyond the area: place them true to scale, then cut.
-    right, bottom = area.left + grey.shape[1] * step, area.top + grey.shape[0] * step
-    extent = (area.left, right, bottom, area.top)
-    axes.imshow(coloured(class_map, grey, step), extent=extent, interpolation="nearest")
-    axes.set_xlim(area.left, area.right)
-    axes.set_ylim(area.bottom, area.top)
-    axes.set_axis_off()
+    show_picture(axes, coloured(class_map, grey, step), area, step)
     scale_bar(axes, area, class_map.pixel_size_nm)
     name, x, y = class_map.image_name, margin / total_w, 1 - head / 2 / total_h
     figure.text(x, y, name, fontsize=19, parse_math=False, va="center", weight="bold")
@@ -86,6 +80,19 @@ def draw_overlay(class_map: ClassMap, image: SemImage) -> Figure:
     )
     _legend(figure.add_axes(legend_box), class_map)
     return figure
+
+
+def show_picture(axes: Axes, picture: NDArray[np.uint8], area: Area, step: int) -> None:
+    """Show the picture of an area, grey or RGB, from `overview`.
+
+    The last picture pixels may reach beyond the area: they are placed true to scale, then cut.
+    """
+    right, bottom = area.left + picture.shape[1] * step, area.top + picture.shape[0] * step
+    extent = (area.left, right, bottom, area.top)
+    axes.imshow(picture, cmap="gray", vmin=0, vmax=255, extent=extent, interpolation="nearest")
+    axes.set_xlim(area.left, area.right)
+    axes.set_ylim(area.bottom, area.top)
+    axes.set_axis_off()
 
 
 def overview(
