@@ -13,18 +13,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from napari_sem_classify.cli.shared_options import (
-    Backend,
-    Device,
-    Images,
-    Json,
-    Out,
-    Stride,
-    TilePx,
-    TileUm,
-    check_tile,
-    kinds_of,
-)
+from napari_sem_classify.cli import shared_options as shared
 from napari_sem_classify.cli.shell import complain, fail_if_any, report, table, working
 from napari_sem_classify.core.export.kinds import EACH, USUAL
 
@@ -48,7 +37,7 @@ def demo(
     out: Annotated[
         Path, typer.Option("--out", metavar="DIR", help="Folder for the files.")
     ] = DEMO_FOLDER,
-    as_json: Json = False,
+    as_json: shared.Json = False,
 ) -> None:
     """Open the viewer on sample data with a finished class map, or write the same as files.
 
@@ -88,12 +77,12 @@ def demo(
 
 
 def classify(
-    images: Images,
+    images: shared.Images,
     model: Annotated[str, typer.Option("--model", metavar="M", help="A name or a model file.")],
-    out: Out,
-    tile: TilePx = None,
-    tile_um: TileUm = None,
-    stride: Stride = None,
+    out: shared.Out,
+    tile: shared.TilePx = None,
+    tile_um: shared.TileUm = None,
+    stride: shared.Stride = None,
     dense: Annotated[
         bool,
         typer.Option(
@@ -108,8 +97,8 @@ def classify(
             "--skip-flat", help="Leave out tiles of hardly any contrast; a void may be a class."
         ),
     ] = False,
-    device: Device = "auto",
-    backend: Backend = "auto",
+    device: shared.Device = "auto",
+    backend: shared.Backend = "auto",
     dtype: Annotated[
         str,
         typer.Option(
@@ -145,7 +134,7 @@ def classify(
     with_report: Annotated[
         bool, typer.Option("--report", help="Write one table and one HTML page of all images too.")
     ] = False,
-    as_json: Json = False,
+    as_json: shared.Json = False,
 ) -> None:
     """Classify the tiles of images and write a table, a summary, a map and a picture of each.
 
@@ -160,8 +149,8 @@ def classify(
     from napari_sem_classify.core.common.files import ensure_folder
     from napari_sem_classify.core.model.catalogue import load_model
 
-    check_tile(tile, tile_um, stride)
-    further = kinds_of(also, "--also", FURTHER)
+    shared.check_tile(tile, tile_um, stride)
+    further = shared.kinds_of(also, "--also", FURTHER)
     if further and scheduler is not None:
         raise typer.BadParameter(
             "a cluster writes the usual files only: use `export` on its maps", param_hint="--also"

@@ -10,17 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
 
-from napari_sem_classify.cli.shared_options import (
-    DEFAULT_TILE_PX,
-    Images,
-    Json,
-    Level,
-    Out,
-    Stride,
-    TilePx,
-    TileUm,
-    check_tile,
-)
+from napari_sem_classify.cli import shared_options as shared
 from napari_sem_classify.cli.shell import fail_if_any, report, table, working
 
 if TYPE_CHECKING:
@@ -32,8 +22,8 @@ if TYPE_CHECKING:
 
 def info(
     image: Annotated[Path, typer.Argument(metavar="IMAGE", help="Image file.")],
-    level: Level = 0,
-    as_json: Json = False,
+    level: shared.Level = 0,
+    as_json: shared.Json = False,
 ) -> None:
     """Show an image's size, type, microscope, pixel size and specimen area.
 
@@ -70,19 +60,19 @@ def info(
 
 
 def tile(
-    images: Images,
-    out: Out,
-    tile: TilePx = None,
-    tile_um: TileUm = None,
-    stride: Stride = None,
-    level: Level = 0,
+    images: shared.Images,
+    out: shared.Out,
+    tile: shared.TilePx = None,
+    tile_um: shared.TileUm = None,
+    stride: shared.Stride = None,
+    level: shared.Level = 0,
     format: Annotated[
         Literal["tif", "png"], typer.Option("--format", help="File format of the tiles.")
     ] = "tif",
     stretch: Annotated[
         bool, typer.Option("--stretch", help="Write 8 bit, stretched over each image's range.")
     ] = False,
-    as_json: Json = False,
+    as_json: shared.Json = False,
 ) -> None:
     """Write the tiles of images as files, with a CSV that tells where each comes from.
 
@@ -98,7 +88,7 @@ def tile(
     from napari_sem_classify.core.tiles.tile_files import write_tiles
     from napari_sem_classify.core.tiles.tile_rules import check_tiles
 
-    check_tile(tile, tile_um, stride)
+    shared.check_tile(tile, tile_um, stride)
     paths = list_images(images)
     ensure_folder(out)
     stems: set[str] = set()
@@ -164,7 +154,7 @@ def _grid(image: SemImage, tile: int | None, tile_um: float | None, stride: int 
 
     if tile_um is not None:
         tile = TileGrid.from_um(image.area, tile_um, image.pixel_size_nm).tile
-    side = DEFAULT_TILE_PX if tile is None else tile
+    side = shared.DEFAULT_TILE_PX if tile is None else tile
     return TileGrid(image.area, side, side if stride is None else stride)
 
 

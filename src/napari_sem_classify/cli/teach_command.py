@@ -4,9 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import asdict
-from enum import StrEnum
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
 
@@ -16,14 +15,6 @@ from napari_sem_classify.core.network.backbone import DEFAULT_BACKBONE, backbone
 
 if TYPE_CHECKING:
     from napari_sem_classify.core.model.card import ModelCard
-
-
-class GreyValues(StrEnum):
-    """Over what grey values are evened out."""
-
-    IMAGE = "image"
-    TILE = "tile"
-    AUTO = "auto"
 
 
 def teach(
@@ -61,13 +52,13 @@ def teach(
         str | None, typer.Option("--name", help="The model's name; its file's name by default.")
     ] = None,
     recipe: Annotated[
-        GreyValues,
+        Literal["image", "tile", "auto"],
         typer.Option(
             "--recipe",
             help="Even out grey values over the whole image or each tile on its own; "
             "auto takes what the blocked score shows to be clearly better.",
         ),
-    ] = GreyValues.IMAGE,
+    ] = "image",
     network_px: Annotated[
         str,
         typer.Option(
@@ -97,7 +88,7 @@ def teach(
         raise typer.BadParameter(f"{count} and {len(groups)} specimens", param_hint="--specimen")
     if not 0 < min_share <= 1:
         raise typer.BadParameter("give a share above 0 up to 1", param_hint="--min-share")
-    if dense and recipe is not GreyValues.IMAGE:
+    if dense and recipe != "image":
         raise typer.BadParameter("dense maps need --recipe image", param_hint="--recipe")
     side = _network_px(network_px)
     from napari_sem_classify.core.annotate import class_spec
@@ -113,7 +104,7 @@ def teach(
     ensure_folder(out.parent)
     pairs, left_out = labelled_images(images, labels, class_spec.colours_in(classes))
     specimens = [groups[number] for number in pairs] if groups else None
-    per_tile = None if recipe is GreyValues.AUTO else recipe is GreyValues.TILE
+    per_tile = None if recipe == "auto" else recipe == "tile"
     options = TeachOptions(
         tile,
         stride_px=stride,

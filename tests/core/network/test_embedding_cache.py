@@ -123,22 +123,24 @@ def test_each_part_of_the_question_counts():
     card = CLASSIFIER.card
     tuned = replace(CLASSIFIER, trunk={"conv1.weight": np.ones(3, np.float32)})
     keys = [
-        features_key(image, (), GRID, intensity, network, engine),
-        features_key(stack, (0,), GRID, intensity, network, engine),
-        features_key(stack, (1,), GRID, intensity, network, engine),
-        features_key(image, (), TileGrid(GRID.area, 16, 8), intensity, network, engine),
-        features_key(image, (), TileGrid(Area(0, 160, 0, 159), 16, 16), intensity, network, engine),
-        features_key(image, (), GRID, IntensityRange(0, 254), network, engine),
-        features_key(image, (), GRID, intensity, network, sixteen),
-        features_key(image, (), GRID, intensity, network_of(tuned), engine),
+        features_key(PlaneTiles(image, GRID), intensity, network, engine),
+        features_key(PlaneTiles(stack, GRID, plane=(0,)), intensity, network, engine),
+        features_key(PlaneTiles(stack, GRID, plane=(1,)), intensity, network, engine),
+        features_key(PlaneTiles(image, TileGrid(GRID.area, 16, 8)), intensity, network, engine),
+        features_key(
+            PlaneTiles(image, TileGrid(Area(0, 160, 0, 159), 16, 16)), intensity, network, engine
+        ),
+        features_key(PlaneTiles(image, GRID), IntensityRange(0, 254), network, engine),
+        features_key(PlaneTiles(image, GRID), intensity, network, sixteen),
+        features_key(PlaneTiles(image, GRID), intensity, network_of(tuned), engine),
     ]
     changes = [{"network_px": 64}, {"stages": (4,)}, {"backbone_sha256": "1" * 64}]
     for change in [*changes, {"backbone_id": "another"}]:
         other = network_of(replace(CLASSIFIER, card=replace(card, **change)))
-        keys.append(features_key(image, (), GRID, intensity, other, engine))
+        keys.append(features_key(PlaneTiles(image, GRID), intensity, other, engine))
     assert None not in keys
     assert len(set(keys)) == len(keys)
-    assert keys[0] == features_key(image_of(), (), GRID, intensity, network, TinyEngine())
+    assert keys[0] == features_key(PlaneTiles(image_of(), GRID), intensity, network, TinyEngine())
 
 
 class FileArray:

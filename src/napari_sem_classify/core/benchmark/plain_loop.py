@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from itertools import islice
 from typing import Any
 
 from napari_sem_classify.core.image.sem_image import SemImage
@@ -23,11 +24,7 @@ def plain_loop_rate(image: SemImage, grid: TileGrid, n_tiles: int, device: str) 
     from PIL import Image
     from torch.utils.data import DataLoader, Dataset
 
-    from napari_sem_classify.core.image.intensity import (
-        IntensityRecipe,
-        measure_range,
-        stretch_to_uint8,
-    )
+    from napari_sem_classify.core.image import intensity
     from napari_sem_classify.core.network.backbone import backbone_info, load_backbone
     from napari_sem_classify.core.network.torchvision_compat import import_torchvision
 
@@ -35,17 +32,13 @@ def plain_loop_rate(image: SemImage, grid: TileGrid, n_tiles: int, device: str) 
     from torchvision import transforms
 
     info = backbone_info()
-    pixels = image.read(image.area)
-    pixels = stretch_to_uint8(pixels, measure_range(image, IntensityRecipe()))
+    measured = intensity.measure_range(image, intensity.IntensityRecipe())
+    pixels = intensity.stretch_to_uint8(image.read(image.area), measured)
     top, left = image.area.top, image.area.left
-    windows = [window for window, _ in zip(grid.windows(), range(n_tiles), strict=False)]
-    steps = transforms.Compose(
-        [
-            transforms.Resize((PLAIN_LOOP_PX, PLAIN_LOOP_PX)),
-            transforms.ToTensor(),
-            transforms.Normalize(info.scaling.mean, info.scaling.std),
-        ]
-    )
+    windows = list(islice(grid.windows(), n_tiles))
+    resize = transforms.Resize((PLAIN_LOOP_PX, PLAIN_LOOP_PX))
+    normalise = transforms.Normalize(info.scaling.mean, info.scaling.std)
+    steps = transforms.Compose([resize, transforms.ToTensor(), normalise])
 
     class Tiles(Dataset[Any]):
         def __len__(self) -> int:

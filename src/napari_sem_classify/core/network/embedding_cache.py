@@ -28,9 +28,8 @@ from napari_sem_classify.core.image.image_key import image_key
 
 if TYPE_CHECKING:
     from napari_sem_classify.core.image.intensity import IntensityRange
-    from napari_sem_classify.core.image.sem_image import SemImage
     from napari_sem_classify.core.network.engine.base import Engine
-    from napari_sem_classify.core.tiles.grid import TileGrid
+    from napari_sem_classify.core.tiles.plane_tiles import PlaneTiles
 
 MAX_BYTES = 4_000_000_000
 SUFFIX = ".tiles"
@@ -235,27 +234,20 @@ def network_key(
 
 
 def features_key(
-    image: SemImage,
-    plane: tuple[int, ...],
-    grid: TileGrid,
-    intensity: IntensityRange,
-    network: str,
-    engine: Engine,
-    held: SemImage | None = None,
-    dense: bool = False,
+    tiles: PlaneTiles, intensity: IntensityRange, network: str, engine: Engine, dense: bool = False
 ) -> str | None:
-    """Name the features of a grid's tiles; None where the image's content cannot be named.
+    """Name the features of a plane's tiles; None where the image's content cannot be named.
 
     The measured range stands for the intensity recipe: it is all of it that reaches the network.
     """
     try:
-        content = image_key(image, plane, held)
+        content = image_key(tiles.image, tiles.plane, tiles.held)
     except (OSError, SemClassifyError):
         return None
     if content is None:
         return None
     arithmetic = engine.dtype, engine.feature_size, engine.checked
-    return digest_of(content, plane, grid, intensity, network, arithmetic, dense)
+    return digest_of(content, tiles.plane, tiles.grid, intensity, network, arithmetic, dense)
 
 
 def _read_entry(file: BinaryIO) -> CachedFeatures:

@@ -118,9 +118,7 @@ def features_to(
     grid, keep = tiles.grid, tiles.keep
     writer = None
     if known is not None:
-        key = features_key(
-            tiles.image, tiles.plane, grid, intensity, known.network, engine, tiles.held, dense
-        )
+        key = features_key(tiles, intensity, known.network, engine, dense)
         if key is not None:
             wanted = np.ones(grid.n_tiles, np.bool_) if keep is None else keep.ravel()
             if _from_cache(known.cache, key, wanted, sink, reporter):

@@ -7,6 +7,7 @@ Imports torch: import this module inside functions only.
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Sequence
 
 import torch
@@ -50,20 +51,10 @@ def convolution_like(convolution: nn.Conv2d, weight: Tensor, bias: Tensor | None
     if convolution.padding_mode != "zeros" or isinstance(convolution.padding, str):
         raise ValueError("only convolutions padded with zeros by numbers can be folded")
     dtype = convolution.weight.dtype
-    folded = nn.Conv2d(
-        weight.shape[1] * convolution.groups,
-        weight.shape[0],
-        (weight.shape[2], weight.shape[3]),
-        stride=(convolution.stride[0], convolution.stride[1]),
-        padding=(convolution.padding[0], convolution.padding[1]),
-        dilation=(convolution.dilation[0], convolution.dilation[1]),
-        groups=convolution.groups,
-        bias=bias is not None,
-        dtype=dtype,
-    )
-    folded.weight.data = weight.to(dtype)
-    if bias is not None and folded.bias is not None:
-        folded.bias.data = bias.to(dtype)
+    folded = copy.deepcopy(convolution)
+    folded.in_channels = weight.shape[1] * convolution.groups
+    folded.weight = nn.Parameter(weight.to(dtype))
+    folded.bias = None if bias is None else nn.Parameter(bias.to(dtype))
     return folded.requires_grad_(False)
 
 

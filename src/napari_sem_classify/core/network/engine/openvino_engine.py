@@ -17,19 +17,15 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from napari_sem_classify.core.image.intensity import IntensityRange
+from napari_sem_classify.core.network.engine import pipeline
 from napari_sem_classify.core.network.engine.devices import cpu_has_bfloat16
 from napari_sem_classify.core.network.engine.openvino_graph import ELEMENT_TYPES, build_model
-from napari_sem_classify.core.network.engine.pipeline import (
-    PreparingEngine,
-    pad_batch,
-    tiles_per_batch,
-)
 
 _REQUEST_TILES_AT_224_PX = 4
 _PRECISIONS = {torch.float32: "f32", torch.bfloat16: "bf16", torch.float16: "f16"}
 
 
-class OpenVinoEngine(PreparingEngine):
+class OpenVinoEngine(pipeline.PreparingEngine):
     """A network run by OpenVINO in several requests at once, each of a fixed number of tiles.
 
     Parameters
@@ -58,7 +54,7 @@ class OpenVinoEngine(PreparingEngine):
         super().__init__(network, dtype=dtype, device=device, arithmetic=arithmetic, **shared)
         self._ranges = ranges
         self._map_model: tuple[tuple[int, ...], Any] | None = None
-        self._request_tiles = tiles_per_batch(_REQUEST_TILES_AT_224_PX, self.network_px)
+        self._request_tiles = pipeline.tiles_per_batch(_REQUEST_TILES_AT_224_PX, self.network_px)
         size = (self._request_tiles, self.network_px, self.network_px)
         model = build_model(self.trunk, size, self.arithmetic, ranges)
         # Some cores a request are faster than all cores on one request after the other.
@@ -103,7 +99,7 @@ class OpenVinoEngine(PreparingEngine):
         return ov.Core().compile_model(model, "CPU", settings)
 
     def _start(self, prepared: Tensor, out: NDArray[np.float32]) -> None:
-        padded = pad_batch(prepared, self._request_tiles)
+        padded = pipeline.pad_batch(prepared, self._request_tiles)
         tensor = _as_openvino(padded)
         # The torch tensor owns the memory: it must live until the request is done.
         self._queue.start_async({0: tensor}, userdata=(out, padded))
