@@ -66,14 +66,13 @@ def demo(
 
     found = summary(result.class_map)
     agreement = result.class_map.record["agreement"]
-    text = (
-        f"{_fractions(found)}\n"
-        f"Agreement with the truth: {agreement['accuracy']:.1%} of {agreement['tiles']} tiles\n"
-        + "Written:\n"
-        + "\n".join(f"  {path}" for path in paths)
-    )
-    value = {**found, "agreement": agreement, "files": [str(path) for path in paths]}
-    report(value, text, as_json)
+    lines = [
+        _fractions(found),
+        f"Agreement with the truth: {agreement['accuracy']:.1%} of {agreement['tiles']} tiles",
+        "Written:",
+        *(f"  {path}" for path in paths),
+    ]
+    report({**found, "agreement": agreement, "files": paths}, "\n".join(lines), as_json)
 
 
 def classify(
@@ -152,9 +151,8 @@ def classify(
     shared.check_tile(tile, tile_um, stride)
     further = shared.kinds_of(also, "--also", FURTHER)
     if further and scheduler is not None:
-        raise typer.BadParameter(
-            "a cluster writes the usual files only: use `export` on its maps", param_hint="--also"
-        )
+        problem = "a cluster writes the usual files only: use `export` on its maps"
+        raise typer.BadParameter(problem, param_hint="--also")
     if dtype != "auto" and scheduler is not None:
         raise typer.BadParameter("workers choose the arithmetic", param_hint="--dtype")
     options = ClassifyOptions(
@@ -223,9 +221,9 @@ def _tell(
     """Report what became of the images; status 1 where one failed."""
     failures = [{"image": str(each.path), "problem": each.problem} for each in result.failed]
     value = {
-        "images": [outcome_as_json(each) for each in result.done],
+        "images": [_outcome(each) for each in result.done],
         "failures": failures,
-        "reports": [str(path) for path in reports],
+        "reports": reports,
         "out": str(out),
         "device": place.device,
         "backend": place.backend,
@@ -265,12 +263,12 @@ def _demo_own_image(image: Path, headless: bool, out: Path, as_json: bool) -> No
     classify([str(image)], DEMO_NAME, out, as_json=as_json)
 
 
-def outcome_as_json(outcome: ImageOutcome) -> dict[str, Any]:
+def _outcome(outcome: ImageOutcome) -> dict[str, Any]:
     """What became of one image, as plain JSON values."""
     return {
-        "image": str(outcome.path),
-        "files": [str(path) for path in outcome.files],
-        "planes": list(outcome.planes),
+        "image": outcome.path,
+        "files": outcome.files,
+        "planes": outcome.planes,
         "scale_note": outcome.note,
         "scale_warning": outcome.scale_warning,
         "resumed": outcome.resumed,
@@ -278,8 +276,10 @@ def outcome_as_json(outcome: ImageOutcome) -> dict[str, Any]:
 
 
 def _outcome_text(outcome: ImageOutcome) -> str:
-    done_before = " (finished by an earlier run)" if outcome.resumed else ""
-    if not outcome.resumed and all(plane.get("features_from_cache") for plane in outcome.planes):
+    done_before = ""
+    if outcome.resumed:
+        done_before = " (finished by an earlier run)"
+    elif all(plane.get("features_from_cache") for plane in outcome.planes):
         done_before = " (its tiles were known from an earlier run)"
     mark = "  note: " if outcome.scale_warning else "  "
     lines = [f"{outcome.path}{done_before}", f"{mark}{outcome.note}"]

@@ -43,9 +43,8 @@ def export(
     """
     wanted = kinds_of(kinds, "--as", CHOICES)
     if not wanted:
-        raise typer.BadParameter(
-            f"none is given: choose from {', '.join(CHOICES)}", param_hint="--as"
-        )
+        problem = f"none is given: choose from {', '.join(CHOICES)}"
+        raise typer.BadParameter(problem, param_hint="--as")
     from napari_sem_classify.core.common.errors import OutputError, SemClassifyError
     from napari_sem_classify.core.common.files import ensure_folder, free_name
     from napari_sem_classify.core.maps.map_set import find_maps, open_maps
@@ -82,8 +81,8 @@ def export(
                 files += _together(kind, shown, target)
             except OutputError as error:
                 failures.append({"image": str(target), "problem": str(error)})
-    value = {"files": [str(path) for path in files], "failures": failures, "out": str(out)}
-    report(value, "\n".join(str(path) for path in files), as_json)
+    value = {"files": files, "failures": failures, "out": out}
+    report(value, "\n".join(map(str, files)), as_json)
     fail_if_any(failures)
 
 
@@ -105,8 +104,7 @@ def _together(kind: Kind, opened: Sequence[MapOnDisk], target: Path) -> list[Pat
     from napari_sem_classify.core.export.outputs import write_export
     from napari_sem_classify.core.measure.field_statistics import field_spreads
 
-    maps = [one.class_map for one in opened]
-    images = [one.image for one in opened]
+    maps, images = [one.class_map for one in opened], [one.image for one in opened]
     title = f"{len(maps)} class maps" if len(maps) > 1 else maps[0].image_name or "Class map"
     measured = Measured(maps, images, spreads=field_spreads(maps), title=title)
     return write_export(kind, measured, target)

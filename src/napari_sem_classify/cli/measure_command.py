@@ -49,10 +49,8 @@ def benchmark(
     if seconds <= 0:
         raise typer.BadParameter("give more than 0 seconds", param_hint="--seconds")
     if dtype == "int8" and model is None:
-        raise typer.BadParameter(
-            "8-bit arithmetic is checked on your classes: give a model with --model",
-            param_hint="--dtype",
-        )
+        problem = "8-bit arithmetic is checked on your classes: give a model with --model"
+        raise typer.BadParameter(problem, param_hint="--dtype")
     from napari_sem_classify.core.benchmark.speed import BenchmarkOptions, run_benchmark
     from napari_sem_classify.core.model.catalogue import load_model
     from napari_sem_classify.core.sem_io import open_image

@@ -3,15 +3,12 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import Annotated
 
 import typer
 
 from napari_sem_classify.cli.shared_options import Json
 from napari_sem_classify.cli.shell import complain, report, working
-
-if TYPE_CHECKING:
-    from napari_sem_classify.core.network.engine.base import Engine
 
 
 def rerun(
@@ -41,29 +38,31 @@ def rerun(
     catalogue. What is not as it was (image, model, versions, device) is told even if the map is the
     same. Status 1 when cells have another class.
     """
+    from napari_sem_classify.core.classify.rerun import read_record
     from napari_sem_classify.core.classify.rerun import rerun as repeat
+    from napari_sem_classify.core.classify.rerun_inputs import find_classifier
     from napari_sem_classify.core.export.outputs import write_outputs
+    from napari_sem_classify.core.model.engines import engine_for
 
     engine = None
     if device is not None or backend is not None:
-        engine = _engine(record, model, device or "auto", backend or "auto")
+        classifier, _ = find_classifier(read_record(record), record, model)
+        engine = engine_for(classifier, device or "auto", backend or "auto")
     with working() as job:
         again = repeat(record, image=image, model=model, engine=engine, job=job)
     files: list[Path] = []
     if out is not None:
         stem = record.name.removesuffix(".summary.json").removesuffix(".map.tif")
         files = write_outputs(again.class_map, again.image, out, stem)
-    verdict = {
-        True: "The map is the same.",
-        False: "The map differs.",
-        None: "The map could not be compared.",
-    }[again.same]
+    verdict = "The map is the same." if again.same else "The map differs."
+    if again.same is None:
+        verdict = "The map could not be compared."
     value = {
         "same": again.same,
         "cells_changed": again.cells_changed,
         "cells": int(again.class_map.labels().size),
         "differences": list(again.differences),
-        "files": [str(path) for path in files],
+        "files": files,
         "record": dict(again.class_map.record),
     }
     lines = [verdict, *(f"  {each}" for each in again.differences)]
@@ -71,12 +70,3 @@ def rerun(
     if again.same is False:
         complain(f"{record.name}: {verdict.rstrip('.').lower()} from the recorded one.")
         raise typer.Exit(1)
-
-
-def _engine(record: Path, model: str | None, device: str, backend: str) -> Engine:
-    from napari_sem_classify.core.classify.rerun import read_record
-    from napari_sem_classify.core.classify.rerun_inputs import find_classifier
-    from napari_sem_classify.core.model.engines import engine_for
-
-    classifier, _ = find_classifier(read_record(record), record, model)
-    return engine_for(classifier, device=device, backend=backend)

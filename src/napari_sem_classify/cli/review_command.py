@@ -114,7 +114,7 @@ def answer(
     save_review(review, review_file)
     left = len(review.cells) - review.n_answered
     text = f"{review.n_answered} of {len(review.cells)} cells are answered."
-    report({"review": str(review_file), "answered": review.n_answered, "open": left}, text, as_json)
+    report({"review": review_file, "answered": review.n_answered, "open": left}, text, as_json)
 
 
 @group.command("estimate")
@@ -224,8 +224,8 @@ def _write(
         if count < len(review.cells):
             text += " Images that were not found have none: put them beside their maps."
     value = {
-        "review": str(out),
-        "table": str(listed),
+        "review": out,
+        "table": listed,
         "cells": len(review.cells),
         "answered": review.n_answered,
         "pictures": count,
