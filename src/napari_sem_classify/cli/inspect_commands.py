@@ -39,20 +39,18 @@ def info(
         {"shape": list(each.shape), "pixel_size_nm": each.pixel_size_nm} for each in levels
     ]
     rows, cols = opened.shape
-    size = opened.pixel_size_nm
-    bar = opened.specimen
+    size, area = opened.pixel_size_nm, opened.area
+    where = f"rows {area.top} to {area.bottom}, columns {area.left} to {area.right}"
+    note = opened.metadata.get("note")
+    why = f"not calibrated: {note}" if note else "not calibrated"
     lines = [
         ("Image", opened.name),
         ("Size", f"{rows} × {cols} px" + _physical(opened)),
         ("Planes", str(facts["planes"])),
         ("Type", f"{facts['dtype']}, {opened.colour}"),
         ("Microscope", opened.vendor or "unknown"),
-        ("Pixel size", f"{size:.5g} nm ({opened.pixel_size_source})" if size else _why(opened)),
-        (
-            "Specimen",
-            f"rows {bar.area.top} to {bar.area.bottom}, "
-            f"columns {bar.area.left} to {bar.area.right} ({bar.reason})",
-        ),
+        ("Pixel size", f"{size:.5g} nm ({opened.pixel_size_source})" if size else why),
+        ("Specimen", f"{where} ({opened.specimen.reason})"),
     ]
     if len(levels) > 1:
         lines.insert(2, ("Levels", ", ".join(_level_text(*each) for each in enumerate(levels))))
@@ -156,11 +154,6 @@ def _grid(image: SemImage, tile: int | None, tile_um: float | None, stride: int 
         tile = TileGrid.from_um(image.area, tile_um, image.pixel_size_nm).tile
     side = shared.DEFAULT_TILE_PX if tile is None else tile
     return TileGrid(image.area, side, side if stride is None else stride)
-
-
-def _why(image: SemImage) -> str:
-    note = image.metadata.get("note")
-    return f"not calibrated: {note}" if note else "not calibrated"
 
 
 def _level_text(number: int, level: LevelInfo) -> str:

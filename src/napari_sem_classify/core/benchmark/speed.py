@@ -44,10 +44,8 @@ class BenchmarkOptions:
     dense : bool
         Whether to time a dense map at its usual stride (32 network px) too, against tiles without
         overlap one by one.
-    repeats : int
-        Runs of each kind.
-    seconds : float
-        Aimed length of a run; the number of tiles follows from it and is limited by the image.
+    repeats, seconds
+        Runs of each kind and their aimed length, from which the number of tiles follows.
     plain_loop : bool
         Whether to run the plain loop too, which is the slowest part.
     """
@@ -196,11 +194,9 @@ class _Bench:
 
         start = time.perf_counter()
         tiles = PlaneTiles(self.image, grid)
-        intensity = tiles.measure(self.model.card.intensity)
-        reporter = tiles.reporter("Measuring", job)
-        tile_probabilities(
-            tiles, self.model, self.engine, intensity, reporter=reporter, dense=dense
-        )
+        seen = tiles.measure(self.model.card.intensity)
+        told = tiles.reporter("Measuring", job)
+        tile_probabilities(tiles, self.model, self.engine, seen, reporter=told, dense=dense)
         return time.perf_counter() - start
 
     def agreement(self) -> float:

@@ -19,10 +19,8 @@ class Kind:
 
     Attributes
     ----------
-    key : str
-        Short name.
-    title : str
-        For a menu.
+    key, title : str
+        Short name, and that for a menu.
     suffixes : tuple of str
         Endings of its files, the usual one first.
     needs_image : bool

@@ -17,6 +17,7 @@ import os
 import threading
 import time
 from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 import torch
@@ -80,11 +81,10 @@ class CompiledInBackground:
         """Whether the compiled network is in use, for any batch size."""
         return bool(self._compiled)
 
-    def settle(self, timeout: float | None = None) -> None:
-        """Wait until nothing is being compiled; seconds at most where `timeout` is given."""
-        thread = self._thread
-        if thread is not None:
-            thread.join(timeout)
+    def settle(self) -> None:
+        """Wait until nothing is being compiled."""
+        if self._thread is not None:
+            self._thread.join()
 
     def _start(self, batch: Tensor) -> None:
         running = self._thread is not None and self._thread.is_alive()
@@ -92,15 +92,16 @@ class CompiledInBackground:
         if self._failed or running or full:
             return
         self._tried.add(tuple(batch.shape))
-        sample = batch.clone(memory_format=torch.preserve_format)
-        self._thread = threading.Thread(
-            target=self._work, args=(sample,), name="sem-classify-compile", daemon=True
-        )
+        work = partial(self._work, batch.clone(memory_format=torch.preserve_format))
+        self._thread = threading.Thread(target=work, name="sem-classify-compile", daemon=True)
         self._thread.start()
 
     def _work(self, batch: Tensor) -> None:
+        from platformdirs import user_cache_path
+
         try:
-            _use_our_cache_folder()
+            folder = user_cache_path("napari-sem-classify", appauthor=False) / "compiled"
+            os.environ.setdefault("TORCHINDUCTOR_CACHE_DIR", str(folder))
             start = time.perf_counter()
             options: dict[str, Any] = {"freezing": True} if batch.device.type == "cpu" else {}
             compiled = torch.compile(self._network, dynamic=False, fullgraph=True, options=options)
@@ -119,10 +120,8 @@ class CompiledInBackground:
             return
         before = min(_seconds(self._network, batch) for _ in range(_TRIES))
         after = min(_seconds(compiled, batch) for _ in range(_TRIES))
-        _log.info(
-            "network compiled in %.0f s for %d tiles: %.2f times as fast as before",
-            *(seconds, len(batch), before / after),
-        )
+        told = "network compiled in %.0f s for %d tiles: %.2f times as fast as before"
+        _log.info(told, seconds, len(batch), before / after)
         if after < before:
             self._compiled[tuple(batch.shape)] = compiled
 
@@ -137,10 +136,3 @@ def _seconds(network: Any, batch: Tensor) -> float:
     start = time.perf_counter()
     network(batch)[:1].cpu()  # waits for a GPU
     return time.perf_counter() - start
-
-
-def _use_our_cache_folder() -> None:
-    from platformdirs import user_cache_path
-
-    folder = user_cache_path("napari-sem-classify", appauthor=False) / "compiled"
-    os.environ.setdefault("TORCHINDUCTOR_CACHE_DIR", str(folder))

@@ -41,12 +41,8 @@ class PreparingEngine(ABC):
     ----------
     network : Module
         As an `Architecture` builds it, in float32 on the CPU; it is not changed.
-    network_px : int
-        Side of the network's input.
     stages : sequence of int
         Stages to pool.
-    scaling : Scaling
-        Of the backbone's input.
     dtype : {"float32", "bfloat16", "float16", "int8"}
         Of the arithmetic. Features come out in float32.
     device : torch.device
@@ -108,21 +104,18 @@ class PreparingEngine(ABC):
         DeviceError
             When the device has not even enough memory for one tile.
         """
-        rows, cols = (np.concatenate([getattr(cut, at) for cut in cuts]) for at in ("rows", "cols"))
-        ends = np.cumsum([len(cut.rows) for cut in cuts])
+        ends = np.cumsum([len(cut.rows) for cut in cuts]).tolist()
 
         def some(part: slice) -> NDArray[np.float32]:
             wanted = []
-            for cut, end in zip(cuts, ends.tolist(), strict=True):
+            for cut, end in zip(cuts, ends, strict=True):
                 begin = end - len(cut.rows)
-                mine = slice(max(part.start, begin), min(part.stop, end))
-                if mine.start < mine.stop:
-                    wanted.append(replace(cut, rows=rows[mine], cols=cols[mine]))
-            raw = self._regions.tiles(wanted, tile)
-            grey = stretch_and_resize(raw, intensity, self.network_px)
-            return self.run_network(network_input(grey, self.arithmetic))
+                mine = slice(max(part.start - begin, 0), max(part.stop - begin, 0))
+                if len(cut.rows[mine]):
+                    wanted.append(replace(cut, rows=cut.rows[mine], cols=cut.cols[mine]))
+            return self.run_network(self._input(self._regions.tiles(wanted, tile), intensity))
 
-        return self._in_parts(len(rows), some)
+        return self._in_parts(ends[-1], some)
 
     def _in_parts(
         self, count: int, embed: Callable[[slice], NDArray[np.float32]]
@@ -144,7 +137,9 @@ class PreparingEngine(ABC):
 
     def prepare(self, batch: NDArray[Any], intensity: IntensityRange) -> Tensor:
         """Network input on the device, as `network_input` makes it."""
-        raw = to_device(batch, self.torch_device)
+        return self._input(to_device(batch, self.torch_device), intensity)
+
+    def _input(self, raw: Tensor, intensity: IntensityRange) -> Tensor:
         grey = stretch_and_resize(raw, intensity, self.network_px)
         return network_input(grey, self.arithmetic)
 
