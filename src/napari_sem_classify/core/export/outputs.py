@@ -5,7 +5,7 @@ from __future__ import annotations
 import shutil
 import tempfile
 import time
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -13,6 +13,7 @@ from napari_sem_classify.core.common.errors import OutputError
 from napari_sem_classify.core.common.files import (
     cannot_write,
     ensure_folder,
+    free_name,
     write_json,
     write_text,
 )
@@ -144,7 +145,9 @@ def write_export(
     else:
         ensure_folder(target)
         parts = [measured.one(number) for number in range(len(measured.maps))]
-        targets = _names(measured.maps, target, kind.suffixes[0])
+        taken: set[str] = set()
+        stems = [free_name(file_stem(class_map), taken) for class_map in measured.maps]
+        targets = [target / f"{stem}{kind.suffixes[0]}" for stem in stems]
     start = time.perf_counter()
     for number, (part, path) in enumerate(zip(parts, targets, strict=True)):
         if job is not None:
@@ -159,16 +162,6 @@ def write_one(kind: Kind, measured: Measured, path: Path) -> None:
     if kind.needs_image:
         measured.need_images(kind.title)
     WRITERS[kind.key](measured, path)
-
-
-def _names(maps: Sequence[ClassMap], folder: Path, suffix: str) -> list[Path]:
-    """A file a map; maps of one name get numbers."""
-    stems = [file_stem(class_map) for class_map in maps]
-    names = []
-    for number, stem in enumerate(stems):
-        before = stems[:number].count(stem)
-        names.append(folder / f"{stem}{f'-{before + 1}' if before else ''}{suffix}")
-    return names
 
 
 @contextmanager

@@ -51,14 +51,8 @@ def embed_densely(
 
     The network pads with zeros at the image's border alone; to multiples of `STEP` network px the
     area is mirrored at its lower and right border. Memory depends on the size of a block and on the
-    tile, not on the image.
-
-    Parameters
-    ----------
-    image, grid, keep, plane
-        As for `read_tiles`.
-    intensity : IntensityRange
-        As measured on this plane.
+    tile, not on the image. `image`, `grid`, `keep` and `plane` are as for `read_tiles`, `intensity`
+    as measured on this plane.
 
     Yields
     ------

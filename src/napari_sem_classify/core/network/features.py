@@ -99,8 +99,6 @@ def features_to(
 
     Parameters
     ----------
-    tiles, engine, known, dense
-        As for `embed_image`.
     intensity : IntensityRange
         As measured on this plane.
     sink : callable

@@ -17,19 +17,14 @@ from torch import Tensor, nn
 def fold_batchnorm(convolution: nn.Conv2d, norm: nn.BatchNorm2d) -> nn.Conv2d:
     """One convolution that equals `convolution` followed by `norm` in evaluation mode.
 
-    The products are formed in float64, since the fold is done once and rounding would stay.
+    It is a new module with a bias, in the dtype of `convolution`, which has to be zero padded; a
+    bias is taken along. The products are formed in float64, since the fold is done once and
+    rounding would stay.
 
-    Parameters
-    ----------
-    convolution : Conv2d
-        Zero padded; a bias is taken along.
-    norm : BatchNorm2d
-        With running statistics.
-
-    Returns
-    -------
-    Conv2d
-        A new module with a bias, in the dtype of `convolution`; the arguments stay as they are.
+    Raises
+    ------
+    ValueError
+        When the batch-norm has no running statistics, or the padding is another one.
     """
     mean, var = norm.running_mean, norm.running_var
     if mean is None or var is None:

@@ -22,12 +22,7 @@ _LEAST = 1e-6  # so that a layer that is never active does not divide by zero
 def activation_ranges(trunk: GreyTrunk, batches: Iterable[Tensor]) -> dict[str, float]:
     """Find from zero to what value each activation has to reach.
 
-    Parameters
-    ----------
-    trunk
-        In float32.
-    batches : iterable of Tensors
-        From `network_input`, in float32; at least one tile in all.
+    The trunk is in float32, and so are the batches, from `network_input`; at least one tile in all.
 
     Returns
     -------
