@@ -46,7 +46,10 @@ def write_geojson(class_map: ClassMap, path: Path) -> None:
 
 def to_geojson(class_map: ClassMap) -> dict[str, Any]:
     """The FeatureCollection as plain values, see `write_geojson`."""
+    from scipy.ndimage import find_objects
+
     numbers = label_regions(class_map)
+    boxes = [box for box in find_objects(numbers) if box is not None]
     grid = class_map.grid
     # Corners of cells in pixels; the last row and column of cells may be narrower.
     heights, widths = grid.cell_sizes()
@@ -54,7 +57,7 @@ def to_geojson(class_map: ClassMap) -> dict[str, Any]:
     x = grid.area.left + np.concatenate([[0], np.cumsum(widths)])
     colours = {info.name: info.rgb for info in class_map.classes}
     features = []
-    for region, (rows, cols) in zip(find_regions(class_map), _boxes(numbers), strict=True):
+    for region, (rows, cols) in zip(find_regions(class_map), boxes, strict=True):
         mask = numbers[rows, cols] == region.number
         rings = [
             [[int(x[cols.start + c]), int(y[rows.start + r])] for r, c in ring]
@@ -80,19 +83,18 @@ def outline(mask: NDArray[np.bool_]) -> list[list[tuple[int, int]]]:
     """
     padded = np.pad(mask, 1)
     # Edges go with the mask on their left-hand side as seen on the screen (y down).
+    above, below = padded[:-1, 1:-1], padded[1:, 1:-1]
+    left, right = padded[1:-1, :-1], padded[1:-1, 1:]
+    sides = (
+        (above & ~below, (0, 0), (0, 1)),  # lower side, to the right
+        (~above & below, (0, 1), (0, 0)),  # upper side, to the left
+        (left & ~right, (1, 0), (0, 0)),  # right side, upwards
+        (~left & right, (0, 0), (1, 0)),  # left side, downwards
+    )
     following: dict[tuple[int, int], list[tuple[int, int]]] = {}
-
-    def edge(start: tuple[int, int], end: tuple[int, int]) -> None:
-        following.setdefault(start, []).append(end)
-
-    for r, c in np.argwhere(padded[:-1, 1:-1] & ~padded[1:, 1:-1]).tolist():
-        edge((r, c), (r, c + 1))  # lower side, to the right
-    for r, c in np.argwhere(~padded[:-1, 1:-1] & padded[1:, 1:-1]).tolist():
-        edge((r, c + 1), (r, c))  # upper side, to the left
-    for r, c in np.argwhere(padded[1:-1, :-1] & ~padded[1:-1, 1:]).tolist():
-        edge((r + 1, c), (r, c))  # right side, upwards
-    for r, c in np.argwhere(~padded[1:-1, :-1] & padded[1:-1, 1:]).tolist():
-        edge((r, c), (r + 1, c))  # left side, downwards
+    for side, (r0, c0), (r1, c1) in sides:
+        for r, c in np.argwhere(side).tolist():
+            following.setdefault((r + r0, c + c0), []).append((r + r1, c + c1))
 
     rings = []
     while following:
@@ -135,12 +137,6 @@ def _corners(ring: list[tuple[int, int]]) -> list[tuple[int, int]]:
         if (r - r0, c - c0) != (r1 - r, c1 - c):
             kept.append((r, c))
     return [*kept, kept[0]]
-
-
-def _boxes(numbers: NDArray[np.int32]) -> list[tuple[slice, slice]]:
-    from scipy.ndimage import find_objects
-
-    return [box for box in find_objects(numbers) if box is not None]
 
 
 def _feature(region: Region, rings: list[list[list[int]]], colour: list[int]) -> dict[str, Any]:
