@@ -191,15 +191,10 @@ def evaluate(
 
 def _evaluation_text(found: Evaluation, files: list[Path]) -> str:
     value = found.to_dict()
+    keys = ("precision", "recall", "f1")
     rows: list[tuple[str, ...]] = [("Class", found.what, "precision", "recall", "F1")]
     rows += [
-        (
-            row["class"],
-            str(row[found.what]),
-            f"{row['precision']:.3f}",
-            f"{row['recall']:.3f}",
-            f"{row['f1']:.3f}",
-        )
+        (row["class"], str(row[found.what]), *(f"{row[key]:.3f}" for key in keys))
         for row in found.class_rows()
     ]
     low, high = found.scores.accuracy_interval()

@@ -23,7 +23,13 @@ from napari_sem_classify.core.sem_io.listing import is_image_name, natural_key
 MOST_NAMED = 100
 
 Part = Literal["train", "valid", "test"]
-PARTS: tuple[Part, ...] = ("train", "valid", "test")
+_PARTS: dict[str, Part] = {
+    "train": "train",
+    "valid": "valid",
+    "val": "valid",
+    "validation": "valid",
+    "test": "test",
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -266,14 +272,9 @@ def _rows(table: Path) -> Sequence[dict[str, str]]:
 
 
 def _part(text: str, table: Path) -> Part | None:
-    for part in PARTS:
-        if text == part:
-            return part
-    if text in ("val", "validation"):
-        return "valid"
-    if text:
+    if text and text not in _PARTS:
         raise DatasetError(f"{table} has the split {text!r}: use train, valid or test.")
-    return None
+    return _PARTS.get(text)
 
 
 def one_by_one(sentences: Iterable[str]) -> list[str]:

@@ -127,7 +127,9 @@ def _candidates(flat: NDArray[np.float32]) -> tuple[NDArray[np.int64], NDArray[n
     spectra -= spectra.mean(axis=0)
     spectra /= np.maximum(np.linalg.norm(spectra, axis=1, keepdims=True), 1e-6)
     plain = flat.reshape(count, -1) / np.sqrt(flat[0].size)
-    keys = [np.arange(count - step) * count + np.arange(step, count) for step in _steps(count)]
+    every = np.arange(count)
+    steps = range(1, min(_NEXT_FILES, count - 1) + 1)
+    keys = [_pair_keys(every[:-step], every[step:], count) for step in steps]
     for start in range(0, count, _BATCH):
         rows = np.arange(start, min(start + _BATCH, count))
         likeness = spectra[rows] @ spectra.T
@@ -138,12 +140,8 @@ def _candidates(flat: NDArray[np.float32]) -> tuple[NDArray[np.int64], NDArray[n
         alike[np.arange(len(rows)), rows] = -np.inf
         a, b = np.nonzero(alike >= SAME_PLACE)
         keys.append(_pair_keys(rows[a], b, count))
-    every = np.unique(np.concatenate(keys))
-    return (every // count).astype(np.int64), (every % count).astype(np.int64)
-
-
-def _steps(count: int) -> range:
-    return range(1, min(_NEXT_FILES, count - 1) + 1)
+    first, second = np.divmod(np.unique(np.concatenate(keys)), count)
+    return first.astype(np.int64), second.astype(np.int64)
 
 
 def _pair_keys(a: NDArray[np.int64], b: NDArray[np.int64], count: int) -> NDArray[np.int64]:

@@ -11,9 +11,11 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from napari_sem_classify.core.common.errors import SemClassifyError
 from napari_sem_classify.core.common.files import atomic_path, write_json, write_text
 from napari_sem_classify.core.common.html_page import as_base64, render
 from napari_sem_classify.core.evaluate.evaluate import Evaluation
+from napari_sem_classify.core.evaluate.set_reading import grey_picture, open_cropped
 from napari_sem_classify.core.model.card import ModelCard
 
 if TYPE_CHECKING:
@@ -27,18 +29,7 @@ WORST_PX = 160
 def write_evaluation(found: Evaluation, card: ModelCard, folder: Path) -> list[Path]:
     """Write ``evaluation`` as .json, .classes.csv, .confusion.csv, .cases.csv and .html.
 
-    Parameters
-    ----------
-    found : Evaluation
-    card : ModelCard
-        Of the model that was scored.
-    folder : Path
-        Has to exist.
-
-    Returns
-    -------
-    list of Path
-        The files written.
+    The folder has to exist; gives the files written.
 
     Raises
     ------
@@ -159,9 +150,6 @@ def _worst(found: Evaluation) -> Iterator[tuple[str, float, str]]:
 
 def _thumbnail(path: Path) -> str | None:
     from PIL import Image
-
-    from napari_sem_classify.core.common.errors import SemClassifyError
-    from napari_sem_classify.core.evaluate.set_reading import grey_picture, open_cropped
 
     try:
         grey = grey_picture(open_cropped(path, None))

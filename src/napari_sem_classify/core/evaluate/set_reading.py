@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 from collections.abc import Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
-from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -89,9 +88,7 @@ def read_ahead(records: tuple[ImageRecord, ...], cut: Cutting) -> Iterator[ReadI
             while ahead:
                 yield ahead.pop(0).result()
         finally:
-            for waiting in ahead:
-                with suppress(Exception):
-                    waiting.cancel()
+            pool.shutdown(cancel_futures=True)
 
 
 def open_cropped(path: Path, crop: RowCrop | None) -> SemImage:

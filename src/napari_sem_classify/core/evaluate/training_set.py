@@ -73,11 +73,11 @@ class TrainingSet:
     pairs: NDArray[np.int64]
     tile_px: int
     whole_images: bool
-    recipe: IntensityRecipe
-    crop: RowCrop | None
     left_out: dict[str, str]
-    notes: tuple[str, ...]
     folder: Path
+    notes: tuple[str, ...] = ()
+    recipe: IntensityRecipe = IntensityRecipe()
+    crop: RowCrop | None = None
     blocks: NDArray[np.int64] | None = None
     places: NDArray[np.int64] | None = None
 
@@ -258,7 +258,6 @@ def _make(listing: Listing, cut: Cutting, folder: Path, job: Job | None) -> Trai
         pairs=near_duplicates(np.stack(found.thumbnails), job=job),
         tile_px=int(np.median(found.sides)) if cut.tile_px is None else cut.tile_px,
         whole_images=cut.tile_px is None,
-        recipe=IntensityRecipe(),
         crop=cut.crop,
         left_out=found.left_out,
         notes=listing.notes + _notes(found.left_out),

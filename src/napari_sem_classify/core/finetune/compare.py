@@ -135,15 +135,8 @@ def compare(
 ) -> tuple[ComparedRow, ...]:
     """Train every way on one split and score all on the same held-out images.
 
-    Parameters
-    ----------
-    data : TrainingSet
-        Best made with ``largest_px`` of 299 or more, which Inception-v3 takes.
-    split : Split
-    options : CompareOptions
-    on_row : callable, optional
-        Told every row when it is done.
-    job : Job, optional
+    `data` is best made with ``largest_px`` of 299 or more, which Inception-v3 takes; `on_row` is
+    told every row when it is done.
 
     Raises
     ------

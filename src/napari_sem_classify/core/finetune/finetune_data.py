@@ -17,6 +17,7 @@ from torch.nn import functional
 
 from napari_sem_classify.core.evaluate.training_set import TrainingSet
 from napari_sem_classify.core.finetune.finetune_presets import Augmentation
+from napari_sem_classify.core.network.engine.prepare import resize
 
 SHARE_OF_MEMORY = 0.4
 LEAST_CROP_PX = 32
@@ -178,13 +179,6 @@ def draw_units(
         order = np.concatenate([generator.permutation(mine) for _ in range(rounds)])
         drawn.append(order[: wanted[k]])
     return generator.permutation(np.concatenate(drawn)).astype(np.int64)
-
-
-def resize(grey: Tensor, size: int) -> Tensor:
-    """Resize (N, 1, H, W) as the engines do, antialiased where it shrinks."""
-    from napari_sem_classify.core.network.engine.prepare import resize as engine_resize
-
-    return engine_resize(grey, size)
 
 
 def augment(

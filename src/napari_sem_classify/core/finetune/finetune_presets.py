@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from typing import Any
 
 from napari_sem_classify.core.common.errors import DatasetError
 
@@ -200,10 +201,9 @@ def make_preset(
         if not 1 <= epochs <= 1000:
             raise DatasetError(f"{epochs} epochs cannot be trained: choose 1 to 1000.")
         stages = tuple(_with_epochs(stage, epochs) for stage in stages)
-    preset = replace(preset, stages=stages)
-    if mixup is not None:
-        preset = replace(preset, mixup=mixup)
-    return preset if patience is None else replace(preset, patience=patience)
+    wanted: dict[str, Any] = {"mixup": mixup, "patience": patience}
+    given = {name: value for name, value in wanted.items() if value is not None}
+    return replace(preset, stages=stages, **given)
 
 
 def _with_epochs(stage: Stage, epochs: int) -> Stage:

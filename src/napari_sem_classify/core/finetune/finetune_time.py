@@ -4,6 +4,9 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
+import numpy as np
+from numpy.typing import NDArray
+
 from napari_sem_classify.core.finetune.finetune_presets import Preset
 
 BATCH_AT_224 = {"cpu": 16, "mps": 32, "cuda": 128}
@@ -63,19 +66,22 @@ class TimeLeft:
     n_valid: int
     device: str
     n_test: int = 0
-    _epochs: list[tuple[int, float]] = field(init=False)
+    _batches: NDArray[np.float64] = field(init=False)
+    _work: NDArray[np.float64] = field(init=False)
     _scoring: float = field(init=False)
     _start: tuple[float, float] | None = field(init=False, default=None)
     _seen: int = field(init=False, default=0)
 
     def __post_init__(self) -> None:
-        self._epochs = []
+        batches, work = [0], [0.0]
         for stage in self.preset.stages:
-            batches = -(-self.n_train // batch_size_for(self.device, stage.size, self.n_train))
+            each = max(1, -(-self.n_train // batch_size_for(self.device, stage.size, self.n_train)))
             for epoch in range(stage.epochs):
-                each = LOOKING if epoch < stage.epochs_frozen else LEARNING
-                work = stage.size**2 * (each * self.n_train + LOOKING * self.n_valid)
-                self._epochs.append((max(1, batches), work))
+                learned = LOOKING if epoch < stage.epochs_frozen else LEARNING
+                tiles = learned * self.n_train + LOOKING * self.n_valid
+                batches.append(each)
+                work.append(stage.size**2 * tiles)
+        self._batches, self._work = np.cumsum(batches, dtype=float), np.cumsum(work)
         averaged = self.preset.average and self.preset.head_first
         looked_at = times_scored(averaged=averaged) * self.n_valid + self.n_test
         self._scoring = LOOKING * self.preset.stages[-1].size ** 2 * looked_at
@@ -83,30 +89,19 @@ class TimeLeft:
     @property
     def batches(self) -> int:
         """Batches of the whole training."""
-        return sum(batches for batches, _ in self._epochs)
+        return int(self._batches[-1])
 
     def work_until(self, batch: int, scored: float = 0.0) -> float:
         """Share of the work that is done after so many batches, 0 to 1.
 
         `scored` is the share of the scoring after the last epoch.
         """
-        done, left = self._scoring * scored, batch
-        for batches, work in self._epochs:
-            done += work * min(1.0, left / batches)
-            left -= batches
-            if left <= 0:
-                break
-        return done / (self._scoring + sum(work for _, work in self._epochs))
+        done = self._scoring * scored + float(np.interp(batch, self._batches, self._work))
+        return done / (self._scoring + float(self._work[-1]))
 
     def epochs_until(self, batch: int) -> float:
         """Epochs that are done after so many batches, as a decimal number."""
-        done = 0.0
-        for batches, _ in self._epochs:
-            if batch <= batches:
-                return done + batch / batches
-            batch -= batches
-            done += 1.0
-        return done
+        return float(np.interp(batch, self._batches, np.arange(len(self._batches))))
 
     def seconds(self, batch: int, now: float, scored: float = 0.0) -> float | None:
         """Seconds left after `batch` batches at the time `now`; None while it is too early.

@@ -52,17 +52,10 @@ def make_annotated_set(
     ----------
     tiles : AnnotatedImages
         From `open_annotated`.
-    largest_px : int
-        Largest size that training will ask for.
     max_tiles_per_class : int
-        Of a class with more tiles a random sample of so many is used.
-    seed : int
-        Of that sample.
-    cache_folder : Path, optional
-        Where the tiles are kept for the time of the training; the system's temporary folder where
-        None.
-    job : Job, optional
-        Told and checked once per tile.
+        Of a class with more tiles a random sample of so many is used, drawn by `seed`.
+    largest_px, cache_folder, job : optional
+        As for `make_training_set`; the job is told and checked once per tile.
 
     Returns
     -------
@@ -172,10 +165,7 @@ def _make(
         pairs=np.empty((0, 2), dtype=np.int64),
         tile_px=tiles.tile_px,
         whole_images=False,
-        recipe=IntensityRecipe(),
-        crop=None,
         left_out=dict(tiles.left_out),
-        notes=(),
         folder=folder,
     )
     return _completed(data, sum(len(each.marks) for each in tiles.images), total)

@@ -39,7 +39,8 @@ def augmented_tiles(
     """
     import torch
 
-    from napari_sem_classify.core.finetune.finetune_data import augment, resize
+    from napari_sem_classify.core.finetune.finetune_data import augment
+    from napari_sem_classify.core.network.engine.prepare import resize
 
     grey = torch.from_numpy(np.array(tiles))[:, None].to(torch.float32).div_(255.0)
     generator = np.random.default_rng(seed)
@@ -85,15 +86,8 @@ def listed_examples(
 ) -> tuple[list[str], NDArray[np.uint8]]:
     """The middle tile of the first readable image of each of the first classes.
 
-    Parameters
-    ----------
-    listing : Listing
-    tile_px : int or None
-        Side of a tile in image pixels; None for whole images.
-    crop : RowCrop or None
-    largest_px : int
-    check : callable, optional
-        Called before each image, to stop.
+    `tile_px` is the side of a tile in image pixels, None for whole images; `check` is called before
+    each image, to stop. Returns what `annotated_examples` does.
     """
     side = largest_px if tile_px is None else min(tile_px, largest_px)
 

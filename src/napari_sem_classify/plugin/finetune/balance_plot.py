@@ -10,7 +10,7 @@ from qtpy.QtWidgets import QLabel
 
 from napari_sem_classify.core.model.card import ClassInfo
 from napari_sem_classify.plugin.app.text import count_text
-from napari_sem_classify.plugin.finetune.painted import Painted
+from napari_sem_classify.plugin.forms.painted import Painted
 
 MOST_BARS = 16
 

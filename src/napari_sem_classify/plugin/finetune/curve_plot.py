@@ -11,7 +11,7 @@ from qtpy.QtCore import QPointF, QRectF, Qt
 from qtpy.QtGui import QColor, QPainter, QPen, QPolygonF
 from qtpy.QtWidgets import QLabel
 
-from napari_sem_classify.plugin.finetune.painted import Painted
+from napari_sem_classify.plugin.forms.painted import Painted
 
 if TYPE_CHECKING:
     from napari_sem_classify.core.finetune.finetune_learner import EpochReport
@@ -61,11 +61,11 @@ class CurvePlot(Painted):
         epochs = [report for report in snapshot.epochs if report.phase != AVERAGED]
         held = [(_place(snapshot.preset, r), r.valid_loss) for r in epochs]
         top = _nice_top([y for _, y in (*losses, *held) if math.isfinite(y)])
-        self._frame(painter, upper, total, snapshot.preset, f"{top:g}", named=True)
+        self._frame(painter, upper, snapshot.preset, f"{top:g}", named=True)
         self._curve(painter, upper, losses, total, top, LEARNED, dots=False)
         self._curve(painter, upper, held, total, top, HELD, dots=True)
         self._key(painter, upper, (("loss: learned", LEARNED), ("held-out", HELD)))
-        self._frame(painter, lower, total, snapshot.preset, "1", named=False)
+        self._frame(painter, lower, snapshot.preset, "1", named=False)
         right = [(_place(snapshot.preset, r), r.accuracy) for r in epochs]
         f1 = [(_place(snapshot.preset, r), r.macro_f1) for r in epochs]
         self._curve(painter, lower, right, total, 1.0, ACCURACY, dots=True, dashed=True)
@@ -79,14 +79,14 @@ class CurvePlot(Painted):
         painter.drawText(under, Qt.AlignmentFlag.AlignRight, str(total))
 
     def _frame(
-        self, painter: QPainter, room: QRectF, total: int, preset: Preset, top: str, *, named: bool
+        self, painter: QPainter, room: QRectF, preset: Preset, top: str, *, named: bool
     ) -> None:
         """Axes, and a mark where the network's input grows or all layers begin to learn."""
         painter.setPen(self.faint)
         painter.setBrush(Qt.BrushStyle.NoBrush)
         painter.drawRect(room)
         line = painter.fontMetrics().height()
-        done = 0
+        done, total = 0, max(1, preset.epochs)
         for stage in preset.stages:
             x = room.left() + room.width() * done / total
             painter.setPen(QPen(self.faint, 1.0))
@@ -195,9 +195,7 @@ def _nice_top(values: Sequence[float]) -> float:
 
 
 def _epoch_words(report: EpochReport) -> str:
-    where = (
-        "start" if report.phase == "fitted head" else f"{report.phase}, epoch {report.epoch + 1}"
-    )
+    where = "start" if report.phase == FITTED else f"{report.phase}, epoch {report.epoch + 1}"
     best = ", the best so far" if report.best else ""
     return (
         f"{report.size} px, {where}: accuracy {report.accuracy:.3f}, "

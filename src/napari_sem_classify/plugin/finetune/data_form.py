@@ -148,9 +148,7 @@ class DataForm:
         images = self.source.value == IMAGES
         annotations = self.finder.annotations() if images else Annotations()
         some = bool(annotations.images)
-        self.problem.fail(self.finder.problem) if images and self.finder.problem else (
-            self.problem.say("")
-        )
+        self.problem.fail(self.finder.problem if images else "")
         self._tell_empty(images, some)
         self.sample.native.setVisible(images and not some and not self.finder.has_images)
         self.teach.native.setVisible(images and not some and self.finder.has_images)

@@ -47,7 +47,7 @@ class SummaryForm:
         self.plot.fill(choice.classes, choice.counts, choice.what)
         problem = too_few(choice)
         told = [problem] if problem else warnings(choice)
-        self.warning.warn(" ".join(told)) if told else self.warning.say("")
+        self.warning.warn(" ".join(told))
         if problem or preset is None:
             self._no_preview(None)
         elif self._key(choice, preset) != self._shown_for:

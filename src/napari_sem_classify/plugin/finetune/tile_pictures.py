@@ -9,7 +9,7 @@ from qtpy.QtCore import QRectF, Qt
 from qtpy.QtGui import QColor, QImage, QKeyEvent, QMouseEvent, QPainter, QPen, QResizeEvent
 from qtpy.QtWidgets import QLabel
 
-from napari_sem_classify.plugin.finetune.painted import Painted
+from napari_sem_classify.plugin.forms.painted import Painted
 
 GAP = 4
 

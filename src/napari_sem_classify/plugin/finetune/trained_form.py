@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from itertools import chain, count
 from pathlib import Path
 from typing import Any
 
@@ -194,14 +195,11 @@ class TrainedForm:
         """A file of the user's folder that is not there yet."""
         from napari_sem_classify.core.model.catalogue import user_models_folder
 
-        folder, number = user_models_folder(), 1
         name = "model" if self.outcome is None else self.outcome.classifier.card.name
-        stem = f"{name} fine-tuned"
-        path = folder / f"{stem}{SUFFIX}"
-        while path.exists():
-            number += 1
-            path = folder / f"{stem} {number}{SUFFIX}"
-        return path
+        start = user_models_folder() / f"{name} fine-tuned"
+        numbered = (f"{start} {number}" for number in count(2))
+        paths = (Path(f"{each}{SUFFIX}") for each in chain([start], numbered))
+        return next(path for path in paths if not path.exists())
 
     def _choose_file(self) -> None:
         start = self.suggested()

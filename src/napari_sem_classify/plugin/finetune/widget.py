@@ -73,7 +73,7 @@ class FineTuneWidget(DockWidget):
         self.data_form.sample.changed.connect(
             lambda: open_sample(self._viewer, self.data_form.problem)
         )
-        self.data_form.teach_wanted.connect(self._open_teach)
+        self.data_form.teach_wanted.connect(lambda: self._open("Teach"))
         self.schedule_form.changed.connect(self._refresh)
         self.run_form.started.connect(self.train)
         self.run_form.cancelled.connect(self.cancel)
@@ -204,9 +204,6 @@ class FineTuneWidget(DockWidget):
         area = self.findChild(QScrollArea)
         top = self._part.mapTo(area.widget(), QPoint(0, 0)).y()
         area.verticalScrollBar().setValue(top - SPARE_PX)
-
-    def _open_teach(self) -> None:
-        self._open("Teach")
 
     def _open(self, name: str) -> Any:
         window = self._viewer.window

@@ -2,35 +2,30 @@
 
 from __future__ import annotations
 
-from qtpy.QtCore import QPointF, QRectF, QSize, Qt
-from qtpy.QtGui import QColor, QPainter, QPaintEvent, QPalette, QPen
-from qtpy.QtWidgets import QLabel, QSizePolicy, QWidget
+from qtpy.QtCore import QPointF, QRectF, Qt
+from qtpy.QtGui import QColor, QPainter, QPen
+from qtpy.QtWidgets import QLabel
 
 from napari_sem_classify.core.evaluate.metrics import Reliability
-from napari_sem_classify.plugin.forms.layout import explain
+from napari_sem_classify.plugin.forms.painted import Painted
 
 AFTER = QColor("#0072b2")
 LEAST_DOT, MOST_DOT = 2.5, 6.0
 LINES = 9
 
 
-class ReliabilityPlot(QWidget):
+class ReliabilityPlot(Painted):
     """A small plot: rings before the temperature, filled dots after it, the diagonal is exact.
 
     The area of a dot grows with its number of tiles.
     """
 
     def __init__(self, label: QLabel) -> None:
-        """Take font and colours of `label`: napari's theme sets those of labels only."""
-        super().__init__()
-        self._label = label
+        super().__init__(label, "Reliability", "How often the model is right, by how sure it is")
         self._before: Reliability | None = None
         self._after: Reliability | None = None
         self._least = 0.0
         self.said = ""
-        explain(self, "Reliability", "How often the model is right, by how sure it is")
-        self.setSizePolicy(QSizePolicy.Policy.Ignored, QSizePolicy.Policy.Fixed)
-        self.hide()
 
     def fill(self, before: Reliability, after: Reliability, n_classes: int) -> None:
         """Show two states; no class can be less sure than one of `n_classes`."""
@@ -43,33 +38,24 @@ class ReliabilityPlot(QWidget):
             f"{_table(after)}\nFilled dots: as shown in the map; rings: before the confidence was "
             "adjusted by the temperature. On the line, confidence is exact."
         )
-        self.setAccessibleDescription(f"{self.said} {_table(after)}")
-        self.updateGeometry()
-        self.update()
-        self.show()
+        self.tell(f"{self.said} {_table(after)}")
 
-    def sizeHint(self) -> QSize:
-        """As wide as the form, a few lines high."""
-        self._label.ensurePolished()
-        return QSize(200, LINES * self._label.fontMetrics().height())
+    def height_px(self) -> int:
+        """A few lines."""
+        return LINES * self.metrics.height()
 
-    def paintEvent(self, _event: QPaintEvent) -> None:
+    def paint(self, painter: QPainter) -> None:
         """Paint axes, line and dots."""
         if self._before is None or self._after is None:
             return
-        ink = self._label.palette().color(QPalette.ColorRole.WindowText)
-        faint = QColor(ink)
-        faint.setAlphaF(0.45)
-        painter = QPainter(self)
-        painter.setRenderHint(QPainter.RenderHint.Antialiasing)
-        painter.setFont(self._label.font())
+        ink = self.ink
         metrics = painter.fontMetrics()
         line = metrics.height()
         left = metrics.horizontalAdvance("100 % ")
         room = QRectF(
             left, 1.3 * line, self.width() - left - MOST_DOT - 2, self.height() - 3.8 * line
         )
-        painter.setPen(faint)
+        painter.setPen(self.faint)
         painter.drawRect(room)
         painter.drawLine(self._at(room, self._least, self._least), self._at(room, 1.0, 1.0))
         painter.setPen(ink)
@@ -90,7 +76,6 @@ class ReliabilityPlot(QWidget):
         self._key(painter, QRectF(MOST_DOT, below + 1.2 * line, self.width(), line), ink)
         self._dots(painter, room, self._before, QPen(ink, 1.2), QColor("transparent"))
         self._dots(painter, room, self._after, QPen(AFTER), AFTER)
-        painter.end()
 
     def _key(self, painter: QPainter, room: QRectF, ink: QColor) -> None:
         middle = room.center().y()

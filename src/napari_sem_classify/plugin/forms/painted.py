@@ -65,7 +65,7 @@ class Painted(QWidget):
         """May be narrow, never lower."""
         return QSize(0, self.height_px())
 
-    def paintEvent(self, _event: QPaintEvent) -> None:
+    def paintEvent(self, _event: QPaintEvent | None) -> None:
         """Paint in napari's font."""
         painter = QPainter(self)
         painter.setRenderHint(QPainter.RenderHint.Antialiasing)
