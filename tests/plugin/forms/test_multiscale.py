@@ -22,7 +22,7 @@ from ..conftest import half_dark, until
 TURNED = {
     "translate": (300.0, -70.0),
     "rotate": 15.0,
-    "affine": [[1, 0.2, 5], [0, 1.3, 9], [0, 0, 1]],
+    "affine": [[0.8, -0.6, 5], [0.6, 0.8, 9], [0, 0, 1]],
 }
 
 

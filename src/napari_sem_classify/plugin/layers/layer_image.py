@@ -239,7 +239,8 @@ def pixel_sides(layer: Layer, lengths: NDArray[np.float64]) -> PixelSides | None
         step = np.asarray(layer.data_to_world(tuple(one))) - start
         # An axis that the pixels do not reach along need not be a length.
         steps.append(np.where(np.abs(step) > 1e-12 * np.abs(step).max(), step * lengths, 0.0))
-    rows, cols = (float(np.linalg.norm(step)) for step in steps)
+    # Rotated there and back, a length differs in its last digits.
+    rows, cols = (float(f"{np.linalg.norm(step):.12g}") for step in steps)
     if not (np.isfinite([rows, cols]).all() and rows > 0 and cols > 0):
         return None
     skewed = abs(float(steps[0] @ steps[1])) > SQUARE_TOLERANCE * rows * cols
