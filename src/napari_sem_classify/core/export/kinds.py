@@ -1,16 +1,23 @@
 """All that class maps can be written as: a row a kind, which menu, forms and commands read.
 
-To add one, write a module with a function that makes its file, name it in `outputs.WRITERS`, and
-add its row here. The rows know no writers, so that the command line can name the kinds without
-loading what makes them.
+To add one, write a module with a function that takes what was `Measured` and a path, and add its
+row here. The rows import their writers when they write, so that the command line can name the kinds
+without loading what makes them.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 from napari_sem_classify.core.common.errors import OutputError
+from napari_sem_classify.core.common.files import write_json, write_text
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from napari_sem_classify.core.export.measured import Measured
 
 
 @dataclass(frozen=True, slots=True)
@@ -23,6 +30,8 @@ class Kind:
         Short name, and that for a menu.
     suffixes : tuple of str
         Endings of its files, the usual one first.
+    write : callable
+        Writes what was measured into a file, all of it or nothing.
     needs_image : bool
         Whether it shows the specimen.
     for_all : bool
@@ -39,6 +48,7 @@ class Kind:
     key: str
     title: str
     suffixes: tuple[str, ...]
+    write: Callable[[Measured, Path], None]
     needs_image: bool = False
     for_all: bool = False
     label: str = ""
@@ -51,15 +61,76 @@ class Kind:
         return (self.key,) if len(self.suffixes) == 1 else self.also
 
 
+def _fractions(known: Measured, path: Path) -> None:
+    from napari_sem_classify.core.export.fractions_csv import fractions_csv
+
+    write_text(path, fractions_csv(known.maps, known.estimate, known.powered))
+
+
+def _regions(known: Measured, path: Path) -> None:
+    from napari_sem_classify.core.measure.regions import find_regions, regions_csv
+
+    write_text(path, regions_csv(find_regions(known.map)))
+
+
+def _tiles(known: Measured, path: Path) -> None:
+    from napari_sem_classify.core.export.tiles_csv import write_tiles_csv
+
+    write_tiles_csv(known.map, path)
+
+
+def _summary(known: Measured, path: Path) -> None:
+    from napari_sem_classify.core.export.summary import summarise
+
+    write_json(path, summarise(known.map, known.image))
+
+
+def _map(known: Measured, path: Path) -> None:
+    from napari_sem_classify.core.maps.map_file import SavedMap, write_map
+
+    write_map(known.saved[0] if known.saved else SavedMap.of(known.map, known.images[0]), path)
+
+
+def _overlay(known: Measured, path: Path) -> None:
+    from napari_sem_classify.core.export.overlay import write_overlay
+
+    write_overlay(known.map, known.image, path)
+
+
+def _geojson(known: Measured, path: Path) -> None:
+    from napari_sem_classify.core.export.geojson import write_geojson
+
+    write_geojson(known.map, path)
+
+
+def _ome_zarr(known: Measured, path: Path) -> None:
+    from napari_sem_classify.core.export.ome_zarr import write_ome_zarr
+
+    write_ome_zarr(known.map, known.image, path, known.saved[0].shown if known.saved else None)
+
+
+def _figure(known: Measured, path: Path) -> None:
+    from napari_sem_classify.core.export.figure import write_figure
+
+    write_figure(known.map, known.image, path, known.estimate, look=known.look)
+
+
+def _report(known: Measured, path: Path) -> None:
+    from napari_sem_classify.core.export.report import write_report
+
+    write_report(known, path)
+
+
 KINDS = (
-    Kind("fractions", "Area fractions (CSV)", (".fractions.csv",), for_all=True),
-    Kind("regions", "Regions (CSV)", (".regions.csv",), label="regions"),
-    Kind("tiles", "Cells of the map (CSV)", (".tiles.csv",), label="tables", also=("csv",)),
-    Kind("summary", "Fractions and record (JSON)", (".summary.json",), needs_image=True),
+    Kind("fractions", "Area fractions (CSV)", (".fractions.csv",), _fractions, for_all=True),
+    Kind("regions", "Regions (CSV)", (".regions.csv",), _regions, label="regions"),
+    Kind("tiles", "Cells of the map (CSV)", (".tiles.csv",), _tiles, label="tables", also=("csv",)),
+    Kind("summary", "Fractions and record (JSON)", (".summary.json",), _summary, needs_image=True),
     Kind(
         "map",
         "Class map (TIFF, for ImageJ and napari)",
         (".map.tif",),
+        _map,
         also=("tif",),
         napari=(".map.tif",),
     ),
@@ -67,6 +138,7 @@ KINDS = (
         "overlay",
         "Picture with legend (PNG)",
         (".overlay.png",),
+        _overlay,
         needs_image=True,
         label="pictures",
     ),
@@ -74,6 +146,7 @@ KINDS = (
         "geojson",
         "Polygons for QuPath (GeoJSON)",
         (".geojson",),
+        _geojson,
         label="GeoJSON",
         napari=(".map.geojson",),
     ),
@@ -81,6 +154,7 @@ KINDS = (
         "ome-zarr",
         "Class map with image (OME-Zarr)",
         (".map.ome.zarr",),
+        _ome_zarr,
         needs_image=True,
         label="OME-Zarr",
         napari=(".map.ome.zarr",),
@@ -89,6 +163,7 @@ KINDS = (
         "figure",
         "Figure (PNG, SVG, PDF)",
         (".figure.png", ".figure.svg", ".figure.pdf"),
+        _figure,
         needs_image=True,
         label="figures",
         also=("png", "svg", "pdf"),
@@ -98,6 +173,7 @@ KINDS = (
         "report",
         "Report (HTML)",
         (".report.html",),
+        _report,
         needs_image=True,
         for_all=True,
         also=("html",),

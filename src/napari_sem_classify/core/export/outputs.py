@@ -5,65 +5,19 @@ from __future__ import annotations
 import shutil
 import tempfile
 import time
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
 from napari_sem_classify.core.common.errors import OutputError
-from napari_sem_classify.core.common.files import (
-    cannot_write,
-    ensure_folder,
-    free_name,
-    write_json,
-    write_text,
-)
+from napari_sem_classify.core.common.files import cannot_write, ensure_folder, free_name
 from napari_sem_classify.core.common.job import Job, Progress
-from napari_sem_classify.core.export.figure import write_figure
-from napari_sem_classify.core.export.fractions_csv import fractions_csv
-from napari_sem_classify.core.export.geojson import write_geojson
 from napari_sem_classify.core.export.kinds import USUAL, Kind, find_kind
 from napari_sem_classify.core.export.measured import Measured, file_stem
-from napari_sem_classify.core.export.ome_zarr import write_ome_zarr
-from napari_sem_classify.core.export.overlay import write_overlay
-from napari_sem_classify.core.export.report import write_report
-from napari_sem_classify.core.export.summary import summarise
-from napari_sem_classify.core.export.tiles_csv import write_tiles_csv
 from napari_sem_classify.core.image.plane_names import plane_suffix
 from napari_sem_classify.core.image.sem_image import SemImage
 from napari_sem_classify.core.maps.class_map import ClassMap
-from napari_sem_classify.core.maps.map_file import SavedMap, write_map
-from napari_sem_classify.core.measure.regions import find_regions, regions_csv
-
-
-def _map(known: Measured, path: Path) -> None:
-    write_map(known.saved[0] if known.saved else SavedMap.of(known.map, known.images[0]), path)
-
-
-def _ome_zarr(known: Measured, path: Path) -> None:
-    write_ome_zarr(known.map, known.image, path, known.saved[0].shown if known.saved else None)
-
-
-def _figure(known: Measured, path: Path) -> None:
-    write_figure(known.map, known.image, path, known.estimate, look=known.look)
-
-
-def _fractions(known: Measured, path: Path) -> None:
-    write_text(path, fractions_csv(known.maps, known.estimate, known.powered))
-
-
-WRITERS: dict[str, Callable[[Measured, Path], None]] = {
-    "fractions": _fractions,
-    "regions": lambda known, path: write_text(path, regions_csv(find_regions(known.map))),
-    "tiles": lambda known, path: write_tiles_csv(known.map, path),
-    "summary": lambda known, path: write_json(path, summarise(known.map, known.image)),
-    "map": _map,
-    "overlay": lambda known, path: write_overlay(known.map, known.image, path),
-    "geojson": lambda known, path: write_geojson(known.map, path),
-    "ome-zarr": _ome_zarr,
-    "figure": _figure,
-    "report": write_report,
-}
-"""What writes a kind of file by its key, all of it or nothing."""
+from napari_sem_classify.core.maps.map_file import SavedMap
 
 
 def write_outputs(
@@ -107,7 +61,7 @@ def write_outputs(
     files = [(kind, f"{stem}{suffix}") for kind, suffix in map(find_kind, names)]
     with staged(out, stem) as folder:
         for kind, name in files:
-            write_one(kind, measured, folder / name)
+            _write(kind, measured, folder / name)
     return [out / name for _, name in files]
 
 
@@ -153,15 +107,14 @@ def write_export(
         if job is not None:
             job.check()
             job.tell(Progress(number, len(targets), "Writing", time.perf_counter() - start))
-        write_one(kind, part, path)
+        _write(kind, part, path)
     return targets
 
 
-def write_one(kind: Kind, measured: Measured, path: Path) -> None:
-    """Write one file; raises as `write_export`."""
+def _write(kind: Kind, measured: Measured, path: Path) -> None:
     if kind.needs_image:
         measured.need_images(kind.title)
-    WRITERS[kind.key](measured, path)
+    kind.write(measured, path)
 
 
 @contextmanager

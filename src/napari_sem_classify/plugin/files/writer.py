@@ -22,7 +22,6 @@ from numpy.typing import NDArray
 from napari_sem_classify.core.common.errors import OutputError
 from napari_sem_classify.core.export.kinds import KINDS, Kind
 from napari_sem_classify.core.export.measured import Measured
-from napari_sem_classify.core.export.outputs import write_one
 from napari_sem_classify.core.image.area import Area
 from napari_sem_classify.core.image.plane_names import plane_suffix
 from napari_sem_classify.core.image.sem_image import SemImage
@@ -76,12 +75,12 @@ def _write(path: str, data: Any, attributes: Mapping[str, Any], number: str = ""
     maps = list(saved.maps.values())
     whole = Measured(maps, [image] * len(maps), saved=[saved] * len(maps))
     if kind.for_all or kind.key == "map":
-        write_one(kind, whole, Path(path))
+        kind.write(whole, Path(path))
         return [path]
     written = []
     for at, class_map in enumerate(maps):
         target = f"{path[: -len(suffix)]}{plane_suffix(class_map.plane)}{number}{suffix}"
-        write_one(kind, whole.one(at), Path(target))
+        kind.write(whole.one(at), Path(target))
         written.append(target)
     return written
 
