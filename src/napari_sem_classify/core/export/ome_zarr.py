@@ -100,22 +100,15 @@ def _multiscale(
     """Metadata of one level whose elements are `step` image pixels wide, the first at `place`."""
     size = class_map.pixel_size_nm
     unit = 1.0 if size is None else size / 1000.0
-    axes: list[dict[str, str]] = [{"name": axis, "type": "space"} for axis in "yx"]
-    if size is not None:
-        for axis in axes:
-            axis["unit"] = "micrometer"
+    told = {} if size is None else {"unit": "micrometer"}
+    steps = [
+        {"type": "scale", "scale": [step * unit, step * unit]},
+        {"type": "translation", "translation": [place[0] * unit, place[1] * unit]},
+    ]
     return {
         "name": name,
-        "axes": axes,
-        "datasets": [
-            {
-                "path": "0",
-                "coordinateTransformations": [
-                    {"type": "scale", "scale": [step * unit, step * unit]},
-                    {"type": "translation", "translation": [place[0] * unit, place[1] * unit]},
-                ],
-            }
-        ],
+        "axes": [{"name": axis, "type": "space", **told} for axis in "yx"],
+        "datasets": [{"path": "0", "coordinateTransformations": steps}],
     }
 
 

@@ -72,13 +72,9 @@ def draw_overlay(class_map: ClassMap, image: SemImage) -> Figure:
     scale_bar(axes, area, class_map.pixel_size_nm)
     name, x, y = class_map.image_name, margin / total_w, 1 - head / 2 / total_h
     figure.text(x, y, name, fontsize=19, parse_math=False, va="center", weight="bold")
-    legend_box = (
-        (width + 2 * margin) / total_w,
-        1 - (head + legend_height) / total_h,
-        LEGEND_PX / total_w,
-        legend_height / total_h,
-    )
-    _legend(figure.add_axes(legend_box), class_map)
+    left, bottom = (width + 2 * margin) / total_w, 1 - (head + legend_height) / total_h
+    box = (left, bottom, LEGEND_PX / total_w, legend_height / total_h)
+    _legend(figure.add_axes(box), class_map)
     return figure
 
 
