@@ -96,7 +96,7 @@ def teach(
     from napari_sem_classify.core.model.file import save_model
     from napari_sem_classify.core.sem_io.label_file import labelled_images
     from napari_sem_classify.core.teach.recipes import recipes_for
-    from napari_sem_classify.core.teach.teach_masks import teach_from_masks
+    from napari_sem_classify.core.teach.teach import teach_from_masks
     from napari_sem_classify.core.teach.teach_options import TeachOptions
 
     backbone_path(network)  # refused before any image is read

@@ -55,9 +55,9 @@ def names_of(book, key):
 def test_undo_takes_back_strokes_and_class_edits_in_the_order_in_which_they_were_made(book, image):
     key = fingerprint(image)
     book.mark(key, {FIRST: "matrix"})
-    book.rename("matrix", "steel")
+    book.edit(book.annotations.renamed("matrix", "steel"))
     book.mark(key, {SECOND: "oxide"})
-    book.remove("steel")
+    book.edit(book.annotations.without_class("steel"))
     assert names_of(book, key) == {SECOND: "oxide"}
     book.undo()
     assert names_of(book, key) == {FIRST: "steel", SECOND: "oxide"}
@@ -88,13 +88,13 @@ def test_steps_of_one_layer_are_one_step_for_undo(book, image):
 
 
 def test_rules_go_with_their_class(book):
-    book.set_rule("oxide", 0.02)
-    book.rename("oxide", "scale")
-    assert book.rules == {"scale": 0.02}
-    book.merge("scale", "matrix")
-    assert book.rules == {}
+    book.edit(book.annotations.with_rule("oxide", 0.02))
+    book.edit(book.annotations.renamed("oxide", "scale"))
+    assert book.annotations.rules == {"scale": 0.02}
+    book.edit(book.annotations.merged("scale", "matrix"))
+    assert book.annotations.rules == {}
     book.undo()
-    assert book.rules == {"scale": 0.02}
+    assert book.annotations.rules == {"scale": 0.02}
 
 
 def test_an_image_opened_later_stays_known_when_older_steps_are_taken_back(book, image):
@@ -143,12 +143,12 @@ def test_the_rule_of_a_class_is_kept_with_the_annotations(book, image):
     keeper = Keeper()
     keeper.opened(kept)
     book.mark(kept.key, {FIRST: "oxide"})
-    book.set_rule("oxide", 0.02)
+    book.edit(book.annotations.with_rule("oxide", 0.02))
     keeper.save(book.annotations)
     keeper.flush()
     other = History()
     other.take_in(image, kept.key, find_kept(image).annotations)
-    assert other.rules == {"oxide": 0.02}
+    assert other.annotations.rules == {"oxide": 0.02}
 
 
 def test_nothing_is_written_before_anything_was_annotated(book, image):

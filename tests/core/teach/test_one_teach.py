@@ -15,8 +15,7 @@ from napari_sem_classify.core.image.area import Area
 from napari_sem_classify.core.image.sem_image import SemImage, Specimen
 from napari_sem_classify.core.model.recipe import Recipe
 from napari_sem_classify.core.teach.lesson import TeachingSet
-from napari_sem_classify.core.teach.teach import teach
-from napari_sem_classify.core.teach.teach_masks import teach_from_masks
+from napari_sem_classify.core.teach.teach import teach, teach_from_masks
 from napari_sem_classify.core.teach.teach_options import TeachOptions
 from napari_sem_classify.core.tiles.grid import TileGrid
 

@@ -20,7 +20,7 @@ from napari_sem_classify.core.model.recipe import STANDARD, Recipe, RecipeChoice
 from napari_sem_classify.core.teach.folds import TilePlaces, plan_folds
 from napari_sem_classify.core.teach.lesson import TeachingSet, sample_tiles
 from napari_sem_classify.core.teach.recipes import choose_recipe, compare_recipes, recipes_for
-from napari_sem_classify.core.teach.teach_masks import teach_from_masks
+from napari_sem_classify.core.teach.teach import teach_from_masks
 from napari_sem_classify.core.teach.teach_options import TeachOptions
 from napari_sem_classify.core.tiles.grid import TileGrid
 

@@ -17,7 +17,7 @@ from napari_sem_classify.core.image.area import Area
 from napari_sem_classify.core.image.sem_image import SemImage, Specimen
 from napari_sem_classify.core.model.recipe import Recipe
 from napari_sem_classify.core.teach.head_fit import FitOptions, fit_head, teach_head
-from napari_sem_classify.core.teach.teach_masks import teach_from_masks
+from napari_sem_classify.core.teach.teach import teach_from_masks
 from napari_sem_classify.core.teach.teach_options import TeachOptions
 from napari_sem_classify.core.tiles.grid import TileGrid
 

@@ -53,7 +53,7 @@ def test_a_class_with_a_rule_of_its_own_is_found_in_little_of_a_tile(
     layer = real_viewer.add_labels(mask, name="mask", scale=(10, 10), units=("nm", "nm"))
     choose_layer(qtbot, widget, layer)
     assert counts(widget) == {"matrix": 128, "crack": 0}
-    widget.teacher.book.set_rule("crack", 0.02)
+    widget.teacher.book.edit(widget.teacher.book.annotations.with_rule("crack", 0.02))
     widget._take_drawn()
     assert counts(widget) == {"matrix": 120, "crack": 8}
 

@@ -10,7 +10,7 @@ from tiny_engine import TinyEngine
 
 from napari_sem_classify.core.annotate.keeper import Keeper
 from napari_sem_classify.core.sem_io import image_from_array
-from napari_sem_classify.core.teach.teach_masks import teach_from_masks
+from napari_sem_classify.core.teach.teach import teach_from_masks
 from napari_sem_classify.core.teach.teach_options import TeachOptions
 from napari_sem_classify.plugin.layers.annotation_layer import AnnotationLayer
 from napari_sem_classify.plugin.teach.class_table import ClassTable

@@ -146,7 +146,7 @@ def test_a_name_that_is_taken_is_refused_beside_the_table(widget):
 
 
 def test_removing_a_class_and_undo_bring_its_tiles_back(qtbot, taught):
-    taught.teacher.book.remove("dark")
+    taught.teacher.book.edit(taught.teacher.book.annotations.without_class("dark"))
     assert counts(taught) == {"bright": 12}
     assert set(np.unique(taught.teacher.painting.layer.data)) == {0, 1}
     taught.class_table.undo.click()
@@ -200,7 +200,7 @@ def test_annotations_are_exported(taught, tmp_path, kind):
 def test_an_annotations_file_is_read_back_and_can_be_taken_back(qtbot, taught, tmp_path):
     path = tmp_path / "mine.annotations.json"
     taught.keep_form.export_annotations(path, OWN)
-    taught.teacher.book.remove("dark")
+    taught.teacher.book.edit(taught.teacher.book.annotations.without_class("dark"))
     taught.keep_form.read_annotations(path)
     assert counts(taught) == {"bright": 12, "dark": 12}
     taught.class_table.undo.click()

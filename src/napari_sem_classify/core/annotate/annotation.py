@@ -99,25 +99,20 @@ def tiles_from_mask(
         When the mask is not two-dimensional, not of integers, too small for the grid, or holds
         more than `MAX_LABEL_VALUES` values, as numbered objects do.
     """
-    pairs = list(classes.items()) if isinstance(classes, Mapping) else list(classes)
-    rules = dict(contains or {})
+    names, rules = dict(classes), dict(contains or {})
     _check_shares(min_share, rules)
     _check_mask(mask, grid, name)
-    counts, covered = _count(mask, grid, [value for value, _ in pairs], name)
-    heights, widths = _window_sizes(grid)
-    shares = counts / np.multiply.outer(heights, widths)[..., None]
+    counts = _count(mask, grid, list(names), name)
+    shares = counts / np.multiply.outer(*_window_sizes(grid))[..., None]
 
-    own = np.array([rules.get(value, np.nan) for value, _ in pairs])
-    thin = ~np.isnan(own)
-    contained = np.where(thin & (shares >= np.where(thin, own, 1.0)), shares, 0.0)
-    filling = np.where(~thin & (shares >= min_share), shares, 0.0)
-    any_contained = contained.max(axis=-1) > 0
-    score = np.where(any_contained[..., None], contained, filling)
+    own = np.array([rules.get(value, np.nan) for value in names])
+    contained = np.where(shares >= own, shares, 0.0)  # never where there is no rule of its own
+    filling = np.where(np.isnan(own) & (shares >= min_share), shares, 0.0)
+    score = np.where(contained.max(axis=-1, keepdims=True) > 0, contained, filling)
     best = score.max(axis=-1)
     decided = (best > 0) & (np.count_nonzero(score == best[..., None], axis=-1) == 1)
     labels = np.where(decided, score.argmax(axis=-1), UNLABELLED).astype(np.int64)
-    names = tuple(class_name for _, class_name in pairs)
-    return TileLabels(labels, (covered > 0) & ~decided, names)
+    return TileLabels(labels, counts.any(axis=-1) & ~decided, tuple(names.values()))
 
 
 def tiles_from_polygons(
@@ -137,8 +132,6 @@ def tiles_from_polygons(
         Rows and columns in image pixel coordinates; where two overlap the later one lies on top.
     values : sequence of int
         Index into `class_names` of each polygon.
-    grid : TileGrid
-    class_names : sequence of str
     min_share, contains
         As in `tiles_from_mask`; `contains` by index.
     """
@@ -223,13 +216,7 @@ def check_teachable(counts: Sequence[int] | NDArray[Any], class_names: Sequence[
 
 
 def label_values(mask: ArrayLike, name: str = "The label image") -> NDArray[np.int64]:
-    """Give the different values in a mask, increasing.
-
-    Raises
-    ------
-    AnnotationError
-        As `tiles_from_mask`.
-    """
+    """Give the different values in a mask, increasing; raises as `tiles_from_mask` does."""
     _check_dtype(mask, name)
     seen: set[int] = set()
     for top in range(0, mask.shape[0], 512):
@@ -308,8 +295,8 @@ def _check_values(seen: set[int], name: str) -> None:
 
 def _count(
     mask: ArrayLike, grid: TileGrid, values: Sequence[int], name: str
-) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-    """Pixels of each value in each tile, (rows, cols, values), and pixels of any of them."""
+) -> NDArray[np.float64]:
+    """Pixels of each value in each tile, shape (rows, cols, values)."""
     rows, cols = grid.tile_shape
     left = grid.col_starts()
     right = np.minimum(left + grid.tile, grid.area.right)
@@ -325,7 +312,7 @@ def _count(
             column = np.count_nonzero(band == value, axis=0)
             running = np.concatenate([[0], np.cumsum(column)])
             counts[row, :, index] = running[right] - running[left]
-    return counts, counts.sum(axis=-1)
+    return counts
 
 
 def _window_sizes(grid: TileGrid) -> tuple[NDArray[np.int64], NDArray[np.int64]]:

@@ -13,7 +13,7 @@ from __future__ import annotations
 import csv
 import io
 import json
-from collections.abc import Mapping
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -23,7 +23,7 @@ from napari_sem_classify.core.annotate.annotation_set import Annotations, ImageA
 from napari_sem_classify.core.annotate.place import TilePlace
 from napari_sem_classify.core.common.errors import AnnotationError
 from napari_sem_classify.core.common.files import atomic_path, write_json, write_text
-from napari_sem_classify.core.model.card import ClassInfo
+from napari_sem_classify.core.model.card import ClassInfo, colour_of
 from napari_sem_classify.core.model.recipe import RecipeChoice
 
 FORMAT = "napari-sem-classify annotations"
@@ -52,10 +52,11 @@ def save_annotations(path: Path, annotations: Annotations) -> None:
         When the file cannot be written.
     """
     numbers = {name: number for number, name in enumerate(annotations.class_names)}
+    rules = {name: {"contains": share} for name, share in annotations.rules.items()}
     value: dict[str, Any] = {
         "format": FORMAT,
         "format_version": FORMAT_VERSION,
-        "classes": [_class_to_plain(info, annotations.rules) for info in annotations.classes],
+        "classes": [asdict(info) | rules.get(info.name, {}) for info in annotations.classes],
         "images": [
             {
                 "name": image.name,
@@ -116,14 +117,8 @@ def load_annotations(path: Path) -> Annotations:
 def export_annotations(path: Path, kind: str, annotations: Annotations, key: str) -> Path:
     """Write annotations for other programs: all images as a table, one image as a picture.
 
-    Parameters
-    ----------
-    path : Path
-        Gets the ending of `kind`, a key of `SUFFIXES`, where it has another.
-    kind : str
-    annotations : Annotations
-    key : str
-        Image or plane for the kinds that hold one alone.
+    The file gets the ending of `kind`, a key of `SUFFIXES`, where it has another. `key` names the
+    image or plane for the kinds that hold one alone.
 
     Raises
     ------
@@ -223,7 +218,7 @@ def annotations_geojson(annotations: Annotations, image: ImageAnnotations) -> di
 
 def _from_plain(value: dict[str, Any], path: Path) -> Annotations:
     classes = tuple(
-        ClassInfo(_text(item["name"]), _colour(item["colour"])) for item in value["classes"]
+        ClassInfo(_text(item["name"]), colour_of(item["colour"])) for item in value["classes"]
     )
     names = [info.name for info in classes]
     if len(set(names)) < len(names):
@@ -263,13 +258,6 @@ def _plane(value: Any) -> tuple[int, ...]:
     return tuple(value) if any(value) else ()
 
 
-def _class_to_plain(info: ClassInfo, rules: Mapping[str, float]) -> dict[str, Any]:
-    plain: dict[str, Any] = {"name": info.name, "colour": info.colour}
-    if info.name in rules:
-        plain["contains"] = rules[info.name]
-    return plain
-
-
 def _share(value: Any) -> float:
     if isinstance(value, bool) or not isinstance(value, (int, float)) or not 0 < value <= 1:
         raise ValueError(f"{value!r} is no share of a tile")
@@ -280,14 +268,6 @@ def _text(value: Any) -> str:
     if not isinstance(value, str):
         raise TypeError(f"{value!r} is no text")
     return value
-
-
-def _colour(value: Any) -> str:
-    text = _text(value).lower()
-    if len(text) != 7 or text[0] != "#":
-        raise ValueError(f"{value!r} is no colour")
-    int(text[1:], 16)
-    return text
 
 
 def _relative(image_path: Path | None, file: Path) -> str | None:

@@ -124,12 +124,8 @@ class Annotations:
     def with_image(self, image: SemImage, key: str) -> Annotations:
         """Take an image in, and know it again by its pixels or, where those changed, by its path.
 
-        Parameters
-        ----------
-        image : SemImage
-        key : str
-            Its `fingerprint`, by which the other methods know it; with `plane_key` they know each
-            of its planes.
+        By its `fingerprint`, the key, the other methods know it; with `plane_key` they know each of
+        its planes.
         """
         mine = self.images_of(image, key)
         images = tuple(
@@ -230,12 +226,7 @@ class Annotations:
     def merged(self, name: str, into: str) -> Annotations:
         """Make all tiles of class `name` tiles of class `into`, and remove `name`."""
         self._number(into)
-        number = self._number(name)
-        if name == into:
-            return self
-        kept = self.classes[:number] + self.classes[number + 1 :]
-        merged = self._relabelled(name, into)
-        return replace(merged, classes=kept, rules=self._rules_without(name))
+        return self if name == into else self._relabelled(name, into).without_class(name)
 
     def without_class(self, name: str) -> Annotations:
         """Remove a class and its marks."""

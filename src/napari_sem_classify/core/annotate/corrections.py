@@ -17,22 +17,18 @@ from napari_sem_classify.core.tiles.grid import TileGrid
 def with_corrections(class_map: ClassMap, image: ImageAnnotations) -> ClassMap:
     """The map with the corrected tiles as their class, without a doubt."""
     numbers = {info.name: number for number, info in enumerate(class_map.classes)}
-    probabilities = class_map.probabilities
-    count = 0
-    for place, name in image.corrections.items():
-        if name not in numbers:
-            continue
-        cells = _cells_in(class_map.grid, place)
-        if cells is None:
-            continue
-        if not count:
-            probabilities = probabilities.copy()
-        probabilities[cells] = 0.0
-        probabilities[(*cells, numbers[name])] = 1.0
-        count += 1
-    if not count:
+    corrected = [
+        (cells, numbers[name])
+        for place, name in image.corrections.items()
+        if name in numbers and all(map(len, cells := _cells_in(class_map.grid, place)))
+    ]
+    if not corrected:
         return class_map
-    record = {**class_map.record, "corrected_tiles": count}
+    probabilities = class_map.probabilities.copy()
+    for (rows, cols), number in corrected:
+        probabilities[rows[:, None], cols] = 0.0
+        probabilities[rows[:, None], cols, number] = 1.0
+    record = {**class_map.record, "corrected_tiles": len(corrected)}
     return replace(class_map, probabilities=probabilities, record=record)
 
 
@@ -81,8 +77,8 @@ def _tile_at(grid: TileGrid, of: TileGrid, row: int, col: int) -> tuple[int, int
     )
 
 
-def _cells_in(grid: TileGrid, place: TilePlace) -> tuple[NDArray[Any], NDArray[Any]] | None:
-    """Cells whose centre lies in a tile, as an index of rows and columns."""
+def _cells_in(grid: TileGrid, place: TilePlace) -> tuple[NDArray[Any], NDArray[Any]]:
+    """Rows and columns of the cells whose centre lies in a tile."""
     y, x, size = place
     heights, widths = grid.cell_sizes()
     rows = grid.area.top + np.arange(len(heights)) * grid.stride + heights // 2
@@ -91,8 +87,5 @@ def _cells_in(grid: TileGrid, place: TilePlace) -> tuple[NDArray[Any], NDArray[A
     inside_cols = np.flatnonzero((cols >= x) & (cols < x + size))
     if grid.stride == grid.tile == size:
         # A tile flush with the border also covers the centre of the cell before it.
-        inside_rows = inside_rows[-1:]
-        inside_cols = inside_cols[-1:]
-    if not (len(inside_rows) and len(inside_cols)):
-        return None
-    return inside_rows[:, None], inside_cols
+        return inside_rows[-1:], inside_cols[-1:]
+    return inside_rows, inside_cols

@@ -35,11 +35,6 @@ class History:
         self._joined = ""
 
     @property
-    def rules(self) -> Mapping[str, float]:
-        """Of classes that a tile takes where it contains so much of them, 0 to 1."""
-        return self.annotations.rules
-
-    @property
     def can_undo(self) -> bool:
         """Whether there is a step to take back."""
         return bool(self._past)
@@ -50,13 +45,7 @@ class History:
         return bool(self._future)
 
     def edit(self, new: Annotations, *, join: str = "") -> None:
-        """Make a step.
-
-        Parameters
-        ----------
-        join : str
-            Steps in a row with the same word are one step for undo.
-        """
+        """Make a step; steps in a row with the same word to `join` them are one for undo."""
         if new == self.annotations:
             return
         if self._past and new == self._past[-1] and not join:
@@ -84,26 +73,6 @@ class History:
 
     def _set(self, annotations: Annotations) -> None:
         self.annotations = annotations
-
-    # ------------------------------------------------------------------ classes
-
-    def rename(self, name: str, new_name: str) -> None:
-        """Rename a class, its tiles and its rule."""
-        self.edit(self.annotations.renamed(name, new_name))
-
-    def merge(self, name: str, into: str) -> None:
-        """Make all tiles of one class tiles of another."""
-        self.edit(self.annotations.merged(name, into))
-
-    def remove(self, name: str) -> None:
-        """Remove a class and its tiles."""
-        self.edit(self.annotations.without_class(name))
-
-    def set_rule(self, name: str, share: float | None) -> None:
-        """Let tiles that contain `share` of a class take it; None for the usual rule."""
-        self.edit(self.annotations.with_rule(name, share))
-
-    # ------------------------------------------------------------------ images
 
     def take_in(self, image: SemImage, key: str, kept: Annotations | None) -> None:
         """Know an image from here on, in what lies behind undo too, with what was kept of it."""

@@ -26,18 +26,10 @@ from napari_sem_classify.core.image.sem_image import SemImage
 
 @dataclass(frozen=True, slots=True)
 class Kept:
-    """What was found of an image's annotations.
+    """What was found of the annotations of an image, whose fingerprint is `key`.
 
-    Attributes
-    ----------
-    key : str
-        Fingerprint of the image.
-    annotations : Annotations or None
-        None where there are none yet.
-    path : Path
-        Where they are written from here on.
-    problem : str
-        One sentence where a file could not be read; it is then left as it is.
+    They are written to `path` from here on; `problem` is a sentence where a file could not be read:
+    it is then left as it is.
     """
 
     key: str
@@ -47,34 +39,27 @@ class Kept:
 
 
 def find_kept(image: SemImage) -> Kept:
-    """Look for the annotations of an image.
-
-    Raises
-    ------
-    ImageError
-        When the image cannot be read.
-    """
+    """Look for the annotations of an image; raises `ImageError` when it cannot be read."""
     key = fingerprint(image)
     own = user_folder() / f"{key[:24]}{SUFFIX}"
     near = None if image.path is None or image.path.is_dir() else beside(image.path)
-    found: list[tuple[float, Path, Annotations]] = []
+    found: list[tuple[float, Annotations]] = []
     problem, damaged = "", set()
     for path in (near, own):
         if path is None or not path.is_file():
             continue
         try:
-            found.append((path.stat().st_mtime, path, load_annotations(path)))
+            found.append((path.stat().st_mtime, load_annotations(path)))
         except AnnotationError as error:
             problem = str(error)
             damaged.add(path)
-    use_near = near is not None and near not in damaged and _writable(near)
-    place = near if use_near and near is not None else own
-    if place in damaged:
-        place = _free(place)
-    if not found:
-        return Kept(key, None, place, problem)
+    place = own
+    if near is not None and near not in damaged and _writable(near):
+        place = near
+    elif own in damaged:
+        place = _free(own)
     # The one written last wins; what is in the other file only is not lost: it stays on disk.
-    _, _, latest = max(found, key=lambda item: item[0])
+    latest = max(found, key=lambda item: item[0])[1] if found else None
     return Kept(key, latest, place, problem)
 
 

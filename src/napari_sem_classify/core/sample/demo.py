@@ -96,7 +96,7 @@ def teach_demo_model(*, job: Job | None = None) -> TileClassifier:
     Cancelled
         When the token was set.
     """
-    from napari_sem_classify.core.teach.teach_masks import teach_from_masks
+    from napari_sem_classify.core.teach.teach import teach_from_masks
     from napari_sem_classify.core.teach.teach_options import TeachOptions
 
     pairs = []

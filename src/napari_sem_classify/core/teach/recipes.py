@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 
 from napari_sem_classify.core.common.errors import AnnotationError
 from napari_sem_classify.core.common.job import Job
-from napari_sem_classify.core.evaluate.metrics import score
+from napari_sem_classify.core.evaluate.metrics import counts_of_groups, score
 from napari_sem_classify.core.image.intensity import IntensityRecipe
 from napari_sem_classify.core.model.recipe import (
     LARGE_NETWORK_PX,
@@ -193,17 +193,12 @@ def _drawn_macro_f1(
     n_classes: int,
 ) -> NDArray[np.float64]:
     """Macro-F1 of each recipe in each draw of blocks, shape (recipes, draws)."""
+    counts = np.stack([counts_of_groups(truth, mine, n_classes, blocks) for mine in predicted])
+    n_blocks = counts.shape[1]
     generator = np.random.default_rng(0)
-    own = np.unique(blocks, return_inverse=True)[1]
-    n_blocks = own.max() + 1
-    confusions = np.zeros((len(predicted), n_blocks, n_classes, n_classes))
-    for number, mine in enumerate(predicted):
-        np.add.at(confusions[number], (own, truth, mine), 1)
     times = generator.multinomial(n_blocks, np.full(n_blocks, 1 / n_blocks), _DRAWS)
-    drawn = np.einsum("db,rbij->rdij", times, confusions)
-    right = np.diagonal(drawn, axis1=2, axis2=3)
-    either = drawn.sum(axis=2) + drawn.sum(axis=3)
+    right, true, said = np.moveaxis(np.einsum("db,rbkc->rdkc", times, counts), 2, 0)
     with np.errstate(invalid="ignore"):
-        f1 = 2 * right / either
+        f1 = 2 * right / (true + said)
     found: NDArray[np.float64] = np.nanmean(f1, axis=2)
     return found

@@ -1,18 +1,36 @@
-"""Annotations in, a model out: the head, its card and its honest score."""
+"""Annotations or label images in, a model out: the head, its card and its honest score."""
 
 from __future__ import annotations
 
 import time
+from collections.abc import Sequence
+from dataclasses import replace
 
-from napari_sem_classify.core.annotate.annotation import check_teachable
+import numpy as np
+
+from napari_sem_classify.core.annotate.annotation import (
+    UNLABELLED,
+    TileLabels,
+    check_teachable,
+    tiles_from_mask,
+)
+from napari_sem_classify.core.annotate.annotation_set import Annotations, ImageAnnotations, Mark
+from napari_sem_classify.core.annotate.place import fingerprint
+from napari_sem_classify.core.common.errors import AnnotationError
 from napari_sem_classify.core.common.job import Job
+from napari_sem_classify.core.image.sem_image import ArrayLike, SemImage
+from napari_sem_classify.core.model.card import ClassInfo, default_colours
 from napari_sem_classify.core.model.head import TileClassifier
 from napari_sem_classify.core.teach.learn import fit
-from napari_sem_classify.core.teach.lesson import TeachingSet, gather, sample_tiles
+from napari_sem_classify.core.teach.lesson import TeachingSet, gather, sample_labels, sample_tiles
 from napari_sem_classify.core.teach.looked import look_at_all, sights_of
 from napari_sem_classify.core.teach.recipes import choose_recipe
 from napari_sem_classify.core.teach.taught_model import make_model
 from napari_sem_classify.core.teach.teach_options import EngineOf, TeachOptions
+from napari_sem_classify.core.tiles.grid import TileGrid
+
+Pair = tuple[SemImage, ArrayLike]
+"""An image and a mask of integers, shape ``image.shape``; of a stack the first plane is used."""
 
 
 def teach(
@@ -61,3 +79,117 @@ def teach(
     seconds = time.perf_counter() - start
     told = choice if choice.scores else None
     return make_model(material, lesson, taught, options, told, seconds)
+
+
+def teach_from_masks(
+    pairs: Sequence[Pair],
+    classes: Sequence[tuple[int, str]],
+    options: TeachOptions,
+    *,
+    colours: Sequence[str] | None = None,
+    specimens: Sequence[str] | None = None,
+    engine_of: EngineOf | None = None,
+    job: Job | None = None,
+) -> TileClassifier:
+    """Teach a model from images and label images of the same size.
+
+    Parameters
+    ----------
+    pairs, classes, options, colours
+        See `annotations_from_masks`.
+    specimens : sequence of str, optional
+        Of each pair; they take the place of those of `options`.
+    engine_of, job
+        See `teach`.
+
+    Raises
+    ------
+    AnnotationError
+        When a mask does not fit its image or nothing can be learned.
+    ImageError, ModelError, DeviceError, Cancelled
+        See `teach`.
+    """
+    material = annotations_from_masks(pairs, classes, options, colours)
+    if specimens is not None:
+        options = replace(options, specimens=dict(zip(material.images, specimens, strict=True)))
+    return teach(material, options, job, engine_of=engine_of)
+
+
+def annotations_from_masks(
+    pairs: Sequence[Pair],
+    classes: Sequence[tuple[int, str]],
+    options: TeachOptions,
+    colours: Sequence[str] | None = None,
+) -> TeachingSet:
+    """Annotate the tiles of images as label images have them.
+
+    Parameters
+    ----------
+    pairs : sequence of (SemImage, mask)
+        Each is an image of its own, even where two have the same pixels.
+    classes : sequence of (label value, class name)
+        In the order of the model's classes; values not listed are unlabelled.
+    options : TeachOptions
+        Tile, stride, shares and rules, and of how many tiles a class a sample is drawn at once: a
+        mask may label millions.
+    colours : sequence of str, optional
+        ``#rrggbb`` of each class.
+
+    Raises
+    ------
+    AnnotationError
+        When a mask does not fit its image, or too few tiles have a class.
+    ImageError
+        When an image cannot be read.
+    """
+    names = tuple(name for _, name in classes)
+    colours = colours or default_colours(len(names))
+    if len(colours) != len(names):
+        raise AnnotationError(
+            f"{len(names)} classes need as many colours, and {len(colours)} are given."
+        )
+    if not pairs:
+        raise AnnotationError("No image with labels was given: give at least one pair.")
+    found = [_tile_labels(image, mask, classes, options) for image, mask in pairs]
+    check_teachable(np.sum([tiles.counts for _, tiles in found], axis=0), names)
+    labels = [tiles.labels for _, tiles in found]
+    if options.max_tiles_per_class is not None:
+        labels = sample_labels(labels, options.max_tiles_per_class, options.seed)
+    marks = [Mark(name) for name in names]
+    images: dict[str, SemImage] = {}
+    annotated, mixed = [], {}
+    for (image, _), (grid, tiles), kept in zip(pairs, found, labels, strict=True):
+        key = fingerprint(image)
+        while key in images:
+            key += "'"
+        rows, cols = np.nonzero(kept != UNLABELLED)
+        tops, lefts = grid.row_starts()[rows].tolist(), grid.col_starts()[cols].tolist()
+        mine = {
+            (top, left, grid.tile): marks[number]
+            for top, left, number in zip(tops, lefts, kept[rows, cols].tolist(), strict=True)
+        }
+        images[key], mixed[key] = image, tiles.n_mixed
+        annotated.append(ImageAnnotations(image.name, key, image.shape, image.path, mine))
+    infos = tuple(ClassInfo(*each) for each in zip(names, colours, strict=True))
+    return TeachingSet(Annotations(infos, tuple(annotated), options.rules), images, mixed)
+
+
+def _tile_labels(
+    image: SemImage, mask: ArrayLike, classes: Sequence[tuple[int, str]], options: TeachOptions
+) -> tuple[TileGrid, TileLabels]:
+    if tuple(mask.shape) != image.shape:
+        size = " × ".join(str(length) for length in mask.shape)
+        raise AnnotationError(
+            f"The labels of {image.name} have {size} px and the image has "
+            f"{image.shape[0]} × {image.shape[1]} px: use labels of the image's own size."
+        )
+    grid = TileGrid(image.area, options.tile_px, options.stride_px or options.tile_px)
+    tiles = tiles_from_mask(
+        mask,
+        grid,
+        classes,
+        min_share=options.min_share,
+        contains={value: options.rules[name] for value, name in classes if name in options.rules},
+        name=f"The label image of {image.name}",
+    )
+    return grid, tiles

@@ -21,8 +21,7 @@ from napari_sem_classify.plugin.app.jobs import JobContext, JobSlot
 from napari_sem_classify.plugin.app.session import session_of
 from napari_sem_classify.plugin.layers.layer_image import image_from_layer
 from napari_sem_classify.plugin.layers.made_layers import pictures_in
-from napari_sem_classify.plugin.teach.book import book_of
-from napari_sem_classify.plugin.teach.memory import memory_of
+from napari_sem_classify.plugin.teach.book import book_of, memory_of
 
 if TYPE_CHECKING:
     from napari.components import ViewerModel

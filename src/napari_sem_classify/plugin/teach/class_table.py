@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from typing import Any
+from collections.abc import Callable, Mapping
 
 from psygnal import Signal
-from qtpy.QtCore import Qt
+from qtpy.QtCore import QSignalBlocker, Qt
 from qtpy.QtGui import QColor
 from qtpy.QtWidgets import (
     QColorDialog,
@@ -19,6 +18,7 @@ from qtpy.QtWidgets import (
     QWidget,
 )
 
+from napari_sem_classify.core.annotate.annotation_set import Annotations
 from napari_sem_classify.core.common.errors import SemClassifyError
 from napari_sem_classify.core.model.card import OKABE_ITO, ClassInfo
 from napari_sem_classify.plugin.app.text import count_text
@@ -46,7 +46,6 @@ class ClassTable:
     def __init__(self, book: Book, form: Form, owner: QWidget) -> None:
         self._book = book
         self._owner = owner
-        self._filling = False
         self.number = 0
         bar = QWidget()
         line = QHBoxLayout(bar)
@@ -83,11 +82,8 @@ class ClassTable:
         """Show the classes with their annotated tiles."""
         classes = self._book.annotations.classes
         self.number = min(self.number, max(0, len(classes) - 1))
-        self._filling = True
-        try:
-            self.table.fill(classes, counts, self._book.rules, self.number)
-        finally:
-            self._filling = False
+        with QSignalBlocker(self.table):
+            self.table.fill(classes, counts, self._book.annotations.rules, self.number)
         self.more.setEnabled(bool(classes))
         self.undo.setEnabled(self._book.can_undo)
         self.redo.setEnabled(self._book.can_redo)
@@ -96,9 +92,8 @@ class ClassTable:
         """Make a class the one to paint with, where there is one of that number (from 0)."""
         if number < len(self._book.annotations.classes):
             self.number = number
-            self._filling = True
-            self.table.selectRow(number)
-            self._filling = False
+            with QSignalBlocker(self.table):
+                self.table.selectRow(number)
             self.chosen.emit(number)
 
     def add_class(self, name: str = "", *, edit: bool = True) -> None:
@@ -108,15 +103,15 @@ class ClassTable:
         while not name or (name in names and name == f"class {number - 1}"):
             name = f"class {number}"
             number += 1
-        if self._try(lambda: self._book.edit(self._book.annotations.with_class(name))):
+        if self._edit(lambda annotations: annotations.with_class(name)):
             self.choose(len(self._book.annotations.classes) - 1)
             if edit:
                 self.table.editItem(self.table.item(self.number, NAME))
 
-    def _try(self, act: Any) -> bool:
+    def _edit(self, change: Callable[[Annotations], Annotations]) -> bool:
         self.problem.say("")
         try:
-            act()
+            self._book.edit(change(self._book.annotations))
         except SemClassifyError as error:
             self.problem.fail(str(error))
             return False
@@ -124,17 +119,16 @@ class ClassTable:
 
     def _on_renamed(self, item: QTableWidgetItem) -> None:
         classes = self._book.annotations.classes
-        if self._filling or item.column() != NAME or item.row() >= len(classes):
+        if item.column() != NAME or item.row() >= len(classes):
             return
         old, new = classes[item.row()].name, item.text().strip()
-        if not self._try(lambda: self._book.rename(old, new)):
-            self._filling = True
-            item.setText(old)
-            self._filling = False
+        if not self._edit(lambda annotations: annotations.renamed(old, new)):
+            with QSignalBlocker(self.table):
+                item.setText(old)
 
     def _on_selected(self) -> None:
         rows = self.table.selectionModel().selectedRows()
-        if not self._filling and rows:
+        if rows:
             self.number = rows[0].row()
             self.chosen.emit(self.number)
 
@@ -155,35 +149,35 @@ class ClassTable:
             action.triggered.connect(lambda _=False, c=colour: self.recolour(name, c))
         colours.addAction("Other…").triggered.connect(lambda: self._pick_colour(info))
         rules = self.menu.addMenu("Tiles from a layer take it where")
-        usual = rules.addAction("it covers most of the tile")
-        usual.triggered.connect(lambda: self._book.set_rule(name, None))
-        own = self._book.rules.get(name)
-        _check(usual, own is None)
-        for share in RULES:
-            action = rules.addAction(f"the tile contains at least {100 * share:.0f} % of it")
-            action.triggered.connect(lambda _=False, s=share: self._book.set_rule(name, s))
-            _check(action, own == share)
+        for share in (None, *RULES):
+            contains = "it covers most of the tile"
+            if share is not None:
+                contains = f"the tile contains at least {100 * share:.0f} % of it"
+            action = rules.addAction(contains)
+            action.setCheckable(True)
+            action.setChecked(share == self._book.annotations.rules.get(name))
+            action.triggered.connect(
+                lambda _=False, s=share: self._edit(lambda a: a.with_rule(name, s))
+            )
         into = self.menu.addMenu("Merge into")
         for other in self._book.annotations.classes:
             if other.name != name:
                 action = into.addAction(square(other.colour, 16), other.name)
                 action.triggered.connect(
-                    lambda _=False, o=other.name: self._try(lambda: self._book.merge(name, o))
+                    lambda _=False, o=other.name: self._edit(lambda a: a.merged(name, o))
                 )
         into.setEnabled(len(self._book.annotations.classes) > 1)
         self.menu.addSeparator()
         remove = self.menu.addAction("Remove, with its tiles")
-        remove.triggered.connect(lambda: self._try(lambda: self._book.remove(name)))
+        remove.triggered.connect(lambda: self._edit(lambda a: a.without_class(name)))
 
     def recolour(self, name: str, colour: str) -> None:
         """Give a class another colour."""
-        annotations = self._book.annotations
-        self._try(lambda: self._book.edit(annotations.recoloured(name, colour.lower())))
+        self._edit(lambda annotations: annotations.recoloured(name, colour.lower()))
 
     def _pick_colour(self, info: ClassInfo) -> None:
-        # Beside the window, not in its way: nothing here is modal.
         dialog = QColorDialog(QColor(info.colour), self._owner)
-        dialog.setModal(False)
+        dialog.setModal(False)  # beside the window, not in its way
         dialog.setAttribute(Qt.WidgetAttribute.WA_DeleteOnClose)
         dialog.colorSelected.connect(lambda colour: self.recolour(info.name, colour.name()))
         dialog.show()
@@ -247,8 +241,3 @@ def _button(text: str, name: str, tooltip: str) -> QToolButton:
     button.setAutoRaise(True)
     explain(button, name, tooltip)
     return button
-
-
-def _check(action: Any, on: bool) -> None:
-    action.setCheckable(True)
-    action.setChecked(on)

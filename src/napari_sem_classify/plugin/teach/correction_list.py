@@ -5,12 +5,12 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from qtpy.QtCore import Qt
-from qtpy.QtGui import QColor, QPixmap
 from qtpy.QtWidgets import QListWidget, QListWidgetItem, QPushButton
 
 from napari_sem_classify.core.annotate.place import TilePlace
 from napari_sem_classify.plugin.app.camera import look_at
 from napari_sem_classify.plugin.app.text import count_text
+from napari_sem_classify.plugin.forms.dock_table import square
 from napari_sem_classify.plugin.forms.layout import Form, Note, explain
 from napari_sem_classify.plugin.teach.teacher import Teacher
 
@@ -22,13 +22,7 @@ SWATCH_PX = 12
 
 
 class CorrectionList:
-    """A list of corrections, hidden while there is none.
-
-    Attributes
-    ----------
-    list : QListWidget
-    take_back : QPushButton
-    """
+    """A list of corrections, hidden while there is none."""
 
     def __init__(self, teacher: Teacher, viewer: ViewerModel, form: Form) -> None:
         self._teacher = teacher
@@ -52,8 +46,8 @@ class CorrectionList:
     def refresh(self) -> None:
         """Bring the list up to date."""
         here = self._teacher.here
-        colours = {info.name: info.colour for info in self._teacher.book.annotations.classes}
         said = {} if here is None else here.corrections
+        colours = {info.name: info.colour for info in self._teacher.book.annotations.classes}
         now = [(place, name, colours.get(name, "#808080")) for place, name in said.items()]
         if now == self._shown:
             return
@@ -61,10 +55,8 @@ class CorrectionList:
         self._shown = now
         self.list.clear()
         for place, name, colour in now:
-            swatch = QPixmap(SWATCH_PX, SWATCH_PX)
-            swatch.fill(QColor(colour))
-            item = QListWidgetItem(f"{name} · {count_text(place[1])}, {count_text(place[0])} px")
-            item.setData(Qt.ItemDataRole.DecorationRole, swatch)
+            said_at = f"{name} · {count_text(place[1])}, {count_text(place[0])} px"
+            item = QListWidgetItem(square(colour, SWATCH_PX), said_at)
             item.setToolTip(f"{name}, at column {place[1]} and row {place[0]} of the image, in px")
             self.list.addItem(item)
             if place == chosen:

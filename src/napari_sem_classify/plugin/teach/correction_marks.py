@@ -2,17 +2,14 @@
 
 from __future__ import annotations
 
-import weakref
 from typing import TYPE_CHECKING
 
 import numpy as np
 
 from napari_sem_classify.core.annotate.annotation_set import ImageAnnotations
 from napari_sem_classify.core.model.card import ClassInfo
-from napari_sem_classify.plugin.app.session import session_of, unwrapped
-from napari_sem_classify.plugin.layers.layer_image import METADATA_KEY
 from napari_sem_classify.plugin.layers.made_layers import (
-    layer_name,
+    add_made,
     made_from,
     placed_on,
     remove_layer,
@@ -20,7 +17,7 @@ from napari_sem_classify.plugin.layers.made_layers import (
 
 if TYPE_CHECKING:
     from napari.components import ViewerModel
-    from napari.layers import Image, Points
+    from napari.layers import Image
 
 CORRECTIONS = "corrections"
 SHOWN = "corrections shown"
@@ -39,7 +36,13 @@ def show_corrections(
         for old in layers:
             remove_layer(viewer, old)
         return
-    layer = layers[-1] if layers else _new(viewer, image_layer)
+    if layers:
+        layer = layers[-1]
+    else:
+        look = {"symbol": "diamond", "border_color": "black", "border_width": BORDER}
+        look |= placed_on(image_layer, (1.0, 1.0), (0.0, 0.0), 2)
+        empty = np.zeros((0, 2))
+        layer = add_made(viewer, image_layer, CORRECTIONS, "points", empty, select=False, **look)
     if layer.metadata.get(SHOWN) == marks:
         return
     layer.metadata = {**layer.metadata, SHOWN: marks}
@@ -51,22 +54,3 @@ def show_corrections(
     layer.face_color = [colour for _, _, colour in marks]
     layer.selected_data = set()
     layer.editable = False
-
-
-def _new(viewer: ViewerModel, image_layer: Image) -> Points:
-    active = viewer.layers.selection.active
-    layer = unwrapped(
-        viewer.add_points(
-            np.zeros((0, 2)),
-            name=layer_name(image_layer.name, CORRECTIONS),
-            symbol="diamond",
-            border_color="black",
-            border_width=BORDER,
-            metadata={METADATA_KEY: {"kind": CORRECTIONS, "image": image_layer.name}},
-            **placed_on(image_layer, (1.0, 1.0), (0.0, 0.0), 2),
-        )
-    )
-    session_of(viewer).sources[layer] = weakref.ref(image_layer)
-    if active is not None and active in viewer.layers:
-        viewer.layers.selection.active = active
-    return layer

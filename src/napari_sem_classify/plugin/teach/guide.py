@@ -24,35 +24,26 @@ if TYPE_CHECKING:
 SUGGESTIONS = 10
 SUGGEST, END = "Suggest next tile", "End the tour"
 KEYS_HINT = "1 to 9 class · Space next · Backspace back"
+SUGGEST_TOOLTIP = (
+    f"Go to the tiles that teach most: typical ones first, doubtful ones later. {KEYS_HINT}"
+)
+DOUBTS_TOOLTIP = "Go to annotated tiles that the model, without having seen them, puts elsewhere"
 
 
 class Guide:
-    """Suggestions, doubtful annotations and confusions as tours through their tiles.
-
-    Attributes
-    ----------
-    tour : Tour
-    """
+    """Suggestions, doubtful annotations and confusions as tours through their tiles."""
 
     def __init__(self, teacher: Teacher, viewer: ViewerModel, form: Form, owner: QWidget) -> None:
         self._teacher = teacher
         self._viewer = viewer
         self._owner = owner
         self._choosing = JobSlot(owner)
-        self._reduced: tuple[SeenTiles, NDArray[np.float32]] | None = None
+        self._reduced: tuple[SeenTiles | None, NDArray[np.float32] | None] = (None, None)
         self.tour = Tour(viewer)
-        self.button = button(
-            SUGGEST,
-            "Go to the tiles that teach most: typical ones first, doubtful ones later. "
-            f"{KEYS_HINT}",
-        )
+        self.button = button(SUGGEST, SUGGEST_TOOLTIP)
         self.where = Note("Tile of the tour")
         self.doubts = Note("Annotations that look wrong")
-        self.show_doubts = button(
-            "Show",
-            "Go to annotated tiles that the model, without having seen them, puts elsewhere",
-            "Show annotations that look wrong",
-        )
+        self.show_doubts = button("Show", DOUBTS_TOOLTIP, "Show annotations that look wrong")
         form.wide(self.button, self.where)
         self._row = form.row("Doubtful", self.doubts, self.show_doubts)
         self._row.setVisible(False)
@@ -81,9 +72,9 @@ class Guide:
             return
         names = teacher.book.annotations.class_names
         labels = teacher.book.annotations.of(key).tile_labels(grid, names).labels
-        reduced = None
-        if self._reduced is not None and self._reduced[0] is looked:
-            reduced = self._reduced[1]
+        of, reduced = self._reduced
+        if of is not looked:
+            reduced = None
         probabilities = None
         learned = teacher.learner.learned
         if learned is not None and learned.class_map is not None:
@@ -112,8 +103,7 @@ class Guide:
             return []
         score = learned.taught.score
         labels = learned.lesson.labels[score.scored]
-        found = score.scored[suspicious_tiles(labels, score.probabilities)]
-        return self._places(found)
+        return self._places(score.scored[suspicious_tiles(labels, score.probabilities)])
 
     def visit_doubts(self) -> None:
         """Go to the annotations that look wrong."""

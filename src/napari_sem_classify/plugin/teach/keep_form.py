@@ -24,15 +24,7 @@ NOT_HERE = "{path} holds no annotation of {image}: choose the file of this image
 
 
 class KeepForm:
-    """Buttons that write and read files, and where the annotations are kept.
-
-    Attributes
-    ----------
-    message : Note
-        How the last of it ended.
-    kept : Note
-        Where the annotations are saved by themselves.
-    """
+    """Buttons that write and read files, and where the annotations are kept."""
 
     def __init__(self, teacher: Teacher, source: SourceForm, form: Form, owner: QWidget) -> None:
         self._teacher = teacher
@@ -79,8 +71,7 @@ class KeepForm:
             self.kept.fail(problem)
         elif teacher.here is not None and teacher.here.marks:
             name = teacher.fingerprint or ""
-            where = file_text(keeper.places, name)
-            self.kept.say(f"Annotations are saved in {where}")
+            self.kept.say(f"Annotations are saved in {file_text(keeper.places, name)}")
             self.kept.setToolTip(str(keeper.places.get(name, "")))
         else:
             self.kept.say("")

@@ -27,8 +27,7 @@ from napari_sem_classify.core.teach.taught_model import make_model
 from napari_sem_classify.core.teach.teach_options import TeachOptions
 from napari_sem_classify.core.tiles.grid import TileGrid
 from napari_sem_classify.plugin.app.jobs import JobContext, JobSlot, SettleTimer
-from napari_sem_classify.plugin.teach.book import Book
-from napari_sem_classify.plugin.teach.memory import Memory
+from napari_sem_classify.plugin.teach.book import Book, Memory
 
 SETTLE_MS = 300
 STOPPED = "Stopped: the annotations are kept; press Update map to go on."
@@ -42,9 +41,9 @@ class Learner:
     changed : signal
         Something that the user sees is another than before.
     progressed : signal
-        A `Progress` while the network looks at an image.
+        While the network looks at an image.
     drawn : signal
-        A `ClassMap` of the image in view, without corrections.
+        A map of the image in view, without corrections.
     wish : DeviceChoice
         The processor that looks at tiles.
     live : bool
@@ -52,7 +51,6 @@ class Learner:
     status, problem : str
         For the user; "" where there is nothing to say.
     learned : Learned or None
-        The last fit.
     out_of_date : bool
         Whether annotations changed since.
     """
@@ -88,6 +86,12 @@ class Learner:
         self.later()
 
     # ------------------------------------------------------------------ what there is to learn
+
+    @property
+    def _in_view(self) -> Sight | None:
+        if self._key is None or self._image is None or self._grid is None:
+            return None
+        return Sight(self._key, self._image, self._grid)
 
     @property
     def tile_px(self) -> int:
@@ -183,13 +187,10 @@ class Learner:
 
     def _to_look_at(self) -> Sight | None:
         """The image in view first, then other open ones with tiles of this size."""
-        if self._key is None or self._grid is None or self._image is None:
-            return None
-        sight = Sight(self._key, self._image, self._grid)
-        if not self.has_looked(sight):
-            return sight
-        memory = self._memory
-        for sight in sights_of(self._book.annotations, memory.images, self.tile_px):
+        here = self._in_view
+        if here is None or not self.has_looked(here):
+            return here
+        for sight in sights_of(self._book.annotations, self._memory.images, self.tile_px):
             if not sight.image.leading_shape:
                 sight = replace(sight, tiles=None)  # only of planes the annotated tiles are enough
             if not self.has_looked(sight) and (sight.key, sight.grid) not in self._failed:
@@ -205,26 +206,32 @@ class Learner:
 
     def look(self, sight: Sight, *, then: Callable[[], None]) -> None:
         """Let the network see an image or plane in the background, and go on from there."""
-        key, grid = sight.key, sight.grid
-        if self.looking or (key, grid) in self._failed:
+        if self.looking or (sight.key, sight.grid) in self._failed:
             return
+        options = self.options
+
+        def task(context: JobContext) -> SeenTiles:
+            context.tell(Progress(0, 0, "Getting the network ready"))
+            recipe = options.recipes[0]
+            engine = options.engine(recipe)
+            context.check()
+            return look(sight, recipe, engine, context, cached=True)  # the next time it is known
 
         def done(seen: SeenTiles) -> None:
-            self._memory.looked[key] = seen
+            self._memory.looked[sight.key] = seen
             self.changed.emit()
             then()
 
         def failed(sentence: str) -> None:
-            self._failed.add((key, grid))
-            self.problem = sentence
-            self.changed.emit()
+            self._failed.add((sight.key, sight.grid))
+            self._fail(sentence)
 
         def cancelled() -> None:
             self.status = STOPPED
             self.changed.emit()
 
         self._looking.start(
-            _look(sight, self.options),
+            task,
             doing=f"looking at {sight.image.name}",
             on_done=done,
             on_failed=failed,
@@ -266,34 +273,28 @@ class Learner:
 
             return learn(lesson_of, view, options, context, context.publish)
 
-        def done(learned: Learned) -> None:
-            self._strength = learned.taught.strength
-            self._temperature = learned.temperature
-            self._take(learned)
-
-        def failed(sentence: str) -> None:
-            self.problem = sentence
-            self.changed.emit()
-
         self._fitting.start(
             task,
             doing="learning from the annotations",
-            on_done=done,
-            on_failed=failed,
+            on_done=self._take,
+            on_failed=self._fail,
             on_published=self._take,
         )
 
     def _view(self) -> PlaneInView | None:
         """The image or plane to draw a map of, once the network saw it."""
-        if self._key is None or self._image is None or self._grid is None:
-            return None
-        sight = Sight(self._key, self._image, self._grid)
-        if not self.has_looked(sight):
+        sight = self._in_view
+        if sight is None or not self.has_looked(sight):
             return None
         seen, image = self._memory.looked[sight.key], sight.image
         return PlaneInView(seen, image.name, image.pixel_size_nm, sight.plane)
 
+    def _fail(self, sentence: str) -> None:
+        self.problem = sentence
+        self.changed.emit()
+
     def _take(self, learned: Learned) -> None:
+        self._strength, self._temperature = learned.taught.strength, learned.temperature
         self.problem = ""
         self.learned = learned
         self.out_of_date = False
@@ -304,17 +305,10 @@ class Learner:
     # ------------------------------------------------------------------ keeping and ending
 
     def save_task(self, path: Path, min_share: float) -> Callable[[JobContext], Path]:
-        """The task that writes the model as it is taught now.
-
-        Raises
-        ------
-        AnnotationError
-            When a class has too few tiles.
-        """
+        """The task that writes the model as it is taught now; refused where tiles are too few."""
         last = None if self.out_of_date else self.learned
         lesson = self.lesson() if last is None else last.lesson
-        # Refused before a thread starts: a class without tiles would be in the model's list for
-        # ever.
+        # Refused before a thread starts: a class without tiles would stay in the model's list.
         check_teachable(lesson.counts, lesson.class_names)
         memory = self._memory
         images = {key: memory.images[key] for key in lesson.keys if key in memory.images}
@@ -340,16 +334,3 @@ class Learner:
         self._settle.stop()
         self._fitting.abandon()
         self._looking.abandon()
-
-
-def _look(sight: Sight, options: TeachOptions) -> Callable[[JobContext], SeenTiles]:
-    """Task: let the network see tiles once; the next time the cache knows."""
-
-    def task(context: JobContext) -> SeenTiles:
-        context.tell(Progress(0, 0, "Getting the network ready"))
-        recipe = options.recipes[0]
-        engine = options.engine(recipe)
-        context.check()
-        return look(sight, recipe, engine, context, cached=True)
-
-    return task

@@ -6,8 +6,8 @@ correction can be taken back and survives the next fit or run.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from typing import TYPE_CHECKING, Any, TypeVar
+from dataclasses import asdict
+from typing import TYPE_CHECKING, Any
 from weakref import WeakKeyDictionary
 
 import numpy as np
@@ -37,9 +37,7 @@ from napari_sem_classify.plugin.layers.made_layers import (
 
 if TYPE_CHECKING:
     from napari.components import ViewerModel
-    from napari.layers import Image, Labels
-
-T = TypeVar("T")
+    from napari.layers import Image, Labels, Layer
 
 
 class TaughtMaps:
@@ -169,24 +167,18 @@ class TaughtMaps:
         for other in made_from(self._viewer, image_layer, CLASSES):
             other.visible = False
         layer = add_class_map(self._viewer, shown, image_layer, leading_shape=self._leading)
-        # Below the annotations, so that both can be seen.
-        layers = self._viewer.layers
-        layers.move(layers.index(layer), layers.index(image_layer) + 1)
-        if active is not None and active in layers:
-            layers.selection.active = active
+        self._lay_low(layer, image_layer, active)
         self.follow(image_layer, self._grid, self._marks, self._keys, self._plane, self._leading)
         return layer
 
     def _forget_other_planes(self, layer: Labels, plane: tuple[int, ...]) -> None:
-        maps = session_of(self._viewer).maps.get(layer, {})
-        for other in [each for each in maps if each != plane]:
-            del maps[other]
+        for other in _drop_others(session_of(self._viewer).maps.get(layer, {}), plane):
             layer.data[other] = 0
-        _keep_only(self._base, layer, plane)
-        _keep_only(self._shown, layer, plane)
+        _drop_others(self._base.get(layer, {}), plane)
+        _drop_others(self._shown.get(layer, {}), plane)
 
     def _put(self, layer: Labels, shown: ClassMap) -> None:
-        if layer.metadata[METADATA_KEY]["classes"] != _plain_classes(shown):
+        if layer.metadata[METADATA_KEY]["classes"] != [asdict(info) for info in shown.classes]:
             layer.colormap = class_colormap(shown.classes)
         update_class_map(self._viewer, layer, shown)
         self._note_shown(layer, shown.plane)
@@ -209,6 +201,10 @@ class TaughtMaps:
             remove_layer(self._viewer, old)
         active = self._viewer.layers.selection.active
         layer = add_confidence(self._viewer, maps, image_layer, leading_shape=self._leading)
+        self._lay_low(layer, image_layer, active)
+
+    def _lay_low(self, layer: Layer, image_layer: Image, active: Layer | None) -> None:
+        """Lay a new layer below the annotations, so that both can be seen, and go on as before."""
         layers = self._viewer.layers
         layers.move(layers.index(layer), layers.index(image_layer) + 1)
         if active is not None and active in layers:
@@ -221,13 +217,12 @@ class TaughtMaps:
         if self._marks is None or current is None or self._busy:
             return
         bases = self._base.setdefault(layer, {})
-        shown_before = self._shown.get(layer, {}).get(self._plane)
-        if self._plane not in bases or shown_before is None:
-            bases[self._plane] = current
-        elif not np.array_equal(current.labels(), shown_before):
-            # Another run wrote this map: its word counts from here on.
-            bases[self._plane] = current
-        elif not np.array_equal(layer.data[current.plane], shown_before):
+        before = self._shown.get(layer, {}).get(self._plane)
+        if before is None or not (
+            self._plane in bases and np.array_equal(current.labels(), before)
+        ):
+            bases[self._plane] = current  # where another run wrote this map, its word counts
+        elif not np.array_equal(layer.data[current.plane], before):
             return  # a stroke that `_sync` is about to take up must not be painted over
         shown = with_corrections(bases[self._plane], self._marks)
         self._note_shown(layer, self._plane)
@@ -271,7 +266,7 @@ class TaughtMaps:
         tiles = painted_tiles(base, data, data != shown, grid)
         self._note_shown(layer, plane)
         self.corrected.emit(tiles)
-        self._put_back(layer, with_corrections(base, self._marks or _nothing()))
+        self._put_back(layer, with_corrections(base, self._marks) if self._marks else base)
 
     def _put_back(self, layer: Labels, shown: ClassMap) -> None:
         self._busy = True
@@ -281,16 +276,8 @@ class TaughtMaps:
             self._busy = False
 
 
-def _keep_only(
-    held: WeakKeyDictionary[Labels, dict[tuple[int, ...], T]], layer: Labels, plane: tuple[int, ...]
-) -> None:
-    mine = held.get(layer, {})
-    held[layer] = {plane: mine[plane]} if plane in mine else {}
-
-
-def _plain_classes(class_map: ClassMap) -> list[Mapping[str, str]]:
-    return [{"name": info.name, "colour": info.colour} for info in class_map.classes]
-
-
-def _nothing() -> ImageAnnotations:
-    return ImageAnnotations("", "", (0, 0))
+def _drop_others(held: dict[tuple[int, ...], Any], plane: tuple[int, ...]) -> list[Any]:
+    others = [each for each in held if each != plane]
+    for other in others:
+        del held[other]
+    return others

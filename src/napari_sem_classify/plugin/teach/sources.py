@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -15,6 +14,7 @@ from napari_sem_classify.core.annotate.annotation import (
     tiles_from_points,
     tiles_from_polygons,
 )
+from napari_sem_classify.core.annotate.annotation_set import Annotations
 from napari_sem_classify.core.common.errors import AnnotationError
 from napari_sem_classify.core.tiles.grid import TileGrid
 from napari_sem_classify.plugin.layers.grid_layers import polygons_in
@@ -36,67 +36,45 @@ def tiles_of_layer(
     layer: Layer,
     image_layer: Image,
     grid: TileGrid,
-    class_names: Sequence[str],
+    annotations: Annotations,
     as_class: str,
     min_share: float,
-    rules: Mapping[str, float],
     plane: tuple[int, ...] = (),
 ) -> TileLabels:
     """The class of each tile, as a layer has it.
 
     A label value takes the class that the layer's table names; else the class "label V" where there
-    is one, else class number V, else it becomes a class "label V".
-
-    Parameters
-    ----------
-    class_names : sequence of str
-        Classes known so far.
-    as_class : str
-        Class of shapes and points that name none themselves.
-    min_share : float
-        Share of a tile that a class has to cover.
-    rules : {class name: share}
-        Classes that a tile takes where it contains so much of them.
-    plane : tuple of int
-        Of a stack: what lies on other planes is not taken; a layer without planes lies on any.
-
-    Raises
-    ------
-    AnnotationError
-        When the layer does not fit the image or cannot be used, in one sentence.
+    is one, else class number V, else it becomes a class "label V". Shapes and points that name no
+    class are of `as_class`. What lies on other planes of a stack than `plane` is not taken; a layer
+    without planes lies on any. Raises `AnnotationError` where the layer cannot be used.
     """
     if _is(layer, "labels"):
-        return _from_labels(layer, image_layer, grid, class_names, min_share, rules, plane)
+        return _from_labels(layer, image_layer, grid, annotations, min_share, plane)
     column = _column(layer)
     if column is None and not as_class:
         raise AnnotationError("Choose the class of what is drawn in this layer: add one first.")
-    if _is(layer, "points"):
-        data = np.asarray(layer.data, dtype=float)
-        on = [_on_plane(at[None], layer, image_layer, plane) for at in data]
-        points = _in_image(data[np.array(on, dtype=bool)], layer, image_layer)
-        named = _named(layer, column, as_class, len(data))
-        named = [name for name, here in zip(named, on, strict=True) if here]
-        names = _all_names(class_names, named)
-        return tiles_from_points(points, [names.index(n) for n in named], grid, names)
-    closed = [kind not in ("line", "path") for kind in layer.shape_type]
-    if not any(closed):
+    points = _is(layer, "points")
+    kinds = ["point"] * len(layer.data) if points else layer.shape_type
+    closed = np.array([kind not in ("line", "path") for kind in kinds], dtype=bool)
+    if not points and not closed.any():
         raise AnnotationError(
             f'"{layer.name}" has no closed shape: draw rectangles, ellipses or polygons.'
         )
-    # As `polygons_in` gives them: the closed ones, in their order.
-    on = [
-        _on_plane(np.asarray(corners), layer, image_layer, plane)
-        for corners, whole in zip(layer.data, closed, strict=True)
-        if whole
-    ]
-    named = _named(layer, column, as_class, len(closed))
-    named = [name for name, whole in zip(named, closed, strict=True) if whole]
-    named = [name for name, here in zip(named, on, strict=True) if here]
-    names = _all_names(class_names, named)
-    polygons = polygons_in(layer, image_layer)
+    on = [_on_plane(np.atleast_2d(at), layer, image_layer, plane) for at in layer.data]
+    taken = np.array(on, dtype=bool) & closed
+    said = [as_class] * len(on)
+    if column is not None:
+        said = [str(name).strip() or as_class for name in layer.features[column]]
+    named = [said[at] for at in np.flatnonzero(taken)]
+    names = tuple(dict.fromkeys([*annotations.class_names, *filter(None, named)]))
+    values, rules = [names.index(name) for name in named], annotations.rules
+    if points:
+        places = _in_image(np.asarray(layer.data, dtype=float)[taken], layer, image_layer)
+        return tiles_from_points(places, values, grid, names)
+    polygons = polygons_in(layer, image_layer)  # the closed ones, in their order
     return tiles_from_polygons(
-        [corners for corners, here in zip(polygons, on, strict=True) if here],
-        [names.index(name) for name in named],
+        [polygons[at] for at in np.flatnonzero(taken[closed])],
+        values,
         grid,
         names,
         min_share=min_share,
@@ -108,9 +86,8 @@ def _from_labels(
     layer: Any,
     image_layer: Image,
     grid: TileGrid,
-    class_names: Sequence[str],
+    annotations: Annotations,
     min_share: float,
-    rules: Mapping[str, float],
     plane: tuple[int, ...],
 ) -> TileLabels:
     shape = spatial_shape(image_layer, noted_level(image_layer))
@@ -141,16 +118,12 @@ def _from_labels(
     values = [int(value) for value in label_values(data, name) if value > 0]
     if not values:
         raise AnnotationError(f"{name} holds no label yet: paint some, 1 for the first class.")
-    said = _named_values(layer)
-    pairs: list[tuple[int, str]] = []
+    said, class_names, rules = _named_values(layer), annotations.class_names, annotations.rules
     for value in values:
         number = f"label {value}"
-        if value in said:
-            pairs.append((value, said[value]))
-        elif number not in class_names and value <= len(class_names):
-            pairs.append((value, class_names[value - 1]))
-        else:
-            pairs.append((value, number))
+        by_number = number not in class_names and value <= len(class_names)
+        said.setdefault(value, class_names[value - 1] if by_number else number)
+    pairs = [(value, said[value]) for value in values]
     return tiles_from_mask(
         data,
         grid,
@@ -167,28 +140,12 @@ def _named_values(layer: Any) -> dict[int, str]:
     table = layer.features
     if column is None or "index" not in table:
         return {}
-    said = {}
-    for value, name in zip(table["index"], table[column], strict=True):
-        if str(name).strip() and int(value) > 0:
-            said[int(value)] = str(name)
-    return said
+    rows = zip(table["index"], table[column], strict=True)
+    return {int(value): str(name) for value, name in rows if str(name).strip() and int(value) > 0}
 
 
 def _column(layer: Any) -> str | None:
-    for column in CLASS_COLUMNS:
-        if column in layer.features:
-            return column
-    return None
-
-
-def _named(layer: Any, column: str | None, as_class: str, count: int) -> list[str]:
-    if column is None:
-        return [as_class] * count
-    return [str(name).strip() or as_class for name in layer.features[column]]
-
-
-def _all_names(class_names: Sequence[str], named: Sequence[str]) -> tuple[str, ...]:
-    return tuple(dict.fromkeys([*class_names, *(name for name in named if name)]))
+    return next((column for column in CLASS_COLUMNS if column in layer.features), None)
 
 
 def _on_plane(

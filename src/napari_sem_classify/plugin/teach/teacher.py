@@ -30,11 +30,10 @@ from napari_sem_classify.core.tiles.grid import TileGrid
 from napari_sem_classify.plugin.app.jobs import JobSlot
 from napari_sem_classify.plugin.layers.annotation_layer import AnnotationLayer, KeyAction, Painted
 from napari_sem_classify.plugin.layers.layer_image import plane_at
-from napari_sem_classify.plugin.teach.book import Book, book_of
+from napari_sem_classify.plugin.teach.book import Book, book_of, memory_of
 from napari_sem_classify.plugin.teach.correction_marks import show_corrections
 from napari_sem_classify.plugin.teach.learner import Learner
 from napari_sem_classify.plugin.teach.map_layer import TaughtMaps
-from napari_sem_classify.plugin.teach.memory import memory_of
 
 if TYPE_CHECKING:
     from napari.components import ViewerModel

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import weakref
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
@@ -10,9 +9,8 @@ import numpy as np
 
 from napari_sem_classify.core.annotate.place import TilePlace
 from napari_sem_classify.plugin.app.camera import look_at
-from napari_sem_classify.plugin.app.session import session_of, unwrapped
-from napari_sem_classify.plugin.layers.layer_image import METADATA_KEY
 from napari_sem_classify.plugin.layers.made_layers import (
+    add_made,
     layer_name,
     made_from,
     placed_on,
@@ -108,25 +106,22 @@ class Tour:
         if self._shown is not None and self._shown in self._viewer.layers:
             self._shown.data = [corners]
             return
-        active = self._viewer.layers.selection.active
-        there = made_from(self._viewer, image_layer, HERE)
-        for old in there:
+        for old in made_from(self._viewer, image_layer, HERE):
             remove_layer(self._viewer, old)
-        self._shown = unwrapped(
-            self._viewer.add_shapes(
-                [corners],
-                shape_type="polygon",
-                name=layer_name(image_layer.name, "tile to look at"),
-                edge_color=COLOUR,
-                face_color="transparent",
-                edge_width=max(1.0, size / 16),
-                metadata={METADATA_KEY: {"kind": HERE, "image": image_layer.name}},
-                **placed_on(image_layer, (1.0, 1.0), (0.0, 0.0), 2),
-            )
+        self._shown = add_made(
+            self._viewer,
+            image_layer,
+            HERE,
+            "shapes",
+            [corners],
+            select=False,
+            shape_type="polygon",
+            name=layer_name(image_layer.name, "tile to look at"),
+            edge_color=COLOUR,
+            face_color="transparent",
+            edge_width=max(1.0, size / 16),
+            **placed_on(image_layer, (1.0, 1.0), (0.0, 0.0), 2),
         )
-        session_of(self._viewer).sources[self._shown] = weakref.ref(image_layer)
-        if active is not None and active in self._viewer.layers:
-            self._viewer.layers.selection.active = active
 
 
 def focus_canvas(widget: Any) -> None:

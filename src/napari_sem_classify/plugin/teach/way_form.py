@@ -27,16 +27,7 @@ BY_HAND = "Chosen by hand."
 
 
 class WayForm:
-    """Rows for the processor and the way of looking.
-
-    Attributes
-    ----------
-    device_form : DeviceForm
-    combo : ComboBox
-        The way in use.
-    note : Note
-        How a search for the best way goes, or ended.
-    """
+    """Rows for the processor and the way of looking; a note tells how a search for it goes."""
 
     def __init__(self, teacher: Teacher, session: Session, form: Form, owner: QWidget) -> None:
         self._teacher = teacher
@@ -74,7 +65,7 @@ class WayForm:
         if recipe not in offered:
             offered = (*offered, recipe)
         with self.combo.changed.blocked():
-            if [value for value in self.combo.choices] != list(offered):
+            if list(self.combo.choices) != list(offered):
                 self.combo.choices = _choices(offered)
             self.combo.value = recipe
         self.button.enabled = self.finding or learner.teachable

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from magicgui import widgets
@@ -45,12 +46,7 @@ SECOND_HINT = "Add a second class: a model tells at least two apart."
 
 
 class TeachWidget(DockWidget):
-    """Dock widget that teaches a model from annotated tiles.
-
-    Parameters
-    ----------
-    napari_viewer : napari.viewer.Viewer
-    """
+    """Dock widget that teaches a model from annotated tiles."""
 
     def __init__(self, napari_viewer: Viewer) -> None:
         super().__init__(napari_viewer)
@@ -124,13 +120,13 @@ class TeachWidget(DockWidget):
         self._session.maps_changed.connect(self._on_maps)
 
     def _keys(self) -> dict[str, KeyAction]:
-        def choose(number: int) -> KeyAction:
-            return lambda: self._on_key(number)
-
-        keys: dict[str, KeyAction] = {str(n + 1): choose(n) for n in range(MAX_KEYS)}
-        keys["Control-Z"] = self.teacher.book.undo
-        keys["Control-Shift-Z"] = self.teacher.book.redo
-        return keys
+        keys: dict[str, KeyAction] = {
+            str(number + 1): partial(self._on_key, number) for number in range(MAX_KEYS)
+        }
+        return keys | {
+            "Control-Z": self.teacher.book.undo,
+            "Control-Shift-Z": self.teacher.book.redo,
+        }
 
     # ------------------------------------------------------------------ what the user does
 
@@ -250,24 +246,16 @@ class TeachWidget(DockWidget):
         grid, key, book = self.teacher.grid, self.teacher.key, self.teacher.book
         if source is None or layer is None or grid is None or key is None:
             return
-        chosen = self.source_form.as_class.value
+        said, chosen = book.annotations, str(self.source_form.as_class.value or "")
+        share = self.source_form.min_share
         try:
-            found = tiles_of_layer(
-                source,
-                layer,
-                grid,
-                book.annotations.class_names,
-                str(chosen or ""),
-                self.source_form.min_share,
-                book.rules,
-                self.teacher.plane,
-            )
+            found = tiles_of_layer(source, layer, grid, said, chosen, share, self.teacher.plane)
         except SemClassifyError as error:
             self.source_form.problem.fail(str(error))
             return
         self.source_form.problem.say("")
         before = self._drawn.get(key, {})
-        annotations, self._drawn[key] = with_drawn(book.annotations, key, grid, found, before)
+        annotations, self._drawn[key] = with_drawn(said, key, grid, found, before)
         book.edit(annotations, join="layer")
         self.source_form.note.say(
             f"{count_text(found.n_labelled)} tiles from {source.name} · "
