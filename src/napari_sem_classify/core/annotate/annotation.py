@@ -35,7 +35,6 @@ class TileLabels:
         Index into `class_names`, or `UNLABELLED` (-1).
     mixed : bool, same shape
         True where a tile has labels, but not enough of one class: it is left out.
-    class_names : tuple of str
     """
 
     labels: NDArray[np.int64]
@@ -182,12 +181,7 @@ def tiles_from_points(
 
 
 def check_teachable(counts: Sequence[int] | NDArray[Any], class_names: Sequence[str]) -> None:
-    """Refuse annotations from which no model can be learned.
-
-    Parameters
-    ----------
-    counts : sequence of int, length classes
-        Annotated tiles of each class.
+    """Refuse annotations from which no model can be learned, given the tiles of each class.
 
     Raises
     ------

@@ -4,6 +4,9 @@ An `Annotations` value never changes: each edit gives a new one, so undo is keep
 A tile is known by its place in pixels, not by a row of some grid: annotations survive a change of
 the grid, and tiles of several sizes may live side by side. Each plane of a stack is annotated by
 itself and has a key of its own; the first plane's is the fingerprint, as a single image's is.
+
+An edit raises `AnnotationError` where it names a class that is not there, or gives one a name that
+is empty or taken.
 """
 
 from __future__ import annotations
@@ -31,14 +34,7 @@ from napari_sem_classify.core.tiles.grid import TileGrid
 
 @dataclass(frozen=True, slots=True)
 class Mark:
-    """What a user said about a tile.
-
-    Attributes
-    ----------
-    class_name : str
-    correction : bool
-        Whether it was painted on a finished map to correct it.
-    """
+    """What a user said about a tile; a correction was painted on a finished map."""
 
     class_name: str
     correction: bool = False
@@ -50,7 +46,6 @@ class ImageAnnotations:
 
     Attributes
     ----------
-    name : str
     fingerprint : str
         Of its pixels, see `fingerprint`; all planes of a stack have the same.
     path : Path or None
@@ -95,8 +90,6 @@ class Annotations:
 
     Attributes
     ----------
-    classes : tuple of ClassInfo
-    images : tuple of ImageAnnotations
     rules : {class name: share}
         Of classes that a tile takes where it contains so much of them, 0 to 1.
     looking : RecipeChoice or None
@@ -161,28 +154,19 @@ class Annotations:
     def with_marks(
         self, key: str, places: Iterable[TilePlace], class_name: str, correction: bool = False
     ) -> Annotations:
-        """Give tiles of an image a class; what they were before is replaced.
-
-        Raises
-        ------
-        AnnotationError
-            When there is no such class.
-        """
+        """Give tiles of an image a class; what they were before is replaced."""
         self._number(class_name)
-        mark = Mark(class_name, correction)
         mine = self.of(key)
-        return self.with_tiles_of(
-            replace(mine, marks={**mine.marks, **dict.fromkeys(places, mark)})
-        )
+        said = dict.fromkeys(places, Mark(class_name, correction))
+        return self.with_tiles_of(replace(mine, marks={**mine.marks, **said}))
 
     def without_marks(self, key: str, places: Iterable[TilePlace]) -> Annotations:
         """Take the class away from tiles of an image; those without one stay as they are."""
         mine = self.of(key)
         gone = set(places)
         marks = {place: mark for place, mark in mine.marks.items() if place not in gone}
-        return (
-            self.with_tiles_of(replace(mine, marks=marks)) if len(marks) < len(mine.marks) else self
-        )
+        same = len(marks) == len(mine.marks)
+        return self if same else self.with_tiles_of(replace(mine, marks=marks))
 
     def with_tiles_of(self, mine: ImageAnnotations) -> Annotations:
         """Exchange the tiles of an image or plane that was taken in."""
@@ -190,13 +174,7 @@ class Annotations:
         return replace(self, images=others if mine in others else (*others, mine))
 
     def with_class(self, name: str, colour: str | None = None) -> Annotations:
-        """Add a class at the end; its colour is the first of the palette that is free.
-
-        Raises
-        ------
-        AnnotationError
-            When the name is empty or taken.
-        """
+        """Add a class at the end; its colour is the first of the palette that is free."""
         self._check_free(name)
         taken = {info.colour for info in self.classes}
         more = default_colours(len(OKABE_ITO) + len(self.classes) + 1)
@@ -208,13 +186,7 @@ class Annotations:
         return self._with_info(self._number(name), ClassInfo(name, colour))
 
     def renamed(self, name: str, new_name: str) -> Annotations:
-        """Give a class another name, in its marks too.
-
-        Raises
-        ------
-        AnnotationError
-            When there is no such class, or the new name is empty or taken.
-        """
+        """Give a class another name, in its marks too."""
         number = self._number(name)
         if new_name == name:
             return self

@@ -21,10 +21,8 @@ def with_stroke(
     correction: bool = False,
 ) -> Annotations:
     """Give tiles of an image or plane a class, or take it away (None)."""
-    groups: dict[str | None, list[TilePlace]] = {}
-    for place, name in tiles.items():
-        groups.setdefault(name, []).append(place)
-    for name, places in groups.items():
+    for name in dict.fromkeys(tiles.values()):
+        places = [place for place, said in tiles.items() if said == name]
         if name is None:
             annotations = annotations.without_marks(key, places)
         else:
@@ -35,12 +33,9 @@ def with_stroke(
 def with_corrections_of(
     annotations: Annotations, key: str, tiles: Mapping[TilePlace, tuple[str, str] | None]
 ) -> Annotations:
-    """Take up what was painted on a map of an image or plane.
+    """Take up what was painted on a map of an image or plane, as class names and colours.
 
-    Parameters
-    ----------
-    tiles : {place: (class name, colour) or None}
-        None where a correction is taken back; a class that is not there yet is added.
+    None takes a correction back; a class that is not there yet is added.
     """
     known = annotations.of(key).marks
     gone = [at for at, said in tiles.items() if said is None and at in known]
@@ -62,21 +57,15 @@ def with_drawn(
 ) -> tuple[Annotations, dict[TilePlace, str]]:
     """Annotate tiles as another layer has them, and take back what it said before.
 
-    Tiles that were annotated otherwise since then stay as they are.
-
-    Returns
-    -------
-    Annotations
-    dict
-        What the layer says now, for the next call.
+    Tiles that were annotated otherwise since then stay as they are. Also gives what the layer says
+    now, for the next call.
     """
     for name in found.class_names:
         if name not in annotations.class_names:
             annotations = annotations.with_class(name)
-    rows, cols = np.nonzero(found.labels != UNLABELLED)
     now = {
-        place_of(grid, int(row), int(col)): found.class_names[found.labels[row, col]]
-        for row, col in zip(rows, cols, strict=True)
+        place_of(grid, row, col): found.class_names[found.labels[row, col]]
+        for row, col in np.argwhere(found.labels != UNLABELLED).tolist()
     }
     marks = annotations.of(key).marks
     gone = [

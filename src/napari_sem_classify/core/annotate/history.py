@@ -21,8 +21,6 @@ class History:
 
     Attributes
     ----------
-    annotations : Annotations
-        As they are now, with the rules of the classes.
     known : set of str
         Fingerprints of the images taken in.
     """

@@ -22,12 +22,10 @@ class Taught:
 
     Attributes
     ----------
-    head : Head
     strength : float
         Of the fit, see `logistic`.
     temperature : float
         1 where it could not be measured.
-    score : BlockedScore or None
     no_score_reason : str
         One sentence where there is no score, else "".
     """

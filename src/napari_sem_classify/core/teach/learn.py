@@ -41,9 +41,6 @@ class Learned:
 
     Attributes
     ----------
-    taught : Taught
-    temperature : float
-    lesson : Lesson
     tile_probabilities : float32, shape (tile rows, tile cols, classes), or None
         Of the image in view.
     class_map : ClassMap or None
@@ -55,7 +52,6 @@ class Learned:
     """
 
     taught: Taught
-    temperature: float
     lesson: Lesson
     tile_probabilities: NDArray[np.float32] | None = None
     class_map: ClassMap | None = None
@@ -88,12 +84,12 @@ def learn(
         raise AnnotationError(NO_DATA)
     known = FitOptions(strength=options.strength)
     quick = head_fit.teach_head(lesson.features, lesson.labels, lesson.class_names, known)
-    first = _learned(quick, options.temperature, lesson, view)
+    first = _learned(replace(quick, temperature=options.temperature), lesson, view)
     first = replace(first, seconds=time.perf_counter() - start)
     on_first(first)
     job.check()
     taught = fit(lesson, options, job)
-    final = _learned(taught, taught.temperature, lesson, view)
+    final = _learned(taught, lesson, view)
     return replace(final, seconds=first.seconds, scored=True)
 
 
@@ -154,13 +150,11 @@ def tile_probabilities(head: Head, temperature: float, seen: SeenTiles) -> NDArr
     return flat.reshape(*seen.grid.tile_shape, n_classes)
 
 
-def _learned(
-    taught: Taught, temperature: float, lesson: Lesson, view: PlaneInView | None
-) -> Learned:
+def _learned(taught: Taught, lesson: Lesson, view: PlaneInView | None) -> Learned:
     if view is None:
-        return Learned(taught, temperature, lesson)
+        return Learned(taught, lesson)
     grid = view.seen.grid
-    tiles = tile_probabilities(taught.head, temperature, view.seen)
+    tiles = tile_probabilities(taught.head, taught.temperature, view.seen)
     counts = dict(zip(lesson.class_names, lesson.counts.tolist(), strict=True))
     class_map = ClassMap(
         probabilities=tiles_to_cells(grid, tiles),
@@ -180,4 +174,4 @@ def _learned(
             },
         },
     )
-    return Learned(taught, temperature, lesson, tiles, class_map)
+    return Learned(taught, lesson, tiles, class_map)

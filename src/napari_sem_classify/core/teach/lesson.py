@@ -24,7 +24,6 @@ class TeachingSet:
 
     Attributes
     ----------
-    annotations : Annotations
     images : {fingerprint: SemImage}
     mixed : {fingerprint: int}
         Of images annotated by a label image: tiles left out because no class has enough of them.
@@ -51,15 +50,12 @@ class Lesson:
         Fingerprints of the images.
     tiles : tuple of (str, TilePlace)
         Key of the image or plane, and place, of each tile.
-    classes : tuple of ClassInfo
     other_size : int
         Annotated tiles that are not used: of another size or place than the tiles now.
     unseen : int
         Annotated tiles of images that are not open.
     recipe : Recipe
         How the network saw the tiles.
-    engine : EngineLabel
-        What ran it.
     """
 
     features: NDArray[np.float32]
@@ -92,9 +88,10 @@ class Lesson:
 
     def teaches_as(self, other: Lesson) -> bool:
         """Whether a model learned from the other is the same."""
-        return (
-            (self.tiles, self.classes, self.recipe) == (other.tiles, other.classes, other.recipe)
-        ) and np.array_equal(self.labels, other.labels)
+        mine = (self.tiles, self.classes, self.recipe)
+        return mine == (other.tiles, other.classes, other.recipe) and np.array_equal(
+            self.labels, other.labels
+        )
 
 
 def gather(
@@ -105,14 +102,8 @@ def gather(
     Row by row, in whatever order they were annotated, so that the same tiles give the same head.
     Tiles without data are left out, as nothing can be seen in them.
 
-    Parameters
-    ----------
-    annotations : Annotations
-    seen : {key of an image or plane: SeenTiles}
-    tile_px : int
-        Tiles of other sizes are not used.
-    recipe : Recipe
-        What was seen in other ways is not used.
+    Tiles of other sizes, and what was seen in other ways, are not used. `seen` is by the key of the
+    image or plane.
     """
     number_of = {name: number for number, name in enumerate(annotations.class_names)}
     keys: list[str] = []

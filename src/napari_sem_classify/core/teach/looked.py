@@ -43,8 +43,6 @@ class Sight:
     ----------
     key : str
         Of the image or plane, see `plane_key`.
-    image : SemImage
-    grid : TileGrid
     tiles : int64, shape (N,), increasing, or None
         Numbers of the only tiles to look at; None for all.
     """
@@ -71,13 +69,9 @@ class SeenTiles:
 
     Attributes
     ----------
-    grid : TileGrid
     index : int64, shape (N,), increasing
         Numbers of the tiles that hold data.
     features : float16 or float32, shape (N, features)
-    engine : EngineLabel
-    recipe : Recipe
-        In what way.
     asked : int64, shape (M,), or None
         Numbers of the tiles that were to be looked at; None for all.
     """
@@ -189,13 +183,7 @@ def look(
 def look_at_all(
     sights: Sequence[Sight], recipe: Recipe, engine: Engine, job: Job | None, dense: bool = False
 ) -> dict[str, SeenTiles]:
-    """Let the network see tiles of several images; the job is told of them as one.
-
-    Raises
-    ------
-    ImageError, Cancelled
-        See `look`.
-    """
+    """Let the network see tiles of several images, as `look`; the job is told of them as one."""
     job, total = job or Job(), sum(sight.count for sight in sights)
     start, done = time.perf_counter(), 0
     seen = {}

@@ -52,7 +52,6 @@ class BlockedScore:
         Which annotated tiles were scored.
     probabilities : float32, shape (M, classes)
         Of the scored tiles, out of fold, after the temperature.
-    class_names : tuple of str
     """
 
     scores: Scores

@@ -23,15 +23,10 @@ if TYPE_CHECKING:
 
 
 class Book(History):
-    """Annotations of all images of one viewer.
-
-    Attributes
-    ----------
-    changed : signal
-        Classes or tiles are others than before; tells what they were.
-    """
+    """Annotations of all images of one viewer."""
 
     changed = Signal(Annotations)
+    """Classes or tiles are others than before; tells what they were."""
 
     def _set(self, annotations: Annotations) -> None:
         before = self.annotations

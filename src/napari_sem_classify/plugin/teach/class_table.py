@@ -33,15 +33,10 @@ NAME, KEY, TILES, RULE = range(4)
 
 
 class ClassTable:
-    """Shows and edits the classes of a `Book`.
-
-    Attributes
-    ----------
-    chosen : signal
-        The number of the class to paint with, from 0.
-    """
+    """Shows and edits the classes of a `Book`."""
 
     chosen = Signal(int)
+    """The number of the class to paint with, from 0."""
 
     def __init__(self, book: Book, form: Form, owner: QWidget) -> None:
         self._book = book

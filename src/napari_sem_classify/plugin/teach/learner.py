@@ -294,7 +294,7 @@ class Learner:
         self.changed.emit()
 
     def _take(self, learned: Learned) -> None:
-        self._strength, self._temperature = learned.taught.strength, learned.temperature
+        self._strength, self._temperature = learned.taught.strength, learned.taught.temperature
         self.problem = ""
         self.learned = learned
         self.out_of_date = False

@@ -50,8 +50,7 @@ class ReliabilityPlot(Painted):
             return
         ink = self.ink
         metrics = painter.fontMetrics()
-        line = metrics.height()
-        left = metrics.horizontalAdvance("100 % ")
+        line, left = metrics.height(), metrics.horizontalAdvance("100 % ")
         room = QRectF(
             left, 1.3 * line, self.width() - left - MOST_DOT - 2, self.height() - 3.8 * line
         )
@@ -65,21 +64,16 @@ class ReliabilityPlot(Painted):
             painter.drawText(QRectF(0, y, left - 4, line), right, f"{100 * share:.0f} %")
         below = room.bottom() + 2
         painter.drawText(QPointF(room.left(), line - metrics.descent()), "right")
-        painter.drawText(
-            QRectF(room.left(), below, 80, line),
-            Qt.AlignmentFlag.AlignLeft,
-            f"{100 * self._least:.0f} %",
-        )
-        painter.drawText(QRectF(room.right() - 80, below, 80, line), right, "100 %")
-        middle = Qt.AlignmentFlag.AlignHCenter
-        painter.drawText(QRectF(room.left(), below, room.width(), line), middle, "confidence")
+        under = QRectF(room.left(), below, room.width(), line)
+        painter.drawText(under, Qt.AlignmentFlag.AlignLeft, f"{100 * self._least:.0f} %")
+        painter.drawText(under, right, "100 %")
+        painter.drawText(under, Qt.AlignmentFlag.AlignHCenter, "confidence")
         self._key(painter, QRectF(MOST_DOT, below + 1.2 * line, self.width(), line), ink)
         self._dots(painter, room, self._before, QPen(ink, 1.2), QColor("transparent"))
         self._dots(painter, room, self._after, QPen(AFTER), AFTER)
 
     def _key(self, painter: QPainter, room: QRectF, ink: QColor) -> None:
-        middle = room.center().y()
-        x = room.left()
+        middle, x = room.center().y(), room.left()
         for pen, fill, text in (
             (QPen(AFTER), AFTER, "as shown"),
             (QPen(ink, 1.2), QColor("transparent"), "before adjusting"),
@@ -89,11 +83,8 @@ class ReliabilityPlot(Painted):
             painter.drawEllipse(QPointF(x + 5, middle), 4, 4)
             painter.setPen(ink)
             width = painter.fontMetrics().horizontalAdvance(text) + 2
-            painter.drawText(
-                QRectF(x + 14, room.top(), width, room.height()),
-                Qt.AlignmentFlag.AlignVCenter,
-                text,
-            )
+            place = QRectF(x + 14, room.top(), width, room.height())
+            painter.drawText(place, Qt.AlignmentFlag.AlignVCenter, text)
             x += width + 34
 
     def _dots(

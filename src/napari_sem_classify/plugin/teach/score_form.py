@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import re
+
+import numpy as np
 from psygnal import Signal
 from qtpy.QtCore import Qt
 from qtpy.QtGui import QColor, QResizeEvent
@@ -23,15 +26,10 @@ NARROWER = ((9, True), (6, True), (6, False), (4, False), (0, False))
 
 
 class ScoreForm:
-    """The blocked score.
-
-    Attributes
-    ----------
-    picked : signal
-        (true class number, predicted class number) of a clicked cell.
-    """
+    """The blocked score."""
 
     picked = Signal(int, int)
+    """True and predicted class number of a clicked cell."""
 
     def __init__(self, form: Form) -> None:
         self.note = Note("Score of the model")
@@ -46,12 +44,11 @@ class ScoreForm:
         """Show a score."""
         found = score.scores
         low, high = score.intervals["macro_f1"]
-        self.note.say_html(
+        said = (
             f"<b>Score</b> on tiles not learned from: macro-F1 <b>{score_text(found.macro_f1)}</b> "
-            f"({score_text(low)} to {score_text(high)})",
-            f"Score on tiles not learned from: macro-F1 {score_text(found.macro_f1)} "
-            f"({score_text(low)} to {score_text(high)})",
+            f"({score_text(low)} to {score_text(high)})"
         )
+        self.note.say_html(said, re.sub("</?b>", "", said))
         self.note.setToolTip(
             "Mean F1 of the classes, with its 95 % interval. Whole images or blocks were left out "
             "in turn, so that no tile was scored by a model that saw its neighbours."
@@ -112,10 +109,9 @@ class ConfusionTable(DockTable):
             models.setToolTip(f"The model's class: {info.name}")
             self.setVerticalHeaderItem(number, yours)
             self.setHorizontalHeaderItem(number, models)
-        shares = scores.row_normalised()
-        for row in range(n):
-            for column in range(n):
-                self.setItem(row, column, self._cell(scores, shares, row, column, classes))
+        for (row, column), share in np.ndenumerate(scores.row_normalised()):
+            count = int(scores.confusion[row, column])
+            self.setItem(row, column, self._cell(row, column, float(share), count))
         self.fit()
         self.show()
 
@@ -170,10 +166,7 @@ class ConfusionTable(DockTable):
                 share = item.text().removesuffix(SIGN)
                 item.setText(share + SIGN if share and shown else share)
 
-    def _cell(
-        self, scores: Scores, shares: object, row: int, column: int, classes: tuple[ClassInfo, ...]
-    ) -> QTableWidgetItem:
-        share, count = float(shares[row, column]), int(scores.confusion[row, column])  # type: ignore[index]
+    def _cell(self, row: int, column: int, share: float, count: int) -> QTableWidgetItem:
         item = QTableWidgetItem(f"{100 * share:.0f}{SIGN}" if count else "")
         item.setTextAlignment(Qt.AlignmentFlag.AlignCenter)
         if count:
@@ -181,10 +174,8 @@ class ConfusionTable(DockTable):
             shade.setAlphaF(0.15 + 0.6 * share)
             item.setBackground(shade)
         took = "found as" if row == column else "taken for"
-        item.setToolTip(
-            f"{count} tiles ({100 * share:.0f} %): {classes[row].name} {took} "
-            f"{classes[column].name}"
-        )
+        yours, models = self._classes[row].name, self._classes[column].name
+        item.setToolTip(f"{count} tiles ({100 * share:.0f} %): {yours} {took} {models}")
         return item
 
 

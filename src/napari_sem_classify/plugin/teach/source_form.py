@@ -24,15 +24,10 @@ PAINT_HINT = (
 
 
 class SourceForm:
-    """Choice between painting and a layer.
-
-    Attributes
-    ----------
-    changed : signal
-        Another layer, class, share, or the layer itself was edited.
-    """
+    """Choice between painting and a layer."""
 
     changed = Signal()
+    """Another layer, class, share, or the layer itself was edited."""
 
     def __init__(self, viewer: ViewerModel, form: Form) -> None:
         self._viewer = viewer
@@ -46,8 +41,7 @@ class SourceForm:
         )
         self.as_class = narrow(widgets.ComboBox(choices=lambda _: list(self._class_names)), least=6)
         explain(self.as_class, "Class of the shapes", "The class of what is drawn in the layer")
-        self.share = widgets.SpinBox(value=round(100 * MIN_SHARE), min=1, max=100)
-        slim(self.share)
+        self.share = slim(widgets.SpinBox(value=round(100 * MIN_SHARE), min=1, max=100))
         explain(
             self.share,
             "Share of a tile",

@@ -51,10 +51,6 @@ class Teacher:
         Something else that the user sees is another than before.
     opened : signal
         The annotations of the image in view were looked for.
-    book : Book
-    learner : Learner
-    painting : AnnotationLayer
-    maps : TaughtMaps
     layer, image, grid, fingerprint
         The image in view, its tiles and its fingerprint; None until they are known.
     plane : tuple of int
@@ -127,7 +123,10 @@ class Teacher:
         self.plane = self._plane_in_view()
         if image is not None and fresh:
             self._open(image)
-        self.learner.follow(self.key, image, self.grid)
+        self._follow()
+
+    def _follow(self) -> None:
+        self.learner.follow(self.key, self.image, self.grid)
         self.show()
         self.changed.emit()
 
@@ -143,9 +142,7 @@ class Teacher:
         if before is not None:
             self._keep_annotated(before)
         self.problem = ""
-        self.learner.follow(self.key, self.image, self.grid)
-        self.show()
-        self.changed.emit()
+        self._follow()
         return True
 
     def _plane_in_view(self) -> tuple[int, ...]:
@@ -170,17 +167,16 @@ class Teacher:
 
     def _open(self, image: SemImage) -> None:
         """Look for what was annotated before; until then nothing can be painted."""
-
-        def failed(sentence: str) -> None:
-            self.problem = sentence
-            self.changed.emit()
-
         self._opening.start(
             lambda _context: find_kept(image),
             doing="looking for annotations",
             on_done=lambda kept: self._opened(image, kept),
-            on_failed=failed,
+            on_failed=self._fail,
         )
+
+    def _fail(self, sentence: str) -> None:
+        self.problem = sentence
+        self.changed.emit()
 
     def _opened(self, image: SemImage, kept: Kept) -> None:
         if self.layer is None:

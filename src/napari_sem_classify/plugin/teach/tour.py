@@ -26,13 +26,7 @@ COLOUR = "#ffffff"
 
 
 class Tour:
-    """A list of tiles of one image and where in it the user is.
-
-    Attributes
-    ----------
-    what : str
-        What the tiles are, for the user: "suggested", "look wrong".
-    """
+    """A list of tiles of one image and where in it the user is; `what` they are is for the user."""
 
     def __init__(self, viewer: ViewerModel) -> None:
         self._viewer = viewer
