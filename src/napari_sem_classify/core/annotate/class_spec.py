@@ -25,9 +25,7 @@ def parse_classes(text: str) -> list[tuple[int, str]]:
         fewer than two classes.
     """
     classes = [(_value(key), name) for key, name, _ in _parse(text)]
-    values = [value for value, _ in classes]
-    names = [name for _, name in classes]
-    if len(set(values)) < len(values) or len(set(names)) < len(names):
+    if any(len(set(each)) < len(classes) for each in zip(*classes, strict=True)):
         raise AnnotationError(
             f'The classes "{text}" name a value or a class twice: name each once.'
         )
@@ -51,13 +49,7 @@ def parse_contains(text: str) -> dict[int, float]:
 
 
 def colours_in(text: str) -> list[int] | None:
-    """Colours that stand for the classes, as `read_labels` takes them; None for numbers.
-
-    Raises
-    ------
-    AnnotationError
-        As `parse_classes`.
-    """
+    """Colours that stand for the classes, as `read_labels` takes them; None for numbers."""
     keys = [key for key, _, _ in _parse(text)]
     return [_value(key) for key in keys] if keys[0].startswith("#") else None
 

@@ -73,10 +73,7 @@ def user_folder() -> Path:
 class Keeper:
     """Writes annotations in a thread of its own, the newest state only, and never an older one.
 
-    Attributes
-    ----------
-    problem : str
-        Why the last write failed, "" where it did not.
+    `problem` tells why the last write failed; it is "" where it did not.
     """
 
     def __init__(self) -> None:

@@ -17,22 +17,15 @@ from napari_sem_classify.core.model.head import Head, softmax
 from napari_sem_classify.core.teach import head_fit
 from napari_sem_classify.core.teach.head_fit import FitOptions, Taught
 from napari_sem_classify.core.teach.lesson import Lesson
-from napari_sem_classify.core.teach.looked import SeenTiles
+from napari_sem_classify.core.teach.looked import SeenTiles, Sight
 from napari_sem_classify.core.teach.teach_options import TeachOptions
 
 TAUGHT = "taught in this window"
 BLOCK = 2048
 NO_DATA = "The annotated tiles hold no data: annotate others."
 
-
-@dataclass(frozen=True, slots=True)
-class PlaneInView:
-    """The image, or the plane of a stack (else ()), that a map is drawn of."""
-
-    seen: SeenTiles
-    image_name: str
-    pixel_size_nm: float | None
-    plane: tuple[int, ...] = ()
+View = tuple[Sight, SeenTiles]
+"""The image, or the plane of a stack, that a map is drawn of, and what was seen in it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,7 +54,7 @@ class Learned:
 
 def learn(
     lesson_of: Callable[[], Lesson],
-    view: PlaneInView | None,
+    view: View | None,
     options: TeachOptions,
     job: Job,
     on_first: Callable[[Learned], None],
@@ -150,27 +143,28 @@ def tile_probabilities(head: Head, temperature: float, seen: SeenTiles) -> NDArr
     return flat.reshape(*seen.grid.tile_shape, n_classes)
 
 
-def _learned(taught: Taught, lesson: Lesson, view: PlaneInView | None) -> Learned:
+def _learned(taught: Taught, lesson: Lesson, view: View | None) -> Learned:
     if view is None:
         return Learned(taught, lesson)
-    grid = view.seen.grid
-    tiles = tile_probabilities(taught.head, taught.temperature, view.seen)
+    sight, seen = view
+    grid = seen.grid
+    tiles = tile_probabilities(taught.head, taught.temperature, seen)
     counts = dict(zip(lesson.class_names, lesson.counts.tolist(), strict=True))
     class_map = ClassMap(
         probabilities=tiles_to_cells(grid, tiles),
         grid=grid,
         classes=lesson.classes,
-        pixel_size_nm=view.pixel_size_nm,
-        image_name=view.image_name,
-        plane=view.plane,
+        pixel_size_nm=sight.image.pixel_size_nm,
+        image_name=sight.image.name,
+        plane=sight.plane,
         record={
             "job": "teach",
             "model": {"name": TAUGHT, "kind": "taught"},
             "annotated_tiles": counts,
             "tiles": {
                 "in_grid": grid.n_tiles,
-                "classified": len(view.seen.index),
-                "left_out": grid.n_tiles - len(view.seen.index),
+                "classified": len(seen.index),
+                "left_out": grid.n_tiles - len(seen.index),
             },
         },
     )

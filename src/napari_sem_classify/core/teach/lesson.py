@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from napari_sem_classify.core.annotate.annotation import UNLABELLED
-from napari_sem_classify.core.annotate.annotation_set import Annotations
+from napari_sem_classify.core.annotate.annotation_set import Annotations, Mark
 from napari_sem_classify.core.annotate.place import TilePlace, plane_of, tile_numbers
 from napari_sem_classify.core.image.sem_image import SemImage
 from napari_sem_classify.core.model.card import ClassInfo
@@ -174,20 +174,17 @@ def sample_tiles(material: TeachingSet, tile_px: int, most: int | None, seed: in
     if most is None or max(annotations.counts().values(), default=0) <= most:
         return material
     number_of = {name: number for number, name in enumerate(annotations.class_names)}
-    places = [
-        sorted(
-            at for at in image.marks if at[2] == tile_px and image.fingerprint in material.images
-        )
+    tiles = [
+        (image, at)
         for image in annotations.images
+        for at in sorted(image.marks)
+        if at[2] == tile_px and image.fingerprint in material.images
     ]
-    labels = [
-        np.array([number_of[image.marks[at].class_name] for at in mine], dtype=np.int64)
-        for image, mine in zip(annotations.images, places, strict=True)
-    ]
-    images = []
-    for image, mine, kept in zip(
-        annotations.images, places, sample_labels(labels, most, seed), strict=True
-    ):
-        used = np.flatnonzero(kept != UNLABELLED).tolist()
-        images.append(replace(image, marks={mine[at]: image.marks[mine[at]] for at in used}))
-    return replace(material, annotations=replace(annotations, images=tuple(images)))
+    labels = np.array([number_of[image.marks[at].class_name] for image, at in tiles], np.int64)
+    [kept] = sample_labels([labels], most, seed)
+    marks: dict[str, dict[TilePlace, Mark]] = {image.key: {} for image in annotations.images}
+    for number in np.flatnonzero(kept != UNLABELLED).tolist():
+        image, at = tiles[number]
+        marks[image.key][at] = image.marks[at]
+    images = tuple(replace(image, marks=marks[image.key]) for image in annotations.images)
+    return replace(material, annotations=replace(annotations, images=images))

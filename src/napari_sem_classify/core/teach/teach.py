@@ -93,21 +93,8 @@ def teach_from_masks(
 ) -> TileClassifier:
     """Teach a model from images and label images of the same size.
 
-    Parameters
-    ----------
-    pairs, classes, options, colours
-        See `annotations_from_masks`.
-    specimens : sequence of str, optional
-        Of each pair; they take the place of those of `options`.
-    engine_of, job
-        See `teach`.
-
-    Raises
-    ------
-    AnnotationError
-        When a mask does not fit its image or nothing can be learned.
-    ImageError, ModelError, DeviceError, Cancelled
-        See `teach`.
+    Takes and refuses what `annotations_from_masks` and `teach` do; the specimens of the pairs take
+    the place of those of `options`.
     """
     material = annotations_from_masks(pairs, classes, options, colours)
     if specimens is not None:

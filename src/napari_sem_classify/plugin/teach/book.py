@@ -66,7 +66,6 @@ class Memory:
 
     Attributes
     ----------
-    keeper : Keeper
     looked : {key of the image or plane: SeenTiles}
         Of planes of a stack that are out of view only the annotated tiles.
     images : {fingerprint: SemImage}

@@ -39,8 +39,8 @@ def show_corrections(
     if layers:
         layer = layers[-1]
     else:
-        look = {"symbol": "diamond", "border_color": "black", "border_width": BORDER}
-        look |= placed_on(image_layer, (1.0, 1.0), (0.0, 0.0), 2)
+        look = placed_on(image_layer, (1.0, 1.0), (0.0, 0.0), 2)
+        look |= {"symbol": "diamond", "border_color": "black", "border_width": BORDER}
         empty = np.zeros((0, 2))
         layer = add_made(viewer, image_layer, CORRECTIONS, "points", empty, select=False, **look)
     if layer.metadata.get(SHOWN) == marks:

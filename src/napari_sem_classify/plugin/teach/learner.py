@@ -19,7 +19,7 @@ from napari_sem_classify.core.image.sem_image import SemImage
 from napari_sem_classify.core.maps.class_map import ClassMap
 from napari_sem_classify.core.model.recipe import RecipeChoice
 from napari_sem_classify.core.network.engine.devices import AUTOMATIC, DeviceChoice
-from napari_sem_classify.core.teach.learn import Learned, PlaneInView, fit, learn
+from napari_sem_classify.core.teach.learn import Learned, View, fit, learn
 from napari_sem_classify.core.teach.lesson import Lesson, TeachingSet, gather
 from napari_sem_classify.core.teach.logistic import DEFAULT_STRENGTH
 from napari_sem_classify.core.teach.looked import SeenTiles, Sight, look, sights_of
@@ -281,13 +281,12 @@ class Learner:
             on_published=self._take,
         )
 
-    def _view(self) -> PlaneInView | None:
+    def _view(self) -> View | None:
         """The image or plane to draw a map of, once the network saw it."""
         sight = self._in_view
         if sight is None or not self.has_looked(sight):
             return None
-        seen, image = self._memory.looked[sight.key], sight.image
-        return PlaneInView(seen, image.name, image.pixel_size_nm, sight.plane)
+        return sight, self._memory.looked[sight.key]
 
     def _fail(self, sentence: str) -> None:
         self.problem = sentence

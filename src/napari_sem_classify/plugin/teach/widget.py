@@ -272,9 +272,8 @@ class TeachWidget(DockWidget):
             remove_layer(self._viewer, grid_layer_of(self._viewer, layer))
 
     def _open_fine_tune(self) -> None:
-        window = self._viewer.window
-        dock, _ = window.add_plugin_dock_widget(SAMPLE_PLUGIN, "Fine-tune", tabify=True)
-        dock.raise_()
+        add = self._viewer.window.add_plugin_dock_widget
+        add(SAMPLE_PLUGIN, "Fine-tune", tabify=True)[0].raise_()
 
     def _on_removed(self, event: Any) -> None:
         self.guide.tour.forget(event.value)
@@ -310,19 +309,18 @@ class TeachWidget(DockWidget):
         self.keep_form.refresh()
 
     def _refresh(self) -> None:
-        teacher = self.teacher
-        self._annotated = len(teacher.learner.annotated)
-        if teacher.learner.looking:
-            if not self.run_form.running:
-                self.run_form.start()
-        else:
-            if self.run_form.running:
-                self.run_form.idle()
-            self.run_form.allow(teacher.learner.teachable, "Annotate tiles of two classes first")
+        learner, form = self.teacher.learner, self.run_form
+        self._annotated = len(learner.annotated)
+        if learner.looking and not form.running:
+            form.start()
+        elif not learner.looking:
+            if form.running:
+                form.idle()
+            form.allow(learner.teachable, "Annotate tiles of two classes first")
         self._refresh_annotations()
         self._tell_score()
         self.way_form.refresh()
-        self.compare_form.follow(teacher.layer)
+        self.compare_form.follow(self.teacher.layer)
 
     def _tell_annotations(self) -> None:
         teacher = self.teacher
@@ -336,20 +334,16 @@ class TeachWidget(DockWidget):
             self.source_form.note.say(said or PAINT_HINT)
 
     def _tell_state(self) -> None:
-        teacher = self.teacher
-        message = self.run_form.message
+        teacher, learner, message = self.teacher, self.teacher.learner, self.run_form.message
         hint, teacher.painting.hint = teacher.painting.hint, ""
-        learned = teacher.learner.learned
-        problem = teacher.problem or teacher.learner.problem or hint
+        problem = teacher.problem or learner.problem or hint
         if problem:
             message.fail(problem)
-        elif teacher.learner.status:
-            message.say(teacher.learner.status)
-        elif learned is None:
-            message.say("")
-        elif not teacher.learner.out_of_date:
-            message.say(f"Updated in {duration_text(learned.seconds)}")
-        elif not teacher.learner.busy:
+        elif learner.status or learner.learned is None:
+            message.say(learner.status)
+        elif not learner.out_of_date:
+            message.say(f"Updated in {duration_text(learner.learned.seconds)}")
+        elif not learner.busy:
             message.warn("The map is out of date: press Update map.")
 
     def _tell_score(self) -> None:
