@@ -2,21 +2,21 @@
 
 from __future__ import annotations
 
-from contextlib import closing
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from napari_sem_classify.core.common.job import Reporter
 from napari_sem_classify.core.image.intensity import IntensityRange
+from napari_sem_classify.core.network.features import features_to
 from napari_sem_classify.core.tiles.dense_blocks import HALO_PX, STEP
 from napari_sem_classify.core.tiles.plane_tiles import PlaneTiles
-from napari_sem_classify.core.tiles.tile_source import read_tiles, travel_range
 
 if TYPE_CHECKING:
     from napari_sem_classify.core.model.head import TileClassifier
     from napari_sem_classify.core.network.engine.base import Engine
-
 
 SAMPLE_TILES = 100
 SAMPLE_SHARE = 0.1
@@ -35,10 +35,6 @@ def agreement_with_tiles(
 
     Parameters
     ----------
-    tiles : PlaneTiles
-    engine, intensity
-        As for `embed_densely`.
-    classifier : TileClassifier
     dense : float32, shape (tile rows, tile columns, classes)
         Probabilities from dense evaluation; NaN for tiles left out, but not for all.
 
@@ -50,7 +46,7 @@ def agreement_with_tiles(
         ``halo_network_px``, ``compared_tiles``, ``same_class`` (share of these with the same
         class, 0 to 1), and the ``mean_difference`` and ``largest_difference`` of a probability.
     """
-    grid, (image, plane) = tiles.grid, tiles.source
+    grid = tiles.grid
     done = np.flatnonzero(~np.isnan(dense[..., 0]))
     apart = len(done) * (grid.stride / grid.tile) ** 2
     count = int(min(SAMPLE_TILES, max(LEAST_SAMPLE, SAMPLE_SHARE * apart), len(done)))
@@ -58,17 +54,14 @@ def agreement_with_tiles(
     keep[np.random.default_rng(seed).choice(done, count, replace=False)] = True
     mine = dense.reshape(grid.n_tiles, -1)
     same, differences = [], []
-    chosen = keep.reshape(grid.tile_shape)
-    batches = read_tiles(image, grid, intensity, engine.batch_size, keep=chosen, plane=plane)
-    travelled = travel_range(image, intensity)
-    with closing(batches):
-        for batch in batches:
-            if not len(batch.index):
-                continue
-            features = engine.embed(batch.pixels, travelled)
-            single = classifier.head.probabilities(features, classifier.card.temperature)
-            same.append(single.argmax(axis=1) == mine[batch.index].argmax(axis=1))
-            differences.append(np.abs(single - mine[batch.index]).max(axis=1))
+
+    def compare(index: NDArray[np.int64], features: NDArray[Any]) -> None:
+        single = classifier.head.probabilities(features, classifier.card.temperature)
+        same.append(single.argmax(axis=1) == mine[index].argmax(axis=1))
+        differences.append(np.abs(single - mine[index]).max(axis=1))
+
+    some = replace(tiles, keep=keep.reshape(grid.tile_shape))
+    features_to(some, engine, intensity, compare, Reporter(count, ""))
     agrees, difference = np.concatenate(same), np.concatenate(differences)
     share = float(agrees.mean())
     return {

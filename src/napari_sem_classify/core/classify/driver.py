@@ -56,9 +56,7 @@ def classify_planes(
 
     Parameters
     ----------
-    image : SemImage
-    classifier : TileClassifier
-    options : ClassifyOptions
+    image, classifier, options
     chosen : ChosenTiles, optional
         Tiles and planes to look at in place of those of the options.
     engine : Engine, optional
@@ -149,9 +147,7 @@ def classify_tiles(
 
     Parameters
     ----------
-    tiles : PlaneTiles
-    classifier : TileClassifier
-    engine : Engine
+    tiles, classifier, engine
     cache : EmbeddingCache, optional
         Where features are looked up and kept.
     dense : bool
@@ -213,12 +209,10 @@ def tile_probabilities(
 
     Parameters
     ----------
-    tiles, classifier, engine, dense, on_update
-        As for `classify_tiles`.
     intensity : IntensityRange
         Of the whole plane, also where the tiles are a block of it.
     reporter, known
-        As for `features_to`.
+        As for `features_to`; the others as for `classify_tiles`.
 
     Returns
     -------
@@ -258,14 +252,10 @@ def map_of_tiles(
 
     Parameters
     ----------
-    tiles, classifier
-        As for `classify_tiles`.
     probabilities : float32, shape (tile rows, tile columns, classes)
         NaN for tiles left out.
     intensity : IntensityRange
         As measured on the plane.
-    engine : EngineNames
-        What the tiles were classified with.
     more : mapping
         Further entries of the record.
 
@@ -279,7 +269,7 @@ def map_of_tiles(
     if not done:
         raise tiles.none_left()
     record: dict[str, Any] = {
-        **_record(image, classifier, grid, intensity, engine),
+        **_record(tiles, classifier, intensity, engine),
         "plane": list(tiles.plane),
         "seeds": {},  # nothing is drawn at random here; a model's own are in its card
         "tiles": {"in_grid": grid.n_tiles, "classified": done, "left_out": grid.n_tiles - done},
@@ -309,15 +299,11 @@ def _check_features(classifier: TileClassifier, engine: Engine) -> None:
 
 
 def _record(
-    image: SemImage,
-    classifier: TileClassifier,
-    grid: TileGrid,
-    intensity: IntensityRange,
-    engine: EngineNames,
+    tiles: PlaneTiles, classifier: TileClassifier, intensity: IntensityRange, engine: EngineNames
 ) -> dict[str, Any]:
     record = run_record(job="classify", card=classifier.card, engine=engine)
-    record["image"] = image_facts(image)
-    path = classifier.path
+    record["image"] = image_facts(tiles.image)
+    grid, path = tiles.grid, classifier.path
     record["model"] |= {
         "path": None if path is None else str(path.absolute()),
         "file_sha256": content_hash(path)["sha256"],

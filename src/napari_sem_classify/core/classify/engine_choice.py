@@ -38,13 +38,6 @@ def engine_for_images(
     The arithmetic "auto" takes 8-bit integers only for many tiles on a CPU, where they keep the
     classes of a sample of them and are faster.
 
-    Parameters
-    ----------
-    classifier : TileClassifier
-    images : sequence of Path or SemImage
-    options : ClassifyOptions
-    job : Job, optional
-
     Raises
     ------
     DeviceError
@@ -57,6 +50,7 @@ def engine_for_images(
     """
     from napari_sem_classify.core.model.engines import engine_for
     from napari_sem_classify.core.network.engine.devices import find_device, has_openvino
+    from napari_sem_classify.core.network.engine.trial import tiles_per_s
 
     device, backend, dtype = options.device, options.backend, options.dtype
     on_cpu = find_device(device).type == "cpu" and backend in ("auto", "openvino")
@@ -74,17 +68,6 @@ def engine_for_images(
     tiles = sum(grid.n_tiles for _, grid in looked) * len(images) / max(1, len(looked))
     if tiles < WORTH_IT_TILES:
         return engine
-    return _faster(classifier, engine, looked, job)
-
-
-def _faster(
-    classifier: TileClassifier,
-    engine: Engine,
-    looked: list[tuple[SemImage, TileGrid]],
-    job: Job | None,
-) -> Engine:
-    from napari_sem_classify.core.network.engine.trial import tiles_per_s
-
     try:
         small = _checked(classifier, looked, job)
     except DeviceError as refused:

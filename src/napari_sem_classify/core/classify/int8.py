@@ -61,7 +61,6 @@ def int8_engine(
 
     Parameters
     ----------
-    classifier : TileClassifier
     images : sequence of (SemImage, TileGrid)
         A few of the images. Of a stack the first plane is used.
     seed : int

@@ -8,9 +8,11 @@ import os
 import platform
 import zlib
 from collections.abc import Iterator, Mapping
+from contextlib import suppress
 from datetime import UTC, datetime
 from functools import lru_cache
 from importlib.metadata import PackageNotFoundError, version
+from itertools import islice
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -44,23 +46,19 @@ class EngineNames(Protocol):
     @property
     def backend(self) -> str:
         """Either "torch" or "openvino"."""
-        ...
 
     @property
     def device(self) -> str:
         """As shown to the user."""
-        ...
 
     @property
     def dtype(self) -> str:
         """Of the network's arithmetic."""
-        ...
 
 
 def run_record(
     *,
     job: str,
-    image: SemImage | None = None,
     card: ModelCard | None = None,
     engine: EngineNames | None = None,
     settings: Mapping[str, Any] | None = None,
@@ -71,9 +69,9 @@ def run_record(
     Parameters
     ----------
     job : str
-        What was done: "classify", "teach", "tile".
-    image, card, engine : optional
-        What it was done to and with.
+        What was done: "classify", "teach".
+    card, engine : optional
+        What it was done with.
     settings : mapping, optional
         The user's choices that are not in the others.
     seconds : float, optional
@@ -83,8 +81,7 @@ def run_record(
     -------
     dict
         ``job``, ``date`` (UTC, ISO 8601), ``versions`` (None for a package that is not
-        installed), ``platform``, and where given ``image``, ``model``, ``engine``, ``settings``,
-        ``seconds``.
+        installed), ``platform``, and where given ``model``, ``engine``, ``settings``, ``seconds``.
     """
     record: dict[str, Any] = {
         "job": job,
@@ -92,8 +89,6 @@ def run_record(
         "versions": {"python": platform.python_version(), **versions()},
         "platform": platform.platform(),
     }
-    if image is not None:
-        record["image"] = image_facts(image)
     if card is not None:
         record["model"] = {
             "name": card.name,
@@ -102,11 +97,7 @@ def run_record(
             "backbone_sha256": card.backbone_sha256,
         }
     if engine is not None:
-        record["engine"] = {
-            "backend": engine.backend,
-            "device": engine.device,
-            "dtype": engine.dtype,
-        }
+        record["engine"] = {key: getattr(engine, key) for key in ("backend", "device", "dtype")}
     if settings:
         record["settings"] = dict(settings)
     if seconds is not None:
@@ -116,12 +107,10 @@ def run_record(
 
 def versions() -> dict[str, str | None]:
     """Versions of this program and of what its results depend on; loads none of them."""
-    found: dict[str, str | None] = {}
+    found: dict[str, str | None] = dict.fromkeys(PACKAGES)
     for name in PACKAGES:
-        try:
+        with suppress(PackageNotFoundError):
             found[name] = version(name)
-        except PackageNotFoundError:
-            found[name] = None
     return found
 
 
@@ -149,10 +138,6 @@ def file_sha256(path: Path | None) -> str | None:
 
 def content_hash(path: Path | None) -> dict[str, str | None]:
     """Name what a file or a folder (zarr) holds, in bounded time; a copy has the same name.
-
-    Parameters
-    ----------
-    path : Path or None
 
     Returns
     -------
@@ -190,11 +175,7 @@ def _hashed(path: Path, size: int, _changed_ns: int) -> tuple[bool, str]:
 
 
 def _folder_sample(folder: Path) -> str:
-    files = []
-    for path in _files_in(folder):
-        files.append((path, path.stat().st_size))
-        if len(files) == MOST_NAMES:
-            break
+    files = [(path, path.stat().st_size) for path in islice(_files_in(folder), MOST_NAMES)]
     digest = hashlib.sha256()
     for path, size in files:
         digest.update(f"{path.relative_to(folder).as_posix()} {size}\n".encode())
@@ -218,12 +199,7 @@ def _files_in(folder: Path) -> Iterator[Path]:
 
 
 def pack_mask(mask: NDArray[np.bool_]) -> dict[str, Any]:
-    """A mask as plain JSON values: shape, True elements, and the bits deflated as base64.
-
-    Parameters
-    ----------
-    mask : bool, 2-D
-    """
+    """A 2-D mask as plain JSON values: shape, True elements, the bits deflated as base64."""
     bits = zlib.compress(np.packbits(mask).tobytes(), 9)
     return {
         "shape": list(mask.shape),

@@ -83,7 +83,7 @@ def rerun(
     engine : Engine, optional
         By default the backend and device of the record, or what there is.
     job : Job, optional
-        As for `driver.classify_tiles`.
+        Told and checked once per batch.
 
     Raises
     ------
@@ -122,7 +122,8 @@ def rerun(
     differences += _result_differences(record, class_map.record)
     old = _old_labels(record_path, class_map.grid.shape)
     if old is None:
-        same = _same_by_hash(record, class_map)
+        known = record.get("map_sha256")
+        same = None if known is None else bool(known == class_map.record["map_sha256"])
         if same is None:
             differences.append(
                 f"The map of the first run is not beside {record_path.name}, so the cells could "
@@ -148,9 +149,13 @@ def read_record(path: Path) -> dict[str, Any]:
     RecordError
         When the file cannot be read or holds none.
     """
+    from napari_sem_classify.core.maps.map_file import read_map
+
     try:
-        value = _of_map(path) if path.name.endswith(MAP) else None
-        if value is None:
+        saved = read_map(path) if path.name.endswith(MAP) else None
+        if saved is not None:
+            value = dict(saved.first.record)
+        else:
             value = json.loads(path.read_text(encoding="utf-8"))
     except OSError as error:
         raise RecordError(f"The record {path} cannot be read ({error.strerror}).") from error
@@ -180,19 +185,6 @@ def _version_differences(record: Mapping[str, Any]) -> list[str]:
         if name in then and then[name] != now[name]
     ]
     return [f"Versions differ: {', '.join(changed)}."] if changed else []
-
-
-def _same_by_hash(record: Mapping[str, Any], class_map: ClassMap) -> bool | None:
-    known = record.get("map_sha256")
-    return None if known is None else bool(known == class_map.record["map_sha256"])
-
-
-def _of_map(path: Path) -> Mapping[str, Any] | None:
-    """The record that a class map carries, None for what is none."""
-    from napari_sem_classify.core.maps.map_file import read_map
-
-    saved = read_map(path)
-    return None if saved is None else dict(saved.first.record)
 
 
 def _result_differences(then: Mapping[str, Any], now: Mapping[str, Any]) -> list[str]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -37,12 +37,11 @@ def open_recorded(
     name = str(known.get("name", "the image"))
     if given is None and not known.get("path"):
         raise ImageError(f"{record_path} names no file for {name}: say where the image is.")
-    places = [given] if given is not None else [Path(known["path"])]
-    if given is None:
-        places.append(record_path.parent / places[0].name)
-    path = next((place for place in places if place is not None and place.exists()), None)
+    where = Path(known["path"]) if given is None else given
+    places = [where] if given is not None else [where, record_path.parent / where.name]
+    path = next((place for place in places if place.exists()), None)
     if path is None:
-        raise ImageError(f"The image {places[0]} of this record is not there: say where it is.")
+        raise ImageError(f"The image {where} of this record is not there: say where it is.")
     opened = open_image(path, int(known.get("level", 0)))
     now = content_hash(path)
     expected = {key: known.get(key) for key in now if known.get(key) is not None}
@@ -63,7 +62,7 @@ def find_classifier(
     known = record["model"]
     expected = known.get("head_sha256")
     if given is None:
-        found = _where_it_was(known.get("path"), expected) or _in_catalogue(expected)
+        found = _recorded_model(known)
         if found is None:
             place = f"at {known['path']} nor " if known.get("path") else ""
             raise ModelError(
@@ -82,40 +81,34 @@ def find_classifier(
 
 def recorded_card(model: Mapping[str, Any]) -> ModelCard | None:
     """The card of a record's model, where its file is found and still holds that model."""
-    expected = model.get("head_sha256")
-    if not isinstance(expected, str):
-        return None
-    found = _where_it_was(model.get("path"), expected) or _in_catalogue(expected)
+    found = _recorded_model(model)
     return None if found is None else found.card
 
 
-def _where_it_was(path: object, expected: object) -> TileClassifier | None:
+def _recorded_model(model: Mapping[str, Any]) -> TileClassifier | None:
+    """The model with the numbers that a record names: where it was, else in the catalogue."""
     from napari_sem_classify.core.model.catalogue import load_model
     from napari_sem_classify.core.model.file import head_sha256
 
-    if not isinstance(path, str) or not Path(path).is_file():
+    expected = model.get("head_sha256")
+    if not isinstance(expected, str):
         return None
-    try:
-        classifier = load_model(Path(path))
-    except SemClassifyError:
-        return None  # another file lies there by now
-    return classifier if head_sha256(classifier.head) == expected else None
-
-
-def _in_catalogue(expected: object) -> TileClassifier | None:
-    from napari_sem_classify.core.model.catalogue import catalogue, load_model
-    from napari_sem_classify.core.model.file import head_sha256
-
-    for entry in catalogue():
-        if entry.card is None:
-            continue
+    for path in _model_files(model.get("path")):
         try:
-            classifier = load_model(entry.path)
+            classifier = load_model(path)
         except SemClassifyError:
-            continue  # a damaged file in the user's folder is not the one looked for
+            continue  # another file lies there by now, or a damaged one
         if head_sha256(classifier.head) == expected:
             return classifier
     return None
+
+
+def _model_files(path: object) -> Iterator[Path]:
+    from napari_sem_classify.core.model.catalogue import catalogue
+
+    if isinstance(path, str) and Path(path).is_file():
+        yield Path(path)
+    yield from (entry.path for entry in catalogue() if entry.card is not None)
 
 
 def recorded_grid(record: Mapping[str, Any]) -> TileGrid:
@@ -166,13 +159,9 @@ def engine_like(record: Mapping[str, Any], classifier: TileClassifier) -> tuple[
     except (DeviceError, ValueError):
         engine = engine_for(classifier)
     differs = [
-        f"{what.capitalize()} {known[what]} → {now}."
-        for what, now in (
-            ("backend", engine.backend),
-            ("device", engine.device),
-            ("dtype", engine.dtype),
-        )
-        if known.get(what) not in (None, now)
+        f"{what.capitalize()} {known[what]} → {getattr(engine, what)}."
+        for what in ("backend", "device", "dtype")
+        if known.get(what) not in (None, getattr(engine, what))
     ]
     return engine, differs
 
