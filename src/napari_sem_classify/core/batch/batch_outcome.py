@@ -59,13 +59,7 @@ class ImageOutcome:
 
 @dataclass(frozen=True, slots=True)
 class BatchReport:
-    """What became of each image, in the order given.
-
-    Attributes
-    ----------
-    images : tuple of ImageOutcome
-    seconds : float
-    """
+    """What became of each image, in the order given, and how many seconds it took."""
 
     images: tuple[ImageOutcome, ...]
     seconds: float

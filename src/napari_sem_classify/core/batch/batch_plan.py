@@ -8,13 +8,18 @@ from pathlib import Path
 
 import numpy as np
 
-from napari_sem_classify.core.batch.batch_state import BatchState, BatchTarget, Item, item_path
+from napari_sem_classify.core.batch.batch_state import (
+    BatchState,
+    BatchTarget,
+    Item,
+    item_path,
+    item_state,
+)
 from napari_sem_classify.core.batch.classify_many import batch_digest
 from napari_sem_classify.core.classify.options import ClassifyOptions
 from napari_sem_classify.core.common.errors import ImageError, SemClassifyError
 from napari_sem_classify.core.common.job import Job, Reporter
 from napari_sem_classify.core.export.kinds import ending
-from napari_sem_classify.core.image.image_key import file_state
 from napari_sem_classify.core.image.sem_image import SemImage
 from napari_sem_classify.core.model.card import ModelCard
 from napari_sem_classify.core.model.head import TileClassifier
@@ -41,11 +46,10 @@ class Looked:
 
 @dataclass(frozen=True, slots=True)
 class BatchPlan:
-    """What a batch will do.
+    """What a batch of some number of images will do.
 
     Attributes
     ----------
-    images : int
     tiles : mapping of int to int
         Tiles of each image that can be classified, by its place in the batch.
     problems : mapping of int to str
@@ -106,13 +110,11 @@ def look_at(
 
     Parameters
     ----------
-    items : sequence of Path or SemImage
     wanted_nm : float or None
         The model's pixel size, by which a resolution of a pyramid is chosen.
     known : dict, optional
         What earlier looks found; filled here, so that files that did not change are not opened
         again.
-    job : Job, optional
 
     Raises
     ------
@@ -126,7 +128,7 @@ def look_at(
         if isinstance(item, SemImage):
             looked.append(Looked(item, _without_pixels(item)))
         else:
-            key = (str(item), _state(item), wanted_nm)
+            key = (str(item), item_state(item), wanted_nm)
             if key not in known:
                 known[key] = _open(item, wanted_nm)
             looked.append(known[key])
@@ -142,13 +144,7 @@ def plan_batch(
 ) -> BatchPlan:
     """Lay the tiles over images that were looked at, and count them; reads nothing.
 
-    Parameters
-    ----------
-    looked : sequence of Looked
-    card : ModelCard
-    options : ClassifyOptions
-    finished : iterable of int
-        From `finished_before`.
+    `finished` comes from `finished_before`.
     """
     tiles, problems, notes = {}, {}, []
     for at, each in enumerate(looked):
@@ -193,10 +189,3 @@ def _without_pixels(image: SemImage) -> SemImage:
     """The image with one pixel repeated for its data: what was decoded is let go of."""
     shape = (*image.leading_shape, *image.shape)
     return replace(image, data=np.broadcast_to(np.zeros((), np.uint8), shape), colour="grey")
-
-
-def _state(path: Path) -> str:
-    try:
-        return file_state(path)
-    except OSError:
-        return ""

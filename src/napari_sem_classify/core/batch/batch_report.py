@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import base64
 import io
+import json
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -32,14 +33,6 @@ PICTURE_PX = 640
 
 def write_batch_report(report: BatchReport, out: Path, card: ModelCard) -> list[Path]:
     """Write ``batch.csv``, ``batch.html`` and, where there were any, ``batch.failures.csv``.
-
-    Parameters
-    ----------
-    report : BatchReport
-    out : Path
-        The batch's folder.
-    card : ModelCard
-        Of the model that was used.
 
     Raises
     ------
@@ -184,8 +177,6 @@ def _small_picture(path: Path) -> str:
 
 def _record(done: Sequence[ImageOutcome]) -> tuple[str, Any] | None:
     """The record of the last image: versions, model and device, which the batch has in common."""
-    import json
-
     summaries = _files(done, ending("summary"))
     try:
         return summaries[-1].name, json.loads(summaries[-1].read_text(encoding="utf-8"))["record"]

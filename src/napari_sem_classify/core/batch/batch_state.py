@@ -7,6 +7,7 @@ import json
 import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from itertools import islice
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -31,7 +32,7 @@ Item = Path | SemImage
 ItemT = TypeVar("ItemT", Path, SemImage, Item)
 _VERSION = 2  # of what is noted of an image; notes of another version count as none
 _FORBIDDEN = re.compile(r'[\\/:*?"<>|\x00-\x1f]')
-_KEYS = ("stem", "files", "planes", "note", "scale_warning", "settings", "state")
+_KEYS = {"stem", "files", "planes", "note", "scale_warning", "settings", "state"}
 
 
 def settings_digest(classifier: TileClassifier, wish: Mapping[str, Any]) -> str:
@@ -71,15 +72,9 @@ class BatchTarget:
 
 @dataclass(slots=True)
 class BatchState:
-    """The note in an output folder.
+    """The note in an output folder: per image, by its full path, what was written for it.
 
-    Attributes
-    ----------
-    folder : Path
-    settings : str
-        From `settings_digest`, of the run that is under way.
-    images : dict
-        Per image, by its full path, what was written for it.
+    `settings` is the `settings_digest` of the run that is under way.
     """
 
     folder: Path
@@ -89,7 +84,7 @@ class BatchState:
     @classmethod
     def open(cls, folder: Path, settings: str) -> BatchState:
         """Read the folder's note; what is missing or unreadable in it counts as not there."""
-        noted = [*_noted_earlier(folder / EARLIER_NAME)]
+        noted = _noted_earlier(folder / EARLIER_NAME)
         for line in read_lines(folder / STATE_NAME):
             if isinstance(line, dict):
                 noted.append((line.get("image"), line.get("written")))
@@ -104,17 +99,14 @@ class BatchState:
         taken = {entry["stem"].lower() for entry in self.images.values()}
         for item in items:
             entry = self.images.get(_name(item))
-            if entry is not None:
-                yield item, entry["stem"]
-                continue
-            yield item, free_name(item_stem(item), taken)
+            yield item, free_name(item_stem(item), taken) if entry is None else entry["stem"]
 
     def finished(self, item: Item) -> dict[str, Any] | None:
         """What was written for an image, if it is all there and still right."""
         entry = self.images.get(_name(item))
         if entry is None or entry["settings"] != self.settings:
             return None
-        if not entry["state"] or entry["state"] != _state(item):
+        if not entry["state"] or entry["state"] != item_state(item):
             return None
         there = all((self.folder / name).exists() for name in entry["files"])
         return entry if there and entry["files"] else None
@@ -127,7 +119,7 @@ class BatchState:
         OutputError
             When the folder cannot be written.
         """
-        entry = {**written, "settings": self.settings, "state": _state(item)}
+        entry = {**written, "settings": self.settings, "state": item_state(item)}
         name = _name(item)
         append_line(self.folder / STATE_NAME, {"image": name, "written": entry})
         self.images[name] = entry
@@ -141,8 +133,7 @@ def _noted_earlier(path: Path) -> list[tuple[Any, Any]]:
 
 
 def _is_whole(path: Any, entry: Any) -> bool:
-    known = isinstance(path, str) and isinstance(entry, dict)
-    return known and all(key in entry for key in _KEYS)
+    return isinstance(path, str) and isinstance(entry, dict) and entry.keys() >= _KEYS
 
 
 def item_path(item: Item) -> Path:
@@ -163,7 +154,7 @@ def _name(item: Item) -> str:
     return f"{item.name if item.path is None else item.path.resolve()} (open image {item.name})"
 
 
-def _state(item: Item) -> str:
+def item_state(item: Item) -> str:
     """What tells that an image changed, as a hash; empty where that cannot be told.
 
     Size and time of change of a file, of a folder (zarr) those of all files in it; of an open image
@@ -173,10 +164,8 @@ def _state(item: Item) -> str:
         if isinstance(item, Path):
             state = file_state(item)
         else:
-            planes = list(item.planes())
-            keys = [
-                image_key(item, plane) for plane in (planes if item.path is None else planes[:1])
-            ]
+            planes = islice(item.planes(), None if item.path is None else 1)
+            keys = [image_key(item, plane) for plane in planes]
             if None in keys:
                 return ""
             state = f"{keys} {item.area.as_list()} {item.pixel_size_nm} {item.level}"

@@ -16,6 +16,9 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+from numpy.typing import NDArray
+
 from napari_sem_classify.core.batch.batch_outcome import (
     BatchReport,
     ImageOutcome,
@@ -30,7 +33,7 @@ from napari_sem_classify.core.cluster.connect import check_workers, connected, m
 from napari_sem_classify.core.cluster.huge import HugeImage, finish_huge, plan_huge
 from napari_sem_classify.core.cluster.tile_store import Block
 from napari_sem_classify.core.cluster.worker import (
-    BlockResult,
+    EngineFacts,
     LoadModel,
     WorkerModel,
     classify_block,
@@ -62,8 +65,6 @@ def classify_on_cluster(
 
     Parameters
     ----------
-    paths, classifier, target
-        As for `classify_many`.
     options : ClassifyOptions
         The arithmetic is left to the workers. Features are kept in the cache folder of each
         worker's user; those of a huge image's blocks never: naming its content costs reads of its
@@ -169,7 +170,7 @@ class _ClusterRun:
                 if block is None:
                     self._note(entry, result)
                 else:
-                    self._take(entry, block, result)
+                    self._take(entry, block, *result)
             if entry.outcome is not None and entry.outcome.problem:
                 self._drop(entry)
             done = self.tasks.pop(future.key, None)
@@ -203,11 +204,13 @@ class _ClusterRun:
         self.tasks[future.key] = (future, entry, block)
         future.add_done_callback(self._done.put)
 
-    def _take(self, entry: _ClusterImage, block: Block, result: BlockResult) -> None:
+    def _take(
+        self, entry: _ClusterImage, block: Block, tiles: NDArray[np.float32], engine: EngineFacts
+    ) -> None:
         if entry.huge is None or entry.outcome is not None:
             return
-        entry.huge.store.write(block, result.probabilities)
-        entry.huge.engines.add(result.engine)
+        entry.huge.store.write(block, tiles)
+        entry.huge.engines.add(engine)
         entry.huge.waiting.discard(block)
         if not entry.huge.waiting:
             self._note(entry, self._finished(entry.huge))

@@ -30,23 +30,7 @@ HUGE_BYTES = 256 << 20
 
 @dataclass(slots=True)
 class HugeImage:
-    """An image whose blocks are under way.
-
-    Attributes
-    ----------
-    path : Path
-    stem : str
-        Start of the names of its files.
-    image : SemImage
-    choice : GridChoice
-    ranges : dict
-        Intensity range of each plane.
-    store : TileStore
-    waiting : set of Block
-        Those that are not done.
-    engines : set of EngineFacts
-        With what the others were done, in this run.
-    """
+    """An image whose blocks are under way: those that wait, and with what the others were done."""
 
     path: Path
     stem: str
@@ -68,13 +52,7 @@ def plan_huge(
 ) -> HugeImage | None:
     """Open an image that may be huge and lay its blocks; None for one to classify whole.
 
-    Parameters
-    ----------
-    path, classifier, target, options
-        As for `classify_many`.
-    stem : str
-    settings : str
-        From `batch_digest`.
+    `settings` is its `batch_digest`.
 
     Raises
     ------

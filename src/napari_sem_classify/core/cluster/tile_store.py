@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import shutil
 from collections.abc import Iterator, Mapping
-from contextlib import suppress
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -78,7 +78,7 @@ class TileStore:
     Raises
     ------
     OutputError
-        When it cannot be written.
+        From every method that writes, when it cannot.
     """
 
     def __init__(
@@ -108,9 +108,9 @@ class TileStore:
         import zarr
 
         chunks = (*(1 for _ in shape[:-3]), side, side, shape[-1])
-        try:
+        with self._writing():
             shutil.rmtree(self._hidden, ignore_errors=True)
-            array = zarr.create_array(
+            return zarr.create_array(
                 str(self._hidden),
                 shape=shape,
                 chunks=chunks,
@@ -118,9 +118,6 @@ class TileStore:
                 fill_value=NOT_DONE,
                 attributes={"run": dict(facts)},
             )
-        except OSError as error:
-            raise self._problem(error) from error
-        return array
 
     def has(self, block: Block) -> bool:
         """Whether an earlier run wrote the block."""
@@ -129,17 +126,9 @@ class TileStore:
         return False
 
     def write(self, block: Block, probabilities: NDArray[np.float32]) -> None:
-        """Write a block, shape (tile rows, tile columns, classes).
-
-        Raises
-        ------
-        OutputError
-            When it cannot be written.
-        """
-        try:
+        """Write a block, shape (tile rows, tile columns, classes)."""
+        with self._writing():
             self._array[block.place] = probabilities
-        except OSError as error:
-            raise self._problem(error) from error
 
     def read(self, plane: tuple[int, ...]) -> NDArray[np.float32]:
         """All tiles of a plane, shape (tile rows, tile columns, classes)."""
@@ -147,24 +136,20 @@ class TileStore:
         return tiles
 
     def finish(self, attributes: Mapping[str, Any]) -> Path:
-        """Give the zarr its name, in place of one of an earlier run.
-
-        Raises
-        ------
-        OutputError
-            When it cannot be written.
-        """
-        try:
+        """Give the zarr its name, in place of one of an earlier run."""
+        with self._writing():
             self._array.attrs.update(dict(attributes))
             if self.path.exists():
                 shutil.rmtree(self.path)
             self._hidden.rename(self.path)
-        except OSError as error:
-            raise self._problem(error) from error
         return self.path
 
-    def _problem(self, error: OSError) -> OutputError:
-        return OutputError(
-            f"{self.path} cannot be written ({error.strerror or error}): "
-            "choose a folder you may write to, with free space."
-        )
+    @contextmanager
+    def _writing(self) -> Iterator[None]:
+        try:
+            yield
+        except OSError as error:
+            raise OutputError(
+                f"{self.path} cannot be written ({error.strerror or error}): "
+                "choose a folder you may write to, with free space."
+            ) from error

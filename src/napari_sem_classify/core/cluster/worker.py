@@ -28,7 +28,6 @@ if TYPE_CHECKING:
 _lock = threading.Lock()
 _loaded: dict[str, tuple[TileClassifier, Engine]] = {}
 
-
 LoadModel = Callable[[], tuple[TileClassifier, "Engine"]]
 
 
@@ -36,12 +35,8 @@ LoadModel = Callable[[], tuple[TileClassifier, "Engine"]]
 class WorkerModel:
     """How a worker gets the model, once a process.
 
-    Attributes
-    ----------
-    key : str
-        Names the model and what it runs on.
-    load : callable
-        Gives the classifier and its engine; must be picklable.
+    `key` names the model and what it runs on; `load`, which must be picklable, gives the classifier
+    and its engine.
     """
 
     key: str
@@ -55,14 +50,6 @@ class EngineFacts:
     backend: str
     device: str
     dtype: str
-
-
-@dataclass(frozen=True, slots=True)
-class BlockResult:
-    """Probabilities of a block's tiles, float32 (tile rows, tile columns, classes)."""
-
-    probabilities: NDArray[np.float32]
-    engine: EngineFacts
 
 
 def look_around(path: Path) -> tuple[str, bool]:
@@ -106,11 +93,12 @@ def classify_block(
     grid: TileGrid,
     intensity: IntensityRange,
     block: Block,
-) -> BlockResult:
+) -> tuple[NDArray[np.float32], EngineFacts]:
     """Classify the tiles of a block, on a worker.
 
     `grid` and `intensity` are those of the whole image, so that a block's tiles come out as they
-    would in one run over it.
+    would in one run over it. Gives their probabilities (tile rows, tile columns, classes), and
+    with what they were made.
     """
     from napari_sem_classify.core.classify.driver import tile_probabilities
 
@@ -120,7 +108,7 @@ def classify_block(
         tiles = PlaneTiles(image, block.grid(grid), plane=block.plane)
         reporter = tiles.reporter("Classifying tiles", None)
         found, _ = tile_probabilities(tiles, classifier, engine, intensity, reporter=reporter)
-    return BlockResult(found, EngineFacts(engine.backend, engine.device, engine.dtype))
+    return found, EngineFacts(engine.backend, engine.device, engine.dtype)
 
 
 def _load(model: WorkerModel) -> tuple[TileClassifier, Engine]:
