@@ -27,11 +27,9 @@ from napari_sem_classify.plugin.forms.model_form import ModelForm
 from napari_sem_classify.plugin.forms.run_form import RunForm
 from napari_sem_classify.plugin.layers.grid_layers import grid_layer_of, show_grid
 from napari_sem_classify.plugin.layers.layer_image import image_from_layer, notes_of, plane_at
-from napari_sem_classify.plugin.layers.legend import legend_of
 from napari_sem_classify.plugin.layers.made_layers import CLASSES, made_from, remove_layer
 from napari_sem_classify.plugin.layers.run_layers import MapInView, RunLayers
-from napari_sem_classify.plugin.layers.saved_maps import saved_maps_of
-from napari_sem_classify.plugin.layers.status import status_line_of
+from napari_sem_classify.plugin.layers.saved_maps import follow_maps
 
 if TYPE_CHECKING:
     from napari.layers import Labels
@@ -44,12 +42,7 @@ THIS_PLANE, ALL_PLANES = "plane in view", "all planes"
 
 
 class ClassifyWidget(DockWidget):
-    """Dock widget that classifies the tiles of an image.
-
-    Parameters
-    ----------
-    napari_viewer : napari.viewer.Viewer
-    """
+    """Dock widget that classifies the tiles of an image."""
 
     def __init__(self, napari_viewer: Viewer) -> None:
         super().__init__(napari_viewer)
@@ -57,9 +50,7 @@ class ClassifyWidget(DockWidget):
         self._run_layers: RunLayers | None = None
         self._shown: Labels | None = None
         self._suggested_for: object = None
-        legend_of(self._viewer)
-        status_line_of(self._viewer)
-        saved_maps_of(self._viewer)
+        follow_maps(self._viewer)
         self._build()
         self._connect()
         self._on_image()
@@ -234,8 +225,7 @@ class ClassifyWidget(DockWidget):
             cost = float(tiles)
             if self.dense.value:
                 cost *= DENSE_COST * (choice.grid.stride / choice.grid.tile) ** 2
-            words.append(f"about {duration_text(cost / ready.tiles_per_s)}")
-            words.append(ready.engine.device)
+            words += [f"about {duration_text(cost / ready.tiles_per_s)}", ready.engine.device]
         elif self.device_form.preparing:
             words.append("timing a few tiles…")
         self.estimate.say(" · ".join(words))

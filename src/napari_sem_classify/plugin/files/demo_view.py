@@ -27,10 +27,7 @@ def open_demo(demo: Demo) -> None:
 def open_image_with_form(path: Path) -> None:
     """Open a viewer with the user's image beside the Classify form, until it is closed.
 
-    Raises
-    ------
-    ImageError
-        When the image cannot be opened; no viewer appears then.
+    No viewer appears where the image cannot be opened, which raises `ImageError`.
     """
     from napari_sem_classify.plugin.files.reader import read_images
 

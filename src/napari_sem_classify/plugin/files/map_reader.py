@@ -12,11 +12,14 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from napari_sem_classify.core.common.errors import ImageError
 from napari_sem_classify.core.maps.map_file import SUFFIX, SavedMap, read_map
 from napari_sem_classify.core.maps.map_set import ZARR_SUFFIX
+from napari_sem_classify.core.sem_io import list_images
+from napari_sem_classify.plugin.layers.file_layers import file_layer
 from napari_sem_classify.plugin.layers.layer_image import METADATA_KEY
 from napari_sem_classify.plugin.layers.made_layers import is_picture, layer_name
-from napari_sem_classify.plugin.layers.saved_maps import path_of, saved_layers, saved_maps_of
+from napari_sem_classify.plugin.layers.saved_maps import follow_maps, path_of, saved_layers
 
 if TYPE_CHECKING:
     from napari.components import ViewerModel
@@ -31,15 +34,8 @@ TIFF_SUFFIXES = (".tif", ".tiff")
 def read_class_maps(paths: Sequence[Path]) -> list[LayerData] | None:
     """Layers of class maps and their images; None where some path is something else.
 
-    Parameters
-    ----------
-    paths : sequence of Path
-        Map files, or one folder with maps in it: its other images are opened too.
-
-    Raises
-    ------
-    ImageError
-        When a map or an image cannot be read.
+    The paths are map files, or one folder with maps in it: its other images are opened too. Raises
+    `ImageError` when a map or an image cannot be read.
     """
     others: list[Path] = []
     if len(paths) == 1 and paths[0].is_dir() and not paths[0].name.endswith(".zarr"):
@@ -55,9 +51,6 @@ def read_class_maps(paths: Sequence[Path]) -> list[LayerData] | None:
 
 def _folder(folder: Path) -> tuple[list[Path], list[Path]]:
     """Maps in a folder, and images that are neither maps nor made of them."""
-    from napari_sem_classify.core.common.errors import ImageError
-    from napari_sem_classify.core.sem_io import list_images
-
     try:
         files = list_images([folder])
     except ImageError:
@@ -77,9 +70,11 @@ def _saved(path: Path) -> SavedMap | None:
 
 
 def _layers(found: Sequence[tuple[Path, SavedMap]], others: Sequence[Path]) -> list[LayerData]:
-    from napari_sem_classify.plugin.layers.file_layers import file_layer
+    import napari
 
-    viewer = _viewer()
+    viewer: ViewerModel | None = napari.current_viewer()
+    if viewer is not None:
+        follow_maps(viewer)
     layers = [file_layer(path) for path in others]
     images = [str(path.absolute()) for path in others]
     for path, saved in _joined(found):
@@ -114,29 +109,12 @@ def _joined(found: Sequence[tuple[Path, SavedMap]]) -> list[tuple[Path, SavedMap
     return list(joined.values())
 
 
-def _viewer() -> ViewerModel | None:
-    """The viewer that the layers are for, ready to take up maps and to tell of them."""
-    import napari
-
-    from napari_sem_classify.plugin.layers.legend import legend_of
-    from napari_sem_classify.plugin.layers.status import status_line_of
-
-    viewer: Any = napari.current_viewer()
-    if viewer is not None:
-        saved_maps_of(viewer)
-        legend_of(viewer)
-        status_line_of(viewer)
-    return viewer
-
-
 def _image_file(path: Path, saved: SavedMap) -> Path | None:
     """Where a map's image lies now, None where it is not found."""
     if saved.image_path is None:
         return None
-    for place in (saved.image_path, path.absolute().parent / saved.image_path.name):
-        if place.exists():
-            return place
-    return None
+    places = (saved.image_path, path.absolute().parent / saved.image_path.name)
+    return next((place for place in places if place.exists()), None)
 
 
 def _is_open(viewer: ViewerModel | None, saved: SavedMap) -> bool:
@@ -155,8 +133,6 @@ def _is_open(viewer: ViewerModel | None, saved: SavedMap) -> bool:
 def _picture(path: Path, saved: SavedMap) -> LayerData:
     """The picture in an OME-Zarr; it may be coarser than the image, so it is not classified."""
     import zarr
-
-    from napari_sem_classify.plugin.layers.file_layers import file_layer
 
     data, keywords, kind = file_layer(path)
     multiscale: Any = zarr.open_group(path, mode="r").attrs["ome"]["multiscales"][0]  # type: ignore[index,call-overload]

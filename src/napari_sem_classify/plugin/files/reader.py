@@ -26,11 +26,8 @@ MOST_LAYERS = 20
 def get_reader(path: str | Path | Sequence[str | Path]) -> Reader | None:
     """Say whether a file, a folder or a list of files can be read; the reader, or None."""
     paths = _as_paths(path)
-    if not paths:
-        return None
-    if all(is_image_name(one) or _is_image_folder(one) for one in paths):
-        return read_images
-    return None
+    ours = paths and all(is_image_name(one) or _is_image_folder(one) for one in paths)
+    return read_images if ours else None
 
 
 def read_images(path: str | Path | Sequence[str | Path]) -> list[LayerData]:
@@ -39,12 +36,8 @@ def read_images(path: str | Path | Sequence[str | Path]) -> list[LayerData]:
     Class maps that were saved come back over their images, see `map_reader`.
 
     Calibrated images get a scale in nanometres with units; others have neither. What is known goes
-    into ``metadata["sem_classify"]`` under plain names.
-
-    Raises
-    ------
-    ImageError
-        When a file cannot be opened.
+    into ``metadata["sem_classify"]`` under plain names. Raises `ImageError` when a file cannot be
+    opened.
     """
     paths = _as_paths(path)
     maps = read_class_maps(paths)

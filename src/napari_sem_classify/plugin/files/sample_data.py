@@ -83,13 +83,7 @@ def cross_section_layers(sample: Sample) -> list[LayerData]:
 
 
 def nasa_coating() -> list[LayerData]:
-    """Give a real coating image by NASA, downloaded once and checked.
-
-    Raises
-    ------
-    ImageError
-        In one sentence, when it cannot be downloaded or is not what it should be.
-    """
+    """Give a real coating image by NASA, downloaded once and checked."""
     from napari_sem_classify.core.sem_io import image_from_array
     from napari_sem_classify.plugin.layers.file_layers import image_layer
 
@@ -102,12 +96,7 @@ def nasa_coating() -> list[LayerData]:
 def fetch_nasa_coating(url: str = NASA_URL, folder: Path | None = None) -> Path:
     """Give the downloaded file, from the cache folder where it is there already.
 
-    The user is told before anything is downloaded.
-
-    Raises
-    ------
-    ImageError
-        When it cannot be downloaded or its pixels are not the expected ones; no file is left then.
+    The user is told before anything is downloaded. No file is left where it raises `ImageError`.
     """
     from napari.utils.notifications import show_info
     from platformdirs import user_cache_path
@@ -146,30 +135,20 @@ def fetch_nasa_coating(url: str = NASA_URL, folder: Path | None = None) -> Path:
 
 
 def checked_pixels(path: Path) -> NDArray[np.uint8]:
-    """Pixels of the downloaded image, shape `NASA_SHAPE`.
-
-    Raises
-    ------
-    ImageError
-        When they are not what the authors published.
-    """
+    """Pixels of the downloaded image; raises `ImageError` where they are not the published ones."""
     import numpy as np
     from tifffile import imread
 
     try:
         pixels = np.asarray(imread(path))
+        if pixels.ndim == 3:  # grey written as RGB
+            pixels = pixels[..., 0]
+        digest = hashlib.sha256(np.ascontiguousarray(pixels).tobytes()).hexdigest()
+        if pixels.shape != NASA_SHAPE or digest != NASA_PIXELS_SHA256:
+            raise ValueError("other pixels")
     except Exception as error:  # whatever a damaged file makes the decoder raise
-        raise _not_the_image(path) from error
-    if pixels.ndim == 3:  # grey written as RGB
-        pixels = pixels[..., 0]
-    digest = hashlib.sha256(np.ascontiguousarray(pixels).tobytes()).hexdigest()
-    if pixels.shape != NASA_SHAPE or digest != NASA_PIXELS_SHA256:
-        raise _not_the_image(path)
+        raise ImageError(
+            f"{path.name} is not the coating image that was expected: delete it and download it "
+            "again, or open the generated cross-section instead."
+        ) from error
     return pixels
-
-
-def _not_the_image(path: Path) -> ImageError:
-    return ImageError(
-        f"{path.name} is not the coating image that was expected: delete it and download it again, "
-        "or open the generated cross-section instead."
-    )

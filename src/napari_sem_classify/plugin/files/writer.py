@@ -37,38 +37,15 @@ from napari_sem_classify.plugin.layers.saved_maps import path_of
 _SHOWN = ("name", "scale", "translate", "rotate", "shear", "affine", "opacity")
 
 
-def write_class_map(path: str, data: Any, attributes: Mapping[str, Any]) -> list[str]:
-    """Write one class-map layer as what the path's ending says.
+def write_class_map(
+    path: str, data: Any, attributes: Mapping[str, Any], number: str = ""
+) -> list[str]:
+    """Write one class-map layer as what the path's ending says; `number` tells it from others.
 
-    Of a stack each plane goes into a file of its own; a TIFF and a report hold all of them.
-
-    Raises
-    ------
-    OutputError
-        When the layer is no class map, its image is needed and not open, or a file cannot be
-        written.
+    Of a stack each plane goes into a file of its own; a TIFF and a report hold all of them. Raises
+    `OutputError` when the layer is no class map, its image is needed and not open, or a file cannot
+    be written.
     """
-    return _write(path, data, attributes)
-
-
-def write_class_maps(path: str, layers: Sequence[tuple[Any, Mapping[str, Any], str]]) -> list[str]:
-    """Write the class maps among some layers, each into files of its own.
-
-    Raises
-    ------
-    OutputError
-        When there is no class map, and as `write_class_map`.
-    """
-    chosen = [(data, known) for data, known, _ in layers if _notes(known).get("kind") == CLASSES]
-    if not chosen:
-        raise OutputError("None of the layers is a class map: choose one made by Classify.")
-    written = []
-    for number, (data, known) in enumerate(chosen, start=1):
-        written += _write(path, data, known, f"-{number}" if len(chosen) > 1 else "")
-    return written
-
-
-def _write(path: str, data: Any, attributes: Mapping[str, Any], number: str = "") -> list[str]:
     kind, suffix = _kind_of(path)
     saved = saved_map(data, attributes)
     image = _image_behind(data, attributes, saved) if kind.needs_image else None
@@ -85,24 +62,29 @@ def _write(path: str, data: Any, attributes: Mapping[str, Any], number: str = ""
     return written
 
 
+def write_class_maps(path: str, layers: Sequence[tuple[Any, Mapping[str, Any], str]]) -> list[str]:
+    """Write the class maps among some layers, each into files of its own; there must be one."""
+    chosen = [(data, known) for data, known, _ in layers if _notes(known).get("kind") == CLASSES]
+    if not chosen:
+        raise OutputError("None of the layers is a class map: choose one made by Classify.")
+    written = []
+    for number, (data, known) in enumerate(chosen, start=1):
+        written += write_class_map(path, data, known, f"-{number}" if len(chosen) > 1 else "")
+    return written
+
+
 def _kind_of(path: str) -> tuple[Kind, str]:
     """The kind of file that a path's ending says, and that ending."""
-    for kind in KINDS:
-        for suffix in kind.napari:
-            if path.lower().endswith(suffix):
-                return kind, suffix
-    endings = ", ".join(suffix for kind in KINDS for suffix in kind.napari)
+    known = [(kind, suffix) for kind in KINDS for suffix in kind.napari]
+    for kind, suffix in known:
+        if path.lower().endswith(suffix):
+            return kind, suffix
+    endings = ", ".join(suffix for _, suffix in known)
     raise OutputError(f"{path} does not say what to write: let it end in {endings}.")
 
 
 def saved_map(data: Any, attributes: Mapping[str, Any]) -> SavedMap:
-    """What a class-map layer shows, with the probabilities behind it where they are known.
-
-    Raises
-    ------
-    OutputError
-        When the layer is no class map, or holds a number that no class has.
-    """
+    """What a class-map layer shows, with the probabilities behind it where they are known."""
     notes = _notes(attributes)
     name = attributes.get("name", "layer")
     if notes.get("kind") != CLASSES:
@@ -112,10 +94,9 @@ def saved_map(data: Any, attributes: Mapping[str, Any]) -> SavedMap:
     found = map_layer_with(data)
     labels = np.asarray(data)
     shown = _shown(attributes)
-    stack = labels.shape[:-2]
+    stack, level = labels.shape[:-2], int(notes.get("level", 0))
     if found is None:
-        maps = _maps_from_notes(labels, notes)
-        return SavedMap(maps, stack, None, int(notes.get("level", 0)), shown)
+        return SavedMap(_maps_from_notes(labels, notes), stack, None, level, shown)
     session, layer = found
     known = session.maps[layer]
     source = session.source_of(layer)
@@ -130,7 +111,6 @@ def saved_map(data: Any, attributes: Mapping[str, Any]) -> SavedMap:
                 like, probabilities=np.full_like(like.probabilities, np.nan), plane=plane
             )
             maps[plane] = _as_painted(labels[plane], empty, str(name))
-    level = int(notes.get("level", 0))
     return SavedMap(maps, stack, None if path is None else Path(path), level, shown)
 
 

@@ -159,6 +159,16 @@ def saved_maps_of(viewer: ViewerModel) -> SavedMaps:
     return helper_of(viewer, SavedMaps, unwrapped(viewer))
 
 
+def follow_maps(viewer: ViewerModel) -> None:
+    """Let a viewer take up saved maps, and tell of its maps in a legend and in the status line."""
+    from napari_sem_classify.plugin.layers.legend import legend_of
+    from napari_sem_classify.plugin.layers.status import status_line_of
+
+    legend_of(viewer)
+    status_line_of(viewer)
+    saved_maps_of(viewer)
+
+
 def path_of(layer: Layer) -> str | None:
     """Where an image layer was read from, None where it came from no file."""
     path = notes_of(layer).get("path") or getattr(layer.source, "path", None)

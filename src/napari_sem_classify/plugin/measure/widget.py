@@ -11,9 +11,7 @@ from napari_sem_classify.core.common.errors import SemClassifyError
 from napari_sem_classify.core.export.measured import Measured
 from napari_sem_classify.plugin.app.dock import DockWidget
 from napari_sem_classify.plugin.forms.layout import Form, Note, explain, fill
-from napari_sem_classify.plugin.layers.legend import legend_of
-from napari_sem_classify.plugin.layers.saved_maps import saved_maps_of
-from napari_sem_classify.plugin.layers.status import status_line_of
+from napari_sem_classify.plugin.layers.saved_maps import follow_maps
 from napari_sem_classify.plugin.measure.export_form import ExportForm
 from napari_sem_classify.plugin.measure.fields import Field, image_behind
 from napari_sem_classify.plugin.measure.fraction_form import FractionForm
@@ -47,9 +45,7 @@ class MeasureWidget(DockWidget):
         super().__init__(napari_viewer)
         self._corrected: Corrected | None = None
         self._stopped = False
-        legend_of(self._viewer)
-        status_line_of(self._viewer)
-        saved_maps_of(self._viewer)
+        follow_maps(self._viewer)
         self._build()
         self.map_list.changed.connect(self._on_maps)
         self.tabs.currentChanged.connect(self._on_tab)
