@@ -46,14 +46,20 @@ class ListedImage:
     path: Path | None = None
     layer: weakref.ref[Image] | None = None
 
+    @property
+    def is_folder(self) -> bool:
+        """Whether it is a folder of images; a zarr is an image."""
+        path = self.path
+        return path is not None and path.is_dir() and not path.name.endswith(".zarr")
+
+    @property
+    def open_layer(self) -> Image | None:
+        """The layer while it is there."""
+        return None if self.layer is None else self.layer()
+
 
 class ImagesForm:
-    """List of folders, files and layers.
-
-    Attributes
-    ----------
-    changed : signal
-    """
+    """List of folders, files and layers."""
 
     changed = Signal()
 
@@ -111,8 +117,7 @@ class ImagesForm:
         """The folder of the first file or folder, for a place to write to."""
         for each in self._sources:
             if each.path is not None:
-                zarr = each.path.name.endswith(".zarr")
-                return each.path if each.path.is_dir() and not zarr else each.path.parent
+                return each.path if each.is_folder else each.path.parent
         return None
 
     def __len__(self) -> int:
@@ -120,16 +125,10 @@ class ImagesForm:
         return len(self._sources)
 
     def open_now(self) -> list[SemImage]:
-        """The layers of the list as images, with the user's corrections.
-
-        Raises
-        ------
-        ImageError
-            When one cannot be read.
-        """
+        """The layers of the list as images, with the user's corrections."""
         found = []
         for each in self._sources:
-            layer = None if each.layer is None else each.layer()
+            layer = each.open_layer
             if layer is not None:
                 known = self._session.images.get(layer)
                 found.append(image_from_layer(layer) if known is None else known)
@@ -139,32 +138,25 @@ class ImagesForm:
         """Add files and folders."""
         known = set(self.paths)
         new = [path for path in (Path(each) for each in paths) if str(path) not in known]
-        self._sources += [ListedImage(path=path) for path in dict.fromkeys(new)]
-        self._show()
-        self.changed.emit()
+        self._list([*self._sources, *(ListedImage(path=path) for path in dict.fromkeys(new))])
 
     def add_open_images(self) -> None:
         """Add every image layer that is not a result of this plugin."""
-        known = {id(each.layer()) for each in self._sources if each.layer is not None}
-        new = [each for each in self._pictures() if id(each) not in known]
-        self._sources += [ListedImage(layer=weakref.ref(layer)) for layer in new]
-        self._show()
-        self.changed.emit()
+        known = {id(each.open_layer) for each in self._sources}
+        new = [each for each in pictures_in(self._viewer) if id(each) not in known]
+        self._list([*self._sources, *(ListedImage(layer=weakref.ref(layer)) for layer in new)])
 
     def take_out(self) -> None:
         """Take the selected lines out; all of them where none is selected."""
-        chosen = {index.row() for index in self.list.selectedIndexes()} or set(
-            range(len(self._sources))
-        )
-        self._sources = [each for at, each in enumerate(self._sources) if at not in chosen]
-        self._show()
-        self.changed.emit()
+        chosen = {index.row() for index in self.list.selectedIndexes()}
+        left = [each for at, each in enumerate(self._sources) if at not in chosen]
+        self._list(left if chosen else [])
 
     def allow(self, free: bool) -> None:
         """Let the user change the list, or not while a batch runs."""
         for control in (self.folder, self.files, self.remove):
             control.enabled = free
-        self.open_images.enabled = free and bool(self._pictures())
+        self.open_images.enabled = free and bool(pictures_in(self._viewer))
         self.list.setEnabled(free)
 
     def tell_count(self, images: int | None) -> None:
@@ -172,33 +164,28 @@ class ImagesForm:
         plural = "" if images == 1 else "s"
         self.count.say("" if images is None else f"{count_text(images)} image{plural}")
 
-    def _pictures(self) -> list[Any]:
-        return pictures_in(self._viewer)
+    def _on_layers(self, _event: Any = None) -> None:
+        layers = list(self._viewer.layers)
+        self.open_images.enabled = bool(pictures_in(self._viewer))
+        left = [each for each in self._sources if each.path or each.open_layer in layers]
+        if len(left) < len(self._sources):
+            self._list(left)
 
-    def _on_layers(self, event: Any = None) -> None:
-        self.open_images.enabled = bool(self._pictures())
-        gone = None if event is None else getattr(event, "value", None)
-        left = [
-            each
-            for each in self._sources
-            if each.layer is None or each.layer() in list(self._viewer.layers)
-        ]
-        if gone is not None and len(left) < len(self._sources):
-            self._sources = left
-            self._show()
-            self.changed.emit()
+    def _list(self, sources: list[ListedImage]) -> None:
+        self._sources = sources
+        self._show()
+        self.changed.emit()
 
     def _show(self) -> None:
         self.empty.say("" if self._sources else EMPTY)
         self.problem.say("")
         self.list.clear()
         for each in self._sources:
-            layer = None if each.layer is None else each.layer()
             if each.path is not None:
-                folder = each.path.is_dir() and not each.path.name.endswith(".zarr")
-                text = f"{each.path.name}/" if folder else each.path.name
+                text = f"{each.path.name}/" if each.is_folder else each.path.name
                 tooltip = str(each.path)
             else:
+                layer = each.open_layer
                 text = "" if layer is None else f"{layer.name} (open image)"
                 tooltip = "An image that is open in the viewer"
             item = QListWidgetItem(text)

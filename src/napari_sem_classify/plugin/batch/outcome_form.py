@@ -21,35 +21,26 @@ DONE, EARLIER = "✓", "earlier"
 
 
 class OutcomeForm:
-    """Results of a batch.
-
-    Attributes
-    ----------
-    opened : signal
-        The outcome of an image that the user wants to see in the viewer.
-    done, failed : OutcomeTable
-    """
+    """Results of a batch; `opened` tells the outcome that the user wants to see in the viewer."""
 
     opened = Signal(object)
 
     def __init__(self, form: Form) -> None:
-        self._outcomes: list[ImageOutcome] = []
+        self._seen = 0
         self._rows: list[ImageOutcome] = []
-        self._files: tuple[Path, ...] = ()
+        self._page: Path | None = None
         self._out: Path | None = None
         self.open_url: Callable[[QUrl], object] = QDesktopServices.openUrl
         self.title = Note("Images done")
         self.done = OutcomeTable(
             self.title,
             ("Image", "Largest class", ""),
-            "Images done",
             "Double-click an image to open it with its map",
         )
         self.failed_title = Note("Files that could not be used")
         self.failed = OutcomeTable(
             self.failed_title,
             ("File", "Problem"),
-            "Files that could not be used",
             "Files that could not be used, and why",
             wrap=True,
         )
@@ -61,15 +52,15 @@ class OutcomeForm:
         line.addWidget(self.report.native)
         line.addWidget(self.folder.native)
         form.wide(self._row, self.title, self.done, self.failed_title, self.failed)
-        self.report.changed.connect(self._open_report)
-        self.folder.changed.connect(self._open_folder)
+        self.report.changed.connect(lambda: self._open_place(self._page))
+        self.folder.changed.connect(lambda: self._open_place(self._out))
         self.done.cellDoubleClicked.connect(self._on_open)
         self.done.activated.connect(lambda index: self._on_open(index.row()))
         self.clear()
 
     def clear(self) -> None:
         """Show nothing: before a run."""
-        self._outcomes, self._rows, self._files, self._out = [], [], (), None
+        self._seen, self._rows, self._page, self._out = 0, [], None, None
         for table in (self.done, self.failed):
             table.setRowCount(0)
             table.hide()
@@ -79,7 +70,7 @@ class OutcomeForm:
 
     def show(self, outcomes: Sequence[ImageOutcome]) -> None:
         """Add what is new since the last look; a batch only ever grows."""
-        for outcome in outcomes[len(self._outcomes) :]:
+        for outcome in outcomes[self._seen :]:
             if outcome.problem:
                 self.failed.add((outcome.path.name, outcome.problem), str(outcome.path))
             else:
@@ -88,7 +79,7 @@ class OutcomeForm:
                 when = "Finished by an earlier run" if outcome.resumed else "Done"
                 tooltip = f"{outcome.path}\n{when}: {outcome.note}\nDouble-click opens it."
                 self.done.add((outcome.path.name, largest_class(outcome), state), tooltip)
-        self._outcomes = list(outcomes)
+        self._seen = len(outcomes)
         bad = self.failed.rowCount()
         if self._rows:
             self.title.say("Double-click an image to open it with its map:")
@@ -96,20 +87,16 @@ class OutcomeForm:
             one = "1 file" if bad == 1 else f"{bad} files"
             self.failed_title.warn(f"{one} could not be used:")
 
-    def finish(self, files: Sequence[Path], out: Path | None) -> None:
+    def finish(self, files: Sequence[Path]) -> None:
         """Offer what was written."""
-        self._files, self._out = tuple(files), out
-        self._row.setVisible(out is not None)
-        self.report.enabled = any(path.name == PAGE for path in files)
+        self._out = files[0].parent
+        self._page = next((path for path in files if path.name == PAGE), None)
+        self.report.enabled = self._page is not None
+        self._row.show()
 
-    def _open_report(self) -> None:
-        for path in self._files:
-            if path.name == PAGE:
-                self.open_url(QUrl.fromLocalFile(str(path.absolute())))
-
-    def _open_folder(self) -> None:
-        if self._out is not None:
-            self.open_url(QUrl.fromLocalFile(str(self._out.absolute())))
+    def _open_place(self, path: Path | None) -> None:
+        if path is not None:
+            self.open_url(QUrl.fromLocalFile(str(path.absolute())))
 
     def _on_open(self, row: int, _column: int = 0) -> None:
         if 0 <= row < len(self._rows):
@@ -118,30 +105,28 @@ class OutcomeForm:
 
 def largest_class(outcome: ImageOutcome) -> str:
     """The class that covers most of an image: "coating 58.4 %"; of a stack of its first plane."""
-    if not outcome.planes:
-        return ""
-    shares = [each for each in outcome.planes[0]["classes"] if each["fraction"] is not None]
+    shares = [
+        (each["fraction"], each["name"])
+        for plane in outcome.planes[:1]
+        for each in plane["classes"]
+        if each["fraction"] is not None
+    ]
     if not shares:
         return ""
-    most = max(shares, key=lambda share: share["fraction"])
-    return f"{most['name']} {percent_text(most['fraction'])}"
+    fraction, name = max(shares, key=lambda share: share[0])
+    return f"{name} {percent_text(fraction)}"
 
 
 class OutcomeTable(DockTable):
-    """Rows that come one by one; scrolls up and down beyond a few.
+    """Rows that come one by one; scrolls beyond a few. With `wrap` its last column has sentences.
 
-    Parameters
-    ----------
-    label, headers, name, tooltip
-        As of a `DockTable`.
-    wrap : bool
-        Whether the second column holds sentences.
+    It has the name of its label.
     """
 
     def __init__(
-        self, label: QLabel, headers: Sequence[str], name: str, tooltip: str, wrap: bool = False
+        self, label: QLabel, headers: Sequence[str], tooltip: str, wrap: bool = False
     ) -> None:
-        super().__init__(label, name, tooltip, headers, most_rows=MOST_ROWS)
+        super().__init__(label, label.accessibleName(), tooltip, headers, most_rows=MOST_ROWS)
         self.setShowGrid(wrap)
         self.setTextElideMode(Qt.TextElideMode.ElideMiddle)
         self.setWordWrap(wrap)

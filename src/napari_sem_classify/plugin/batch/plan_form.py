@@ -36,16 +36,9 @@ class PlanForm:
         looking: bool,
         cost: float = 1.0,
     ) -> None:
-        """Tell a plan.
+        """Tell a plan; with `again` finished images are done once more.
 
-        Parameters
-        ----------
-        plan, ready
-        again : bool
-            Images that are finished are to be done once more.
-        preparing, looking : bool
-        cost : float
-            Time of a tile of the plan in that of a tile looked at alone; less in a fine map.
+        `cost` is the time of a tile of the plan in that of a tile looked at alone.
         """
         self.clear()
         finished = 0 if again else len(plan.finished)
@@ -53,10 +46,8 @@ class PlanForm:
         to_do = len(plan.tiles) - finished
         words = [images_text(to_do), f"{count_text(tiles)} tiles"]
         if ready is not None and np.isfinite(ready.tiles_per_s):
-            words += [
-                f"about {duration_text(cost * tiles / ready.tiles_per_s)}",
-                ready.engine.device,
-            ]
+            seconds = cost * tiles / ready.tiles_per_s
+            words += [f"about {duration_text(seconds)}", ready.engine.device]
         elif preparing:
             words.append("timing a few tiles…")
         if looking:

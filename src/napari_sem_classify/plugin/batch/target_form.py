@@ -13,7 +13,7 @@ from qtpy.QtWidgets import QFileDialog, QGridLayout, QLabel, QLineEdit, QWidget
 
 from napari_sem_classify.core.export.kinds import KINDS, USUAL, in_order
 from napari_sem_classify.plugin.app.jobs import SettleTimer
-from napari_sem_classify.plugin.forms.layout import Form, Note, button, explain
+from napari_sem_classify.plugin.forms.layout import Form, Note, button, check_box, explain
 
 FOLDER_NAME = "classified"
 BOXES = sorted(
@@ -24,28 +24,22 @@ BOXES = sorted(
 
 
 class TargetForm:
-    """Kinds of files and the output folder.
-
-    Attributes
-    ----------
-    changed : signal
-    """
+    """Kinds of files and the output folder."""
 
     changed = Signal()
 
     def __init__(self, form: Form, owner: QWidget) -> None:
         self._owner = owner
         self._suggested = ""
-        self.kinds = {
-            kind.names[-1]: widgets.CheckBox(value=kind.key in USUAL, text=kind.label)
-            for kind in BOXES
-        }
+        self.kinds: dict[str, widgets.CheckBox] = {}
         boxes = QWidget(owner)
         grid = QGridLayout(boxes)
         grid.setContentsMargins(0, 0, 0, 0)
         grid.setVerticalSpacing(2)
-        for number, (kind, box) in enumerate(zip(BOXES, self.kinds.values(), strict=True)):
-            explain(box, f"Write {box.text}", f"Of each image: {kind.title}")
+        for number, kind in enumerate(BOXES):
+            tooltip, name = f"Of each image: {kind.title}", f"Write {kind.label}"
+            box = check_box(kind.label, tooltip, name, kind.key in USUAL)
+            self.kinds[kind.names[-1]] = box
             grid.addWidget(box.native, number // 2, number % 2)
             box.changed.connect(self.changed.emit)
         self.note = Note("About the output folder")
@@ -59,10 +53,8 @@ class TargetForm:
         self.choose = button(
             "Choose…", "Choose the folder to write into", "Choose the output folder"
         )
-        self.again = widgets.CheckBox(value=False, text="do finished images again")
-        explain(
-            self.again,
-            "Do finished images again",
+        self.again = check_box(
+            "do finished images again",
             "Classify images again that an earlier run with this model and these settings finished",
         )
         form.row("Write", boxes)
@@ -88,14 +80,16 @@ class TargetForm:
         if self.folder.text().strip() not in ("", self._suggested):
             return
         self._suggested = "" if folder is None else str(folder / FOLDER_NAME)
-        self.folder.setText(self._suggested)
-        self.folder.setToolTip(self._suggested or "Choose the folder to write into")
+        self._show(self._suggested)
 
     def use(self, folder: Path) -> None:
         """Write into a folder."""
-        self.folder.setText(str(folder))
-        self.folder.setToolTip(str(folder))
+        self._show(str(folder))
         self.changed.emit()
+
+    def _show(self, folder: str) -> None:
+        self.folder.setText(folder)
+        self.folder.setToolTip(folder or "Choose the folder to write into")
 
     def check(self) -> str:
         """Tell beside the folder why nothing can be written there; "" where something can."""

@@ -4,33 +4,25 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from magicgui import widgets
 from psygnal import Signal
 
 from napari_sem_classify.core.classify.options import ClassifyOptions
-from napari_sem_classify.core.image.sem_image import SemImage
 from napari_sem_classify.plugin.forms.grid_form import GridForm
-from napari_sem_classify.plugin.forms.layout import Form, button, explain
+from napari_sem_classify.plugin.forms.layout import Form, button, check_box
 from napari_sem_classify.plugin.forms.look_boxes import fine_map_box, int8_box
 
 
 class TileForm:
-    """Tile size and overlap for images of several scales, and how to look at them.
-
-    Attributes
-    ----------
-    changed : signal
-    """
+    """Tile size and overlap for images of several scales, and how to look at them."""
 
     changed = Signal()
 
     def __init__(self, form: Form) -> None:
-        self.as_learned = widgets.CheckBox(value=True, text="tile size as the model learned")
-        explain(
-            self.as_learned,
-            "Tile size as the model learned",
+        self.as_learned = check_box(
+            "tile size as the model learned",
             "In each image, tiles that show as many µm as those the model learned from; where "
             "either has no scale, as many pixels",
+            value=True,
         )
         form.wide(self.as_learned)
         self.grid = GridForm(form)
@@ -38,11 +30,8 @@ class TileForm:
         self.more = button("More ▾", "Fine maps, flat tiles, faster arithmetic", "More settings")
         self.more.native.setCheckable(True)
         self.dense = fine_map_box()
-        self.skip_flat = widgets.CheckBox(value=False, text="leave out flat tiles")
-        explain(
-            self.skip_flat,
-            "Leave out flat tiles",
-            "Tiles in which hardly anything is seen; a void may be a class",
+        self.skip_flat = check_box(
+            "leave out flat tiles", "Tiles in which hardly anything is seen; a void may be a class"
         )
         self.int8 = int8_box()
         form.row("", self.more)
@@ -68,14 +57,6 @@ class TileForm:
         if self.grid.in_um:
             return replace(options, tile_um=float(self.grid.tile_um.value))
         return replace(options, tile_px=int(self.grid.tile_px.value))
-
-    def suggest(self, tile_px: int) -> None:
-        """Show the model's tile size."""
-        self.grid.suggest(tile_px)
-
-    def use_scale(self, image: SemImage | None) -> None:
-        """Offer micrometres where there is an image with a scale."""
-        self.grid.use_scale(image)
 
     def allow(self, free: bool) -> None:
         """Let the user change the tiles, or not while a batch runs."""

@@ -33,12 +33,7 @@ SETTLE_MS = 250
 
 
 class BatchWidget(DockWidget):
-    """Dock widget that classifies many images.
-
-    Parameters
-    ----------
-    napari_viewer : napari.viewer.Viewer
-    """
+    """Dock widget that classifies many images."""
 
     def __init__(self, napari_viewer: Viewer) -> None:
         super().__init__(napari_viewer)
@@ -72,8 +67,8 @@ class BatchWidget(DockWidget):
     def _connect(self) -> None:
         self.source_form.changed.connect(self._on_sources)
         self.model_form.changed.connect(self._on_model)
-        for part in (self.tile_form, self.target_form):
-            part.changed.connect(self._later)
+        self.tile_form.changed.connect(self._later)
+        self.target_form.changed.connect(self._later)
         self.device_form.changed.connect(self._tell)
         self.run_form.started.connect(self.run)
         self.run_form.cancelled.connect(self.cancel)
@@ -108,7 +103,7 @@ class BatchWidget(DockWidget):
     def _on_model(self) -> None:
         card = self.model_form.card
         if card is not None:
-            self.tile_form.suggest(card.tile_px)
+            self.tile_form.grid.suggest(card.tile_px)
         self._later()
 
     def _later(self) -> None:
@@ -126,8 +121,8 @@ class BatchWidget(DockWidget):
         if self._found is None or wish is None or not len(self.source_form):
             self._found = None
             return
-        plan = plan_batch(self._found.looked, wish.card, wish.options)
-        self._found = work.Look(self._found.looked, plan, self._found.pixel_size_nm)
+        looked = self._found.looked
+        self._found = work.Look(looked, plan_batch(looked, wish.card, wish.options))
 
     def _look(self) -> None:
         wish = self.wish
@@ -157,7 +152,7 @@ class BatchWidget(DockWidget):
     def _looked(self, found: work.Look) -> None:
         self._found = found
         self.source_form.problem.say("")
-        self.tile_form.use_scale(_calibrated(found))
+        self.tile_form.grid.use_scale(_calibrated(found))
         self._tell()
 
     def _looked_in_vain(self, sentence: str) -> None:
@@ -179,8 +174,7 @@ class BatchWidget(DockWidget):
             self.run_form.allow(False, why if wish is not None else "Choose a model first")
             return
         self._tell_plan(found, wish)
-        tile = wish.options.tile_px or wish.card.tile_px
-        self.device_form.want(entry, tile)
+        self.device_form.want(entry, wish.options.tile_px or wish.card.tile_px)
 
     def _tell_plan(self, found: work.Look, wish: work.BatchWish) -> None:
         self.plan_form.show(
@@ -214,9 +208,7 @@ class BatchWidget(DockWidget):
         self._outcomes = ()
         self._allow(False)
         self.run_form.start()
-        task = work.run(
-            found, wish, self.device_form.ready(entry), again=bool(self.target_form.again.value)
-        )
+        ready, again = self.device_form.ready(entry), bool(self.target_form.again.value)
 
         def done(result: work.Done) -> None:
             if result.ready is not None:
@@ -224,7 +216,7 @@ class BatchWidget(DockWidget):
             self._done(result)
 
         self._classifying.start(
-            task,
+            work.run(found, wish, ready, again=again),
             doing="classifying the batch",
             on_done=done,
             on_failed=self._failed,
@@ -240,9 +232,8 @@ class BatchWidget(DockWidget):
             self._classifying.cancel()
 
     def _allow(self, free: bool) -> None:
-        self.source_form.allow(free)
-        self.target_form.allow(free)
-        self.tile_form.allow(free)
+        for part in (self.source_form, self.target_form, self.tile_form):
+            part.allow(free)
         self.model_form.combo.enabled = self.device_form.combo.enabled = free
 
     def _published(self, under: work.Under) -> None:
@@ -255,7 +246,7 @@ class BatchWidget(DockWidget):
     def _done(self, result: work.Done) -> None:
         report = result.report
         self.outcome_form.show(report.images)
-        self.outcome_form.finish(result.files, result.files[0].parent)
+        self.outcome_form.finish(result.files)
         self._end()
         earlier = sum(each.resumed for each in report.done)
         words = [f"Done: {images_text(len(report.done))} in {duration_text(report.seconds)}"]

@@ -8,7 +8,14 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from napari_sem_classify.core.batch.batch_outcome import BatchReport, ImageOutcome
-from napari_sem_classify.core.batch.batch_plan import BatchPlan, Looked, plan_batch
+from napari_sem_classify.core.batch.batch_plan import (
+    BatchPlan,
+    Looked,
+    finished_before,
+    images_to_classify,
+    look_at,
+    plan_batch,
+)
 from napari_sem_classify.core.batch.batch_state import BatchTarget, Item, item_path
 from napari_sem_classify.core.classify.options import ClassifyOptions
 from napari_sem_classify.core.common.job import Progress
@@ -21,17 +28,7 @@ from napari_sem_classify.plugin.app.session import ReadyModel
 
 @dataclass(frozen=True, slots=True)
 class BatchWish:
-    """What the user wants done.
-
-    Attributes
-    ----------
-    model : Path
-    card : ModelCard
-    options : ClassifyOptions
-    kinds : tuple of str
-        Files to write of each image, see `core.export.kinds`.
-    out : Path or None
-    """
+    """What the user wants done; `kinds` are the files of each image, see `core.export.kinds`."""
 
     model: Path
     card: ModelCard
@@ -42,19 +39,10 @@ class BatchWish:
 
 @dataclass(frozen=True, slots=True)
 class Look:
-    """What a look at the images found.
-
-    Attributes
-    ----------
-    looked : tuple of Looked
-    plan : BatchPlan
-    pixel_size_nm : float or None
-        Of the first image that has one.
-    """
+    """What a look at the images found."""
 
     looked: tuple[Looked, ...]
     plan: BatchPlan
-    pixel_size_nm: float | None
 
     @property
     def items(self) -> tuple[Item, ...]:
@@ -64,19 +52,10 @@ class Look:
 
 @dataclass(frozen=True, slots=True)
 class Under:
-    """A batch under way: how far it is in all, which image it is at, and what is done by now.
+    """A batch under way: how far it is in all, which image it is at, and what is done by now."""
 
-    Attributes
-    ----------
-    whole : Progress
-        In tiles of all images that this run has to do.
-    current : str
-        "field_17.tif (17 of 200)".
-    outcomes : tuple of ImageOutcome
-    """
-
-    whole: Progress
-    current: str
+    whole: Progress  # in tiles of all images that this run has to do
+    current: str  # "field_17.tif (17 of 200)"
     outcomes: tuple[ImageOutcome, ...]
 
 
@@ -106,23 +85,11 @@ def look(
 ) -> Callable[[JobContext], Look]:
     """Task: list the images, open each for its size and scale, and count the tiles.
 
-    Parameters
-    ----------
-    inputs : sequence of str
-        Files and folders.
-    layers : sequence of SemImage
-        Images that are open in the viewer.
-    wish : BatchWish
-    known : dict
-        What earlier looks found; filled by this one.
+    `inputs` are files and folders, `layers` images that are open; `known`, what earlier looks
+    found, is filled by this one.
     """
 
     def task(context: JobContext) -> Look:
-        from napari_sem_classify.core.batch.batch_plan import (
-            finished_before,
-            images_to_classify,
-            look_at,
-        )
         from napari_sem_classify.core.model.catalogue import load_model
 
         context.tell(Progress(0, 0, "Listing the images"))
@@ -133,10 +100,7 @@ def look(
             classifier = load_model(wish.model)
             target = BatchTarget(wish.out, wish.kinds)
             finished = finished_before(items, classifier, target, wish.options)
-        sizes = [each.image.pixel_size_nm for each in looked if each.image is not None]
-        calibrated = next((size for size in sizes if size is not None), None)
-        plan = plan_batch(looked, wish.card, wish.options, finished)
-        return Look(tuple(looked), plan, calibrated)
+        return Look(tuple(looked), plan_batch(looked, wish.card, wish.options, finished))
 
     return task
 

@@ -167,6 +167,13 @@ def button(text: str, tooltip: str, name: str = "") -> widgets.PushButton:
     return made
 
 
+def check_box(text: str, tooltip: str, name: str = "", value: bool = False) -> widgets.CheckBox:
+    """A check box with its tooltip; a screen reader tells `name`, its text where there is none."""
+    made = widgets.CheckBox(value=value, text=text)
+    explain(made, name or text[:1].upper() + text[1:], tooltip)
+    return made
+
+
 def pop_below(menu: QMenu, button: QWidget) -> None:
     """Open a menu below its button."""
     menu.popup(button.mapToGlobal(button.rect().bottomLeft()))

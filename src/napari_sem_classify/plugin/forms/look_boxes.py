@@ -4,28 +4,23 @@ from __future__ import annotations
 
 from magicgui import widgets
 
-from napari_sem_classify.plugin.forms.layout import explain
+from napari_sem_classify.plugin.forms.layout import check_box
 
 
 def fine_map_box() -> widgets.CheckBox:
     """Whether a fine map is made."""
-    box = widgets.CheckBox(value=False, text="fine map, approximate")
-    explain(
-        box,
-        "Fine map",
+    return check_box(
+        "fine map, approximate",
         "As fine as the network allows, for little more time: it looks at large pieces of the "
         "image instead of single tiles. How far that agrees with single tiles is measured and told",
+        "Fine map",
     )
-    return box
 
 
 def int8_box() -> widgets.CheckBox:
     """Whether 8-bit arithmetic is asked for."""
-    box = widgets.CheckBox(value=False, text="8-bit arithmetic")
-    explain(
-        box,
+    return check_box(
         "8-bit arithmetic",
         "Faster on a CPU with OpenVINO. It is checked on some of your tiles first, and refused "
         "where too many change class",
     )
-    return box
