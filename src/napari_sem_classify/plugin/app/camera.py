@@ -24,16 +24,8 @@ def look_at(
 ) -> None:
     """Move the camera to a box, nearer where it would be small and away where it would not fit.
 
-    Parameters
-    ----------
-    layer : napari layer
-        Two-dimensional.
-    low, high : array-like, shape (2,)
-        Opposite corners of the box in the layer's data coordinates.
-    around : float
-        As many such boxes fit across the view at most.
-    least : float
-        And as many at least; 0 never moves away.
+    `low` and `high` are corners of the box in the data coordinates of a two-dimensional layer. At
+    most `around` such boxes fit across the view then, and at least `least`; 0 never moves away.
     """
     low, high = np.asarray(low, dtype=float), np.asarray(high, dtype=float)
     world = np.asarray(layer.data_to_world((low + high) / 2))

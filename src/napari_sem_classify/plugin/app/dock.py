@@ -15,12 +15,7 @@ if TYPE_CHECKING:
 
 
 class DockWidget(QWidget):
-    """A widget in napari's dock that knows its viewer and lets go of it when it is taken out.
-
-    Parameters
-    ----------
-    napari_viewer : napari.viewer.Viewer
-    """
+    """A widget in napari's dock that knows its viewer and lets go of it when it is taken out."""
 
     def __init__(self, napari_viewer: Viewer) -> None:
         super().__init__()

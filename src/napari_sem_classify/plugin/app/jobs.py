@@ -73,15 +73,13 @@ class JobContext(Job):
         return found, value
 
 
+@dataclass(slots=True)
 class _Outcome:
     """How a task ended; the thread writes it last."""
 
-    __slots__ = ("error", "finished", "value")
-
-    def __init__(self) -> None:
-        self.finished = False
-        self.value: Any = None
-        self.error: BaseException | None = None
+    finished: bool = False
+    value: Any = None
+    error: BaseException | None = None
 
 
 def _work(task: Callable[[JobContext], Any], context: JobContext, outcome: _Outcome) -> None:
@@ -95,18 +93,10 @@ def _work(task: Callable[[JobContext], Any], context: JobContext, outcome: _Outc
 
 @dataclass(frozen=True, slots=True)
 class Listeners:
-    """Who is told of a task, on the main thread.
+    """Who is told of a task, on the main thread: its value, or why it failed in one sentence.
 
-    Attributes
-    ----------
-    on_done : callable
-        Told the task's value.
-    on_failed : callable
-        Told one sentence.
-    on_end : callable, optional
-        Told before any of these, however the task ended.
-    on_cancelled, on_progress, on_published : callable, optional
-        A task that was asked to stop is heard no more until it ends.
+    `on_end` is told before any of these, however the task ended. A task that was asked to stop is
+    heard no more until it ends.
     """
 
     on_done: Callable[[Any], None]
@@ -118,17 +108,10 @@ class Listeners:
 
 
 class Worker(QObject):
-    """One task in a thread.
+    """One task in a thread; the deletion of its parent stops it.
 
-    Parameters
-    ----------
-    task : callable
-        Called with a `JobContext` in the thread. It must hold no widget, layer or viewer.
-    doing : str
-        What it does, as a phrase for messages: "classifying the image".
-    parent : QObject
-        Its deletion stops the job.
-    listeners : Listeners
+    The task must hold no widget, layer or viewer. What it does is told as a phrase for messages:
+    "classifying the image".
     """
 
     def __init__(
@@ -227,7 +210,7 @@ class Worker(QObject):
             self._application = None
         # Let go of the widget: a thread that is still ending must not keep a closed viewer alive.
         # Let go of the result: whoever keeps this object wants to know only that it has ended.
-        self._listeners = Listeners(_nothing, _nothing)
+        self._listeners = Listeners(lambda _: None, lambda _: None)
         self._outcome = _Outcome()
         self.deleteLater()
 
@@ -235,10 +218,7 @@ class Worker(QObject):
 class JobSlot(QObject):
     """Room for one task at a time: what starts here takes the place of what ran before.
 
-    Parameters
-    ----------
-    owner : QObject
-        Its deletion stops the task. A `DockWidget` abandons all its slots when it goes away.
+    The deletion of its owner stops the task. A `DockWidget` abandons all its slots when it goes.
     """
 
     def __init__(self, owner: QObject) -> None:
@@ -287,12 +267,7 @@ class JobSlot(QObject):
 class SettleTimer(QTimer):
     """Calls once no more changes came for a while: `start` it at each.
 
-    Parameters
-    ----------
-    owner : QObject
-        A `DockWidget` stops all its timers when it goes away.
-    milliseconds : int
-    call : callable
+    A `DockWidget` stops all its timers when it goes away.
     """
 
     def __init__(self, owner: QObject, milliseconds: int, call: Callable[[], Any]) -> None:
@@ -300,7 +275,3 @@ class SettleTimer(QTimer):
         self.setSingleShot(True)
         self.setInterval(milliseconds)
         self.timeout.connect(call)
-
-
-def _nothing(_value: Any) -> None:
-    return None

@@ -31,14 +31,7 @@ T = TypeVar("T")
 
 @dataclass(frozen=True, slots=True)
 class GridPlan:
-    """Tiles laid by hand over one image.
-
-    Attributes
-    ----------
-    grid : TileGrid
-    keep : bool, shape ``grid.tile_shape``
-        False for tiles left out.
-    """
+    """Tiles laid by hand over one image; `keep` is False for those left out."""
 
     grid: TileGrid
     keep: NDArray[np.bool_]
@@ -46,15 +39,7 @@ class GridPlan:
 
 @dataclass(frozen=True, slots=True)
 class ReadyModel:
-    """A model loaded on a device, with its measured speed.
-
-    Attributes
-    ----------
-    classifier : TileClassifier
-    engine : Engine
-    tiles_per_s : float
-        From a short trial, or from the last run once there is one.
-    """
+    """A model loaded on a device, with its speed: of a short trial, or of the last run."""
 
     classifier: TileClassifier
     engine: Engine

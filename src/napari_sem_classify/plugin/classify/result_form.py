@@ -2,29 +2,64 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
-from qtpy.QtWidgets import QFileDialog, QMenu, QWidget
+from qtpy.QtWidgets import QFileDialog, QLabel, QMenu, QWidget
 
 from napari_sem_classify.core.image.sem_image import SemImage
 from napari_sem_classify.core.maps.class_map import ClassFraction, ClassMap
 from napari_sem_classify.core.tiles.grid import TileGrid
 from napari_sem_classify.plugin.app.jobs import JobContext, JobSlot
-from napari_sem_classify.plugin.classify.results import ResultTable
+from napari_sem_classify.plugin.app.text import area_text, count_text, percent_text
+from napari_sem_classify.plugin.forms.fitted_table import FittedTable
 from napari_sem_classify.plugin.forms.layout import Form, Note, button, pop_below
 
 FRACTIONS_NOTE = "As classified: not corrected for the mistakes of the model."
+AREA_COLUMN = 3
 NOT_CLASSIFIED = "This plane was not classified."
 
 
-class ResultForm:
-    """Table and export of the maps of one image.
+class ResultTable(FittedTable):
+    """A row per class: colour and name, tiles, area fraction and, where calibrated, area."""
 
-    Attributes
-    ----------
-    table : ResultTable
-    """
+    def __init__(self, label: QLabel) -> None:
+        super().__init__(
+            label,
+            "Classes of the map",
+            "How much of the classified area each class covers",
+            4,
+            may_hide=(AREA_COLUMN,),
+        )
+
+    def show_shares(self, shares: Sequence[ClassFraction], *, overlapping: bool) -> None:
+        """Fill the table; with overlap the map's cells are counted, which are not tiles then."""
+        counted = "Cells" if overlapping else "Tiles"
+        cells = "Cells of the map: squares as wide as the distance between tiles"
+        self.header_tips = {
+            1: cells if overlapping else "Tiles of the class",
+            2: "Area fraction: share of the classified area",
+        }
+        rows = [
+            (
+                share.name,
+                count_text(share.cells),
+                percent_text(share.fraction),
+                "" if share.area_um2 is None else area_text(share.area_um2),
+            )
+            for share in shares
+        ]
+        calibrated = any(share.area_um2 is not None for share in shares)
+        self.fill(
+            ["Class", counted, "Fraction", "Area"],
+            rows,
+            [share.colour for share in shares],
+            unused=() if calibrated else (AREA_COLUMN,),
+        )
+
+
+class ResultForm:
+    """Table and export of the maps of one image."""
 
     def __init__(self, form: Form, owner: QWidget) -> None:
         self._owner = owner

@@ -70,9 +70,8 @@ def approximation(maps: list[ClassMap]) -> str:
     agreed = [each.record["dense"]["same_class"] for each in maps if "dense" in each.record]
     if not agreed:
         return ""
-    return (
-        f" The fine map is an approximation: {min(agreed):.0%} of tiles checked one by one agree."
-    )
+    share = min(agreed)
+    return f" The fine map is an approximation: {share:.0%} of tiles checked one by one agree."
 
 
 def _timed(
