@@ -19,7 +19,7 @@ from napari_sem_classify.core.image.area import Area
 from napari_sem_classify.core.image.image_key import image_key
 from napari_sem_classify.core.image.intensity import IntensityRange
 from napari_sem_classify.core.image.sem_image import SemImage, Specimen
-from napari_sem_classify.core.model.network_name import network_of
+from napari_sem_classify.core.model.engines import network_of
 from napari_sem_classify.core.network.embedding_cache import EmbeddingCache, features_key
 from napari_sem_classify.core.network.features import KnownFeatures, embed_image
 from napari_sem_classify.core.tiles.grid import TileGrid

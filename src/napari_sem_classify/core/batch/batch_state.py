@@ -37,7 +37,7 @@ _KEYS = {"stem", "files", "planes", "note", "scale_warning", "settings", "state"
 
 def settings_digest(classifier: TileClassifier, wish: Mapping[str, Any]) -> str:
     """Name the model and the user's choices: results of another digest are not taken over."""
-    from napari_sem_classify.core.model.network_name import network_of
+    from napari_sem_classify.core.model.engines import network_of
 
     # How a model was scored and where it comes from changes no map.
     card = replace(classifier.card, scores={}, record={})

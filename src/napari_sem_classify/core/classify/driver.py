@@ -25,9 +25,9 @@ from napari_sem_classify.core.common.job import Job, Reporter
 from napari_sem_classify.core.image.intensity import IntensityRange
 from napari_sem_classify.core.image.sem_image import SemImage
 from napari_sem_classify.core.maps.class_map import ClassMap, map_sha256, tiles_to_cells
+from napari_sem_classify.core.model.engines import network_of
 from napari_sem_classify.core.model.file import head_sha256
 from napari_sem_classify.core.model.head import TileClassifier
-from napari_sem_classify.core.model.network_name import network_of
 from napari_sem_classify.core.network.embedding_cache import EmbeddingCache
 from napari_sem_classify.core.network.features import KnownFeatures, features_to
 from napari_sem_classify.core.tiles.grid import TileGrid

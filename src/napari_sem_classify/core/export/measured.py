@@ -7,8 +7,7 @@ from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
 from napari_sem_classify.core.common.errors import OutputError
-from napari_sem_classify.core.image.plane_names import plane_suffix
-from napari_sem_classify.core.image.sem_image import SemImage
+from napari_sem_classify.core.image.sem_image import SemImage, plane_suffix
 from napari_sem_classify.core.maps.class_map import ClassMap
 from napari_sem_classify.core.maps.map_file import SavedMap
 

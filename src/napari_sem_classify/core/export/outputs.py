@@ -14,8 +14,7 @@ from napari_sem_classify.core.common.files import cannot_write, ensure_folder, f
 from napari_sem_classify.core.common.job import Job, Progress
 from napari_sem_classify.core.export.kinds import USUAL, Kind, find_kind
 from napari_sem_classify.core.export.measured import Measured, file_stem
-from napari_sem_classify.core.image.plane_names import plane_suffix
-from napari_sem_classify.core.image.sem_image import SemImage
+from napari_sem_classify.core.image.sem_image import SemImage, plane_suffix
 from napari_sem_classify.core.maps.class_map import ClassMap
 from napari_sem_classify.core.maps.map_file import SavedMap
 

@@ -231,3 +231,8 @@ def luminance(pixels: NDArray[Any]) -> NDArray[Any]:
     weights = np.array([0.2126, 0.7152, 0.0722], dtype=np.float32)
     grey = pixels[..., :3].astype(np.float32) @ weights
     return np.rint(grey).astype(pixels.dtype) if pixels.dtype in (np.uint8, np.uint16) else grey
+
+
+def plane_suffix(plane: tuple[int, ...]) -> str:
+    """What a plane of a stack adds to a file's name: "" for a single image."""
+    return "".join(f"_z{index:04d}" for index in plane)

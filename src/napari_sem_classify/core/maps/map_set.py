@@ -7,8 +7,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from napari_sem_classify.core.common.errors import ImageError
-from napari_sem_classify.core.image.plane_names import plane_suffix
-from napari_sem_classify.core.image.sem_image import SemImage
+from napari_sem_classify.core.image.sem_image import SemImage, plane_suffix
 from napari_sem_classify.core.maps.class_map import ClassMap
 from napari_sem_classify.core.maps.map_file import SUFFIX, SavedMap, read_map
 from napari_sem_classify.core.maps.ome_zarr_map import read_ome_map

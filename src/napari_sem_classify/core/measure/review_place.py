@@ -15,7 +15,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from napari_sem_classify.core.common.errors import AnnotationError
-from napari_sem_classify.core.image.plane_names import plane_suffix
+from napari_sem_classify.core.image.sem_image import plane_suffix
 from napari_sem_classify.core.maps.class_map import ClassMap, map_sha256
 from napari_sem_classify.core.measure.review import Review
 from napari_sem_classify.core.measure.review_file import load_review

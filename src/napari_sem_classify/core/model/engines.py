@@ -1,9 +1,13 @@
-"""The engine that a model needs."""
+"""The engine that a model needs, and the name of its network for the cache of features."""
 
 from __future__ import annotations
 
+import hashlib
 from typing import TYPE_CHECKING
 
+import numpy as np
+
+from napari_sem_classify.core.network.embedding_cache import network_key
 from napari_sem_classify.core.network.engine.base import Engine
 
 if TYPE_CHECKING:
@@ -36,3 +40,14 @@ def engine_for(
         backend=backend,
         dtype=dtype,
     )
+
+
+def network_of(classifier: TileClassifier) -> str:
+    """Name the network of a model; a fine-tuned one is named by its own weights."""
+    digest = hashlib.sha256()
+    for name, value in sorted((classifier.trunk or {}).items()):
+        digest.update(f"{name} {value.dtype} {value.shape}".encode())
+        digest.update(np.ascontiguousarray(value).tobytes())
+    trunk = digest.hexdigest() if classifier.trunk else ""
+    card = classifier.card
+    return network_key(card.backbone_id, card.backbone_sha256, card.stages, card.network_px, trunk)

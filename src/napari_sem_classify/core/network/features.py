@@ -34,7 +34,7 @@ FeatureSink = Callable[[NDArray[np.int64], NDArray[Any]], None]
 class KnownFeatures:
     """Where the features that a network gives are looked up and kept, in float16.
 
-    `network` says which network it is, from `network_name.network_of` or `network_key`.
+    `network` says which network it is, from `engines.network_of` or `network_key`.
     """
 
     cache: EmbeddingCache

@@ -96,7 +96,7 @@ def write_tiles(
     Cancelled
         When the token was set.
     """
-    from napari_sem_classify.core.image.plane_names import plane_suffix
+    from napari_sem_classify.core.image.sem_image import plane_suffix
 
     ensure_folder(out_dir)
     chosen = np.ones(grid.tile_shape, dtype=bool) if keep is None else keep

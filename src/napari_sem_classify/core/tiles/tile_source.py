@@ -12,12 +12,28 @@ from numpy.typing import NDArray
 
 from napari_sem_classify.core.image.intensity import IntensityRange, to_batch_dtype
 from napari_sem_classify.core.image.sem_image import SemImage
-from napari_sem_classify.core.tiles.cut import Cut
 from napari_sem_classify.core.tiles.grid import TileGrid
 from napari_sem_classify.core.tiles.prefetch import prefetch
 from napari_sem_classify.core.tiles.sweep import Sweep, read_dtype
 
 MAX_BATCH_BYTES = 48 << 20
+
+
+@dataclass(frozen=True, slots=True)
+class Cut:
+    """Tiles that lie in one region.
+
+    Attributes
+    ----------
+    pixels : uint8 or uint16, shape (rows, columns)
+        The region; cuts of the same region share the same array, which nobody changes.
+    rows, cols : int64, shape (N,)
+        First row and column of each tile in it.
+    """
+
+    pixels: NDArray[Any]
+    rows: NDArray[np.int64]
+    cols: NDArray[np.int64]
 
 
 @dataclass(frozen=True, slots=True)

@@ -23,8 +23,7 @@ from napari_sem_classify.core.common.errors import OutputError
 from napari_sem_classify.core.export.kinds import KINDS, Kind
 from napari_sem_classify.core.export.measured import Measured
 from napari_sem_classify.core.image.area import Area
-from napari_sem_classify.core.image.plane_names import plane_suffix
-from napari_sem_classify.core.image.sem_image import SemImage
+from napari_sem_classify.core.image.sem_image import SemImage, plane_suffix
 from napari_sem_classify.core.maps.class_map import ClassMap
 from napari_sem_classify.core.maps.map_file import SavedMap, settle
 from napari_sem_classify.core.model.card import ClassInfo

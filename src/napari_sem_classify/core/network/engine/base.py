@@ -11,8 +11,8 @@ from numpy.typing import NDArray
 from napari_sem_classify.core.image.intensity import IntensityRange
 
 if TYPE_CHECKING:
-    from napari_sem_classify.core.tiles.cut import Cut
     from napari_sem_classify.core.tiles.dense_blocks import Span
+    from napari_sem_classify.core.tiles.tile_source import Cut
 
 
 class Engine(Protocol):

@@ -27,7 +27,7 @@ from napari_sem_classify.core.tiles.dense_blocks import Span
 
 if TYPE_CHECKING:
     from napari_sem_classify.core.network.engine.compiled import CompiledInBackground
-    from napari_sem_classify.core.tiles.cut import Cut
+    from napari_sem_classify.core.tiles.tile_source import Cut
 
 DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16, "float16": torch.float16}
 

@@ -20,7 +20,7 @@ from napari_sem_classify.core.image.intensity import TILE_SPREAD, TILE_SPREAD_FL
 from napari_sem_classify.core.network.engine.network import GREY_CENTRE
 
 if TYPE_CHECKING:
-    from napari_sem_classify.core.tiles.cut import Cut
+    from napari_sem_classify.core.tiles.tile_source import Cut
 
 
 def to_device(tiles: NDArray[Any], device: torch.device) -> Tensor:
