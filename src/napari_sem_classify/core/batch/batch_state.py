@@ -44,10 +44,9 @@ def settings_digest(classifier: TileClassifier, wish: Mapping[str, Any]) -> str:
     return digest_of(_VERSION, head_sha256(classifier.head), network_of(classifier), card, wish)
 
 
-def sweep_notes(out: Path, name: str) -> None:
-    """Delete what a run that was killed left half-written of its note `name`."""
-    stem, suffix = Path(name).stem, Path(name).suffix
-    for path in out.glob(f".{stem}-????????{suffix}"):
+def sweep_notes(out: Path) -> None:
+    """Delete what an earlier version that was killed left half-written of its note."""
+    for path in out.glob(f".{Path(EARLIER_NAME).stem}-????????.json"):
         path.unlink(missing_ok=True)
 
 

@@ -18,7 +18,6 @@ from napari_sem_classify.core.batch.batch_outcome import (
     summary,
 )
 from napari_sem_classify.core.batch.batch_state import (
-    EARLIER_NAME,
     BatchState,
     BatchTarget,
     Item,
@@ -92,7 +91,7 @@ def classify_many(
     """
     start = time.perf_counter()
     ensure_folder(target.folder)
-    sweep_notes(target.folder, EARLIER_NAME)
+    sweep_notes(target.folder)
     state = BatchState.open(target.folder, batch_digest(classifier, options, target.kinds))
     outcomes = []
     for number, (item, stem) in enumerate(state.with_stems(paths), start=1):

@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import asdict, replace
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -88,12 +89,6 @@ def classify_planes(
     planes = list(image.planes()) if chosen.planes is None else chosen.planes
     start = time.perf_counter()
     for number, plane in enumerate(planes):
-        told: UpdateCallback | None = None
-        if on_update is not None:
-
-            def told(so_far: NDArray[np.float32], plane: tuple[int, ...] = plane) -> None:
-                on_update(plane, so_far)
-
         tiles = PlaneTiles(image, chosen.grid, chosen.keep, plane)
         if options.skip_flat:
             flat = check_tiles(image, chosen.grid, plane=plane, job=job).flat()
@@ -105,7 +100,7 @@ def classify_planes(
             cache=cache,
             dense=options.dense,
             job=None if job is None else job.part(number, len(planes), start),
-            on_update=told,
+            on_update=None if on_update is None else partial(on_update, plane),
         )
         if options.skip_flat:
             told_flat = {"contrast_below": FLAT_BELOW, "tiles": int(flat.sum())}

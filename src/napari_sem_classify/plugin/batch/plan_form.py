@@ -2,18 +2,18 @@
 
 from __future__ import annotations
 
-import numpy as np
-
 from napari_sem_classify.core.batch.batch_plan import BatchPlan
-from napari_sem_classify.plugin.app.session import ReadyModel
-from napari_sem_classify.plugin.app.text import count_text, duration_text
+from napari_sem_classify.core.model.catalogue import ModelEntry
+from napari_sem_classify.plugin.app.text import count_text
+from napari_sem_classify.plugin.forms.device_form import DeviceForm
 from napari_sem_classify.plugin.forms.layout import Form, Note
 
 
 class PlanForm:
     """Notes above the button of a batch."""
 
-    def __init__(self, form: Form) -> None:
+    def __init__(self, form: Form, device_form: DeviceForm) -> None:
+        self._device_form = device_form
         self.scale = Note("Scale of model and images")
         self.estimate = Note("Number of images and tiles, and expected time")
         self.earlier = Note("Images finished by an earlier run")
@@ -29,10 +29,9 @@ class PlanForm:
     def show(
         self,
         plan: BatchPlan,
-        ready: ReadyModel | None,
+        entry: ModelEntry | None,
         *,
         again: bool,
-        preparing: bool,
         looking: bool,
         cost: float = 1.0,
     ) -> None:
@@ -45,11 +44,7 @@ class PlanForm:
         tiles = sum(plan.tiles.values()) if again else plan.tiles_to_do
         to_do = len(plan.tiles) - finished
         words = [images_text(to_do), f"{count_text(tiles)} tiles"]
-        if ready is not None and np.isfinite(ready.tiles_per_s):
-            seconds = cost * tiles / ready.tiles_per_s
-            words += [f"about {duration_text(seconds)}", ready.engine.device]
-        elif preparing:
-            words.append("timing a few tiles…")
+        words += self._device_form.expected(entry, cost * tiles)
         if looking:
             words.append("looking again…")
         self.estimate.say(" · ".join(words) if to_do else "")

@@ -54,7 +54,7 @@ class BatchWidget(DockWidget):
         self.tile_form = TileForm(form)
         self.device_form = DeviceForm(form, self._session, self)
         self.target_form = TargetForm(form, self)
-        self.plan_form = PlanForm(form)
+        self.plan_form = PlanForm(form, self.device_form)
         self.run_form = RunForm(form, "Run batch", "Classify all images and write the results")
         self.current = Note("Image at work")
         form.wide(self.current)
@@ -179,9 +179,8 @@ class BatchWidget(DockWidget):
     def _tell_plan(self, found: work.Look, wish: work.BatchWish) -> None:
         self.plan_form.show(
             found.plan,
-            self.device_form.ready(self.model_form.entry),
+            self.model_form.entry,
             again=bool(self.target_form.again.value),
-            preparing=self.device_form.preparing,
             looking=self.looking,
             cost=work.cost_of_tile(found, wish),
         )

@@ -21,7 +21,7 @@ from napari_sem_classify.plugin.forms.compare_form import CompareForm
 from napari_sem_classify.plugin.forms.device_form import DeviceForm
 from napari_sem_classify.plugin.forms.grid_form import GridForm
 from napari_sem_classify.plugin.forms.image_form import ImageForm
-from napari_sem_classify.plugin.forms.layout import Form, Note, explain, fill, narrow
+from napari_sem_classify.plugin.forms.layout import Form, Note, check_box, explain, fill, narrow
 from napari_sem_classify.plugin.forms.look_boxes import fine_map_box, int8_box
 from napari_sem_classify.plugin.forms.model_form import ModelForm
 from napari_sem_classify.plugin.forms.run_form import RunForm
@@ -62,8 +62,9 @@ class ClassifyWidget(DockWidget):
         self.model_form = ModelForm(form, self)
         self.scale_note = Note("Scale of model and image")
         form.wide(self.scale_note)
-        self.use_plan = widgets.CheckBox(value=True, text="use the tiles of Tile image")
-        explain(self.use_plan, "Use the tiles of Tile image", "Classify the tiles laid there")
+        self.use_plan = check_box(
+            "use the tiles of Tile image", "Classify the tiles laid there", value=True
+        )
         form.wide(self.use_plan)
         self.grid_form = GridForm(form)
         self.dense = fine_map_box()
@@ -215,19 +216,16 @@ class ClassifyWidget(DockWidget):
         keep = self._keep()
         tiles = choice.grid.n_tiles if keep is None else int(keep.sum())
         tiles *= len(self._planes())
-        words = [f"{count_text(tiles)} tiles"]
-        ready = self.device_form.ready(self.model_form.entry)
+        entry = self.model_form.entry
+        ready = self.device_form.ready(entry)
         # OpenVINO alone has it, and not for fine maps.
         openvino = ready is not None and ready.engine.backend == "openvino"
         self.int8.native.setVisible(openvino)
         self.int8.enabled = openvino and not self.dense.value
-        if ready is not None and np.isfinite(ready.tiles_per_s):
-            cost = float(tiles)
-            if self.dense.value:
-                cost *= DENSE_COST * (choice.grid.stride / choice.grid.tile) ** 2
-            words += [f"about {duration_text(cost / ready.tiles_per_s)}", ready.engine.device]
-        elif self.device_form.preparing:
-            words.append("timing a few tiles…")
+        cost = float(tiles)
+        if self.dense.value:
+            cost *= DENSE_COST * (choice.grid.stride / choice.grid.tile) ** 2
+        words = [f"{count_text(tiles)} tiles", *self.device_form.expected(entry, cost)]
         self.estimate.say(" · ".join(words))
         self.run_form.allow(tiles > 0, "All tiles are left out")
 

@@ -14,6 +14,7 @@ from napari_sem_classify.core.network.engine.devices import AUTOMATIC, DeviceCho
 from napari_sem_classify.plugin.app.jobs import JobSlot, SettleTimer
 from napari_sem_classify.plugin.app.ready import PreparedModel, find_devices, prepare
 from napari_sem_classify.plugin.app.session import ReadyModel, Session
+from napari_sem_classify.plugin.app.text import duration_text
 from napari_sem_classify.plugin.forms.layout import Form, explain, narrow
 
 SETTLE_MS = 350
@@ -63,6 +64,13 @@ class DeviceForm:
     def ready(self, entry: ModelEntry | None) -> ReadyModel | None:
         """The model loaded on the chosen device, None where it is not yet."""
         return None if entry is None else self._session.ready.get(self.key(entry))
+
+    def expected(self, entry: ModelEntry | None, tiles: float) -> list[str]:
+        """The time that some tiles take on the device, in words, as far as it is known."""
+        ready = self.ready(entry)
+        if ready is not None and isfinite(ready.tiles_per_s):
+            return [f"about {duration_text(tiles / ready.tiles_per_s)}", ready.engine.device]
+        return ["timing a few tiles…"] if self.preparing else []
 
     def remember(self, entry: ModelEntry, ready: ReadyModel) -> None:
         """Keep a ready model, with its speed in the last run; one of unknown speed is timed yet."""
