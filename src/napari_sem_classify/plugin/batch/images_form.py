@@ -22,7 +22,7 @@ from qtpy.QtWidgets import (
 
 from napari_sem_classify.core.image.sem_image import SemImage
 from napari_sem_classify.plugin.app.session import Session
-from napari_sem_classify.plugin.app.text import count_text
+from napari_sem_classify.plugin.batch.plan_form import images_text
 from napari_sem_classify.plugin.forms.layout import Form, Note, button, explain
 from napari_sem_classify.plugin.layers.layer_image import image_from_layer
 from napari_sem_classify.plugin.layers.made_layers import pictures_in
@@ -161,8 +161,7 @@ class ImagesForm:
 
     def tell_count(self, images: int | None) -> None:
         """Show how many images were found, None while nobody knows."""
-        plural = "" if images == 1 else "s"
-        self.count.say("" if images is None else f"{count_text(images)} image{plural}")
+        self.count.say("" if images is None else images_text(images))
 
     def _on_layers(self, _event: Any = None) -> None:
         layers = list(self._viewer.layers)
