@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -36,7 +37,6 @@ if TYPE_CHECKING:
     from napari.viewer import Viewer
 
     from napari_sem_classify.core.image.sem_image import SemImage
-    from napari_sem_classify.core.tiles.grid import TileGrid
 
 THIS_PLANE, ALL_PLANES = "plane in view", "all planes"
 
@@ -167,30 +167,26 @@ class ClassifyWidget(DockWidget):
         image, card = self.image_form.image, self.model_form.card
         if image is None or card is None:
             return None
-        if self._plan is not None:
-            grid = self._plan.grid
-            like = ClassifyOptions(tile_px=grid.tile, stride_px=grid.stride).grid_for(image, card)
-            return GridChoice(grid, like.note, like.scale_warning)
-        wish = ClassifyOptions(
-            tile_px=int(self.grid_form.tile_px.value),
-            overlap=self.grid_form.overlap_share,
-            dense=self.dense.value,
-        )
-        return wish.grid_for(image, card)
+        choice = self._options().grid_for(image, card)
+        return choice if self._plan is None else replace(choice, grid=self._plan.grid)
 
     def _keep(self) -> NDArray[np.bool_] | None:
         return None if self._plan is None else self._plan.keep
 
-    def _options(self, grid: TileGrid) -> ClassifyOptions:
+    def _options(self) -> ClassifyOptions:
         device = self.device_form.chosen
-        return ClassifyOptions(
-            tile_px=grid.tile,
-            stride_px=grid.stride,
+        options = ClassifyOptions(
+            tile_px=int(self.grid_form.tile_px.value),
+            overlap=self.grid_form.overlap_share,
             dense=bool(self.dense.value),
             device=device.id,
             backend=device.backend,
             dtype="int8" if self.int8.enabled and self.int8.value else "auto",
         )
+        if self._plan is None:
+            return options
+        grid = self._plan.grid
+        return replace(options, tile_px=grid.tile, stride_px=grid.stride)
 
     def _planes(self) -> tuple[tuple[int, ...], ...]:
         image = self.image_form.image
@@ -267,7 +263,7 @@ class ClassifyWidget(DockWidget):
         self.run_form.start()
         ready = self.device_form.ready(entry)
         chosen = ChosenTiles(choice.grid, self._keep(), self._planes())
-        task = classify_task(image, chosen, self._options(choice.grid), entry.path, ready)
+        task = classify_task(image, chosen, self._options(), entry.path, ready)
 
         def done(result: ClassifyResult) -> None:
             self.device_form.remember(entry, result.ready)
