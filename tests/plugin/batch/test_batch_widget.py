@@ -139,7 +139,7 @@ def test_the_time_of_a_fine_map_is_that_of_its_area_not_of_its_tiles(
     widget.tile_form.dense.value = True
     card = replace(small_model.classifier.card, network_px=128)
     wish, looked = replace(widget.wish, card=card), widget._found.looked
-    found = work.Look(looked, plan_batch(looked, card, wish.options), None)
+    found = work.Look(looked, plan_batch(looked, card, wish.options))
     tiles = sum(found.plan.tiles.values())
     assert tiles == 13 * 21  # every 4 px
     assert work.cost_of_tile(found, wish) * tiles == pytest.approx(1.5 * 24)

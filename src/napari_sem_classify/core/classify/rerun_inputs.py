@@ -142,16 +142,11 @@ def as_recorded(image: SemImage, record: Mapping[str, Any], grid: TileGrid) -> S
 def engine_like(record: Mapping[str, Any], classifier: TileClassifier) -> tuple[Engine, list[str]]:
     """The engine of a record where it can be had, else what there is; and what differs."""
     from napari_sem_classify.core.model.engines import engine_for
-    from napari_sem_classify.core.network.engine.factory import make_engine
 
     known = record.get("engine") or {}
-    card = classifier.card
     try:
-        engine = make_engine(
-            network_px=card.network_px,
-            stages=card.stages,
-            backbone_id=card.backbone_id,
-            trunk=classifier.trunk,
+        engine = engine_for(
+            classifier,
             device=_device_id(str(known.get("device", ""))),
             backend=str(known.get("backend", "auto")),
             dtype=str(known.get("dtype", "auto")),
