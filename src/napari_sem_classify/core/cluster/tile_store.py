@@ -17,6 +17,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from napari_sem_classify.core.common.errors import OutputError
+from napari_sem_classify.core.common.files import cannot_write
 from napari_sem_classify.core.image.area import Area
 from napari_sem_classify.core.tiles.grid import TileGrid
 
@@ -149,7 +150,4 @@ class TileStore:
         try:
             yield
         except OSError as error:
-            raise OutputError(
-                f"{self.path} cannot be written ({error.strerror or error}): "
-                "choose a folder you may write to, with free space."
-            ) from error
+            raise OutputError(cannot_write(self.path, error)) from error
