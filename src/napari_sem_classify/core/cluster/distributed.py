@@ -234,10 +234,11 @@ class _ClusterRun:
         from concurrent.futures import CancelledError
 
         from distributed import KilledWorker
+        from distributed.comm.core import CommClosedError
 
         try:
             return future.result()
-        except CancelledError as error:
+        except (CancelledError, CommClosedError) as error:
             raise DeviceError(
                 "The connection to the Dask cluster was lost: start again, what is finished stays."
             ) from error
