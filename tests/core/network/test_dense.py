@@ -61,7 +61,7 @@ def features(image, grid, engine, **options):
     """Features by tile, NaN for tiles that did not come; each came once at most."""
     found = np.full((grid.n_tiles, engine.feature_size), np.nan, np.float32)
     seen = []
-    for some in embed_densely(image, grid, engine, RANGE, **options):
+    for some in embed_densely(PlaneTiles(image, grid, **options), engine, RANGE):
         found[some.index] = some.features
         seen += [*some.index.tolist(), *some.empty.tolist()]
     assert len(seen) == len(set(seen))
@@ -161,7 +161,7 @@ def test_a_model_that_evens_out_each_tile_is_refused_in_a_sentence(engine):
     image = image_from_array(picture(100, 100), "refused")
     grid = TileGrid(image.area, 64, 32)
     with pytest.raises(GridError, match="classify tile by tile"):
-        next(embed_densely(image, grid, engine, IntensityRange(0.0, 255.0, True)))
+        next(embed_densely(PlaneTiles(image, grid), engine, IntensityRange(0.0, 255.0, True)))
 
 
 def test_the_stride_of_a_dense_map_is_what_it_gives_at_no_cost():

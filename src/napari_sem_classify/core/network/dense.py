@@ -19,9 +19,8 @@ from numpy.typing import NDArray
 
 from napari_sem_classify.core.common.errors import GridError
 from napari_sem_classify.core.image.intensity import IntensityRange
-from napari_sem_classify.core.image.sem_image import SemImage
 from napari_sem_classify.core.tiles.dense_blocks import DenseBlock, DensePlan
-from napari_sem_classify.core.tiles.grid import TileGrid
+from napari_sem_classify.core.tiles.plane_tiles import PlaneTiles
 from napari_sem_classify.core.tiles.prefetch import prefetch
 from napari_sem_classify.core.tiles.tile_source import travel_range
 
@@ -39,20 +38,13 @@ class TileFeatures:
 
 
 def embed_densely(
-    image: SemImage,
-    grid: TileGrid,
-    engine: Engine,
-    intensity: IntensityRange,
-    *,
-    keep: NDArray[np.bool_] | None = None,
-    plane: tuple[int, ...] = (),
+    tiles: PlaneTiles, engine: Engine, intensity: IntensityRange
 ) -> Generator[TileFeatures, None, None]:
-    """Features of a grid's tiles from blocks of the image, for any stride.
+    """Features of a plane's tiles from blocks of the image, for any stride.
 
     The network pads with zeros at the image's border alone; to multiples of `STEP` network px the
     area is mirrored at its lower and right border. Memory depends on the size of a block and on the
-    tile, not on the image. `image`, `grid`, `keep` and `plane` are as for `read_tiles`, `intensity`
-    as measured on this plane.
+    tile, not on the image. `intensity` is as measured on this plane.
 
     Yields
     ------
@@ -71,8 +63,9 @@ def embed_densely(
             "This model gives each tile the same mean and spread, which a fine (dense) map "
             "cannot do: classify tile by tile instead."
         )
+    (image, plane), grid = tiles.source, tiles.grid
     image.with_area(grid.area)  # refuses a grid that leaves the image
-    wanted = np.ones(grid.tile_shape, dtype=np.bool_) if keep is None else keep
+    wanted = np.ones(grid.tile_shape, dtype=np.bool_) if tiles.keep is None else tiles.keep
     plan = DensePlan(image, grid, engine.network_px, engine.feature_size)
     travelled = travel_range(image, intensity)
     for strip in plan.strips():

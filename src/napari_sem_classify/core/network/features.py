@@ -12,10 +12,8 @@ from numpy.typing import NDArray
 
 from napari_sem_classify.core.common.job import Job, Reporter
 from napari_sem_classify.core.image.intensity import IntensityRange, IntensityRecipe
-from napari_sem_classify.core.image.sem_image import SemImage
 from napari_sem_classify.core.network.dense import TileFeatures, embed_densely
 from napari_sem_classify.core.network.embedding_cache import EmbeddingCache, features_key
-from napari_sem_classify.core.tiles.grid import TileGrid
 from napari_sem_classify.core.tiles.plane_tiles import PlaneTiles
 from napari_sem_classify.core.tiles.tile_source import (
     CutBatch,
@@ -112,18 +110,16 @@ def features_to(
     bool
         Whether they came from the cache.
     """
-    image, plane = tiles.source
-    grid, keep = tiles.grid, tiles.keep
     writer = None
     if known is not None:
         key = features_key(tiles, intensity, known.network, engine, dense)
         if key is not None:
-            wanted = np.ones(grid.n_tiles, np.bool_) if keep is None else keep.ravel()
+            keep = tiles.keep
+            wanted = np.ones(tiles.grid.n_tiles, np.bool_) if keep is None else keep.ravel()
             if _from_cache(known.cache, key, wanted, sink, reporter):
                 return True
             writer = known.cache.writer(key, engine.feature_size, reporter.total)
-    make = embed_densely if dense else _embed_tiles
-    done = make(image, grid, engine, intensity, keep=keep, plane=plane)
+    done = (embed_densely if dense else _embed_tiles)(tiles, engine, intensity)
     with closing(done), writer or nullcontext():
         for some in done:
             if len(some.index):
@@ -135,18 +131,14 @@ def features_to(
 
 
 def _embed_tiles(
-    image: SemImage,
-    grid: TileGrid,
-    engine: Engine,
-    intensity: IntensityRange,
-    *,
-    keep: NDArray[np.bool_] | None = None,
-    plane: tuple[int, ...] = (),
+    tiles: PlaneTiles, engine: Engine, intensity: IntensityRange
 ) -> Generator[TileFeatures, None, None]:
+    image, plane = tiles.source
     travelled = travel_range(image, intensity)
     # Where the device has memory of its own, it cuts the tiles itself.
     read: Any = read_cuts if engine.cuts else read_tiles
-    batches = read(image, grid, intensity, engine.batch_size, keep=keep, plane=plane)
+    size = engine.batch_size
+    batches = read(image, tiles.grid, intensity, size, keep=tiles.keep, plane=plane)
     with closing(batches):
         for batch in batches:
             if not len(batch.index):
