@@ -7,24 +7,13 @@ The bar's height is not recorded.
 from __future__ import annotations
 
 from napari_sem_classify.core.sem_io.source import Source
-from napari_sem_classify.core.sem_io.vendors.values import (
-    VendorMetadata,
-    in_one_locale,
-    length_nm,
-    length_text_nm,
-    number,
-    pixel_size,
-    scaled,
-    scan_shape,
-    text,
-    unread,
-)
+from napari_sem_classify.core.sem_io.vendors import values as v
 
 SIDECARS = ("{stem}.txt", "{name}.txt")
 SECTION = "[SemImageFile]"
 
 
-def read(source: Source) -> VendorMetadata | None:
+def read(source: Source) -> v.VendorMetadata | None:
     """What a Hitachi microscope wrote, None where there is nothing of it."""
     sidecar = source.sidecar(*SIDECARS)
     if sidecar is None or SECTION.lower() not in sidecar[:2000].lower():
@@ -34,25 +23,25 @@ def read(source: Source) -> VendorMetadata | None:
         name, equals, value = line.partition("=")
         if equals:
             values.setdefault(name.strip().strip("\ufeff"), value.strip()[:500])
-    values = in_one_locale(values)
-    size, note = pixel_size(_pixel_nm(values.get("PixelSize")))
+    values = v.in_one_locale(values)
+    size, note = v.pixel_size(_pixel_nm(values.get("PixelSize")))
     cols, _, rows = values.get("DataSize", "").lower().replace("*", "x").partition("x")
-    return VendorMetadata(
+    return v.VendorMetadata(
         vendor="Hitachi",
         pixel_size_nm=size,
-        instrument=text(values.get("InstructName") or values.get("InstrumentName")),
-        accelerating_voltage_kV=scaled(values.get("AcceleratingVoltage"), 1e-3),
-        working_distance_mm=scaled(length_text_nm(values.get("WorkingDistance")), 1e-6),
-        detector=text(values.get("SignalName") or values.get("Signal")),
-        magnification=text(values.get("Magnification")),
-        date=text(f"{values.get('Date', '')} {values.get('Time', '')}"),
-        field_width_um=scaled(size, source.shape[1] * 1e-3) if size else None,
-        note=note or unread("PixelSize", values.get("PixelSize"), size),
-        scan_shape=scan_shape(rows, cols),
+        instrument=v.text(values.get("InstructName") or values.get("InstrumentName")),
+        accelerating_voltage_kV=v.scaled(values.get("AcceleratingVoltage"), 1e-3),
+        working_distance_mm=v.scaled(v.length_text_nm(values.get("WorkingDistance")), 1e-6),
+        detector=v.text(values.get("SignalName") or values.get("Signal")),
+        magnification=v.text(values.get("Magnification")),
+        date=v.text(f"{values.get('Date', '')} {values.get('Time', '')}"),
+        field_width_um=v.scaled(size, source.shape[1] * 1e-3),
+        note=note or v.unread("PixelSize", values.get("PixelSize"), size),
+        scan_shape=v.scan_shape(rows, cols),
         scan_bar_rows=0,
         raw=values,
     )
 
 
 def _pixel_nm(written: str | None) -> float | None:
-    return length_text_nm(written) or length_nm(number(written), "nm")
+    return v.length_text_nm(written) or v.length_nm(v.number(written), "nm")

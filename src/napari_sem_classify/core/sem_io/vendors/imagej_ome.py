@@ -10,15 +10,7 @@ from __future__ import annotations
 from typing import Any
 
 from napari_sem_classify.core.sem_io.source import Source
-from napari_sem_classify.core.sem_io.vendors.values import (
-    VendorMetadata,
-    length_nm,
-    number,
-    pixel_size,
-    scaled,
-    scan_shape,
-    text,
-)
+from napari_sem_classify.core.sem_io.vendors import values as v
 from napari_sem_classify.core.sem_io.vendors.xml_text import find, flat, parse
 
 X_RESOLUTION, Y_RESOLUTION = 282, 283
@@ -26,37 +18,37 @@ X_RESOLUTION, Y_RESOLUTION = 282, 283
 SCREEN_UNITS = ("inch", "inches", "cm")
 
 
-def read(source: Source) -> VendorMetadata | None:
+def read(source: Source) -> v.VendorMetadata | None:
     """What ImageJ or an OME writer noted, None where there is nothing of it."""
     return _ome(source) or _imagej(source)
 
 
-def _ome(source: Source) -> VendorMetadata | None:
+def _ome(source: Source) -> v.VendorMetadata | None:
     root = parse(source.ome_xml)
     pixels = find(root, "Pixels") if root is not None else None
     if root is None or pixels is None:
         return None
     sizes = [
-        length_nm(pixels.get(f"PhysicalSize{axis}"), pixels.get(f"PhysicalSize{axis}Unit", "µm"))
+        v.length_nm(pixels.get(f"PhysicalSize{axis}"), pixels.get(f"PhysicalSize{axis}Unit", "µm"))
         for axis in "XY"
     ]
-    size, note = pixel_size(*sizes)
+    size, note = v.pixel_size(*sizes)
     if size is None and not note:
         return None
     microscope = find(root, "Microscope")
-    return VendorMetadata(
+    return v.VendorMetadata(
         vendor="OME",
         pixel_size_nm=size,
-        instrument=text(microscope.get("Model")) if microscope is not None else None,
-        field_width_um=scaled(size, source.shape[1] * 1e-3) if size else None,
+        instrument=v.text(microscope.get("Model")) if microscope is not None else None,
+        field_width_um=v.scaled(size, source.shape[1] * 1e-3),
         note=note,
-        scan_shape=scan_shape(pixels.get("SizeY"), pixels.get("SizeX")),
+        scan_shape=v.scan_shape(pixels.get("SizeY"), pixels.get("SizeX")),
         scan_bar_rows=0,
         raw=flat(root),
     )
 
 
-def _imagej(source: Source) -> VendorMetadata | None:
+def _imagej(source: Source) -> v.VendorMetadata | None:
     if source.imagej is None:
         return None
     unit = source.imagej.get("unit")
@@ -65,14 +57,14 @@ def _imagej(source: Source) -> VendorMetadata | None:
     if unit.strip().lower() in SCREEN_UNITS:
         return None
     per_unit = [_ratio(source.tags.get(code)) for code in (X_RESOLUTION, Y_RESOLUTION)]
-    x_nm, y_nm = (length_nm(1.0 / n, unit) if n else None for n in per_unit)
-    size, note = pixel_size(x_nm, y_nm)
+    x_nm, y_nm = (v.length_nm(1.0 / n, unit) if n else None for n in per_unit)
+    size, note = v.pixel_size(x_nm, y_nm)
     if size is None and not note:
         return None
-    return VendorMetadata(
+    return v.VendorMetadata(
         vendor="ImageJ",
         pixel_size_nm=size,
-        field_width_um=scaled(size, source.shape[1] * 1e-3) if size else None,
+        field_width_um=v.scaled(size, source.shape[1] * 1e-3),
         note=note,
         raw={str(key): value for key, value in source.imagej.items()},
     )
@@ -80,7 +72,7 @@ def _imagej(source: Source) -> VendorMetadata | None:
 
 def _ratio(value: Any) -> float | None:
     if isinstance(value, tuple) and len(value) == 2:
-        above, below = number(value[0]), number(value[1])
+        above, below = v.number(value[0]), v.number(value[1])
         return above / below if above and below and above > 0 and below > 0 else None
-    found = number(value)
+    found = v.number(value)
     return found if found and found > 0 else None

@@ -10,26 +10,14 @@ not computed).
 from __future__ import annotations
 
 from napari_sem_classify.core.sem_io.source import Source
-from napari_sem_classify.core.sem_io.vendors.values import (
-    VendorMetadata,
-    bar_height,
-    in_one_locale,
-    length_text_nm,
-    number,
-    pixel_size,
-    scaled,
-    scan_shape,
-    text,
-    unread,
-    whole,
-)
+from napari_sem_classify.core.sem_io.vendors import values as v
 
 SIDECARS = ("{stem}.txt", "{name}.txt")
 MARK = "$"
 PICTURE_MM = 120
 
 
-def read(source: Source) -> VendorMetadata | None:
+def read(source: Source) -> v.VendorMetadata | None:
     """What a JEOL microscope wrote, None where there is nothing of it."""
     sidecar = source.sidecar(*SIDECARS)
     if sidecar is None or ("$CM_" not in sidecar and "SM_MICRON_BAR" not in sidecar):
@@ -39,42 +27,42 @@ def read(source: Source) -> VendorMetadata | None:
         name, _, value = line.strip().partition(" ")
         if name.startswith(MARK):
             values.setdefault(name.lstrip(MARK), value.strip()[:500])
-    values = in_one_locale(values)
+    values = v.in_one_locale(values)
     cols, rows = _scan(values)
     micron_bar = values.get("SM_MICRON_BAR")
-    size, note = pixel_size(_pixel_nm(values))
+    size, note = v.pixel_size(_pixel_nm(values))
     how = ""
-    if size is None and not note and not whole(micron_bar):
-        size, note = pixel_size(_by_magnification(values, whole(cols)))
+    if size is None and not note and not v.whole(micron_bar):
+        size, note = v.pixel_size(_by_magnification(values, v.whole(cols)))
         how = f"JEOL metadata, {values.get('CM_MAG')} × on a picture {PICTURE_MM} mm wide"
-    return VendorMetadata(
+    return v.VendorMetadata(
         vendor="JEOL",
         pixel_size_nm=size,
         bar_rows=_bar(source, values),
-        instrument=text(values.get("CM_INSTRUMENT")),
-        accelerating_voltage_kV=number(values.get("CM_ACCEL_VOLT")),
-        working_distance_mm=number(values.get("SM_WD") or values.get("CM_WD")),
-        detector=text(values.get("CM_SIGNAL_NAME") or values.get("CM_SIGNAL")),
-        magnification=text(values.get("CM_MAG")),
-        date=text(f"{values.get('CM_DATE', '')} {values.get('CM_TIME', '')}"),
-        field_width_um=scaled(size, source.shape[1] * 1e-3) if size else None,
-        note=note or unread("SM_MICRON_MARKER", values.get("SM_MICRON_MARKER"), size),
+        instrument=v.text(values.get("CM_INSTRUMENT")),
+        accelerating_voltage_kV=v.number(values.get("CM_ACCEL_VOLT")),
+        working_distance_mm=v.number(values.get("SM_WD") or values.get("CM_WD")),
+        detector=v.text(values.get("CM_SIGNAL_NAME") or values.get("CM_SIGNAL")),
+        magnification=v.text(values.get("CM_MAG")),
+        date=v.text(f"{values.get('CM_DATE', '')} {values.get('CM_TIME', '')}"),
+        field_width_um=v.scaled(size, source.shape[1] * 1e-3),
+        note=note or v.unread("SM_MICRON_MARKER", values.get("SM_MICRON_MARKER"), size),
         size_source=how,
-        scan_shape=scan_shape(rows, cols),
+        scan_shape=v.scan_shape(rows, cols),
         raw=values,
     )
 
 
 def _pixel_nm(values: dict[str, str]) -> float | None:
-    bar = number(values.get("SM_MICRON_BAR"))
-    marker = length_text_nm(values.get("SM_MICRON_MARKER"))
+    bar = v.number(values.get("SM_MICRON_BAR"))
+    marker = v.length_text_nm(values.get("SM_MICRON_MARKER"))
     return marker / bar if bar and marker and bar > 0 else None
 
 
 def _by_magnification(values: dict[str, str], cols: int | None) -> float | None:
     """Side of a pixel from the magnification, where the width that it is told for is known."""
     instrument = values.get("CM_INSTRUMENT", "").upper()
-    magnification = number(values.get("CM_MAG"))
+    magnification = v.number(values.get("CM_MAG"))
     if not instrument.startswith("JSM") or instrument.startswith("JSM-IT"):
         return None
     if not magnification or magnification <= 0 or not cols:
@@ -91,4 +79,4 @@ def _scan(values: dict[str, str]) -> tuple[str, str]:
 def _bar(source: Source, values: dict[str, str]) -> int | None:
     cols, rows = _scan(values)
     # Another width means that the file was saved at another size than the scan.
-    return bar_height(source.shape[0], rows) if number(cols) == source.shape[1] else None
+    return v.bar_height(source.shape[0], rows) if v.number(cols) == source.shape[1] else None

@@ -10,20 +10,14 @@ import re
 from collections.abc import Mapping
 
 from napari_sem_classify.core.sem_io.source import Source
-from napari_sem_classify.core.sem_io.vendors.values import (
-    VendorMetadata,
-    length_nm,
-    pixel_size,
-    scaled,
-    text,
-)
+from napari_sem_classify.core.sem_io.vendors import values as v
 
 TAGS = (33560, 33471)
 IMAGE_DESCRIPTION = 270
 _MPP = re.compile(r"(?:^|[|;\s])MPP\s*[=:]\s*([0-9][0-9.,eE+-]{0,30})")
 
 
-def read(source: Source) -> VendorMetadata | None:
+def read(source: Source) -> v.VendorMetadata | None:
     """What Olympus' Soft Imaging or a slide scanner wrote, None where there is nothing of it."""
     for code in TAGS:
         values = source.tags.get(code)
@@ -33,27 +27,27 @@ def read(source: Source) -> VendorMetadata | None:
     found = _MPP.search(written[:100_000])
     if found is None:
         return None
-    size, note = pixel_size(length_nm(found[1], "um"))
-    return VendorMetadata(
+    size, note = v.pixel_size(v.length_nm(found[1], "um"))
+    return v.VendorMetadata(
         vendor="Aperio" if written.startswith("Aperio") else "MPP",
         pixel_size_nm=size,
-        field_width_um=scaled(size, source.shape[1] * 1e-3) if size else None,
+        field_width_um=v.scaled(size, source.shape[1] * 1e-3),
         note=note,
         raw={"MPP": found[1]},
     )
 
 
-def _soft_imaging(source: Source, values: Mapping[str, object]) -> VendorMetadata:
-    size, note = pixel_size(
-        length_nm(values.get("pixelsizex"), "m"), length_nm(values.get("pixelsizey"), "m")
+def _soft_imaging(source: Source, values: Mapping[str, object]) -> v.VendorMetadata:
+    size, note = v.pixel_size(
+        v.length_nm(values.get("pixelsizex"), "m"), v.length_nm(values.get("pixelsizey"), "m")
     )
-    return VendorMetadata(
+    return v.VendorMetadata(
         vendor="Olympus",
         pixel_size_nm=size,
-        instrument=text(values.get("cameraname")),
-        magnification=text(values.get("magnification")),
-        date=text(values.get("datetime")),
-        field_width_um=scaled(size, source.shape[1] * 1e-3) if size else None,
+        instrument=v.text(values.get("cameraname")),
+        magnification=v.text(values.get("magnification")),
+        date=v.text(values.get("datetime")),
+        field_width_um=v.scaled(size, source.shape[1] * 1e-3),
         note=note,
         raw={str(name): value for name, value in values.items()},
     )

@@ -12,16 +12,7 @@ import math
 from typing import TYPE_CHECKING
 
 from napari_sem_classify.core.sem_io.source import Source
-from napari_sem_classify.core.sem_io.vendors.values import (
-    VendorMetadata,
-    bar_height,
-    length_nm,
-    number,
-    pixel_size,
-    scaled,
-    scan_shape,
-    text,
-)
+from napari_sem_classify.core.sem_io.vendors import values as v
 from napari_sem_classify.core.sem_io.vendors.xml_text import find, flat, local_name, parse, text_at
 
 if TYPE_CHECKING:
@@ -32,7 +23,7 @@ FIBICS_TAG = 51023
 FIBICS_UNIT_NM = 1000.0
 
 
-def read(source: Source) -> VendorMetadata | None:
+def read(source: Source) -> v.VendorMetadata | None:
     """What an Orion or Fibics software wrote, None where there is nothing of it."""
     root = parse(source.text_of(FIBICS_TAG))
     if root is not None and local_name(root) == "Fibics":
@@ -43,24 +34,24 @@ def read(source: Source) -> VendorMetadata | None:
     return None
 
 
-def _orion(source: Source, root: Element) -> VendorMetadata:
-    size, note = pixel_size(_valued(root, "ScalingX"), _valued(root, "ScalingY"))
-    volts = number(text_at(root, "GFIS.AccelerationVoltage", "Value")) or number(
+def _orion(source: Source, root: Element) -> v.VendorMetadata:
+    size, note = v.pixel_size(_valued(root, "ScalingX"), _valued(root, "ScalingY"))
+    volts = v.number(text_at(root, "GFIS.AccelerationVoltage", "Value")) or v.number(
         text_at(root, "AccelerationVoltage", "Value")
     )
-    return VendorMetadata(
+    return v.VendorMetadata(
         vendor="Zeiss Orion",
         pixel_size_nm=size,
         bar_rows=_orion_bar(source, root),
-        instrument=text(text_at(root, "System.Model", "Value")),
-        accelerating_voltage_kV=scaled(volts, 1e-3),
-        working_distance_mm=scaled(_valued(root, "WorkingDistance"), 1e-6),
-        detector=text(text_at(root, "DetectorName", "Value")),
-        magnification=text(text_at(root, "Magnification4x5", "Value")),
-        date=text(text_at(root, "TimeStamp", "Value")),
-        field_width_um=scaled(_valued(root, "Fov"), 1e-3),
+        instrument=v.text(text_at(root, "System.Model", "Value")),
+        accelerating_voltage_kV=v.scaled(volts, 1e-3),
+        working_distance_mm=v.scaled(_valued(root, "WorkingDistance"), 1e-6),
+        detector=v.text(text_at(root, "DetectorName", "Value")),
+        magnification=v.text(text_at(root, "Magnification4x5", "Value")),
+        date=v.text(text_at(root, "TimeStamp", "Value")),
+        field_width_um=v.scaled(_valued(root, "Fov"), 1e-3),
         note=note,
-        scan_shape=scan_shape(*reversed(_scan_size(root))),
+        scan_shape=v.scan_shape(*reversed(_scan_size(root))),
         raw={
             local_name(one): (text_at(one, "Value") or "")[:500]
             for one in root
@@ -77,35 +68,35 @@ def _scan_size(root: Element) -> tuple[str, str]:
 def _orion_bar(source: Source, root: Element) -> int | None:
     """Rows below the scan, whose size is written as "1024 x 1024" (columns x rows)."""
     cols, rows = _scan_size(root)
-    return bar_height(source.shape[0], rows) if number(cols) == source.shape[1] else None
+    return v.bar_height(source.shape[0], rows) if v.number(cols) == source.shape[1] else None
 
 
-def _fibics(root: Element) -> VendorMetadata:
+def _fibics(root: Element) -> v.VendorMetadata:
     x_nm, y_nm = _step(root, "Ux", "Uy"), _step(root, "Vx", "Vy")
     field = find(root, "Scan", "FOV_X")
-    field_nm = None if field is None else length_nm(field.text, field.get("units"))
-    width = number(text_at(root, "Image", "Width"))
+    field_nm = None if field is None else v.length_nm(field.text, field.get("units"))
+    width = v.number(text_at(root, "Image", "Width"))
     if x_nm is None and field_nm and width and width > 0:
         x_nm, y_nm = field_nm / width, None
-    size, note = pixel_size(x_nm, y_nm)
+    size, note = v.pixel_size(x_nm, y_nm)
     items = {one.get("name"): one.text for one in root.iter() if local_name(one) == "item"}
-    return VendorMetadata(
+    return v.VendorMetadata(
         vendor="Fibics",
         pixel_size_nm=size,
-        instrument=text(text_at(root, "Image", "Beam")),
-        accelerating_voltage_kV=scaled(items.get("AccV"), 1e-3),
-        detector=text(text_at(root, "Image", "Detector")),
-        date=text(text_at(root, "Application", "Date")),
-        field_width_um=scaled(field_nm, 1e-3),
+        instrument=v.text(text_at(root, "Image", "Beam")),
+        accelerating_voltage_kV=v.scaled(items.get("AccV"), 1e-3),
+        detector=v.text(text_at(root, "Image", "Detector")),
+        date=v.text(text_at(root, "Application", "Date")),
+        field_width_um=v.scaled(field_nm, 1e-3),
         note=note,
-        scan_shape=scan_shape(text_at(root, "Image", "Height"), text_at(root, "Image", "Width")),
+        scan_shape=v.scan_shape(text_at(root, "Image", "Height"), text_at(root, "Image", "Width")),
         scan_bar_rows=0,
         raw=flat(root),
     )
 
 
 def _step(root: Element, along: str, across: str) -> float | None:
-    one, other = number(text_at(root, "Scan", along)), number(text_at(root, "Scan", across))
+    one, other = v.number(text_at(root, "Scan", along)), v.number(text_at(root, "Scan", across))
     if one is None or other is None:
         return None
     length = math.hypot(one, other) * FIBICS_UNIT_NM
@@ -113,4 +104,4 @@ def _step(root: Element, along: str, across: str) -> float | None:
 
 
 def _valued(root: Element, name: str) -> float | None:
-    return length_nm(text_at(root, name, "Value"), text_at(root, name, "Units"))
+    return v.length_nm(text_at(root, name, "Value"), text_at(root, name, "Units"))

@@ -9,15 +9,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from napari_sem_classify.core.sem_io.source import Source
-from napari_sem_classify.core.sem_io.vendors.values import (
-    VendorMetadata,
-    checked_bar,
-    length_nm,
-    number,
-    pixel_size,
-    scaled,
-    text,
-)
+from napari_sem_classify.core.sem_io.vendors import values as v
 from napari_sem_classify.core.sem_io.vendors.xml_text import find, flat, local_name, parse, text_at
 
 if TYPE_CHECKING:
@@ -26,24 +18,24 @@ if TYPE_CHECKING:
 TAG = 34683
 
 
-def read(source: Source) -> VendorMetadata | None:
+def read(source: Source) -> v.VendorMetadata | None:
     """What a Phenom wrote, None where there is nothing of it."""
     root = parse(source.text_of(TAG))
     if root is None or (local_name(root) != "FeiImage" and find(root, "pixelWidth") is None):
         return None
-    size, note = pixel_size(_length(root, "pixelWidth"), _length(root, "pixelHeight"))
+    size, note = v.pixel_size(_length(root, "pixelWidth"), _length(root, "pixelHeight"))
     distance = _length(root, "workingDistance")
-    return VendorMetadata(
+    return v.VendorMetadata(
         vendor="Phenom",
         pixel_size_nm=size,
-        bar_rows=checked_bar(source.shape[0], text_at(root, "databarHeight")),
-        instrument=text(text_at(root, "instrument", "type")),
+        bar_rows=v.checked_bar(source.shape[0], text_at(root, "databarHeight")),
+        instrument=v.text(text_at(root, "instrument", "type")),
         accelerating_voltage_kV=_voltage(root),
-        working_distance_mm=scaled(distance, 1e-6),
-        detector=text(text_at(root, "scan", "detector")),
-        magnification=text(text_at(root, "magnification")),
-        date=text(text_at(root, "time") or text_at(root, "date")),
-        field_width_um=scaled(size, source.shape[1] * 1e-3) if size else None,
+        working_distance_mm=v.scaled(distance, 1e-6),
+        detector=v.text(text_at(root, "scan", "detector")),
+        magnification=v.text(text_at(root, "magnification")),
+        date=v.text(text_at(root, "time") or text_at(root, "date")),
+        field_width_um=v.scaled(size, source.shape[1] * 1e-3),
         note=note,
         raw=flat(root),
     )
@@ -51,7 +43,7 @@ def read(source: Source) -> VendorMetadata | None:
 
 def _length(root: Element, name: str) -> float | None:
     element = find(root, name)
-    return None if element is None else length_nm(element.text, element.get("unit"))
+    return None if element is None else v.length_nm(element.text, element.get("unit"))
 
 
 def _voltage(root: Element) -> float | None:
@@ -59,6 +51,6 @@ def _voltage(root: Element) -> float | None:
     if element is None:
         return None
     factor = 1.0 if (element.get("unit") or "").lower() == "kv" else 1e-3
-    volts = number(element.text)
+    volts = v.number(element.text)
     # Phenom counts the cathode's potential, which is negative.
-    return None if volts is None else scaled(abs(volts), factor)
+    return None if volts is None else v.scaled(abs(volts), factor)

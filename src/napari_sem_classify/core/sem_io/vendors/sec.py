@@ -10,21 +10,14 @@ from __future__ import annotations
 import re
 
 from napari_sem_classify.core.sem_io.source import Source
-from napari_sem_classify.core.sem_io.vendors.values import (
-    VendorMetadata,
-    in_one_locale,
-    length_text_nm,
-    number,
-    scaled,
-    text,
-)
+from napari_sem_classify.core.sem_io.vendors import values as v
 
 SIDECARS = ("{name}.txt",)
 SECTION = "[Image Info]"
 _LINE = re.compile(r"^([^:\r\n\[]{1,60}?)\s*:[ \t]*([^\r\n]{0,500})", re.MULTILINE)
 
 
-def read(source: Source) -> VendorMetadata | None:
+def read(source: Source) -> v.VendorMetadata | None:
     """What an SEC microscope wrote, None where there is nothing of it."""
     sidecar = source.sidecar(*SIDECARS)
     if sidecar is None or SECTION not in sidecar[:200]:
@@ -32,17 +25,17 @@ def read(source: Source) -> VendorMetadata | None:
     values: dict[str, str] = {}
     for name, value in _LINE.findall(sidecar):
         values.setdefault(name.strip(), value.strip())
-    values = in_one_locale(values)
-    return VendorMetadata(
+    values = v.in_one_locale(values)
+    return v.VendorMetadata(
         vendor="SEC",
-        instrument=text(values.get("Model")),
-        accelerating_voltage_kV=number(
+        instrument=v.text(values.get("Model")),
+        accelerating_voltage_kV=v.number(
             values.get("Acceleated Voltage") or values.get("Accelerated Voltage")
         ),
-        working_distance_mm=scaled(length_text_nm(values.get("Working Distance")), 1e-6),
-        detector=text(values.get("Detector Mode")),
-        magnification=text(values.get("Magnification")),
-        date=text(values.get("Date")),
+        working_distance_mm=v.scaled(v.length_text_nm(values.get("Working Distance")), 1e-6),
+        detector=v.text(values.get("Detector Mode")),
+        magnification=v.text(values.get("Magnification")),
+        date=v.text(values.get("Date")),
         note="the file records a magnification and no pixel size",
         raw=values,
     )

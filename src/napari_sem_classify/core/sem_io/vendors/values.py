@@ -246,6 +246,12 @@ def scaled(value: Any, factor: float) -> float | None:
     return None if found is None else float(f"{found * factor:.9g}")
 
 
+def part(values: Mapping[str, Any], name: str) -> Mapping[str, Any]:
+    """A section of the metadata; an empty one where it is not there or no mapping."""
+    found = values.get(name)
+    return found if isinstance(found, Mapping) else {}
+
+
 def text(value: Any) -> str | None:
     """Trimmed text of at most 200 characters, None where there is none."""
     if value is None or isinstance(value, (dict, list, tuple, bytes)):

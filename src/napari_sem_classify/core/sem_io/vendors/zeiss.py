@@ -12,16 +12,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from napari_sem_classify.core.sem_io.source import Source
-from napari_sem_classify.core.sem_io.vendors.values import (
-    VendorMetadata,
-    length_nm,
-    length_text_nm,
-    number,
-    pixel_size,
-    scaled,
-    scan_shape,
-    text,
-)
+from napari_sem_classify.core.sem_io.vendors import values as v
 
 TAG = 34118
 UNNAMED_PIXEL_SIZE = 3
@@ -29,22 +20,23 @@ UNNAMED_WIDTH_PX = 1024
 ROUNDED_SHARE = 0.015
 
 
-def read(source: Source) -> VendorMetadata | None:
+def read(source: Source) -> v.VendorMetadata | None:
     """What a Zeiss microscope wrote, None where there is nothing of it."""
     sem = source.tags.get(TAG)
     if not isinstance(sem, Mapping) or not any(str(key).startswith("ap_") for key in sem):
         return None
-    size, note = pixel_size(_pixel_nm(source, sem))
-    date = " ".join(filter(None, (text(_value(sem, "ap_date")), text(_value(sem, "ap_time")))))
-    return VendorMetadata(
+    size, note = v.pixel_size(_pixel_nm(source, sem))
+    date = " ".join(filter(None, (v.text(_value(sem, "ap_date")), v.text(_value(sem, "ap_time")))))
+    return v.VendorMetadata(
         vendor="Zeiss",
         pixel_size_nm=size,
-        instrument=text(_value(sem, "sv_instrument_id")) or text(_value(sem, "dp_sem")),
+        instrument=v.text(_value(sem, "sv_instrument_id")) or v.text(_value(sem, "dp_sem")),
         accelerating_voltage_kV=_in(sem, ("ap_actualkv", "ap_manualkv"), {"kv": 1.0, "v": 1e-3}),
         working_distance_mm=_length(sem, "ap_wd", 1e-6),
-        detector=text(_value(sem, "dp_detector_type")) or text(_value(sem, "dp_detector_channel")),
-        magnification=text(_value(sem, "ap_mag")),
-        date=text(date),
+        detector=v.text(_value(sem, "dp_detector_type"))
+        or v.text(_value(sem, "dp_detector_channel")),
+        magnification=v.text(_value(sem, "ap_mag")),
+        date=v.text(date),
         field_width_um=_length(sem, "ap_width", 1e-3),
         note=note,
         scan_shape=_stored(sem) or _by_field(source, sem, size),
@@ -59,7 +51,7 @@ def _pixel_nm(source: Source, sem: Mapping[str, Any]) -> float | None:
         return direct
     unnamed = sem.get("")
     if isinstance(unnamed, tuple) and len(unnamed) > UNNAMED_PIXEL_SIZE:
-        found = number(unnamed[UNNAMED_PIXEL_SIZE])
+        found = v.number(unnamed[UNNAMED_PIXEL_SIZE])
         if found and found > 0:
             stored = _stored(sem)
             width = stored[1] if stored else source.shape[1]
@@ -70,7 +62,7 @@ def _pixel_nm(source: Source, sem: Mapping[str, Any]) -> float | None:
 def _stored(sem: Mapping[str, Any]) -> tuple[int | None, int] | None:
     """Rows and columns as they were saved, bar and all: "Store resolution = 1024 * 768"."""
     cols, _, rows = str(_value(sem, "dp_image_store") or "").partition("*")
-    return scan_shape(rows, cols)
+    return v.scan_shape(rows, cols)
 
 
 def _by_field(
@@ -82,7 +74,7 @@ def _by_field(
     one near a multiple or part of it is that.
     """
     lengths = [
-        length_text_nm(f"{_value(sem, n)} {_unit(sem, n)}") for n in ("ap_height", "ap_width")
+        v.length_text_nm(f"{_value(sem, n)} {_unit(sem, n)}") for n in ("ap_height", "ap_width")
     ]
     if size is None or None in lengths:
         return None
@@ -109,8 +101,8 @@ def _unit(sem: Mapping[str, Any], name: str) -> str:
 def _length(sem: Mapping[str, Any], name: str, factor: float) -> float | None:
     value, unit = _value(sem, name), _unit(sem, name)
     # What tifffile does not take for a number (24,65 nm) it leaves as one text.
-    found = length_nm(value, unit) if unit else length_text_nm(value)
-    return scaled(found, factor)
+    found = v.length_nm(value, unit) if unit else v.length_text_nm(value)
+    return v.scaled(found, factor)
 
 
 def _in(
@@ -118,6 +110,6 @@ def _in(
 ) -> float | None:
     for name in names:
         factor = factors.get(_unit(sem, name).strip().lower())
-        if factor is not None and number(_value(sem, name)) is not None:
-            return scaled(_value(sem, name), factor)
+        if factor is not None and v.number(_value(sem, name)) is not None:
+            return v.scaled(_value(sem, name), factor)
     return None
