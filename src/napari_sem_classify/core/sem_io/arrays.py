@@ -17,7 +17,29 @@ from napari_sem_classify.core.image.sem_image import ArrayLike
 Convert = Callable[[NDArray[Any]], NDArray[Any]]
 
 
-class ArrayView:
+class _Lazy:
+    """What arrays offer beside their elements."""
+
+    shape: tuple[int, ...]
+
+    @property
+    def ndim(self) -> int:
+        """Number of axes."""
+        return len(self.shape)
+
+    @property
+    def size(self) -> int:
+        """Number of elements."""
+        return int(np.prod(self.shape, dtype=object))
+
+    def __getitem__(self, key: Any) -> NDArray[Any]:
+        raise NotImplementedError
+
+    def __array__(self, dtype: Any = None, copy: bool | None = None) -> NDArray[Any]:
+        return np.asarray(self[...], dtype=dtype)
+
+
+class ArrayView(_Lazy):
     """A stored array seen through a conversion of its values, with native byte order.
 
     Parameters
@@ -35,26 +57,13 @@ class ArrayView:
         self.dtype: np.dtype[Any] = np.dtype(base.dtype if dtype is None else dtype).newbyteorder(
             "="
         )
-        self.shape: tuple[int, ...] = tuple(int(n) for n in base.shape)
-
-    @property
-    def ndim(self) -> int:
-        """Number of axes."""
-        return len(self.shape)
-
-    @property
-    def size(self) -> int:
-        """Number of elements."""
-        return int(np.prod(self.shape, dtype=object))
+        self.shape = tuple(int(n) for n in base.shape)
 
     def __getitem__(self, key: Any) -> NDArray[Any]:
         values = np.asarray(self._read(full_key(key, self.ndim)))
         if self._convert is not None:
             values = self._convert(values)
         return values.astype(self.dtype, copy=False)
-
-    def __array__(self, dtype: Any = None, copy: bool | None = None) -> NDArray[Any]:
-        return np.asarray(self[...], dtype=dtype)
 
     def _read(self, key: tuple[Any, ...]) -> Any:
         return self._base[key]
@@ -114,7 +123,7 @@ class Inks(ArrayView):
         return colours[..., key[-1]]
 
 
-class Stacked:
+class Stacked(_Lazy):
     """Planes of one shape and type, opened one at a time, seen as one array.
 
     Parameters
@@ -138,17 +147,7 @@ class Stacked:
         self._leading = leading
         self._last: tuple[int, ArrayLike] | None = None
         self.dtype: np.dtype[Any] = np.dtype(dtype).newbyteorder("=")
-        self.shape: tuple[int, ...] = (*leading, *plane_shape)
-
-    @property
-    def ndim(self) -> int:
-        """Number of axes."""
-        return len(self.shape)
-
-    @property
-    def size(self) -> int:
-        """Number of elements."""
-        return int(np.prod(self.shape, dtype=object))
+        self.shape = (*leading, *plane_shape)
 
     def __getitem__(self, key: Any) -> NDArray[Any]:
         parts = full_key(key, self.ndim)
@@ -160,9 +159,6 @@ class Stacked:
             sample = np.empty(self.shape[n_leading:], self.dtype)[inside]
             return np.empty((*np.shape(numbers), *sample.shape), self.dtype)
         return np.stack(planes).reshape((*np.shape(numbers), *planes[0].shape))
-
-    def __array__(self, dtype: Any = None, copy: bool | None = None) -> NDArray[Any]:
-        return np.asarray(self[...], dtype=dtype)
 
     def _plane(self, number: int, key: tuple[Any, ...]) -> NDArray[Any]:
         last = self._last

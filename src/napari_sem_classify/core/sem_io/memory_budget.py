@@ -13,7 +13,6 @@ PLAUSIBLE_RATIO = 100
 SHARE_OF_MEMORY = 0.25
 MOST_DECODED_BYTES = 2 * 2**30
 INFLATE_PIECE_BYTES = 2**20
-FALLBACK_BYTES = 2 * 2**30
 
 
 def check_regular(path: Path) -> None:
@@ -108,17 +107,9 @@ def inflates_beyond(data: bytes, codec: str, limit: int) -> bool:
 
 
 def available_memory() -> int:
-    """Bytes of memory that can be had without swapping; a cautious guess where unknown."""
-    try:
-        for line in Path("/proc/meminfo").read_text(encoding="ascii").splitlines():
-            if line.startswith("MemAvailable:"):
-                return int(line.split()[1]) * 1024
-    except (OSError, ValueError, IndexError):
-        pass
-    try:
-        import psutil  # type: ignore[import-untyped]
-    except ImportError:
-        return FALLBACK_BYTES
+    """Bytes of memory that can be had without swapping."""
+    import psutil  # type: ignore[import-untyped]
+
     return int(psutil.virtual_memory().available)
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 
@@ -24,9 +23,12 @@ from napari_sem_classify.core.sem_io.pixels import (
     settle_colour,
     without_alpha_of_grey,
 )
+from napari_sem_classify.core.sem_io.raster import open_raster
+from napari_sem_classify.core.sem_io.rosetta import open_rosetta
+from napari_sem_classify.core.sem_io.tiff import open_tiff
 from napari_sem_classify.core.sem_io.vendors import read_vendor
 from napari_sem_classify.core.sem_io.vendors.values import VendorMetadata
-from napari_sem_classify.core.sem_io.zarr_store import is_zarr
+from napari_sem_classify.core.sem_io.zarr_store import is_zarr, open_zarr
 
 TIFF_HEADERS = (b"II*\x00", b"MM\x00*", b"II+\x00", b"MM\x00+")
 RASTER_HEADERS = (b"\x89PNG", b"\xff\xd8\xff", b"BM")
@@ -190,53 +192,33 @@ def _open_pixels(path: Path, level: int, *, as_numbers: bool = False) -> Pixels:
             raise ImageError(
                 f"{path} is a folder, not an image: open it as a series, or choose a file in it."
             )
-        from napari_sem_classify.core.sem_io.zarr_store import open_zarr
-
         return open_zarr(path, level)
     check_regular(path)
-    opener = _opener(path, _head(path))
-    if level and opener is not _open_tiff:
-        raise ImageError(f"{path} has one resolution only, so level {level} is none.")
-    return opener(path, level, as_numbers)
-
-
-def _head(path: Path) -> bytes:
-    try:
-        with path.open("rb") as file:
-            return file.read(16)
-    except OSError as error:
-        raise ImageError(f"{path} cannot be read ({error.strerror}): check its rights.") from error
-
-
-def _opener(path: Path, head: bytes) -> Callable[[Path, int, bool], Pixels]:
-    """By content first: microscopes and people give files any suffix."""
-    if not head:
-        raise ImageError(f"{path} is empty: copy it again from the microscope.")
-    suffix = path.suffix.lower()
+    # By content first: microscopes and people give files any suffix.
+    head, suffix = _head(path), path.suffix.lower()
     if head.startswith(TIFF_HEADERS):
-        return _open_tiff
-    if suffix in RSCIIO_SUFFIXES + MORE_RSCIIO_SUFFIXES:
-        from napari_sem_classify.core.sem_io.rosetta import open_rosetta
-
-        return lambda path, level, as_numbers: open_rosetta(path)
+        return open_tiff(path, level, as_numbers=as_numbers)
     if suffix in TIFF_SUFFIXES and not head.startswith(RASTER_HEADERS):
         raise ImageError(
             f"{path} is named like a TIFF and holds something else: the file is damaged; copy it "
             "again from the microscope."
         )
-    return _open_raster
-
-
-def _open_tiff(path: Path, level: int, as_numbers: bool) -> Pixels:
-    from napari_sem_classify.core.sem_io.tiff import open_tiff
-
-    return open_tiff(path, level, as_numbers=as_numbers)
-
-
-def _open_raster(path: Path, level: int, as_numbers: bool) -> Pixels:
-    from napari_sem_classify.core.sem_io.raster import open_raster
-
+    if level:
+        raise ImageError(f"{path} has one resolution only, so level {level} is none.")
+    if suffix in RSCIIO_SUFFIXES + MORE_RSCIIO_SUFFIXES:
+        return open_rosetta(path)
     return open_raster(path, as_numbers=as_numbers)
+
+
+def _head(path: Path) -> bytes:
+    try:
+        with path.open("rb") as file:
+            head = file.read(16)
+    except OSError as error:
+        raise ImageError(f"{path} cannot be read ({error.strerror}): check its rights.") from error
+    if not head:
+        raise ImageError(f"{path} is empty: copy it again from the microscope.")
+    return head
 
 
 def _name(path: Path) -> str:

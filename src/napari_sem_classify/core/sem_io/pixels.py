@@ -186,19 +186,9 @@ def _sample_is_grey(data: ArrayLike, area: Area) -> bool:
 def _sample_blocks(data: ArrayLike, area: Area) -> list[NDArray[Any]]:
     """Blocks of the first plane's area, evenly spread; all of it where it is small."""
     leading = (0,) * (data.ndim - 3)
-    if area.height * area.width <= WHOLE_SAMPLE_PX:
-        whole = data[(*leading, slice(area.top, area.bottom), slice(area.left, area.right))]
-        return [np.asarray(whole)]
+    small = area.height * area.width <= WHOLE_SAMPLE_PX
+    # A narrow area has the same block several times.
+    blocks = [area] if small else dict.fromkeys(area.spread(SAMPLE_BLOCKS_A_SIDE, SAMPLE_BLOCK_PX))
     return [
-        np.asarray(
-            data[(*leading, slice(t, t + SAMPLE_BLOCK_PX), slice(left, left + SAMPLE_BLOCK_PX))]
-        )
-        for t in _spread(area.top, area.bottom)
-        for left in _spread(area.left, area.right)
+        np.asarray(data[(*leading, slice(b.top, b.bottom), slice(b.left, b.right))]) for b in blocks
     ]
-
-
-def _spread(first: int, end: int) -> list[int]:
-    last = max(first, end - SAMPLE_BLOCK_PX)
-    starts = np.linspace(first, last, SAMPLE_BLOCKS_A_SIDE).astype(int)
-    return sorted({int(start) for start in starts})

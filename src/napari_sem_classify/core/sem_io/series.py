@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 
-import numpy as np
-
 from napari_sem_classify.core.common.errors import ImageError
+from napari_sem_classify.core.image.area import Area
 from napari_sem_classify.core.image.sem_image import ArrayLike, SemImage
 from napari_sem_classify.core.sem_io.arrays import Stacked
 from napari_sem_classify.core.sem_io.listing import list_images
@@ -40,7 +40,7 @@ def open_series(source: str | Path | Sequence[str | Path]) -> SemImage:
         folder = paths[0].parent
     first, left_out = _compared(paths)
     kept = [path for path in paths if str(path) not in left_out]
-    data = Stacked([_opener(path) for path in kept], (len(kept),), first.shape, first.dtype)
+    data = Stacked([partial(_plane, path) for path in kept], (len(kept),), first.shape, first.dtype)
     return replace(
         first,
         name=folder.name,
@@ -96,17 +96,12 @@ def _check_same(first: SemImage, other: SemImage) -> None:
         )
 
 
-def _opener(path: Path) -> Callable[[], ArrayLike]:
-    return lambda: _grey(open_image(path))
-
-
-def _grey(image: SemImage) -> ArrayLike:
+def _plane(path: Path) -> ArrayLike:
+    image = open_image(path)
     if image.colour == "grey":
         return image.data
     rows, cols = image.shape
-    from napari_sem_classify.core.image.area import Area
-
-    return np.asarray(image.read(Area(0, rows, 0, cols)))
+    return image.read(Area(0, rows, 0, cols))
 
 
 def _px(image: SemImage) -> str:

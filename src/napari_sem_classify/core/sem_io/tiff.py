@@ -24,6 +24,7 @@ from napari_sem_classify.core.sem_io.memory_budget import check_decoded_size, de
 from napari_sem_classify.core.sem_io.pixels import Level, Pixels, first_line, guarded
 from napari_sem_classify.core.sem_io.raster import orientation_note
 from napari_sem_classify.core.sem_io.tiff_decode import (
+    JPEG,
     ORIENTATION_TAG,
     WHITE_IS_ZERO,
     can_decode,
@@ -35,7 +36,6 @@ from napari_sem_classify.core.sem_io.tiff_decode import (
 )
 from napari_sem_classify.core.sem_io.tiff_tags import OLYMPUS_SIS, read_source
 
-JPEG_CODECS = (6, 7, 33007, 34892)
 # PhotometricInterpretation, TIFF 6.0 page 37 and on.
 PALETTE, SEPARATED, YCBCR, CIELAB = 3, 5, 6, 8
 
@@ -185,14 +185,8 @@ def _data(
     if not one_page_a_plane or level:
         raise ImageError(needs_codec(path, page))
     check_decoded_size(path, int(page.nbytes), sum(page.databytecounts))
-    numbers = [_page_index(one) for one in series.pages]
-    dtype = np.dtype(series.dtype)
-    openers: list[Callable[[], ArrayLike]] = [_page_opener(path, number) for number in numbers]
-    return Stacked(openers, leading, tuple(page.shape), dtype), None
-
-
-def _page_index(page: Any) -> int:
-    return int(page.index)
+    openers = [_page_opener(path, int(one.index)) for one in series.pages]
+    return Stacked(openers, leading, tuple(page.shape), series.dtype), None
 
 
 def _map(path: Path, dtype: str, offset: int, shape: tuple[int, ...]) -> ArrayLike:
@@ -266,7 +260,7 @@ def _displayed(page: Any, data: ArrayLike, channels: bool) -> tuple[ArrayLike, b
         return ArrayView(data, lambda values: white - values), False
     if photometric == SEPARATED and channels and data.shape[-1] >= 4 and dtype.kind == "u":
         return Inks(data), True
-    stored_luma = photometric == YCBCR and int(page.compression) not in JPEG_CODECS
+    stored_luma = photometric == YCBCR and int(page.compression) not in JPEG
     if channels and (stored_luma or photometric == CIELAB):
         return FirstChannel(data), False
     return data, channels

@@ -7,37 +7,14 @@ from typing import Any
 
 from napari_sem_classify.core.sem_io.source import Source
 
-IMAGE_DESCRIPTION = 270
-MAKE, MODEL = 271, 272
-X_RESOLUTION, Y_RESOLUTION, RESOLUTION_UNIT = 282, 283, 296
-SOFTWARE, DATE_TIME = 305, 306
-ZEISS = 34118
-FEI_SFEG, FEI_HELIOS, FEI_XML = 34680, 34682, 34683
-TESCAN = 50431
-FIBICS = 51023
-ORION = 65000
-OLYMPUS_SIS, OLYMPUS_INI = 33560, 33471
-DIGITAL_MICROGRAPH = (65003, 65004, 65009, 65010)
-
+OLYMPUS_SIS = 33560
 WANTED = (
-    IMAGE_DESCRIPTION,
-    MAKE,
-    MODEL,
-    X_RESOLUTION,
-    Y_RESOLUTION,
-    RESOLUTION_UNIT,
-    SOFTWARE,
-    DATE_TIME,
-    ZEISS,
-    FEI_SFEG,
-    FEI_HELIOS,
-    FEI_XML,
-    TESCAN,
-    FIBICS,
-    ORION,
-    OLYMPUS_SIS,
-    OLYMPUS_INI,
-    *DIGITAL_MICROGRAPH,
+    *(270, 271, 272, 305, 306),  # ImageDescription, Make, Model, Software, DateTime
+    *(282, 283, 296),  # XResolution, YResolution, ResolutionUnit
+    *(34118, 50431, 51023, 65000),  # Zeiss, TESCAN, Fibics, Orion
+    *(34680, 34682, 34683),  # FEI: SFEG, Helios, XML
+    *(OLYMPUS_SIS, 33471),  # Olympus: SIS, INI
+    *(65003, 65004, 65009, 65010),  # DigitalMicrograph
 )
 MAX_TAG_BYTES = 16 * 2**20
 
