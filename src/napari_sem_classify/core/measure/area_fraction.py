@@ -176,19 +176,6 @@ def estimate_fractions(
 
     A class of the map without any reviewed cell counts as the map says, with an interval from
     0 to 1; a note tells so.
-
-    Parameters
-    ----------
-    counts : ReviewCounts
-        From `count_review`.
-    names : sequence of str
-        Of the classes.
-    pixel_size_nm : float, optional
-    level : float
-
-    Returns
-    -------
-    FractionEstimate
     """
     weights, k = counts.weights, len(names)
     present = counts.area_px > 0
@@ -206,8 +193,7 @@ def estimate_fractions(
     )
     error = np.sqrt(np.diag(variance))
     users = [share_of(right[j], error[j], low[j, j], high[j, j]) for j in range(k)]
-    size = pixel_size_nm
-    area = float(counts.area_px.sum())
+    area, size = float(counts.area_px.sum()), pixel_size_nm
     return FractionEstimate(
         names=tuple(names),
         naive=tuple(float(w) for w in weights),
@@ -294,8 +280,7 @@ def _notes(counts: ReviewCounts, names: Sequence[str]) -> tuple[str, ...]:
                 "and nothing is known of its errors."
             )
         elif area > 0 and cells < 5:
-            few = "1 cell" if cells == 1 else f"{cells} cells"
-            were = "was" if cells == 1 else "were"
+            few, were = ("1 cell", "was") if cells == 1 else (f"{cells} cells", "were")
             notes.append(f"Only {few} that the map calls {name} {were} reviewed.")
     unsure = int(counts.unsure.sum())
     if unsure:

@@ -119,10 +119,7 @@ def field_spreads(maps: Sequence[ClassMap]) -> list[FieldSpread] | None:
 def pooled_fractions(maps: Sequence[ClassMap]) -> list[ClassFraction]:
     """Cells, area and area fraction of each class in all the maps together.
 
-    Parameters
-    ----------
-    maps : sequence of ClassMap
-        At least one, all of the same classes. µm² are None unless all are calibrated.
+    The maps, at least one, have the same classes. µm² are None unless all are calibrated.
     """
     each = [class_map.fractions() for class_map in maps]
     total = sum(row.area_px for rows in each for row in rows)
@@ -143,24 +140,14 @@ def combined_half_width(spread: FieldSpread, review: Share) -> float:
 
 
 def block_bootstrap(
-    class_map: ClassMap,
-    *,
-    block_cells: int | None = None,
-    seed: int = 0,
+    class_map: ClassMap, *, block_cells: int | None = None, seed: int = 0
 ) -> BlockSpread:
     """Spread of the shares if another place of the same specimen had been imaged.
 
     The map is cut into square blocks and as many are drawn with replacement, since neighbouring
     cells are alike and drawing cells singly would promise too much (Lahiri, Resampling Methods for
     Dependent Data, 2003, chapter 12). Percentile interval. It tells nothing of structures larger
-    than the image.
-
-    Parameters
-    ----------
-    class_map : ClassMap
-    block_cells : int, optional
-        Side of a block; see `block_size`.
-    seed : int
+    than the image. `block_cells` is the side of a block, that of `block_size` if not given.
 
     Raises
     ------

@@ -30,18 +30,8 @@ def estimate_prediction_powered(review: Review, maps: Sequence[ClassMap]) -> tup
     between 0 and 1 and makes the estimated variance smallest.
 
     The interval is that of the stratified estimate, moved to the new share and narrowed by the
-    ratio of the two standard errors, so that it keeps a width where no error was seen.
-
-    Parameters
-    ----------
-    review : Review
-    maps : sequence of ClassMap
-        Those that the review was drawn from.
-
-    Returns
-    -------
-    tuple of Share
-        One a class.
+    ratio of the two standard errors, so that it keeps a width where no error was seen. One share a
+    class is given.
 
     Raises
     ------

@@ -68,16 +68,11 @@ COLUMNS = (
 def label_regions(class_map: ClassMap, diagonal: bool = False) -> NDArray[np.int32]:
     """Number the connected regions, shape (rows, cols): 0 left out, then class by class.
 
-    Parameters
-    ----------
-    class_map : ClassMap
-    diagonal : bool
-        Whether cells that touch at a corner only hang together.
+    With `diagonal`, cells that touch at a corner only hang together too.
     """
     from skimage import measure
 
     label: Any = measure.label
-
     labels = class_map.labels()
     regions = np.zeros(labels.shape, np.int32)
     last = 0
@@ -93,22 +88,12 @@ def find_regions(
 ) -> list[Region]:
     """Measure the connected regions of each class, class by class in the order of their numbers.
 
-    Parameters
-    ----------
-    class_map : ClassMap
-    min_cells : int
-        Smaller regions are not listed; the numbers of the others stay.
-    diagonal : bool
-        Whether cells that touch at a corner only hang together.
-
-    Returns
-    -------
-    list of Region
+    Regions of fewer than `min_cells` are not listed; the numbers of the others stay. `diagonal` is
+    that of `label_regions`.
     """
     from skimage import measure
 
     regionprops: Any = measure.regionprops
-
     numbers = label_regions(class_map, diagonal)
     labels, confidence = class_map.labels(), class_map.confidence()
     areas, open_side = class_map.grid.cell_areas(), _open_side(labels)

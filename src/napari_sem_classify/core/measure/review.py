@@ -119,13 +119,8 @@ class Review:
     ) -> Review:
         """The review with another answer for the cell at `index`; None takes an answer back.
 
-        Parameters
-        ----------
-        index : int
-        answer : Answer or None
-        blind : bool, optional
-            Whether the map was hidden. One answer with the map in view makes the whole review one
-            that was not blind; answers that nothing is known of are never called blind.
+        `blind` tells whether the map was hidden. One answer with the map in view makes the whole
+        review one that was not blind; answers that nothing is known of are never called blind.
 
         Raises
         ------
@@ -142,23 +137,12 @@ class Review:
 
 
 def start_review(
-    maps: Sequence[ClassMap],
-    total: int,
-    *,
-    seed: int = 0,
-    per_class: Sequence[int] | None = None,
+    maps: Sequence[ClassMap], total: int, *, seed: int = 0, per_class: Sequence[int] | None = None
 ) -> Review:
     """Draw a stratified random sample of cells from one or several class maps.
 
-    Parameters
-    ----------
-    maps : sequence of ClassMap
-        Of the same classes; their cells are one population.
-    total : int
-        Cells to review, at most as many as there are.
-    seed : int
-    per_class : sequence of int, optional
-        Cells of each class instead of `total`, which `allocate` shares out.
+    The maps have the same classes; their cells are one population. `allocate` shares out `total`,
+    at most as many cells as there are; `per_class` gives the cells of each class instead.
 
     Raises
     ------
@@ -185,15 +169,7 @@ def extend_review(review: Review, maps: Sequence[ClassMap], per_class: Sequence[
     """Draw more cells of each class to a review; answers stay.
 
     The cells of a class are the first ones of a fixed random order, so that the longer sample is
-    as random as one drawn at once.
-
-    Parameters
-    ----------
-    review : Review
-    maps : sequence of ClassMap
-        Those that the review was drawn from.
-    per_class : sequence of int
-        Cells of each class to add, from `area_fraction.more_cells` for example.
+    as random as one drawn at once. `per_class` is what to add, see `review_plan.more_cells`.
 
     Raises
     ------
@@ -215,19 +191,9 @@ def allocate(counts: Sequence[int], total: int, least: int | None = None) -> lis
     Olofsson et al. (2014), section 5.1: in proportion alone, a rare class gets too few cells for
     its user's accuracy; in equal parts, the overall figures suffer.
 
-    Parameters
-    ----------
-    counts : sequence of int
-        Cells of each class in the map. No class gets more than it has.
-    total : int
-    least : int, optional
-        Minimum of each class that is there; `LEAST_IN_STRATUM`, but no more than half of `total`
-        in all, where it is not given.
-
-    Returns
-    -------
-    list of int
-        Their sum is `total`, or all cells where there are fewer.
+    No class gets more than its `counts`, the cells it has in the map; the sum is `total`, or all
+    cells where there are fewer. `least` is the minimum of each class that is there; where it is not
+    given `LEAST_IN_STRATUM`, but no more than half of `total` in all.
     """
     there = [k for k, count in enumerate(counts) if count > 0]
     total = min(total, sum(counts))

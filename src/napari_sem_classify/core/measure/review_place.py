@@ -51,16 +51,10 @@ class FoundReview:
 def find_review(
     maps: Sequence[ClassMap], image_path: Path | None, user_folder: Path
 ) -> FoundReview:
-    """Look for the review of some class maps; of several the one written last.
+    """Look for the review of one or several class maps; of several reviews the one written last.
 
-    Parameters
-    ----------
-    maps : sequence of ClassMap
-        At least one.
-    image_path : Path or None
-        Where the first map's image lies.
-    user_folder : Path
-        For reviews that cannot lie beside their image; need not be there yet.
+    `image_path` is where the first map's image lies. `user_folder`, for reviews that cannot lie
+    beside their image, need not be there yet.
     """
     stem = review_stem(maps, image_path)
     near = None if image_path is None else image_path.absolute().parent
@@ -118,7 +112,6 @@ def _candidates(folder: Path, stem: str) -> list[Path]:
         names = [each.name for each in folder.iterdir()]
     except OSError:
         return []
-
     ours = re.compile(rf"{re.escape(stem)}(-\d+)?{re.escape(SUFFIX)}")
     return [folder / name for name in sorted(names) if ours.fullmatch(name)]
 

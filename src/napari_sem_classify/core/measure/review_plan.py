@@ -51,20 +51,8 @@ def more_cells(
     further cells go where W_i S_i is largest (Neyman), with S_i² = p (1 - p) from the answers so
     far, drawn towards ½ by half a case each way lest a class without an error seems certain.
 
-    Parameters
-    ----------
-    review : Review
-    estimate : FractionEstimate
-        From the same review.
-    class_index : int
-        0 for the first class.
-    half_width : float
-        Wanted, 0 to 1: .01 for one percentage point.
-
-    Returns
-    -------
-    MoreCells
-        Zeros where the wanted precision is reached already.
+    The estimate is that of the same review, `class_index` 0 for the first class, `half_width` 0 to
+    1: .01 for one percentage point. Zeros where the wanted precision is reached already.
     """
     counts = estimate.counts
     n = counts.counts.sum(axis=1).astype(np.float64)
@@ -114,14 +102,8 @@ class ReviewPlan:
     """What a review of so many cells is expected to give, before any cell was looked at.
 
     Olofsson et al. (2014), section 5.1.1: the user's accuracies are conjectured, here from the
-    map's mean probabilities, of which no class gets more than `MOST_TRUSTED`.
-
-    Parameters
-    ----------
-    maps : sequence of ClassMap
-        At least one, of the same classes.
-    level : float
-        Of the intervals.
+    map's mean probabilities, of which no class gets more than `MOST_TRUSTED`. The maps, at least
+    one, have the same classes; `level` is that of the intervals.
     """
 
     def __init__(self, maps: Sequence[ClassMap], level: float = 0.95) -> None:

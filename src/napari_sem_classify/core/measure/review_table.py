@@ -20,7 +20,7 @@ from napari_sem_classify.core.common.files import atomic_path, ensure_folder, wr
 from napari_sem_classify.core.image.area import Area
 from napari_sem_classify.core.image.sem_image import SemImage
 from napari_sem_classify.core.maps.class_map import ClassMap
-from napari_sem_classify.core.measure.review import UNSURE, Answer, Review, ReviewCell, check_review
+from napari_sem_classify.core.measure.review import UNSURE, Answer, Review, check_review
 
 COLUMNS = ("cell", "image", "plane", "y", "x", "height", "width", "answer")
 PICTURE_PX = 480
@@ -30,13 +30,6 @@ CONTEXT = 3.0
 
 def write_review_table(review: Review, maps: Sequence[ClassMap], path: Path) -> None:
     """Write the cells as a CSV: where each lies in its image in pixels, and the answer so far.
-
-    Parameters
-    ----------
-    review : Review
-    maps : sequence of ClassMap
-        Those that the review was drawn from.
-    path : Path
 
     Raises
     ------
@@ -101,9 +94,8 @@ def answer_from_masks(
 
     Parameters
     ----------
-    review : Review
-    maps : sequence of ClassMap
-        Those that the review was drawn from.
+    review, maps
+        Those that belong together, see `check_review`.
     masks : sequence of integer arrays, shape (rows, cols)
         One a map, in pixels of its image.
     classes : mapping of int to str
@@ -123,9 +115,7 @@ def answer_from_masks(
             f"There are {len(maps)} class maps and {len(masks)} label images: give one for each."
         )
     numbers = {info.name: k for k, info in enumerate(review.classes, start=1)}
-    unknown = [name for name in classes.values() if name not in numbers]
-    missing = [name for name in numbers if name not in classes.values()]
-    if unknown or missing:
+    if set(numbers) != set(classes.values()):
         raise AnnotationError(
             f"The map has the classes {', '.join(numbers)} and the label values name "
             f"{', '.join(classes.values())}: name the same ones."
@@ -137,8 +127,10 @@ def answer_from_masks(
                 f"The labels of {class_map.image_name} are {mask.shape[1]} × {mask.shape[0]} px, "
                 "which does not cover its map: give labels of the image's own size."
             )
-    answers = [_answer(cell, maps, masks, classes, contains or {}) for cell in review.cells]
-    for index, name in enumerate(answers):
+    for index, cell in enumerate(review.cells):
+        place = maps[cell.image].grid.cell(cell.row, cell.col)
+        part = masks[cell.image][place.top : place.bottom, place.left : place.right]
+        name = _most_of(part, classes, contains or {})
         review = review.with_answer(index, UNSURE if name is None else numbers[name])
     return review
 
@@ -148,19 +140,8 @@ def write_cell_pictures(
 ) -> int:
     """Write a picture of each cell with what lies around it, named by its number in the table.
 
-    Parameters
-    ----------
-    review : Review
-    maps : sequence of ClassMap
-    images : sequence of SemImage or None
-        One a map; a cell without its image gets no picture.
-    folder : Path
-        Made when it is not there.
-
-    Returns
-    -------
-    int
-        Pictures written.
+    There is one image a map; a cell without its image gets no picture. The folder is made when it
+    is not there. Gives the number of pictures written.
 
     Raises
     ------
@@ -194,15 +175,10 @@ def write_cell_pictures(
     return count
 
 
-def _answer(
-    cell: ReviewCell,
-    maps: Sequence[ClassMap],
-    masks: Sequence[NDArray[Any]],
-    classes: Mapping[int, str],
-    contains: Mapping[int, float],
+def _most_of(
+    part: NDArray[Any], classes: Mapping[int, str], contains: Mapping[int, float]
 ) -> str | None:
-    place = maps[cell.image].grid.cell(cell.row, cell.col)
-    part = masks[cell.image][place.top : place.bottom, place.left : place.right]
+    """Class of a cell from its part of a mask, None where it is none of the classes."""
     values, counts = np.unique(part, return_counts=True)
     pixels = dict(zip(values.tolist(), counts.tolist(), strict=True))
     for value, share in contains.items():
@@ -251,10 +227,9 @@ def _rows(path: Path) -> list[dict[str, str]]:
         raise AnnotationError(f"The table {path} cannot be read ({error.strerror}).") from error
     except UnicodeDecodeError as error:
         raise AnnotationError(f"{path} is no CSV in UTF-8: save it as CSV (UTF-8).") from error
-    dialect = (
-        ";" if text.partition("\n")[0].count(";") > text.partition("\n")[0].count(",") else ","
-    )
-    rows = list(csv.DictReader(io.StringIO(text), delimiter=dialect, restval=""))
+    first = text.partition("\n")[0]
+    delimiter = ";" if first.count(";") > first.count(",") else ","
+    rows = list(csv.DictReader(io.StringIO(text), delimiter=delimiter, restval=""))
     if not rows or not {"cell", "answer"} <= rows[0].keys():
         raise AnnotationError(
             f"{path} has no columns cell and answer: use the table that belongs to the review."
