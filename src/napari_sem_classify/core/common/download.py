@@ -3,7 +3,8 @@
 What has come so far lies under a hidden name beside the place of the file, with a note of which
 version of the remote file it belongs to; the same run or a later one goes on there. The file gets
 its name only when it is whole and its check has passed. Ranges and their validators follow
-RFC 9110, sections 13.1.5 and 14.
+RFC 9110, sections 13.1.5 and 14. It is ours because pooch begins anew after a
+cut and cannot be stopped.
 """
 
 from __future__ import annotations

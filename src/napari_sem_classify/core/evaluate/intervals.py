@@ -3,7 +3,7 @@
 The normal interval of a share has no width where no error was seen. Jeffreys' interval has, and
 "MOVER" (method of variance estimates recovery) carries such intervals over to weighted sums and to
 ratios. In ``benchmarks/area_fraction_simulation.py`` Jeffreys' limits are narrower than Wilson's
-and cover rare classes better.
+and cover rare classes better. No library at hand has MOVER: that is why these are ours.
 
 References
 ----------

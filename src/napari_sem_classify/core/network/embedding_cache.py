@@ -3,7 +3,8 @@
 One file an entry: a header of fixed length, the features in float16, the numbers of their tiles,
 and the numbers of tiles found empty. It is written under a temporary name and renamed, so another
 process, or one that comes after a kill, finds a whole entry or none. The cache only ever saves
-time: where it cannot be read or written, the network runs as if there were none.
+time: where it cannot be read or written, the network runs as if there were none. It is ours because
+joblib and diskcache pickle what they keep, and nothing here is ever unpickled.
 """
 
 from __future__ import annotations

@@ -22,7 +22,7 @@ def image_from_array(
     specimen: Specimen | None = None,
     vendor: str = "",
     metadata: Mapping[str, Any] | None = None,
-    path: Path | None = None,
+    path: Path | None = None,  # nine in all: each a fact that whoever has an array may know or not
 ) -> SemImage:
     """Take a numpy, dask, zarr or other lazy array, or a list of multiscale levels, as an image.
 

@@ -59,7 +59,7 @@ def write_tiles(
     keep: NDArray[np.bool_] | None = None,
     stretch: bool = False,
     plane: tuple[int, ...] = (),
-    job: Job | None = None,
+    job: Job | None = None,  # nine in all: each is a choice of its own that has a usual answer
 ) -> TilesWritten:
     """Write each tile as a file, and ``STEM.tile_files.csv`` beside them.
 
