@@ -76,7 +76,6 @@ def tiles_from_mask(
     ----------
     mask : array-like of bool or integers, shape (rows, cols)
         In pixels of the image; a grid that leaves it is an error.
-    grid : TileGrid
     classes : mapping or pairs of label value and class name
         Values that are not listed are unlabelled.
     min_share : float

@@ -45,7 +45,6 @@ def painted_tiles(
         Class numbers from 1 as they are now, 0 where erased.
     painted : bool, same shape
         Cells that were painted.
-    grid : TileGrid
 
     Returns
     -------

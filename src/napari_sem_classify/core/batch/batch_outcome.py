@@ -29,7 +29,6 @@ class ImageOutcome:
 
     Attributes
     ----------
-    path : Path
     stem : str
         Start of the names of its files.
     files : tuple of Path
@@ -40,7 +39,6 @@ class ImageOutcome:
         area_um2), ``features_from_cache``, ``seconds``.
     note : str
         About the tile size, see `GridChoice`.
-    scale_warning : bool
     problem : str
         Why it failed, in one sentence; empty for a classified image.
     resumed : bool

@@ -32,7 +32,6 @@ class Looked:
 
     Attributes
     ----------
-    item : Path or SemImage
     image : SemImage or None
         Its size, scale and area, with nothing for pixels; None where it cannot be opened.
     problem : str

@@ -69,7 +69,6 @@ def classify_many(
     paths : sequence of Path or SemImage
         Files, or images that are open already and are taken as they are: with the user's
         calibration, area and level.
-    classifier, target, options
     engine : Engine, optional
         Chosen by the options where none is given, once for all images.
     job : Job, optional

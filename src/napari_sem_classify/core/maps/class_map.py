@@ -24,7 +24,6 @@ class ClassFraction:
 
     Attributes
     ----------
-    name, colour : str
     cells : int
         Cells of the class.
     area_px : int
@@ -53,10 +52,8 @@ class ClassMap:
         Sum to 1 over the classes; NaN in cells left out.
     grid : TileGrid
         ``grid.shape == (rows, cols)``.
-    classes : tuple of ClassInfo
     pixel_size_nm : float or None
         Of the image.
-    image_name : str
     plane : tuple of int
         Which plane of a stack, ``()`` for a single image.
     record : mapping
@@ -129,7 +126,6 @@ def tiles_to_cells(grid: TileGrid, probabilities: NDArray[Any]) -> NDArray[np.fl
 
     Parameters
     ----------
-    grid : TileGrid
     probabilities : float, shape (tile rows, tile cols, classes)
         NaN for tiles left out or not done yet.
 

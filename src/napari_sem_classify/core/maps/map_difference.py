@@ -21,8 +21,6 @@ class DifferentPair:
     ----------
     first, second : str
         What each map says; `LEFT_OUT` where it has no class.
-    cells : int
-    area_px : int
     """
 
     first: str

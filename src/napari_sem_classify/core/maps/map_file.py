@@ -173,14 +173,10 @@ def describe(saved: SavedMap) -> dict[str, Any]:
 
 
 def restore(path: Path, info: Mapping[str, Any], labels: NDArray[Any], stored: Any) -> SavedMap:
-    """A map from its description and numbers.
+    """A map from its description, as from `describe`, and its numbers; messages name `path`.
 
     Parameters
     ----------
-    path : Path
-        The file, for messages.
-    info : mapping
-        As from `describe`.
     labels : integer, shape ([planes,] rows, cols)
     stored : callable
         Given the shape (planes, rows, cols, classes), the probabilities, or None.

@@ -21,10 +21,8 @@ class MapOnDisk:
 
     Attributes
     ----------
-    path : Path
     stem : str
         Start of the names of files made of it.
-    class_map : ClassMap
     saved : SavedMap
         This map alone, with what its file tells besides.
     image : SemImage or None

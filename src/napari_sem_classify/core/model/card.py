@@ -45,7 +45,6 @@ class ModelCard:
         Side to which a tile is resized before the network sees it.
     pixel_size_nm : float or None
         Pixel size of the images it learned from; None where they were not calibrated.
-    intensity : IntensityRecipe
     backbone_id, backbone_sha256 : str
         The trunk it stands on.
     stages : tuple of int
@@ -58,7 +57,6 @@ class ModelCard:
         Measured scores and how they were measured.
     record : mapping
         Where it comes from: images, annotations, versions, seeds, date.
-    format_version : int
     dense : bool
         Whether the head learned from dense evaluation, see `network.dense`.
     """
@@ -90,14 +88,7 @@ class ModelCard:
 
     @classmethod
     def from_dict(cls, value: Any, where: str) -> ModelCard:
-        """Read a card, checking each field.
-
-        Parameters
-        ----------
-        value : object
-            What the JSON in a model file's header decoded to.
-        where : str
-            The file, for the message.
+        """Read a card from a header's decoded JSON, checking each field; `where` is the file.
 
         Raises
         ------

@@ -23,7 +23,6 @@ class ModelEntry:
     ----------
     name : str
         The file's stem; `load_model` takes it.
-    path : Path
     card : ModelCard or None
         None where the file cannot be used.
     source : {"shipped", "user"}
@@ -62,18 +61,7 @@ def catalogue() -> list[ModelEntry]:
 
 
 def load_model(path_or_name: Path | str) -> TileClassifier:
-    """Open a model by its file, or by its name in the catalogue.
-
-    Parameters
-    ----------
-    path_or_name : Path or str
-        A path, or the name of a model that comes with the program or lies in the user's folder.
-
-    Raises
-    ------
-    ModelError
-        As from `find_model` and `read_model`.
-    """
+    """Open a model as `find_model` finds it and `read_model` reads it, with their errors."""
     return read_model(find_model(path_or_name))
 
 

@@ -35,18 +35,12 @@ _TRUNK = "trunk."
 
 
 def save_model(path: Path | str, classifier: TileClassifier) -> Path:
-    """Write a model file, all of it or nothing.
+    """Write a model file, all of it or nothing, and give its path.
 
     Parameters
     ----------
     path : Path or str
         Gets the suffix ``.safetensors`` where it has another or none.
-    classifier : TileClassifier
-
-    Returns
-    -------
-    Path
-        The file written.
 
     Raises
     ------
@@ -97,13 +91,7 @@ def read_model(path: Path) -> TileClassifier:
 
 
 def read_card(path: Path) -> ModelCard:
-    """Read a model file's card without its weights.
-
-    Raises
-    ------
-    ModelError
-        As `load_model`, except for what only the weights can show.
-    """
+    """Read a model file's card alone; raises as `read_model`, but for what only weights show."""
     return _read(path, with_tensors=False)[0]
 
 

@@ -49,8 +49,6 @@ class TileClassifier:
 
     Attributes
     ----------
-    card : ModelCard
-    head : Head
     trunk : mapping of str to ndarray, or None
         State dict of a fine-tuned trunk in torchvision's ResNet names; None for a taught model,
         which stands on the backbone that its card names.

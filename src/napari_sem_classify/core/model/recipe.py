@@ -26,7 +26,6 @@ class Recipe:
 
     Attributes
     ----------
-    intensity : IntensityRecipe
     network_px : int
         Side to which a tile is brought for the network.
     backbone_id : str
@@ -53,7 +52,6 @@ class RecipeScore:
 
     Attributes
     ----------
-    recipe : Recipe
     macro_f1, balanced_accuracy : float
         Blocked scores, 0 to 1.
     gain : float
@@ -80,7 +78,6 @@ class RecipeChoice:
 
     Attributes
     ----------
-    recipe : Recipe
     scores : tuple of RecipeScore
         Of all that were tried, the standard one first; empty where none could be scored.
     reason : str

@@ -32,7 +32,6 @@ class TilePlaces:
         Number of the image.
     y, x : int64, shape (N,)
         First row and column of the tile, in pixels.
-    tile_px : int
     stacked : bool
         Whether images are stacks whose planes lie over one another: tiles at the same place of
         several planes then fall into the same block.
@@ -59,7 +58,6 @@ class Folds:
 
     Attributes
     ----------
-    folds : tuple of Fold
     blocks : int64, shape (N,)
         Number of the image or block that each tile belongs to.
     how : str
@@ -86,7 +84,6 @@ def plan_folds(
     ----------
     labels : int, shape (N,)
         Class of each tile.
-    class_names : tuple of str
     groups : shape (N,), optional
         The image or specimen of each tile; at least `MIN_GROUPS` of them are needed, and each class
         in at least `MIN_GROUPS_PER_CLASS`.

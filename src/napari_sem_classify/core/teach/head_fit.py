@@ -96,8 +96,6 @@ def teach_head(
     labels : int, shape (N,)
     class_names : tuple of str
         A class without a tile never wins on the map.
-    options : FitOptions, optional
-    job : Job, optional
 
     Raises
     ------

@@ -109,7 +109,6 @@ def solve(
     coordinates : float32, shape (N, rank)
     labels : int, shape (N,)
         Class numbers; a class without a tile gets no weight and a bias of `ABSENT_BIAS`.
-    n_classes : int
     strength : float
         ``C`` above; larger fits the annotations more closely.
     start : Solution, optional

@@ -71,7 +71,6 @@ def suggest_tiles(
         Class of each tile, or `UNLABELLED`.
     probabilities : float, shape (N, classes), optional
         Of the current model; NaN for tiles that it left out.
-    n, seed : int
 
     Returns
     -------

@@ -46,7 +46,6 @@ def teach(
     ----------
     material : TeachingSet
         Annotations from strokes, layers or label images: they teach alike.
-    options : TeachOptions
     engine_of : callable, optional
         Gives the engine for a recipe; those of `options` where None.
 

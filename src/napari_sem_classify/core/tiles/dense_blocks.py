@@ -99,8 +99,6 @@ class DensePlan:
 
     Parameters
     ----------
-    image : SemImage
-    grid : TileGrid
     network_px : int
         Side of the network's input for a tile.
     feature_size : int
@@ -181,9 +179,9 @@ class DensePlan:
     ) -> DenseBlock:
         """Read a block; beyond the area's lower and right border it is mirrored."""
         shape = (rows.end - rows.begin, cols.end - cols.begin)
-        nothing = np.zeros(shape, dtype=np.bool_)
+        nothing = DenseBlock(rows, cols, None, np.zeros(shape, dtype=np.bool_), opens_row)
         if not keep[rows.begin : rows.end, cols.begin : cols.end].any():
-            return DenseBlock(rows, cols, None, nothing, opens_row)
+            return nothing
         area = self.grid.area
         ys = _mirrored(rows.span, area.height)
         xs = _mirrored(cols.span, area.width)
@@ -197,7 +195,7 @@ class DensePlan:
         pixels = self.image.read(window, plane)
         has_data = self._has_data(~no_data_mask(pixels), rows, cols, top, left)
         if not has_data.any():
-            return DenseBlock(rows, cols, None, nothing, opens_row)
+            return nothing
         pixels = to_batch_dtype(pixels, intensity)[0]
         if pixels.shape != (len(ys), len(xs)):
             pixels = pixels[np.ix_(ys - top, xs - left)]

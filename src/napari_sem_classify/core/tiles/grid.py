@@ -107,13 +107,7 @@ class TileGrid:
         Where the area is smaller than a tile the window is the whole of that side: the reader
         reflects it up to the tile's size.
         """
-        top, left = int(self.row_starts()[row]), int(self.col_starts()[col])
-        return Area(
-            top,
-            min(top + self.tile, self.area.bottom),
-            left,
-            min(left + self.tile, self.area.right),
-        )
+        return self._square(int(self.row_starts()[row]), int(self.col_starts()[col]), self.tile)
 
     def windows(self) -> Iterator[Area]:
         """Every tile's window, row by row."""
@@ -123,13 +117,10 @@ class TileGrid:
     def cell(self, row: int, col: int) -> Area:
         """Pixels of the cell at (`row`, `col`), cut off at the area's border."""
         top = self.area.top + row * self.stride
-        left = self.area.left + col * self.stride
-        return Area(
-            top,
-            min(top + self.stride, self.area.bottom),
-            left,
-            min(left + self.stride, self.area.right),
-        )
+        return self._square(top, self.area.left + col * self.stride, self.stride)
+
+    def _square(self, top: int, left: int, side: int) -> Area:
+        return Area(top, min(top + side, self.area.bottom), left, min(left + side, self.area.right))
 
     def cell_sizes(self) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
         """Heights of the rows of cells and widths of the columns of cells, in pixels."""

@@ -20,8 +20,6 @@ class PlaneTiles:
 
     Attributes
     ----------
-    image : SemImage
-    grid : TileGrid
     keep : bool, shape ``grid.tile_shape``, optional
         False for tiles to leave out. Tiles without data are left out anyway.
     plane : tuple of int

@@ -23,7 +23,7 @@ from napari_sem_classify.core.image.intensity import (
     measure_range,
     stretch_to_uint8,
 )
-from napari_sem_classify.core.image.sem_image import SemImage
+from napari_sem_classify.core.image.sem_image import SemImage, plane_suffix
 from napari_sem_classify.core.tiles.grid import TileGrid
 
 TileFormat = Literal["tif", "png"]
@@ -32,17 +32,7 @@ COLUMNS = ("file", "row", "col", "y", "x", "height", "width", "pixel_size_nm")
 
 @dataclass(frozen=True, slots=True)
 class TilesWritten:
-    """What `write_tiles` made.
-
-    Attributes
-    ----------
-    count : int
-        Tiles written.
-    table : Path
-        Lists them.
-    removed : int
-        Tiles of an earlier run that are not among them and were deleted.
-    """
+    """How many tiles were written, their table, and how many of an earlier run were deleted."""
 
     count: int
     table: Path
@@ -71,8 +61,6 @@ def write_tiles(
 
     Parameters
     ----------
-    image : SemImage
-    grid : TileGrid
     out_dir : Path
         Made when it is not there.
     stem : str, optional
@@ -96,8 +84,6 @@ def write_tiles(
     Cancelled
         When the token was set.
     """
-    from napari_sem_classify.core.image.sem_image import plane_suffix
-
     ensure_folder(out_dir)
     chosen = np.ones(grid.tile_shape, dtype=bool) if keep is None else keep
     if chosen.shape != grid.tile_shape:

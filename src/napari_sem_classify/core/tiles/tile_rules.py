@@ -11,6 +11,7 @@ from napari_sem_classify.core.common.job import Job, Reporter
 from napari_sem_classify.core.image.intensity import IntensityRecipe, measure_range
 from napari_sem_classify.core.image.sem_image import SemImage
 from napari_sem_classify.core.tiles.grid import TileGrid
+from napari_sem_classify.core.tiles.tile_source import read_tiles, travel_range
 
 FLAT_BELOW = 0.03
 BATCH = 64
@@ -49,8 +50,6 @@ def check_tiles(
     Cancelled
         When the token was set.
     """
-    from napari_sem_classify.core.tiles.tile_source import read_tiles, travel_range
-
     intensity = measure_range(image, IntensityRecipe(), plane)
     travelling = travel_range(image, intensity)
     width = travelling.high - travelling.low
@@ -72,12 +71,7 @@ def check_tiles(
 
 
 def covered_area(grid: TileGrid, keep: NDArray[np.bool_]) -> int:
-    """Pixels seen by at least one kept tile.
-
-    Parameters
-    ----------
-    keep : bool, shape ``grid.tile_shape``
-    """
+    """Pixels seen by at least one tile where `keep`, shape ``grid.tile_shape``, is True."""
     if not keep.any():
         return 0
     row_edges, row_cover = _segments(grid.row_starts(), grid.tile, grid.area.bottom)

@@ -86,7 +86,6 @@ def read_tiles(
 
     Parameters
     ----------
-    image : SemImage
     grid : TileGrid
         Its area must lie inside the image.
     intensity : IntensityRange
@@ -98,10 +97,6 @@ def read_tiles(
         False for tiles to leave out.
     plane : tuple of int
         Index along the leading axes of a stack.
-
-    Yields
-    ------
-    TileBatch
 
     Raises
     ------
@@ -125,13 +120,6 @@ def read_cuts(
 
     The pixels come as they were read, each region once, so that what overlapping tiles share is
     copied to the device once.
-
-    Parameters, errors
-        As for `read_tiles`.
-
-    Yields
-    ------
-    CutBatch
     """
     sweep, size = _sweep(image, grid, intensity, batch_size, keep, plane)
     yield from prefetch(lambda stop: _cut_batches(sweep, size, stop))
