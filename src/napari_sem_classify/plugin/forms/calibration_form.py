@@ -9,7 +9,15 @@ from magicgui import widgets
 from napari_sem_classify.core.common.errors import SemClassifyError
 from napari_sem_classify.core.sem_io import pixel_size_from_scale_bar
 from napari_sem_classify.plugin.app.text import length_text
-from napari_sem_classify.plugin.forms.layout import Form, Note, button, explain, narrow, slim
+from napari_sem_classify.plugin.forms.layout import (
+    Form,
+    Note,
+    button,
+    explain,
+    follow_data,
+    narrow,
+    slim,
+)
 from napari_sem_classify.plugin.layers.image_corrections import Corrections
 from napari_sem_classify.plugin.layers.layer_image import pixel_size_nm
 from napari_sem_classify.plugin.layers.specimen_layer import (
@@ -150,11 +158,8 @@ class CalibrationForm:
         layer = self._layer
         line = None if layer is None else drawing_layer_of(self._viewer, layer, SCALE_BAR)
         if line is not self._line:
-            if self._line is not None:
-                self._line.events.data.disconnect(self._tell)
+            follow_data(self._line, line, self._tell)
             self._line = line
-            if line is not None:
-                line.events.data.connect(self._tell)
             self._tell()
 
     def _tell(self, _event: Any = None) -> None:

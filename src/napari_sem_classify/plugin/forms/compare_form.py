@@ -23,13 +23,7 @@ ONE_MAP_ONLY = "There is one map of this image: classify it with another model t
 
 
 class CompareForm:
-    """A button that offers the pairs of maps of the image in view.
-
-    Attributes
-    ----------
-    message : Note
-        How much differs, or why that cannot be told.
-    """
+    """A button that offers the pairs of maps of the image in view, and a note on the outcome."""
 
     def __init__(self, viewer: ViewerModel, form: Form, owner: QWidget) -> None:
         self._viewer = viewer

@@ -31,15 +31,8 @@ EDITABLE = (
 class DockTable(QTableWidget):
     """Rows of texts under headings, which cannot be edited unless a table lets them be.
 
-    Parameters
-    ----------
-    label : QLabel
-        Gives the font: napari's theme sets the size of labels, not of tables.
-    name, tooltip : str
-        For screen readers and the mouse.
-    headers : sequence of str
-    most_rows : int, optional
-        Beyond these the table scrolls.
+    `label` gives the font: napari's theme sets the size of labels, not of tables. Beyond
+    `most_rows` the table scrolls.
     """
 
     def __init__(

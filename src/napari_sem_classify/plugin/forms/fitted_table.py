@@ -11,20 +11,10 @@ from napari_sem_classify.plugin.forms.dock_table import RIGHT, DockTable, square
 
 
 class FittedTable(DockTable):
-    """Rows of texts, the first column with a coloured square.
+    """Rows of texts, the first column with a coloured square; `header_tips` explain the headings.
 
-    Parameters
-    ----------
-    label, name, tooltip
-        As of a `DockTable`.
-    columns : int
-    may_hide : tuple of int
-        Columns that are left to the tooltips where they would cut the first one, the last first.
-
-    Attributes
-    ----------
-    header_tips : {column: str}
-        What the headings mean.
+    Columns that `may_hide` are left to the tooltips where they would cut the first one, the last
+    first.
     """
 
     def __init__(

@@ -10,7 +10,7 @@ from napari_sem_classify.core.image.area import Area
 from napari_sem_classify.core.image.sem_image import SemImage
 from napari_sem_classify.core.tiles.grid import MIN_TILE_PX, TileGrid, stride_for_overlap
 from napari_sem_classify.plugin.app.text import length_text
-from napari_sem_classify.plugin.forms.layout import Form, Note, explain, narrow, slim
+from napari_sem_classify.plugin.forms.layout import Form, Note, check_box, explain, narrow, slim
 
 PX, UM = "px", "µm"
 MAX_TILE_PX = 16384
@@ -18,31 +18,21 @@ DEFAULT_TILE_PX = 128
 
 
 class GridForm:
-    """Tile size, overlap and whether the grid is shown.
+    """Tile size, overlap and whether the grid is shown."""
 
-    Attributes
-    ----------
-    changed : signal
-        Another tile size or overlap.
-    show_changed : signal
-        The grid is to be shown or hidden.
-    """
-
-    changed = Signal()
-    show_changed = Signal()
+    changed = Signal()  # another tile size or overlap
+    show_changed = Signal()  # the grid is to be shown or hidden
 
     def __init__(self, form: Form, *, show: bool = False) -> None:
         self._pixel_nm: float | None = None
-        self.tile_px = widgets.SpinBox(value=DEFAULT_TILE_PX, min=MIN_TILE_PX, max=MAX_TILE_PX)
-        self.tile_um = widgets.FloatSpinBox(value=1.0, min=1e-4, max=1e6, step=0.1)
+        pixels = widgets.SpinBox(value=DEFAULT_TILE_PX, min=MIN_TILE_PX, max=MAX_TILE_PX)
+        self.tile_px = slim(pixels)
+        self.tile_um = slim(widgets.FloatSpinBox(value=1.0, min=1e-4, max=1e6, step=0.1))
         self.tile_um.native.setDecimals(3)
         self.unit = narrow(widgets.ComboBox(choices=[PX], value=PX), least=2)
         self.equals = QLabel()
-        self.overlap = widgets.SpinBox(value=0, min=0, max=90, step=10)
-        for pixels in (self.tile_px, self.overlap):
-            slim(pixels)
-        slim(self.tile_um)
-        self.show = widgets.CheckBox(value=show, text="show grid")
+        self.overlap = slim(widgets.SpinBox(value=0, min=0, max=90, step=10))
+        self.show = check_box("show grid", "Show the tiles as a layer over the image", value=show)
         side = "Side of a tile: the square that is classified as a whole"
         explain(self.tile_px, "Tile size in pixels", side + ", in pixels")
         explain(self.tile_um, "Tile size in micrometres", side + ", in micrometres")
@@ -53,7 +43,6 @@ class GridForm:
             "Share of a tile's side that neighbours have in common; 50 % makes smoother maps "
             "and takes four times as long",
         )
-        explain(self.show, "Show grid", "Show the tiles as a layer over the image")
         self.problem = Note("Problem with the tiles")
         self._rows = (
             form.row("Tile", self.tile_px, self.tile_um, self.unit, self.equals),
@@ -93,13 +82,7 @@ class GridForm:
         self._px_to_um()
 
     def grid_over(self, area: Area) -> TileGrid:
-        """The tiles over an area.
-
-        Raises
-        ------
-        GridError
-            When the wishes do not fit.
-        """
+        """The tiles over an area; GridError where the wishes do not fit."""
         tile = int(self.tile_px.value)
         return TileGrid(area, tile, stride_for_overlap(tile, self.overlap_share))
 

@@ -17,13 +17,8 @@ from napari_sem_classify.plugin.forms.calibration_form import CalibrationForm
 from napari_sem_classify.plugin.forms.layout import Form, Note, button, explain, narrow
 from napari_sem_classify.plugin.forms.level_form import LevelForm
 from napari_sem_classify.plugin.forms.specimen_form import SpecimenForm
+from napari_sem_classify.plugin.layers import layer_image
 from napari_sem_classify.plugin.layers.image_corrections import corrections_of
-from napari_sem_classify.plugin.layers.layer_image import (
-    image_from_layer,
-    pixel_size_nm,
-    pixel_size_note,
-    spatial_shape,
-)
 from napari_sem_classify.plugin.layers.made_layers import pictures_in
 
 if TYPE_CHECKING:
@@ -104,7 +99,7 @@ class ImageForm:
         self._undo_row = form.row("", self.undo)
         self.bar_rows = self.specimen_form.sides["bottom"]
         self.pixel_nm = self.calibration_form.pixel_nm
-        self.combo.changed.connect(self._on_combo)
+        self.combo.changed.connect(self._use)
         self.sample_button.changed.connect(lambda: open_sample(self._viewer, self.empty))
         self.edit.native.toggled.connect(self._show_correction)
         self.undo.changed.connect(self._on_undo)
@@ -130,9 +125,6 @@ class ImageForm:
         if self.follow and active is not None and active in self._choices():
             self.combo.value = active
 
-    def _on_combo(self, layer: Any) -> None:
-        self._use(layer)
-
     def _use(self, layer: Image | None) -> None:
         if layer is self.layer:
             return
@@ -145,16 +137,11 @@ class ImageForm:
         self._read()
 
     def _listen(self, layer: Layer, on: bool) -> None:
-        listeners = (
-            (layer.events.data, self._on_data),
-            (layer.events.scale, self._on_layer_edited),
-            (layer.events.units, self._on_layer_edited),
-        )
-        for event, listener in listeners:
-            if on:
-                event.connect(listener)
-            else:
-                event.disconnect(listener)
+        events, edited = layer.events, self._on_layer_edited
+        pairs = ((events.data, self._on_data), (events.scale, edited), (events.units, edited))
+        for event, listener in pairs:
+            change = event.connect if on else event.disconnect
+            change(listener)
 
     def _on_data(self, _event: Any = None) -> None:
         if self.layer is not None:
@@ -196,7 +183,7 @@ class ImageForm:
         layer = self.layer
 
         def task(_context: JobContext) -> SemImage:
-            return image_from_layer(layer)
+            return layer_image.image_from_layer(layer)
 
         self._reading.start(
             task, doing="looking at the image", on_done=self._got, on_failed=self._failed
@@ -222,18 +209,16 @@ class ImageForm:
             self.size.say("")
         else:
             # The image as it is; which of its levels is read is said below.
-            rows, cols = spatial_shape(self.layer)
-            finest_nm = pixel_size_nm(self.layer)
-            stack = f"{count_text(len(list(image.planes())))} planes of " * bool(
-                image.leading_shape
-            )
+            rows, cols = layer_image.spatial_shape(self.layer)
+            finest_nm = layer_image.pixel_size_nm(self.layer)
+            planes = count_text(len(list(image.planes())))
+            stack = f"{planes} planes of " if image.leading_shape else ""
             size = f"{stack}{count_text(cols)} × {count_text(rows)} px"
             if finest_nm is None:
-                note = pixel_size_note(self.layer)
+                note = layer_image.pixel_size_note(self.layer)
                 self.size.say(f"{size} (not calibrated{': ' * bool(note)}{note})")
             else:
-                scale = pixel_size_text(finest_nm, image.pixel_size_source)
-                self.size.say(f"{size} · {scale}")
+                self.size.say(f"{size} · {pixel_size_text(finest_nm, image.pixel_size_source)}")
             self.bar.say(image.specimen.reason)
         noted = self.layer if image is not None else None
         self.level_form.use(noted)

@@ -7,7 +7,8 @@ up and long notes wrap instead of widening the dock.
 from __future__ import annotations
 
 import html
-from typing import TypeVar
+from collections.abc import Callable
+from typing import Any, TypeVar
 
 from magicgui import widgets
 from qtpy.QtCore import QEvent, QObject, QSize, Qt
@@ -172,6 +173,15 @@ def check_box(text: str, tooltip: str, name: str = "", value: bool = False) -> w
     made = widgets.CheckBox(value=value, text=text)
     explain(made, name or text[:1].upper() + text[1:], tooltip)
     return made
+
+
+def follow_data(before: Any, now: Any, listener: Callable[..., None]) -> None:
+    """Listen to the data of another layer than before; None is no layer."""
+    if now is not before:
+        if before is not None:
+            before.events.data.disconnect(listener)
+        if now is not None:
+            now.events.data.connect(listener)
 
 
 def pop_below(menu: QMenu, button: QWidget) -> None:

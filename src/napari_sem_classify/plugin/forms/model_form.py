@@ -21,14 +21,7 @@ OPEN_FILE = "Open model file…"
 
 
 class ModelForm:
-    """Choice of the model.
-
-    Attributes
-    ----------
-    changed : signal
-    entry : ModelEntry or None
-        None where there is no model to choose.
-    """
+    """Choice of the model; `entry` is None where there is none to choose."""
 
     changed = Signal()
 

@@ -11,13 +11,7 @@ from napari_sem_classify.plugin.forms.layout import Form, explain, narrow
 
 
 class NetworkRow:
-    """Choice of the network; there is no row where there is nothing to choose.
-
-    Attributes
-    ----------
-    changed : signal
-        The user chose another network.
-    """
+    """Choice of the network; there is no row where there is nothing to choose."""
 
     changed = Signal()
 
@@ -42,9 +36,8 @@ class NetworkRow:
         offered = _offered()
         chosen = chosen or self.chosen
         if chosen not in [id for _, id in offered]:
-            offered.append(
-                (chosen, chosen)
-            )  # of a file made where it is: to run it says what lacks
+            # Of a file made where it is: to run it says what lacks.
+            offered.append((chosen, chosen))
         with self.combo.changed.blocked():
             self.combo.choices = offered
             self.combo.value = chosen

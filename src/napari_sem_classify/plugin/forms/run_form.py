@@ -12,13 +12,7 @@ from napari_sem_classify.plugin.forms.layout import Form, Note, explain
 
 
 class RunForm:
-    """A button that becomes *Cancel* while work is under way.
-
-    Attributes
-    ----------
-    started, cancelled : signal
-        The user pressed the button in one state or the other.
-    """
+    """A button that becomes *Cancel* while work is under way."""
 
     started = Signal()
     cancelled = Signal()

@@ -10,7 +10,7 @@ from qtpy.QtCore import QObject
 from napari_sem_classify.core.common.errors import SemClassifyError
 from napari_sem_classify.core.image.area import Area
 from napari_sem_classify.plugin.app.jobs import SettleTimer
-from napari_sem_classify.plugin.forms.layout import Form, Note, button, explain, slim
+from napari_sem_classify.plugin.forms.layout import Form, Note, button, explain, follow_data, slim
 from napari_sem_classify.plugin.layers.image_corrections import Corrections
 from napari_sem_classify.plugin.layers.layer_image import spatial_shape
 from napari_sem_classify.plugin.layers.made_layers import remove_layer
@@ -71,8 +71,8 @@ class SpecimenForm:
         self.problem = Note("Problem with the specimen area")
         top, bottom, left, right = (self.sides[side] for side in SIDES)
         self._rows = [
-            form.row("Cut top", top, _word("bottom"), bottom),
-            form.row("Cut left", left, _word("right"), right),
+            form.row("Cut top", top, widgets.Label(value="bottom"), bottom),
+            form.row("Cut left", left, widgets.Label(value="right"), right),
             form.row("", self.show, self.reset),
         ]
         form.wide(self.problem)
@@ -135,9 +135,7 @@ class SpecimenForm:
     def _draw(self, area: Area) -> None:
         """Lay the rectangle over an area, without taking that for the user's doing."""
         layer, drawn = self._layer, self._drawn
-        if layer is None:
-            return
-        if drawn is not None and _shows(drawn, layer, area):
+        if layer is None or (drawn is not None and _shows(drawn, layer, area)):
             return
         self._drawing = True
         try:
@@ -149,12 +147,8 @@ class SpecimenForm:
         """Listen to the rectangle that is there by now, whoever made it."""
         layer = self._layer
         drawn = None if layer is None else drawing_layer_of(self._viewer, layer, SPECIMEN)
-        if drawn is not self._drawn:
-            if self._drawn is not None:
-                self._drawn.events.data.disconnect(self._on_drawn)
-            self._drawn = drawn
-            if drawn is not None:
-                drawn.events.data.connect(self._on_drawn)
+        follow_data(self._drawn, drawn, self._on_drawn)
+        self._drawn = drawn
         self.show.text = SHOW if drawn is None else HIDE
 
     def _on_drawn(self, event: Any) -> None:
@@ -174,10 +168,6 @@ class SpecimenForm:
             return
         self._corrections.set_area(layer, area)
         self._draw(area)
-
-
-def _word(text: str) -> widgets.Label:
-    return widgets.Label(value=text)
 
 
 def _shows(drawn: Shapes, layer: Image, area: Area) -> bool:

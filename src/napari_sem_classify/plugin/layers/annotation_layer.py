@@ -18,16 +18,8 @@ from qtpy.QtCore import QTimer
 from napari_sem_classify.core.annotate.place import TilePlace, place_of
 from napari_sem_classify.core.model.card import ClassInfo
 from napari_sem_classify.core.tiles.grid import TileGrid
+from napari_sem_classify.plugin.layers import made_layers
 from napari_sem_classify.plugin.layers.layer_image import METADATA_KEY
-from napari_sem_classify.plugin.layers.made_layers import (
-    add_made,
-    cells_on,
-    class_colormap,
-    grid_to_dict,
-    label_dtype,
-    made_from,
-    remove_layer,
-)
 
 if TYPE_CHECKING:
     from napari.components import ViewerModel
@@ -86,7 +78,9 @@ class AnnotationLayer:
         leading_shape : tuple of int
             Leading axes of a stack.
         """
-        data = np.zeros((*leading_shape, *grid.tile_shape), dtype=label_dtype(len(classes)))
+        data = np.zeros(
+            (*leading_shape, *grid.tile_shape), dtype=made_layers.label_dtype(len(classes))
+        )
         for plane, mine in labels.items():
             data[plane] = mine + 1
         layer = self._layer_for(image_layer, grid, data)
@@ -98,11 +92,11 @@ class AnnotationLayer:
             "kind": ANNOTATIONS,
             "image": image_layer.name,
             "classes": [{"name": info.name, "colour": info.colour} for info in classes],
-            "grid": grid_to_dict(grid),
+            "grid": made_layers.grid_to_dict(grid),
         }
         if layer.metadata.get(METADATA_KEY) != ours:
             layer.metadata = {**layer.metadata, METADATA_KEY: ours}
-            layer.colormap = class_colormap(classes)
+            layer.colormap = made_layers.class_colormap(classes)
             layer.features = {
                 "index": list(range(len(classes) + 1)),
                 "class": ["", *(info.name for info in classes)],
@@ -137,15 +131,15 @@ class AnnotationLayer:
             bind(self.layer, actions)
 
     def _layer_for(self, image_layer: Image, grid: TileGrid, data: NDArray[Any]) -> Labels:
-        there = made_from(self._viewer, image_layer, ANNOTATIONS)
+        there = made_layers.made_from(self._viewer, image_layer, ANNOTATIONS)
         old: Any = there[-1] if there else None
         same = old is not None and old is self.layer and grid == self._grid
         if same and (old.data.dtype, old.data.shape) == (data.dtype, data.shape):
             return old
         self.let_go()
         was_active = old is not None and self._viewer.layers.selection.active is old
-        remove_layer(self._viewer, old)
-        layer: Labels = add_made(
+        made_layers.remove_layer(self._viewer, old)
+        layer: Labels = made_layers.add_made(
             self._viewer,
             image_layer,
             ANNOTATIONS,
@@ -153,7 +147,7 @@ class AnnotationLayer:
             data,
             select=was_active,
             opacity=OPACITY,
-            **cells_on(image_layer, grid, data.ndim),
+            **made_layers.cells_on(image_layer, grid, data.ndim),
         )
         layer.brush_size = 1
         self.layer = layer

@@ -10,18 +10,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from napari_sem_classify.core.maps.class_map import ClassFraction, ClassMap
+from napari_sem_classify.plugin.layers import made_layers
 from napari_sem_classify.plugin.layers.layer_image import METADATA_KEY, noted_level
-from napari_sem_classify.plugin.layers.made_layers import (
-    CLASSES,
-    CONFIDENCE,
-    GRID,
-    add_class_map,
-    add_confidence,
-    layer_name,
-    made_from,
-    remove_layer,
-    update_class_map,
-)
 
 if TYPE_CHECKING:
     from napari.components import ViewerModel
@@ -84,13 +74,13 @@ class RunLayers:
         if not self.image_is_there:
             return
         if self._map is not None:
-            update_class_map(self._viewer, self._map, shown.class_map, shown.labels)
+            made_layers.update_class_map(self._viewer, self._map, shown.class_map, shown.labels)
             return
-        for old in made_from(self._viewer, self.image_layer, CLASSES):
+        for old in made_layers.made_from(self._viewer, self.image_layer, made_layers.CLASSES):
             if old.visible:
                 old.visible = False
                 self._hidden.append(old)
-        self._map = add_class_map(
+        self._map = made_layers.add_class_map(
             self._viewer,
             shown.class_map,
             self.image_layer,
@@ -109,24 +99,24 @@ class RunLayers:
         if fresh is None:
             return
         model = _model_name(fresh)
-        for old in made_from(self._viewer, self.image_layer, CLASSES):
+        for old in made_layers.made_from(self._viewer, self.image_layer, made_layers.CLASSES):
             if old is not fresh and _model_name(old) == model:
-                remove_layer(self._viewer, old)
-        for old in made_from(self._viewer, self.image_layer, CONFIDENCE):
-            remove_layer(self._viewer, old)
-        fresh.name = layer_name(self.image_layer.name, CLASSES)
+                made_layers.remove_layer(self._viewer, old)
+        for old in made_layers.made_from(self._viewer, self.image_layer, made_layers.CONFIDENCE):
+            made_layers.remove_layer(self._viewer, old)
+        fresh.name = made_layers.layer_name(self.image_layer.name, made_layers.CLASSES)
         maps = {plane: each.class_map for plane, each in finished.items()}
-        add_confidence(
+        made_layers.add_confidence(
             self._viewer, maps, self.image_layer, leading_shape=self._leading, level=self._level
         )
         # The chequerboard would shine through the map and change its colours.
-        for grid in made_from(self._viewer, self.image_layer, GRID):
+        for grid in made_layers.made_from(self._viewer, self.image_layer, made_layers.GRID):
             grid.visible = False
         self._viewer.layers.selection.active = fresh
 
     def discard(self) -> None:
         """Take away what the run made and show again what it hid."""
-        remove_layer(self._viewer, self._map)
+        made_layers.remove_layer(self._viewer, self._map)
         self._map = None
         for old in self._hidden:
             if old in self._viewer.layers:

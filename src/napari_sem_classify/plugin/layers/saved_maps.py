@@ -16,21 +16,8 @@ import numpy as np
 
 from napari_sem_classify.core.maps.map_file import SavedMap
 from napari_sem_classify.plugin.app.session import helper_of, session_of, unwrapped
+from napari_sem_classify.plugin.layers import made_layers
 from napari_sem_classify.plugin.layers.layer_image import METADATA_KEY, layer_levels, notes_of
-from napari_sem_classify.plugin.layers.made_layers import (
-    CLASS_OPACITY,
-    CLASSES,
-    CONFIDENCE,
-    cells_on,
-    class_colormap,
-    class_features,
-    confidence_look,
-    is_picture,
-    kind_of,
-    label_dtype,
-    layer_name,
-    map_metadata,
-)
 from napari_sem_classify.plugin.layers.placement import PLACE
 
 if TYPE_CHECKING:
@@ -56,27 +43,29 @@ def saved_layers(saved: SavedMap, *, as_shown: bool = True) -> list[LayerData]:
     stack = stack_of(saved)
     shape = (*stack, *first.grid.shape)
     place = _place(saved, len(shape), as_shown)
-    labels = np.zeros(shape, dtype=label_dtype(len(first.classes)))
+    labels = np.zeros(shape, dtype=made_layers.label_dtype(len(first.classes)))
     confidence = np.full(shape, np.nan, dtype=np.float32)
     for plane, class_map in saved.maps.items():
         labels[plane] = class_map.labels()
         confidence[plane] = class_map.confidence()
     name = saved.shown.get("name")
-    metadata: dict[str, Any] = map_metadata(first, first.image_name, saved.level)
+    metadata: dict[str, Any] = made_layers.map_metadata(first, first.image_name, saved.level)
     classes: dict[str, Any] = {
-        "name": str(name) if name else layer_name(first.image_name, CLASSES),
-        "colormap": class_colormap(first.classes),
-        "features": class_features(first),
-        "opacity": CLASS_OPACITY,
+        "name": str(name)
+        if name
+        else made_layers.layer_name(first.image_name, made_layers.CLASSES),
+        "colormap": made_layers.class_colormap(first.classes),
+        "features": made_layers.class_features(first),
+        "opacity": made_layers.CLASS_OPACITY,
         "metadata": {**metadata, CARRIED: saved},
         **place,
     }
     made: list[LayerData] = [(labels, classes, "labels")]
     if first.confidence_known:
         sure: dict[str, Any] = {
-            "name": layer_name(first.image_name, CONFIDENCE),
-            **confidence_look(len(first.classes)),
-            "metadata": {METADATA_KEY: {"kind": CONFIDENCE, "image": first.image_name}},
+            "name": made_layers.layer_name(first.image_name, made_layers.CONFIDENCE),
+            **made_layers.confidence_look(len(first.classes)),
+            "metadata": {METADATA_KEY: {"kind": made_layers.CONFIDENCE, "image": first.image_name}},
             **place,
         }
         made.insert(0, (confidence, sure, "image"))
@@ -122,7 +111,7 @@ class SavedMaps:
     def _image_of(self, viewer: ViewerModel, saved: SavedMap) -> Image | None:
         same_name = None
         for layer in viewer.layers:
-            if not is_picture(layer) or not _fits(layer, saved):
+            if not made_layers.is_picture(layer) or not _fits(layer, saved):
                 continue
             if saved.image_path is not None and path_of(layer) == str(saved.image_path):
                 return layer
@@ -135,7 +124,7 @@ class SavedMaps:
         tied = [layer]
         for other in viewer.layers:
             if (
-                kind_of(other) == CONFIDENCE
+                made_layers.kind_of(other) == made_layers.CONFIDENCE
                 and session.source_of(other) is None
                 and notes_of(other).get("image") == saved.first.image_name
                 and other.data.shape == layer.data.shape
@@ -143,7 +132,7 @@ class SavedMaps:
                 tied.append(other)
         for one in tied:
             session.sources[one] = weakref.ref(image_layer)
-            place = cells_on(image_layer, saved.first.grid, one.ndim, saved.level)
+            place = made_layers.cells_on(image_layer, saved.first.grid, one.ndim, saved.level)
             for name in PLACE:
                 setattr(one, name, place[name])
             notes = {**notes_of(one), "image": image_layer.name}

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from psygnal import Signal
 
 from napari_sem_classify.core.tiles.tile_rules import FLAT_BELOW, TileChecks
-from napari_sem_classify.plugin.forms.layout import Form, Note, explain, narrow, slim
+from napari_sem_classify.plugin.forms.layout import Form, Note, check_box, explain, narrow, slim
 from napari_sem_classify.plugin.layers.grid_layers import BY_HAND, FLAT, NO_DATA, OUTSIDE
 from napari_sem_classify.plugin.layers.made_layers import kind_of
 
@@ -27,9 +27,7 @@ BY_HAND_NOTE = "Click a tile to leave it out, click again to take it back (grid 
 class HandPicked:
     """What was clicked: tiles left out, and tiles taken back although a rule leaves them out.
 
-    Attributes
-    ----------
-    out, back : bool, shape ``grid.tile_shape``
+    Both have the shape ``grid.tile_shape``.
     """
 
     out: NDArray[np.bool_]
@@ -47,26 +45,21 @@ class HandPicked:
 
 
 class LeaveOutForm:
-    """Rules that leave tiles out.
-
-    Attributes
-    ----------
-    changed : signal
-    """
+    """Rules that leave tiles out."""
 
     changed = Signal()
 
     def __init__(self, viewer: ViewerModel, form: Form) -> None:
         self._viewer = viewer
-        self.no_data = widgets.CheckBox(value=True, text="without data")
-        self.flat = widgets.CheckBox(value=False, text="contrast under")
+        tip = "Tiles of nothing but black or NaN"
+        self.no_data = check_box("without data", tip, "Leave out tiles without data", True)
+        tip = "Tiles in which hardly anything is seen"
+        self.flat = check_box("contrast under", tip, "Leave out flat tiles")
         self.limit = widgets.FloatSpinBox(value=100 * FLAT_BELOW, min=0, max=100, step=0.5)
         self.limit.native.setSuffix(" %")
         self.limit.native.setDecimals(1)
         slim(self.limit)
         self.region = narrow(widgets.ComboBox(choices=self._regions))
-        explain(self.no_data, "Leave out tiles without data", "Tiles of nothing but black or NaN")
-        explain(self.flat, "Leave out flat tiles", "Tiles in which hardly anything is seen")
         explain(
             self.limit,
             "Contrast of a flat tile",
@@ -107,16 +100,9 @@ class LeaveOutForm:
         inside: NDArray[np.bool_] | None,
         picked: HandPicked,
     ) -> NDArray[np.uint8]:
-        """State of each tile; what was picked by hand goes before the rules.
+        """State of each tile of a board of kept ones; what was picked by hand goes before rules.
 
-        Parameters
-        ----------
-        board : uint8, shape ``grid.tile_shape``
-            All tiles kept.
-        checks : TileChecks or None
-            None where the pixels were not looked at yet.
-        inside : bool array or None
-            None for everywhere.
+        `checks` is None where the pixels were not looked at yet, `inside` for everywhere.
         """
         states = board.copy()
         if checks is not None and self.flat.value:

@@ -4,8 +4,6 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from magicgui import widgets
-
 from napari_sem_classify.core.common.errors import SemClassifyError
 from napari_sem_classify.core.image.area import Area
 from napari_sem_classify.core.tiles.grid import TileGrid
@@ -16,18 +14,16 @@ from napari_sem_classify.plugin.app.session import GridPlan
 from napari_sem_classify.plugin.app.text import area_text, count_text, percent_text
 from napari_sem_classify.plugin.forms.grid_form import GridForm
 from napari_sem_classify.plugin.forms.image_form import ImageForm
-from napari_sem_classify.plugin.forms.layout import Form, Note, button, explain, fill
-from napari_sem_classify.plugin.layers.grid_layers import (
-    area_in,
-    area_layer_of,
-    attach_click,
-    chequerboard,
-    grid_layer_of,
-    is_kept,
-    polygons_in,
-    show_area,
-    show_grid,
+from napari_sem_classify.plugin.forms.layout import (
+    Form,
+    Note,
+    button,
+    check_box,
+    explain,
+    fill,
+    follow_data,
 )
+from napari_sem_classify.plugin.layers import grid_layers
 from napari_sem_classify.plugin.layers.made_layers import remove_layer
 from napari_sem_classify.plugin.tile.leave_out_form import HandPicked, LeaveOutForm
 from napari_sem_classify.plugin.tile.write_form import WriteForm
@@ -43,12 +39,7 @@ LAY, TAKE_AWAY = "Lay tiles", "Take tiles away"
 
 
 class TileWidget(DockWidget):
-    """Dock widget that lays tiles over an image.
-
-    Parameters
-    ----------
-    napari_viewer : napari.viewer.Viewer
-    """
+    """Dock widget that lays tiles over an image."""
 
     def __init__(self, napari_viewer: Viewer) -> None:
         super().__init__(napari_viewer)
@@ -72,10 +63,8 @@ class TileWidget(DockWidget):
         form = Form(self)
         self.image_form = ImageForm(self._viewer, form, self)
         self.grid_form = GridForm(form, show=True)
-        self.in_area = widgets.CheckBox(value=False, text="only inside a rectangle")
-        explain(
-            self.in_area,
-            "Only inside a rectangle",
+        self.in_area = check_box(
+            "only inside a rectangle",
             "Lay tiles in a rectangle that you can move and resize, not over the whole specimen",
         )
         form.row("Area", self.in_area)
@@ -115,8 +104,8 @@ class TileWidget(DockWidget):
         """Take the tiles away again."""
         self._laid = False
         if self._layer is not None:
-            remove_layer(self._viewer, grid_layer_of(self._viewer, self._layer))
-            remove_layer(self._viewer, area_layer_of(self._viewer, self._layer))
+            remove_layer(self._viewer, grid_layers.grid_layer_of(self._viewer, self._layer))
+            remove_layer(self._viewer, grid_layers.area_layer_of(self._viewer, self._layer))
             self._forget(self._layer)
         self._tell()
 
@@ -138,7 +127,7 @@ class TileWidget(DockWidget):
                 self._take_over(plan)
             with self.in_area.changed.blocked():
                 self.in_area.value = (
-                    layer is not None and area_layer_of(self._viewer, layer) is not None
+                    layer is not None and grid_layers.area_layer_of(self._viewer, layer) is not None
                 )
         self._follow_area()
         self.lay.enabled = image is not None
@@ -150,8 +139,7 @@ class TileWidget(DockWidget):
         """Show the tile size of a grid that was laid before."""
         self.grid_form.suggest(plan.grid.tile)
         with self.grid_form.overlap.changed.blocked():
-            overlap = 1.0 - plan.grid.stride / plan.grid.tile
-            self.grid_form.overlap.value = round(100 * overlap)
+            self.grid_form.overlap.value = round(100 * (1.0 - plan.grid.stride / plan.grid.tile))
 
     def _later(self) -> None:
         """Update once the user has stopped dragging or typing for a moment."""
@@ -163,7 +151,9 @@ class TileWidget(DockWidget):
         if not self._laid or layer is None or image is None:
             return
         self.problem.say("")
-        self._follow_region()
+        region = self.leave_out.region_layer
+        follow_data(self._region, region, self._on_shapes)
+        self._region = region
         try:
             grid = self.grid_form.grid_over(self._area_to_tile(layer, image.area))
         except SemClassifyError as error:
@@ -180,17 +170,15 @@ class TileWidget(DockWidget):
     def _area_to_tile(self, layer: Image, whole: Area) -> Area:
         if not self.in_area.value:
             return whole
-        drawn = area_layer_of(self._viewer, layer)
+        drawn = grid_layers.area_layer_of(self._viewer, layer)
         if drawn is None:
+            high, wide = whole.height // 4, whole.width // 4
             middle = Area(
-                whole.top + whole.height // 4,
-                whole.bottom - whole.height // 4,
-                whole.left + whole.width // 4,
-                whole.right - whole.width // 4,
+                whole.top + high, whole.bottom - high, whole.left + wide, whole.right - wide
             )
-            drawn = show_area(self._viewer, layer, middle)
+            drawn = grid_layers.show_area(self._viewer, layer, middle)
             self._follow_area()
-        return area_in(drawn, whole)
+        return grid_layers.area_in(drawn, whole)
 
     def _check(self, grid: TileGrid) -> None:
         image = self.image_form.image
@@ -218,16 +206,18 @@ class TileWidget(DockWidget):
         if layer is None or grid is None or picked is None or layer not in self._viewer.layers:
             return
         region = self.leave_out.region_layer
-        inside = None if region is None else tiles_inside(grid, polygons_in(region, layer))
-        states = self.leave_out.states(chequerboard(grid), self._checks, inside, picked)
+        inside = (
+            None if region is None else tiles_inside(grid, grid_layers.polygons_in(region, layer))
+        )
+        states = self.leave_out.states(grid_layers.chequerboard(grid), self._checks, inside, picked)
         self._showing = True
-        shown = show_grid(self._viewer, layer, grid, states)
+        shown = grid_layers.show_grid(self._viewer, layer, grid, states)
         self._showing = False
         if shown is not self._clickable:
             self._clickable = shown
-            attach_click(shown, self._toggle)
+            grid_layers.attach_click(shown, self._toggle)
         shown.visible = bool(self.grid_form.show.value)
-        self._session.plans[layer] = GridPlan(grid, is_kept(states))
+        self._session.plans[layer] = GridPlan(grid, grid_layers.is_kept(states))
         self._session.plan_changed.emit(layer)
         self._tell()
 
@@ -263,34 +253,23 @@ class TileWidget(DockWidget):
     # ------------------------------------------------------------------ layers
 
     def _on_show(self) -> None:
-        shown = None if self._layer is None else grid_layer_of(self._viewer, self._layer)
+        shown = (
+            None if self._layer is None else grid_layers.grid_layer_of(self._viewer, self._layer)
+        )
         if shown is not None and self._laid:
             shown.visible = bool(self.grid_form.show.value)
 
     def _on_in_area(self) -> None:
         if self._layer is not None and not self.in_area.value:
-            remove_layer(self._viewer, area_layer_of(self._viewer, self._layer))
+            remove_layer(self._viewer, grid_layers.area_layer_of(self._viewer, self._layer))
         if self.in_area.value and not self._laid:
             self.lay_tiles()
         self._update()
 
     def _follow_area(self) -> None:
-        area = None if self._layer is None else area_layer_of(self._viewer, self._layer)
-        if area is not self._area:
-            if self._area is not None:
-                self._area.events.data.disconnect(self._on_shapes)
-            self._area = area
-            if area is not None:
-                area.events.data.connect(self._on_shapes)
-
-    def _follow_region(self) -> None:
-        region = self.leave_out.region_layer
-        if region is not self._region:
-            if self._region is not None:
-                self._region.events.data.disconnect(self._on_shapes)
-            self._region = region
-            if region is not None:
-                region.events.data.connect(self._on_shapes)
+        area = None if self._layer is None else grid_layers.area_layer_of(self._viewer, self._layer)
+        follow_data(self._area, area, self._on_shapes)
+        self._area = area
 
     def _on_shapes(self, _event: Any = None) -> None:
         self._later()

@@ -13,7 +13,7 @@ from napari_sem_classify.core.image.sem_image import SemImage
 from napari_sem_classify.plugin.app.jobs import JobContext, JobSlot
 from napari_sem_classify.plugin.app.session import GridPlan
 from napari_sem_classify.plugin.app.text import count_text
-from napari_sem_classify.plugin.forms.layout import Form, explain, narrow
+from napari_sem_classify.plugin.forms.layout import Form, check_box, explain, narrow
 from napari_sem_classify.plugin.forms.run_form import RunForm
 
 TIFF, PNG = "TIFF", "PNG"
@@ -22,12 +22,7 @@ TIFF, PNG = "TIFF", "PNG"
 class WriteForm:
     """Writes the tiles that are kept.
 
-    Parameters
-    ----------
-    form : Form
-    owner : QWidget
-    source : callable
-        Gives the image and the tiles laid over it; None while there are none.
+    `source` gives the image and the tiles laid over it; None while there are none.
     """
 
     def __init__(
@@ -37,10 +32,8 @@ class WriteForm:
         self._source = source
         self._writing = JobSlot(owner)
         self.format = narrow(widgets.ComboBox(choices=[TIFF, PNG], value=TIFF), least=4)
-        self.stretch = widgets.CheckBox(value=False, text="8 bit, stretched")
         explain(self.format, "File format", "TIFF keeps grey values as they are, PNG is smaller")
-        explain(
-            self.stretch,
+        self.stretch = check_box(
             "8 bit, stretched",
             "Stretch the grey values over the 1 to 99 % range of the whole image",
         )
