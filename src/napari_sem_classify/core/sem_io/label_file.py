@@ -71,13 +71,7 @@ def read_labels(path: Path | str, colours: Collection[int] | None = None) -> NDA
 def labels_of(
     shape: tuple[int, int], path: Path | str, colours: Collection[int] | None = None
 ) -> NDArray[Any]:
-    """Labels from a file, brought to the size of the image that they belong to.
-
-    Raises
-    ------
-    AnnotationError
-        As `read_labels` and `fit_labels`.
-    """
+    """Labels of a file, of the size of their image; errors as `read_labels` and `fit_labels`."""
     return fit_labels(read_labels(path, colours), shape, path)
 
 

@@ -74,14 +74,7 @@ def decoding_budget() -> int:
 
 
 def inflates_beyond(data: bytes, codec: str, limit: int) -> bool:
-    """Whether packed data holds more than `limit` bytes; unpacks a piece at a time.
-
-    Parameters
-    ----------
-    data : bytes
-    codec : {"zlib", "lzma"}
-    limit : int
-    """
+    """Whether data of the codec "zlib" or "lzma" holds more than `limit` bytes, piece by piece."""
     import lzma
     import zlib
 

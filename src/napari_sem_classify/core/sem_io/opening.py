@@ -92,12 +92,7 @@ def open_image(path: str | Path, level: int = 0) -> SemImage:
 def open_for_scale(path: str | Path, wanted_nm: float | None) -> SemImage:
     """Open the level of an image that suits a model of `wanted_nm` nm pixels, see `nearest_level`.
 
-    The finest one where the model has no pixel size.
-
-    Raises
-    ------
-    ImageError
-        As `open_image`.
+    The finest one where the model has no pixel size. Errors are those of `open_image`.
     """
     finest = open_image(path)
     if wanted_nm is None or finest.pixel_size_nm is None:
@@ -167,13 +162,9 @@ def pixel_size_from_scale_bar(
 def open_numbers(path: str | Path) -> Pixels:
     """A file's pixels as the numbers that it stores, for labels: a palette's indices, no colours.
 
-    Raises
-    ------
-    ImageError
-        As `open_image`.
+    Errors are those of `open_image`.
     """
-    path = Path(path).expanduser()
-    return _open_pixels(path, 0, as_numbers=True)
+    return _open_pixels(Path(path).expanduser(), 0, as_numbers=True)
 
 
 def _vendor(pixels: Pixels) -> VendorMetadata | None:

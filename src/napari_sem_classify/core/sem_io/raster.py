@@ -51,11 +51,7 @@ def pillow_without_limit() -> Iterator[None]:
 def open_raster(path: Path, *, as_numbers: bool = False) -> Pixels:
     """Decode a PNG, JPEG or BMP image.
 
-    Parameters
-    ----------
-    path : Path
-    as_numbers : bool
-        Give a palette's indices, not its colours: for labels. The palette is then in `palette`.
+    With `as_numbers`, for labels, a palette image gives its indices with its colours in `palette`.
 
     Raises
     ------

@@ -46,13 +46,8 @@ class Source:
         ``{name}`` stands for the file's name, ``{stem}`` for its name without the suffix,
         ``{suffix}`` for the suffix without its dot. Case does not matter.
         """
-        wanted = [
-            name.format(
-                name=self.path.name, stem=self.path.stem, suffix=self.path.suffix.lstrip(".")
-            )
-            for name in names
-        ]
-        for name in wanted:
+        own = {"name": self.path.name, "stem": self.path.stem, "suffix": self.path.suffix[1:]}
+        for name in (each.format_map(own) for each in names):
             # Microscope PCs write .TXT as readily as .txt.
             for variant in dict.fromkeys((name, name.lower(), name.upper(), _upper_suffix(name))):
                 text = read_text(self.path.parent / variant)

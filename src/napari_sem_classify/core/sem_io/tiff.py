@@ -30,7 +30,6 @@ from napari_sem_classify.core.sem_io.tiff_decode import (
     can_decode,
     guard,
     needs_codec,
-    open_tiff_file,
     opened_tiff,
     page_pixels,
 )
@@ -46,14 +45,8 @@ def open_tiff(path: Path, level: int = 0, *, as_numbers: bool = False) -> Pixels
     Uncompressed data is mapped, tiled data read tile by tile, compressed strips are decoded page by
     page within the limits of `check_decoded_size`.
 
-    Parameters
-    ----------
-    path : Path
-    level : int
-        Resolution of a pyramid, 0 the finest.
-    as_numbers : bool
-        Give the numbers of a palette image, not its colours, and black and white as stored: for
-        labels. A palette is then in `palette`.
+    `level` is the resolution of a pyramid, 0 the finest. With `as_numbers`, for labels, a palette
+    image gives its numbers with its colours in `palette`, and black and white are as stored.
 
     Raises
     ------
@@ -210,7 +203,7 @@ def _by_chunks(path: Path, index: int, level: int) -> ArrayLike:
     """The series through tifffile's zarr store, which decodes only the chunks it is asked for."""
     import zarr
 
-    tiff = open_tiff_file(path, checked=True)
+    tiff = opened_tiff(path, checked=True)
     try:
         series = tiff.series[index]
         guard(path, series.levels[level].keyframe)
@@ -236,14 +229,7 @@ def _chunk_px(page: Any) -> tuple[int, int] | None:
 
 
 def _displayed(page: Any, data: ArrayLike, channels: bool) -> tuple[ArrayLike, bool]:
-    """Apply what the file says about its numbers: colours, or black and white swapped.
-
-    Returns
-    -------
-    data : array-like
-    channels : bool
-        Whether its last axis is colour.
-    """
+    """The data shown as the file says, and whether its last axis is colour then."""
     photometric = int(page.photometric)
     dtype = np.dtype(data.dtype)
     table = _colour_table(page)

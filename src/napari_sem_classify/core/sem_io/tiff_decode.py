@@ -50,15 +50,10 @@ _QUIET = logging.NullHandler()
 _stderr = threading.Lock()
 
 
-@contextmanager
-def opened_tiff(path: Path, *, checked: bool = False) -> Iterator[Any]:
+def opened_tiff(path: Path, *, checked: bool = False) -> Any:
     """An open `tifffile.TiffFile` whose directories are few enough to be looked at.
 
-    Parameters
-    ----------
-    path : Path
-    checked : bool
-        Whether that is known from opening it before.
+    `checked` tells that this is known from opening it before.
 
     Raises
     ------
@@ -66,15 +61,6 @@ def opened_tiff(path: Path, *, checked: bool = False) -> Iterator[Any]:
         When it is no file, or claims more pages or images within a page than any TIFF has, or
         names something that is no file.
     """
-    tiff = open_tiff_file(path, checked=checked)
-    try:
-        yield tiff
-    finally:
-        tiff.close()
-
-
-def open_tiff_file(path: Path, *, checked: bool = False) -> Any:
-    """As `opened_tiff`, to be closed by the caller."""
     import tifffile
 
     check_regular(path)
@@ -236,13 +222,7 @@ def page_pixels(path: Path, tiff: Any, number: int) -> NDArray[Any]:
 
 
 def series_pixels(path: Path, tiff: Any, series: Any) -> NDArray[Any]:
-    """Decode all planes of a series, whose size the caller has judged.
-
-    Raises
-    ------
-    ImageError
-        As `page_pixels`.
-    """
+    """Decode all planes of a series, whose size the caller has judged; errors as `page_pixels`."""
     if can_decode(series.keyframe):
         guard(path, series.keyframe)
         pixels: NDArray[Any] = np.asarray(series.asarray())

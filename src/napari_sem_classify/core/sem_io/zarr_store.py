@@ -6,6 +6,7 @@ one ``coordinateTransformations`` scale a level; 0.5 puts it under the key ``ome
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -25,14 +26,7 @@ def is_zarr(path: Path) -> bool:
 
 
 def open_zarr(path: Path, level: int = 0) -> Pixels:
-    """Open a zarr array, or one level of an OME-Zarr image, without reading its pixels.
-
-    Parameters
-    ----------
-    path : Path
-        Folder of the array or group.
-    level : int
-        0 is the finest.
+    """Open a zarr array, or one level (0 the finest) of an OME-Zarr image, its pixels unread.
 
     Raises
     ------
@@ -56,13 +50,7 @@ def open_zarr(path: Path, level: int = 0) -> Pixels:
 
 
 def regular_files_store(path: Path) -> Any:
-    """A zarr store of a folder that reads files only: a pipe in the place of a chunk never ends.
-
-    Parameters
-    ----------
-    path : Path
-        Folder of the array or group.
-    """
+    """A zarr store of a folder that reads files only: a pipe in the place of a chunk never ends."""
     from zarr.storage import LocalStore
 
     class RegularFiles(LocalStore):
@@ -165,9 +153,7 @@ def _pixels(path: Path, array: Any, *, has_channels: bool, **more: Any) -> Pixel
     spatial = slice(-3, -1) if has_channels else slice(-2, None)
     rows_cols = tuple(int(n) for n in array.shape[spatial])
     chunk = tuple(int(n) for n in array.chunks)
-    chunk_bytes = array.dtype.itemsize
-    for length in chunk:
-        chunk_bytes *= length
+    chunk_bytes = array.dtype.itemsize * math.prod(chunk)
     # The bytes of one stored chunk are not known beforehand: only its size in memory is judged.
     check_decoded_size(path, chunk_bytes, chunk_bytes)
     rows, cols = chunk[spatial] if len(rows_cols) == 2 else (0, 0)

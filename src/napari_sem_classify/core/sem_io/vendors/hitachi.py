@@ -24,7 +24,8 @@ def read(source: Source) -> v.VendorMetadata | None:
         if equals:
             values.setdefault(name.strip().strip("\ufeff"), value.strip()[:500])
     values = v.in_one_locale(values)
-    size, note = v.pixel_size(_pixel_nm(values.get("PixelSize")))
+    written = values.get("PixelSize")
+    size, note = v.pixel_size(v.length_text_nm(written) or v.length_nm(written, "nm"))
     cols, _, rows = values.get("DataSize", "").lower().replace("*", "x").partition("x")
     return v.VendorMetadata(
         vendor="Hitachi",
@@ -36,12 +37,8 @@ def read(source: Source) -> v.VendorMetadata | None:
         magnification=v.text(values.get("Magnification")),
         date=v.text(f"{values.get('Date', '')} {values.get('Time', '')}"),
         field_width_um=v.scaled(size, source.shape[1] * 1e-3),
-        note=note or v.unread("PixelSize", values.get("PixelSize"), size),
+        note=note or v.unread("PixelSize", written, size),
         scan_shape=v.scan_shape(rows, cols),
         scan_bar_rows=0,
         raw=values,
     )
-
-
-def _pixel_nm(written: str | None) -> float | None:
-    return v.length_text_nm(written) or v.length_nm(v.number(written), "nm")

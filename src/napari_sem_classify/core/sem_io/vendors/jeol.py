@@ -38,7 +38,7 @@ def read(source: Source) -> v.VendorMetadata | None:
     return v.VendorMetadata(
         vendor="JEOL",
         pixel_size_nm=size,
-        bar_rows=_bar(source, values),
+        bar_rows=v.bar_below(source.shape, rows, cols),
         instrument=v.text(values.get("CM_INSTRUMENT")),
         accelerating_voltage_kV=v.number(values.get("CM_ACCEL_VOLT")),
         working_distance_mm=v.number(values.get("SM_WD") or values.get("CM_WD")),
@@ -74,9 +74,3 @@ def _scan(values: dict[str, str]) -> tuple[str, str]:
     """Columns and rows of the specimen as they are written."""
     size = values.get("CM_FULL_SIZE", "").replace(",", " ").split()
     return (size[0], size[1]) if len(size) == 2 else ("", "")
-
-
-def _bar(source: Source, values: dict[str, str]) -> int | None:
-    cols, rows = _scan(values)
-    # Another width means that the file was saved at another size than the scan.
-    return v.bar_height(source.shape[0], rows) if v.number(cols) == source.shape[1] else None

@@ -39,10 +39,12 @@ def _orion(source: Source, root: Element) -> v.VendorMetadata:
     volts = v.number(text_at(root, "GFIS.AccelerationVoltage", "Value")) or v.number(
         text_at(root, "AccelerationVoltage", "Value")
     )
+    # The scan's size is written as "1024 x 1024", columns x rows.
+    cols, _, rows = (text_at(root, "SAS.ScanSize", "Value") or "").partition("x")
     return v.VendorMetadata(
         vendor="Zeiss Orion",
         pixel_size_nm=size,
-        bar_rows=_orion_bar(source, root),
+        bar_rows=v.bar_below(source.shape, rows, cols),
         instrument=v.text(text_at(root, "System.Model", "Value")),
         accelerating_voltage_kV=v.scaled(volts, 1e-3),
         working_distance_mm=v.scaled(_valued(root, "WorkingDistance"), 1e-6),
@@ -51,24 +53,13 @@ def _orion(source: Source, root: Element) -> v.VendorMetadata:
         date=v.text(text_at(root, "TimeStamp", "Value")),
         field_width_um=v.scaled(_valued(root, "Fov"), 1e-3),
         note=note,
-        scan_shape=v.scan_shape(*reversed(_scan_size(root))),
+        scan_shape=v.scan_shape(rows, cols),
         raw={
             local_name(one): (text_at(one, "Value") or "")[:500]
             for one in root
             if find(one, "Value") is not None
         },
     )
-
-
-def _scan_size(root: Element) -> tuple[str, str]:
-    cols, _, rows = (text_at(root, "SAS.ScanSize", "Value") or "").partition("x")
-    return cols, rows
-
-
-def _orion_bar(source: Source, root: Element) -> int | None:
-    """Rows below the scan, whose size is written as "1024 x 1024" (columns x rows)."""
-    cols, rows = _scan_size(root)
-    return v.bar_height(source.shape[0], rows) if v.number(cols) == source.shape[1] else None
 
 
 def _fibics(root: Element) -> v.VendorMetadata:

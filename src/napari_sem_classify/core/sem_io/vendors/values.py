@@ -220,6 +220,11 @@ def bar_height(rows: int, specimen_rows: Any) -> int | None:
     return None if found is None else checked_bar(rows, rows - found)
 
 
+def bar_below(shape: tuple[int, int], rows: Any, cols: Any) -> int | None:
+    """Rows of the bar under a scan; None where another width tells that the file was resized."""
+    return bar_height(shape[0], rows) if number(cols) == shape[1] else None
+
+
 def checked_bar(rows: int, bar: Any) -> int | None:
     """A bar height that fits an image of so many rows, else None."""
     found = number(bar)
