@@ -44,9 +44,8 @@ class TileLabels:
     @property
     def counts(self) -> NDArray[np.int64]:
         """Tiles of each class, shape (classes,)."""
-        return np.bincount(self.labels[self.labels >= 0], minlength=len(self.class_names)).astype(
-            np.int64
-        )
+        known = self.labels[self.labels >= 0]
+        return np.bincount(known, minlength=len(self.class_names)).astype(np.int64)
 
     @property
     def n_labelled(self) -> int:
@@ -68,7 +67,7 @@ def tiles_from_mask(
     contains: Mapping[int, float] | None = None,
     name: str = "The label image",
 ) -> TileLabels:
-    """Give each tile the class that covers enough of it.
+    """Give each tile the class that covers enough of it; ties are mixed.
 
     Read in bands one tile high, so that a lazy mask of any size will do.
 
@@ -85,11 +84,6 @@ def tiles_from_mask(
         covers it. Of several such classes the one with the largest share wins.
     name : str
         What the mask is called in messages.
-
-    Returns
-    -------
-    TileLabels
-        Ties are mixed.
 
     Raises
     ------
@@ -152,17 +146,14 @@ def tiles_from_points(
 ) -> TileLabels:
     """Give the class of each point to the tile whose centre is nearest to it.
 
+    A tile with points of several classes is mixed.
+
     Parameters
     ----------
     points : float, shape (N, 2)
         Rows and columns in image pixel coordinates; those outside the grid's area are left out.
     values : sequence of int, length N
         Index into `class_names` of each point.
-
-    Returns
-    -------
-    TileLabels
-        A tile with points of several classes is mixed.
     """
     places = np.asarray(points, dtype=np.float64).reshape(-1, np.asarray(points).shape[-1])[:, -2:]
     numbers = np.asarray(values, dtype=np.int64)

@@ -10,8 +10,6 @@ the first plane is meant. Where the way of looking at tiles was chosen, ``"looki
 
 from __future__ import annotations
 
-import csv
-import io
 import json
 from dataclasses import asdict
 from pathlib import Path
@@ -21,6 +19,7 @@ import numpy as np
 
 from napari_sem_classify.core.annotate.annotation_set import Annotations, ImageAnnotations, Mark
 from napari_sem_classify.core.annotate.place import TilePlace
+from napari_sem_classify.core.common.csv_text import csv_text
 from napari_sem_classify.core.common.errors import AnnotationError
 from napari_sem_classify.core.common.files import atomic_path, write_json, write_text
 from napari_sem_classify.core.model.card import ClassInfo, colour_of
@@ -146,18 +145,16 @@ def annotations_csv(annotations: Annotations) -> str:
     image and a first plane. Rows and columns are pixels of the image file, info bar included; a
     tile that reaches over the border of its image is given as far as it goes.
     """
-    text = io.StringIO()
-    writer = csv.writer(text, lineterminator="\n")
     stacks = any(image.plane and image.marks for image in annotations.images)
     head = ["image", "y", "x", "height", "width", "class", "correction"]
-    writer.writerow([*head, "plane"] if stacks else head)
+    rows = []
     for image in annotations.images:
         for place, mark in image.marks.items():
             top, bottom, left, right = _window(place, image.shape)
             row = [image.name, top, left, bottom - top, right - left, mark.class_name]
             row.append(int(mark.correction))
-            writer.writerow([*row, " ".join(map(str, image.plane))] if stacks else row)
-    return text.getvalue()
+            rows.append([*row, " ".join(map(str, image.plane))] if stacks else row)
+    return csv_text([*head, "plane"] if stacks else head, rows)
 
 
 def write_annotation_labels(path: Path, annotations: Annotations, image: ImageAnnotations) -> None:
@@ -193,12 +190,11 @@ def annotations_geojson(annotations: Annotations, image: ImageAnnotations) -> di
     of a stack is named as QuPath does it, by z, the last of the stack's axes.
     """
     where = {"plane": {"c": -1, "z": image.plane[-1], "t": 0}} if image.plane else {}
-    colours = {info.name: info.colour for info in annotations.classes}
+    colours = {info.name: info.rgb for info in annotations.classes}
     features = []
     for place, mark in image.marks.items():
         top, bottom, left, right = _window(place, image.shape)
         ring = [[left, top], [right, top], [right, bottom], [left, bottom], [left, top]]
-        colour = colours[mark.class_name]
         features.append(
             {
                 "type": "Feature",
@@ -207,7 +203,7 @@ def annotations_geojson(annotations: Annotations, image: ImageAnnotations) -> di
                     "objectType": "annotation",
                     "classification": {
                         "name": mark.class_name,
-                        "color": [int(colour[at : at + 2], 16) for at in (1, 3, 5)],
+                        "color": colours[mark.class_name],
                     },
                     "correction": mark.correction,
                 },

@@ -35,7 +35,9 @@ def with_corrections(class_map: ClassMap, image: ImageAnnotations) -> ClassMap:
 def painted_tiles(
     said: ClassMap, labels: NDArray[Any], painted: NDArray[np.bool_], grid: TileGrid
 ) -> dict[TilePlace, tuple[str, str] | None]:
-    """What was painted on a map, as tiles of the grid that is taught.
+    """What was painted on a map, as tiles of the grid that is taught: class names and colours.
+
+    None where what is painted is what the model says.
 
     Parameters
     ----------
@@ -45,11 +47,6 @@ def painted_tiles(
         Class numbers from 1 as they are now, 0 where erased.
     painted : bool, same shape
         Cells that were painted.
-
-    Returns
-    -------
-    {place: (class name, colour) or None}
-        None where what is painted is what the model says.
     """
     before = said.labels()
     tiles: dict[TilePlace, tuple[str, str] | None] = {}

@@ -6,7 +6,7 @@ takes back whatever came last, so a class that was removed never comes back with
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 
 from napari_sem_classify.core.annotate.annotation_set import Annotations
 from napari_sem_classify.core.annotate.edits import with_kept, with_stroke
@@ -81,7 +81,9 @@ class History:
             annotations = annotations.with_image(image, key)
             return with_kept(annotations, image, key, kept) if kept and first else annotations
 
-        self._everywhere(known)
+        self._past = [known(state) for state in self._past]
+        self._future = [known(state) for state in self._future]
+        self._set(known(self.annotations))
 
     def add_from(self, image: SemImage, key: str, found: Annotations) -> bool:
         """Add what a file says about an image or its planes; False where it says nothing."""
@@ -89,11 +91,6 @@ class History:
             return False
         self.edit(with_kept(self.annotations, image, key, found))
         return True
-
-    def _everywhere(self, change: Callable[[Annotations], Annotations]) -> None:
-        self._past = [change(state) for state in self._past]
-        self._future = [change(state) for state in self._future]
-        self._set(change(self.annotations))
 
     def mark(
         self,

@@ -105,10 +105,7 @@ class _Plane:
 def fingerprint(image: SemImage) -> str:
     """Name an image by a bounded sample of its pixels: a moved or copied file is known again.
 
-    Returns
-    -------
-    str
-        64 hexadecimal digits, from the shape, the type and 64 small windows of the first plane.
+    64 hexadecimal digits, from the shape, the type and 64 small windows of the first plane.
 
     Raises
     ------

@@ -62,7 +62,8 @@ def classify_many(
     """Classify images one after the other and write each one's files.
 
     What is finished is noted in the output folder after each image. A later run with the same model
-    and settings takes up there; an image that changed, or whose files are gone, is done again.
+    and settings takes up there; an image that changed, or whose files are gone, is done again. A
+    bad file does not stop the others: the report tells of failed images too.
 
     Parameters
     ----------
@@ -75,11 +76,6 @@ def classify_many(
         Progress counts the tiles of the image at work; its stage names the image.
     on_image : callable, optional
         Told each image's outcome as soon as it is known.
-
-    Returns
-    -------
-    BatchReport
-        Failed images included: a bad file does not stop the others.
 
     Raises
     ------
@@ -128,9 +124,8 @@ def classify_one(
     from napari_sem_classify.core.classify.driver import classify_planes
     from napari_sem_classify.core.sem_io import open_for_scale
 
-    image = item
-    if isinstance(image, Path):
-        image = open_for_scale(image, classifier.card.pixel_size_nm)
+    wanted_nm = classifier.card.pixel_size_nm
+    image = open_for_scale(item, wanted_nm) if isinstance(item, Path) else item
     choice = options.grid_for(image, classifier.card)
     chosen = ChosenTiles(choice.grid)
     maps = classify_planes(image, classifier, options, chosen=chosen, engine=engine, job=job)

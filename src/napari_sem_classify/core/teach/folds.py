@@ -80,6 +80,8 @@ def plan_folds(
 ) -> Folds | str:
     """Split annotated tiles by group, else by spatial blocks; or say why no honest split exists.
 
+    Why is one sentence for the user, where there are too few groups and too few blocks.
+
     Parameters
     ----------
     labels : int, shape (N,)
@@ -93,11 +95,6 @@ def plan_folds(
         What a group is called: "image", "specimen".
     block_tiles : int
         Tiles along a side of a block.
-
-    Returns
-    -------
-    Folds, or str
-        One sentence for the user where there are too few groups and too few blocks.
     """
     labels = np.asarray(labels, dtype=np.int64)
     ways: list[tuple[NDArray[np.int64], str, int, TilePlaces | None]] = []

@@ -110,19 +110,15 @@ def teach_head(
     if len(np.unique(labels)) < 2:
         check_teachable(np.bincount(labels, minlength=n_classes), class_names)
     basis = make_basis(features)
-    if how.strength is not None:
-        solution = solve(basis.coordinates, labels, n_classes, how.strength)
-        return Taught(basis.to_head(solution), how.strength, 1.0, None, "Not scored yet.")
-    plan: Folds | str | None = how.folds
-    if plan is None:
-        plan = plan_folds(
+    strength, temperature, score, reason = how.strength, 1.0, None, "Not scored yet."
+    if strength is None:
+        plan = how.folds or plan_folds(
             labels, class_names, groups=how.groups, places=how.places, group_word=how.group_word
         )
-    if not isinstance(plan, Folds):
-        solution = solve(basis.coordinates, labels, n_classes, DEFAULT_STRENGTH)
-        return Taught(basis.to_head(solution), DEFAULT_STRENGTH, 1.0, None, plan)
-    strength, temperature, score = cross_validate(
-        basis, labels, class_names, plan, seed=how.seed, job=job
-    )
+        if isinstance(plan, str):
+            strength, reason = DEFAULT_STRENGTH, plan
+        else:
+            found = cross_validate(basis, labels, class_names, plan, seed=how.seed, job=job)
+            (strength, temperature, score), reason = found, ""
     solution = solve(basis.coordinates, labels, n_classes, strength)
-    return Taught(basis.to_head(solution), strength, temperature, score)
+    return Taught(basis.to_head(solution), strength, temperature, score, reason)

@@ -13,7 +13,7 @@ from napari_sem_classify.core.annotate.place import TilePlace, place_of
 from napari_sem_classify.core.common.errors import AnnotationError
 from napari_sem_classify.core.common.job import Job
 from napari_sem_classify.core.maps.class_map import ClassMap, tiles_to_cells
-from napari_sem_classify.core.model.head import Head, softmax
+from napari_sem_classify.core.model.head import Head
 from napari_sem_classify.core.teach import head_fit
 from napari_sem_classify.core.teach.head_fit import FitOptions, Taught
 from napari_sem_classify.core.teach.lesson import Lesson
@@ -104,7 +104,7 @@ def suggest_places(
     probabilities: NDArray[np.float32] | None,
     n: int,
 ) -> tuple[NDArray[np.float32], list[TilePlace]]:
-    """Which tiles of an image to annotate next.
+    """Which tiles of an image to annotate next, at most `n`, and `reduced` for the next call.
 
     Parameters
     ----------
@@ -114,12 +114,6 @@ def suggest_places(
         From the last call for the same image.
     labels : int64, shape ``grid.tile_shape``
     probabilities : float32, shape (tile rows, tile cols, classes), or None
-    n : int
-        At most so many.
-
-    Returns
-    -------
-    (reduced, places)
     """
     from napari_sem_classify.core.teach.suggest import reduce_features, suggest_tiles
 
@@ -138,8 +132,7 @@ def tile_probabilities(head: Head, temperature: float, seen: SeenTiles) -> NDArr
     flat = np.full((seen.grid.n_tiles, n_classes), np.nan, dtype=np.float32)
     for start in range(0, len(seen.index), BLOCK):
         some = slice(start, start + BLOCK)
-        logits = head.logits(seen.features[some])
-        flat[seen.index[some]] = softmax(logits / np.float32(temperature))
+        flat[seen.index[some]] = head.probabilities(seen.features[some], temperature)
     return flat.reshape(*seen.grid.tile_shape, n_classes)
 
 

@@ -131,7 +131,7 @@ def uncertain_tiles(
         return np.zeros(0, dtype=np.int64)
     best_two = np.sort(probabilities[open_], axis=1)[:, -2:]
     margin = best_two[:, 1] - best_two[:, 0]
-    pool = np.argsort(margin, kind="stable")[: max(POOL_FACTOR * n, n)]
+    pool = np.argsort(margin, kind="stable")[: POOL_FACTOR * n]
     cluster = _cluster(reduced[open_[pool]], n, seed)
     # The pool is in order of margin, so the first tile of a cluster is its least certain.
     firsts = np.sort(np.unique(cluster, return_index=True)[1])
@@ -142,7 +142,8 @@ def uncertain_tiles(
 def suspicious_tiles(labels: NDArray[Any], probabilities: NDArray[Any]) -> NDArray[np.int64]:
     """Annotated tiles that a model which had not seen them puts confidently into another class.
 
-    Confidently means with a probability of at least `SUSPICIOUS`.
+    Confidently means with a probability of at least `SUSPICIOUS`. Gives indices into `labels`, the
+    most doubtful first.
 
     Parameters
     ----------
@@ -150,11 +151,6 @@ def suspicious_tiles(labels: NDArray[Any], probabilities: NDArray[Any]) -> NDArr
         Of the scored tiles: ``annotated[score.scored]``.
     probabilities : float, shape (M, classes)
         Out of fold, from `BlockedScore.probabilities`.
-
-    Returns
-    -------
-    int64
-        Indices into `labels`, the most doubtful first.
     """
     predicted = probabilities.argmax(axis=1)
     sure = probabilities.max(axis=1)

@@ -40,7 +40,7 @@ def teach(
     *,
     engine_of: EngineOf | None = None,
 ) -> TileClassifier:
-    """Teach a model from annotated images.
+    """Teach a model from annotated images; its card holds the score and the record.
 
     Parameters
     ----------
@@ -48,11 +48,6 @@ def teach(
         Annotations from strokes, layers or label images: they teach alike.
     engine_of : callable, optional
         Gives the engine for a recipe; those of `options` where None.
-
-    Returns
-    -------
-    TileClassifier
-        Its card holds the score and the record.
 
     Raises
     ------
