@@ -85,15 +85,9 @@ class Job:
         return _Part(self, on_progress)
 
     def part(self, number: int, count: int, start: float) -> Job:
-        """Give one of `count` equal parts, whose progress is told as that of them all.
+        """Give part `number` (from 0) of `count` equal ones; progress is told as that of them all.
 
-        Parameters
-        ----------
-        number : int
-            Which part, from 0.
-        count : int
-        start : float
-            When the first part began, by `time.perf_counter`.
+        `start` is when the first part began, by `time.perf_counter`.
         """
         if count == 1:
             return self

@@ -23,17 +23,8 @@ def log_unexpected(error: BaseException, doing: str) -> str:
 
     A log beyond `MAX_BYTES` becomes ``errors.old.log``, so that the two never grow beyond that.
 
-    Parameters
-    ----------
-    error : exception
-        What went wrong.
-    doing : str
-        What the program was doing, as a phrase: "classifying the image".
-
-    Returns
-    -------
-    str
-        It names the log file; where that cannot be written, the error itself.
+    `doing` tells what the program did, as a phrase: "classifying the image". The sentence names
+    the log file; where that cannot be written, the error itself.
     """
     path = log_file()
     kind = type(error).__name__

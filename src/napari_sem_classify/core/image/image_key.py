@@ -28,8 +28,6 @@ def image_key(
 
     Parameters
     ----------
-    image : SemImage
-    plane : tuple of int
     held : SemImage, optional
         The plane in memory, from `hold_plane`: the sample is then taken there.
 

@@ -23,14 +23,8 @@ def specimen_at_level(
 ) -> Specimen:
     """The specimen area in pixels of a coarser level: those that lie wholly in it.
 
-    Where the area is narrower than a pixel of the level, that pixel is taken.
-
-    Parameters
-    ----------
-    specimen : Specimen
-        In pixels of the finest level.
-    full, level : (int, int)
-        Rows and columns of the finest level and of the one wanted.
+    Where the area is narrower than a pixel of the level, that pixel is taken. `specimen` is in
+    pixels of the finest level; `full` and `level` are rows and columns of that and the one wanted.
     """
     if full == level:
         return specimen

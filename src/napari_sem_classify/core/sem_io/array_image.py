@@ -31,17 +31,12 @@ def image_from_array(
     array : array-like or sequence of them
         Shape (..., Y, X), or (..., Y, X, 3 or 4) with `rgb`. Of a multiscale list the first, finest
         level is taken.
-    name : str
     rgb : bool
         Whether the last axis is colour.
-    pixel_size_nm : float or None
     pixel_size_source : str
         Where the pixel size comes from; "layer scale" when left out.
     specimen : Specimen or None
         Where the specimen is, if that is known already; else it is looked for in the pixels.
-    vendor : str
-    metadata : mapping, optional
-    path : Path or None
 
     Raises
     ------

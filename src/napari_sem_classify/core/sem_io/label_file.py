@@ -29,7 +29,6 @@ def read_labels(path: Path | str, colours: Collection[int] | None = None) -> NDA
 
     Parameters
     ----------
-    path : Path or str
     colours : collection of int, optional
         Read colours instead of numbers: red · 65536 + green · 256 + blue of each colour that
         stands for a class, as `parse_classes` gives them for ``"#ff0000=oxide"``.

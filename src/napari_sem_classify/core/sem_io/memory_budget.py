@@ -41,7 +41,6 @@ def check_decoded_size(path: Path, decoded: int, stored: int, peak: int = 0) -> 
 
     Parameters
     ----------
-    path : Path
     decoded, stored : int
         Bytes of the pixels in memory and in the file.
     peak : int
