@@ -20,16 +20,9 @@ MOST_LETTERS = 32
 
 
 class CellForm:
-    """Buttons for the classes, and for going on, back, later and away.
+    """Buttons for the classes, and for going on, back, later and away."""
 
-    Attributes
-    ----------
-    answered : signal
-        A class number (1 for the first) or "unsure".
-    later_wanted, back_wanted, pause_wanted : signal
-    """
-
-    answered = Signal(object)
+    answered = Signal(object)  # a class number (1 for the first) or "unsure"
     later_wanted = Signal()
     back_wanted = Signal()
     pause_wanted = Signal()

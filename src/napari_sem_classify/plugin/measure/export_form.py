@@ -30,15 +30,8 @@ ENDINGS = {".png": "PNG", ".svg": "SVG", ".pdf": "PDF"}
 class ExportForm:
     """A button with a menu of all that can be written.
 
-    Parameters
-    ----------
-    form : Form
-    owner : QWidget
-    source : callable
-        Gives what was measured, without the images, and how to get these; None where there is
-        nothing. The latter is called off the main thread.
-    copy : callable
-        Puts the fractions on the clipboard.
+    `source` gives what was measured, without the images, and how to get these off the main thread;
+    None where there is nothing. `copy` puts the fractions on the clipboard.
     """
 
     def __init__(

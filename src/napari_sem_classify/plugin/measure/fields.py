@@ -26,15 +26,9 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Field:
-    """One class map and the layer that shows it.
+    """One class map and the layer that shows it; `saved` adds to the map what its file needs.
 
-    Attributes
-    ----------
-    layer : napari Labels layer
-    class_map : ClassMap
-        As it is shown: cells painted by hand count as painted.
-    saved : SavedMap
-        The same with what the viewer adds, for its file.
+    The map is as it is shown: cells painted by hand count as painted.
     """
 
     layer: Labels

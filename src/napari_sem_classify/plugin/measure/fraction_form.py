@@ -41,12 +41,7 @@ METHODS_TIP = (
 
 
 class FractionForm:
-    """Tables of area fractions.
-
-    Attributes
-    ----------
-    raw, corrected, accuracy, spread : FittedTable
-    """
+    """Tables of area fractions."""
 
     def __init__(self, form: Form, owner: QWidget) -> None:
         self._resampling = JobSlot(owner)
@@ -151,33 +146,22 @@ class FractionForm:
 
     def _show(self, _event: Any = None) -> None:
         maps = [field.class_map for field in self._fields]
-        if not maps:
-            for part in (self.raw, self.corrected, self.accuracy, self.spread):
-                part.hide()
-            for note in (self.note, self.corrected_note, self.notes, self.overall):
-                note.say("")
-            self.spread_note.say("")
-            self._method_row.hide()
-            self.spreads = None
-            return
-        shares = pooled_fractions(maps)
+        shares = pooled_fractions(maps) if maps else []
         self._show_raw(shares)
         self._show_corrected(shares)
         self._show_spread()
 
     def _show_raw(self, shares: Sequence[ClassFraction]) -> None:
+        if not shares:
+            self.raw.hide()
+            self.note.say("")
+            return
         calibrated = all(share.area_um2 is not None for share in shares)
-        rows = [
-            (
-                share.name,
-                count_text(share.cells),
-                percent_text(share.fraction),
-                area_text(share.area_um2)
-                if calibrated and share.area_um2 is not None
-                else f"{count_text(share.area_px)} px",
-            )
-            for share in shares
-        ]
+        rows = []
+        for share in shares:
+            um2, px = share.area_um2, f"{count_text(share.area_px)} px"
+            area = px if um2 is None else area_text(um2)
+            rows.append((share.name, count_text(share.cells), percent_text(share.fraction), area))
         self.raw.fill(["Class", "Cells", "Fraction", "Area"], rows, [s.colour for s in shares])
         if not sum(share.cells for share in shares):
             self.note.warn("No cell of the map has a class: all were left out.")
@@ -186,7 +170,7 @@ class FractionForm:
         self.note.say(said if calibrated else f"{said} {IN_PX}")
 
     def _show_corrected(self, raw: Sequence[ClassFraction]) -> None:
-        corrected, shares = self._corrected, self.shares
+        corrected, shares = self._corrected if raw else None, self.shares
         self._method_row.setVisible(corrected is not None)
         if corrected is None or shares is None:
             for table in (self.corrected, self.accuracy):
@@ -248,7 +232,7 @@ class FractionForm:
         estimate = None if self._corrected is None else self._corrected.estimate
         try:
             columns = field_shares(maps, estimate).T
-            self.spreads = [field_spread([float(v) for v in column]) for column in columns]
+            self.spreads = [field_spread(column) for column in columns]
         except SemClassifyError as error:
             self.spread_note.say(str(error))
             return

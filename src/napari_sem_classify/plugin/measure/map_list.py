@@ -42,17 +42,11 @@ FILLING = "The map is being made: its numbers come when it is finished."
 class MapList:
     """A ticked list of the class maps in the viewer.
 
-    Attributes
-    ----------
-    changed : signal
-        Other maps are ticked, or a ticked one is another map by now.
-    fields : list of Field
-        Empty while there is none, and while one is being made.
-    follow : bool
-        Whether the map that becomes active is measured, as long as none was ticked by hand.
+    There are no `fields` while there is no map, and while one is being made. With `follow`, the map
+    that becomes active is measured, as long as none was ticked by hand.
     """
 
-    changed = Signal()
+    changed = Signal()  # other maps are ticked, or a ticked one is another map by now
 
     def __init__(self, viewer: ViewerModel, form: Form, owner: QWidget) -> None:
         self._viewer = viewer
@@ -135,8 +129,7 @@ class MapList:
         if active in layers and (self.follow or not kept):
             best = active
         self._by_hand = False
-        self._ticked.clear()
-        self._ticked.add(best)
+        self._ticked = weakref.WeakSet([best])
 
     def _fill(self, layers: list[Labels]) -> None:
         self.note.ensurePolished()
@@ -173,17 +166,15 @@ class MapList:
         elif filling:
             self.note.say(FILLING)
         else:
-            several = f"{count_text(len(ticked))} maps count together." if len(ticked) > 1 else ""
-            self.note.say(several)
+            n = len(ticked)
+            self.note.say(f"{count_text(n)} maps count together." if n > 1 else "")
 
     # ------------------------------------------------------------------ what the user does
 
     def tick(self, layers: list[Labels]) -> None:
         """Measure these maps."""
         self._by_hand = True
-        self._ticked.clear()
-        for layer in layers:
-            self._ticked.add(layer)
+        self._ticked = weakref.WeakSet(layers)
         self.refresh()
 
     def _on_item(self, item: QListWidgetItem) -> None:

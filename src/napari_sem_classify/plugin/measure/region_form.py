@@ -50,13 +50,7 @@ class FieldRegions:
 
 
 class RegionForm:
-    """Regions of the maps, measured when the form is first looked at.
-
-    Attributes
-    ----------
-    table : RegionTable
-    summary : FittedTable
-    """
+    """Regions of the maps, measured when the form is first looked at."""
 
     def __init__(self, viewer: ViewerModel, form: Form, owner: QWidget) -> None:
         self._viewer = viewer

@@ -33,14 +33,7 @@ TIPS = (
 
 
 class RegionModel(QAbstractTableModel):
-    """Regions as rows.
-
-    Attributes
-    ----------
-    rows : list of (Region, place)
-        In the order shown; the place is the field's in the list of maps.
-    sorted_by : (int, order)
-    """
+    """Regions as rows, in the order shown, each with its field's place in the list of maps."""
 
     def __init__(self, parent: Any = None) -> None:
         super().__init__(parent)
@@ -99,8 +92,7 @@ class RegionModel(QAbstractTableModel):
         self.sorted_by = (column, order)
         self._sort(column, order)
         self.layoutChanged.emit()
-        last = len(HEADERS) - 1
-        self.headerDataChanged.emit(Qt.Orientation.Horizontal, 0, last)
+        self.headerDataChanged.emit(Qt.Orientation.Horizontal, 0, len(HEADERS) - 1)
 
     def _sort(self, column: int, order: Any) -> None:
         def key(row: tuple[Region, int]) -> Any:

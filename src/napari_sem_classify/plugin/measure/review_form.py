@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from functools import partial
 from typing import TYPE_CHECKING
 
@@ -35,18 +35,10 @@ KEYS_HINT = "1 to 9 class · U unsure · Space later · Backspace back"
 
 
 class ReviewForm:
-    """Controls of the review.
+    """Controls of the review."""
 
-    Attributes
-    ----------
-    ended : signal
-        The review was paused or finished, or another one was taken up.
-    result_wanted : signal
-        The user asks for the corrected fractions.
-    """
-
-    ended = Signal()
-    result_wanted = Signal()
+    ended = Signal()  # it was paused or finished, or another one was taken up
+    result_wanted = Signal()  # the user asks for the corrected fractions
 
     def __init__(self, viewer: ViewerModel, reviewer: Reviewer, form: Form, owner: QWidget) -> None:
         self._viewer = viewer
@@ -125,22 +117,21 @@ class ReviewForm:
         self.reviewer.use(fields)
 
     def _start(self) -> None:
+        self._try(lambda: self.reviewer.start(int(self.cells.value)))
+
+    def _go_on(self) -> None:
+        self._try(self.reviewer.go_on)
+
+    def _extend(self) -> None:
+        if self._more is not None:
+            self._try(partial(self.reviewer.extend, self._more.per_class))
+
+    def _try(self, step: Callable[[], None]) -> None:
+        """Show cells where their images are open, or tell why there are none."""
         if self._image_missing():
             return
         try:
-            self.reviewer.start(int(self.cells.value))
-        except SemClassifyError as error:
-            self.problem.fail(str(error))
-
-    def _go_on(self) -> None:
-        if not self._image_missing():
-            self.reviewer.go_on()
-
-    def _extend(self) -> None:
-        if self._more is None or self._image_missing():
-            return
-        try:
-            self.reviewer.extend(self._more.per_class)
+            step()
         except SemClassifyError as error:
             self.problem.fail(str(error))
 
@@ -270,18 +261,16 @@ class ReviewForm:
             return
         wanted = float(self.wanted.value)
         needed = more_cells_for_all(review, corrected.estimate, wanted / 100)
-        total = needed.total
+        total, half = needed.total, f"± {100 * needed.half_width:.1f} %"
         if not total:
             waiting = len(review.cells) - review.n_answered
             rest = f" {count_text(waiting)} cells wait for an answer." if waiting else ""
-            self.needed.say(f"Reached: ± {100 * needed.half_width:.1f} % or better.{rest}")
+            self.needed.say(f"Reached: {half} or better.{rest}")
             return
-        if not needed.reachable:
-            self.needed.say(
-                f"Even all cells of the map give about ± {100 * needed.half_width:.1f} % only."
-            )
-        else:
+        if needed.reachable:
             self.needed.say(f"About {count_text(total)} more cells for all classes.")
+        else:
+            self.needed.say(f"Even all cells of the map give about {half} only.")
         self._more = needed
         self.more.text = f"Review {count_text(total)} more"
         self.more.native.setVisible(True)

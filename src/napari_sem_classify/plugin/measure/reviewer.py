@@ -41,13 +41,8 @@ if TYPE_CHECKING:
 class Corrected:
     """What a review says of the area fractions.
 
-    Attributes
-    ----------
-    estimate : FractionEstimate
-    powered : tuple of Share or None
-        None where the maps tell no confidence.
-    blind : bool or None
-        Whether the map was hidden at every answer, None where that is not known.
+    `powered` is None where the maps tell no confidence, `blind`, whether the map was hidden at
+    every answer, None where that is not known.
     """
 
     estimate: FractionEstimate
@@ -56,26 +51,13 @@ class Corrected:
 
 
 class Reviewer:
-    """The review of some fields.
+    """The review of some fields, which it holds in the review's order.
 
-    Attributes
-    ----------
-    changed : signal
-        Another cell, another answer, another review.
-    fields : list of Field
-        In the review's order.
-    review : Review or None
-    active : bool
-        Whether cells are being shown.
-    at : int or None
-        The cell to show.
-    note : str
-        About a review that does not count here.
-    problem : str
-        Why answers could not be written, "" where they are.
+    While it is `active` cells are being shown, the one at `at` now. The `note` tells of a review
+    that does not count here, the `problem` why answers could not be written.
     """
 
-    changed = Signal()
+    changed = Signal()  # another cell, another answer, another review
 
     def __init__(self, viewer: ViewerModel) -> None:
         self._viewer = viewer
@@ -175,7 +157,7 @@ class Reviewer:
         self.review = self.review.with_answer(here, answer, blind=hidden)
         self._history.append(here)
         self._save()
-        self.at = self._next_after(here)
+        self.at = _next_after(self.review, here)
         if self.at is None:
             self.active = False
         self.changed.emit()
@@ -203,16 +185,6 @@ class Reviewer:
         if self.active:
             self.active = False
             self.changed.emit()
-
-    def _next_after(self, here: int) -> int | None:
-        review = self.review
-        if review is None:
-            return None
-        fresh = [i for i, cell in enumerate(review.cells) if cell.answer is None]
-        if fresh:
-            return fresh[0]
-        left = [i for i, cell in enumerate(review.cells) if cell.answer == SKIPPED]
-        return next((i for i in left if i > here), left[0] if left else None)
 
     # ------------------------------------------------------------------ what it says
 
@@ -271,3 +243,13 @@ def user_folder() -> Path:
     from platformdirs import user_data_path
 
     return Path(user_data_path("napari-sem-classify", appauthor=False)) / "reviews"
+
+
+def _next_after(review: Review, here: int) -> int | None:
+    """Cell to show after the one at `here`; None at the end."""
+    first = review.next_open
+    if first is None or review.cells[first].answer is None:
+        return first
+    # Those left for later come round in turn.
+    left = (i for i, cell in enumerate(review.cells) if i > here and cell.answer == SKIPPED)
+    return next(left, first)

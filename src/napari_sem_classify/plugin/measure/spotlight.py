@@ -40,11 +40,7 @@ LINE, EDGE = 0.05, 0.11
 class Spotlight:
     """Shows a cell of a map by an outline layer, to which the keys are bound.
 
-    Parameters
-    ----------
-    viewer : napari viewer
-    on_gone : callable
-        Told when somebody else removed the outline, or the image under it.
+    `on_gone` is told when somebody else removed the outline, or the image under it.
     """
 
     def __init__(self, viewer: ViewerModel, on_gone: Callable[[], None]) -> None:

@@ -34,12 +34,7 @@ TABS = (
 
 
 class MeasureWidget(DockWidget):
-    """Dock widget that measures class maps.
-
-    Parameters
-    ----------
-    napari_viewer : napari.viewer.Viewer
-    """
+    """Dock widget that measures class maps."""
 
     def __init__(self, napari_viewer: Viewer) -> None:
         super().__init__(napari_viewer)
