@@ -8,34 +8,24 @@ from typing import Annotated, Any
 
 import typer
 
-from napari_sem_classify.cli.labelled import (
-    BatchSize,
-    CropRows,
-    CutTile,
-    Epochs,
-    Sizes,
-    Source,
-    row_crop,
-    split_set,
-    whole_numbers,
-)
+from napari_sem_classify.cli import labelled
 from napari_sem_classify.cli.shared_options import Device, Json, Network
 from napari_sem_classify.cli.shell import complain, report
 from napari_sem_classify.core.network.backbone import DEFAULT_BACKBONE, backbone_path
 
 
 def compare(
-    source: Source,
+    source: labelled.Source,
     out: Annotated[Path, typer.Option("--out", metavar="DIR", help="Folder to write into.")],
     seeds: Annotated[
         str, typer.Option("--seeds", metavar="N,N", help="Each preset is trained with each seed.")
     ] = "0",
-    sizes: Sizes = None,
-    epochs: Epochs = None,
-    tile: CutTile = None,
-    crop_rows: CropRows = None,
+    sizes: labelled.Sizes = None,
+    epochs: labelled.Epochs = None,
+    tile: labelled.CutTile = None,
+    crop_rows: labelled.CropRows = None,
     seed: Annotated[int, typer.Option("--seed", help="Of the split.")] = 0,
-    batch: BatchSize = None,
+    batch: labelled.BatchSize = None,
     inception: Annotated[
         Path | None,
         typer.Option("--inception", metavar="FILE", help="Weights of Inception-v3, where at hand."),
@@ -61,10 +51,10 @@ def compare(
     from napari_sem_classify.core.finetune.inception import INPUT_PX
     from napari_sem_classify.core.network.engine.devices import device_title, find_device
 
-    wanted = whole_numbers(sizes, "--sizes")
+    wanted = labelled.whole_numbers(sizes, "--sizes")
     options = CompareOptions(
         presets=tuple(make_preset(one.name, sizes=wanted, epochs=epochs) for one in (ARTICLE, SEM)),
-        seeds=tuple(whole_numbers(seeds, "--seeds") or [0]),
+        seeds=tuple(labelled.whole_numbers(seeds, "--seeds") or [0]),
         frozen_px=max(wanted or [FROZEN_PX]),
         backbone_id=network,
         inception=inception,
@@ -73,7 +63,7 @@ def compare(
         batch_size=batch,
     )
     backbone_path(network)  # refused before any image is read
-    crop = row_crop(crop_rows)
+    crop = labelled.row_crop(crop_rows)
     listing = read_listing(source)
     ensure_folder(out)
     title = device_title(find_device(device))
@@ -82,7 +72,9 @@ def compare(
         if not as_json:
             complain(_row_text(row.to_dict()))
 
-    with split_set(listing, tile_px=tile, crop=crop, largest_px=INPUT_PX, seed=seed) as found:
+    with labelled.split_set(
+        listing, tile_px=tile, crop=crop, largest_px=INPUT_PX, seed=seed
+    ) as found:
         data, split, job = found
         rows = compare_ways(data, split, options, on_row=tell, job=job)
         files = write_comparison(data, split, rows, title, out)

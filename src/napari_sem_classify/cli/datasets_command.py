@@ -30,11 +30,9 @@ def list_sets(as_json: Json = False) -> None:
         }
         for info in DATASETS.values()
     ]
-    rows: list[tuple[str, ...]] = [("NAME", "SIZE", "LICENCE", "TITLE")]
-    rows += [
-        (str(each["name"]), f"{each['gigabytes']} GB", str(each["licence"]), str(each["title"]))
-        for each in values
-    ]
+    rows = [("NAME", "SIZE", "LICENCE", "TITLE")]
+    for info in DATASETS.values():
+        rows.append((info.id, f"{info.about_bytes / 1e9:.1f} GB", info.licence, info.title))
     report(values, table(rows), as_json)
 
 
@@ -55,8 +53,5 @@ def fetch_set(
     with working(KEPT_SO_FAR) as job:
         counts = fetch_dataset(name, out, job=job)
     value = {"name": name, "path": str(out), "licence": info.licence, "images": counts}
-    rows: list[tuple[str, ...]] = [
-        ("Class", "Images"),
-        *((each, str(count)) for each, count in counts.items()),
-    ]
+    rows = [("Class", "Images"), *((each, str(count)) for each, count in counts.items())]
     report(value, f"{table(rows)}\nReady: {out}", as_json)

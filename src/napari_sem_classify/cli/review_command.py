@@ -19,6 +19,9 @@ if TYPE_CHECKING:
     from napari_sem_classify.core.measure.review import Review
     from napari_sem_classify.core.measure.review_plan import MoreCells
 
+    Shares = Sequence[Share] | None
+    More = Sequence[MoreCells] | None
+
 HELP = """Correct area fractions by a sample of cells that a person looks at.
 
 The steps: `review start MAP... --out R.json` draws cells at random and writes them as R.csv (with
@@ -152,7 +155,7 @@ def estimate(
     names = [info.name for info in review.classes]
     found = estimate_fractions(count_review(review), names, pixel_size_nm=size)
     more = None if precision is None else _more(review, found, precision)
-    report(_as_json(review, found, powered, more), _text(review, found, powered, more), as_json)
+    report(_value(review, found, powered, more), _text(review, found, powered, more), as_json)
 
 
 @group.command("extend")
@@ -244,12 +247,7 @@ def _more(review: Review, found: FractionEstimate, precision: float) -> list[Mor
     return [more_cells(review, found, k, precision / 100.0) for k in range(len(review.classes))]
 
 
-def _as_json(
-    review: Review,
-    found: FractionEstimate,
-    powered: Sequence[Share] | None,
-    more: Sequence[MoreCells] | None,
-) -> dict[str, Any]:
+def _value(review: Review, found: FractionEstimate, powered: Shares, more: More) -> dict[str, Any]:
     rows = []
     for k, name in enumerate(found.names):
         row = {
@@ -276,12 +274,7 @@ def _as_json(
     }
 
 
-def _text(
-    review: Review,
-    found: FractionEstimate,
-    powered: Sequence[Share] | None,
-    more: Sequence[MoreCells] | None,
-) -> str:
+def _text(review: Review, found: FractionEstimate, powered: Shares, more: More) -> str:
     from napari_sem_classify.core.export.quantities import area_text, share_text
 
     head = ["CLASS", "AS MAPPED", "CORRECTED, 95 %"]

@@ -7,17 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from napari_sem_classify.cli.labelled import (
-    BatchSize,
-    CropRows,
-    CutTile,
-    Epochs,
-    Sizes,
-    Source,
-    row_crop,
-    split_set,
-    whole_numbers,
-)
+from napari_sem_classify.cli import labelled
 from napari_sem_classify.cli.shared_options import Backend, Device, Json, Network
 from napari_sem_classify.cli.shell import complain, report, table, working
 from napari_sem_classify.core.network.backbone import DEFAULT_BACKBONE, backbone_path
@@ -33,17 +23,17 @@ STOPPED = "Stopped; no model was written."
 
 
 def train(
-    source: Source,
+    source: labelled.Source,
     out: Annotated[Path, typer.Option("--out", metavar="M", help="Model file to write.")],
     preset: Annotated[
         str, typer.Option("--preset", metavar="NAME", help="sem (this program's) or article.")
     ] = "sem",
-    sizes: Sizes = None,
-    epochs: Epochs = None,
-    tile: CutTile = None,
-    crop_rows: CropRows = None,
+    sizes: labelled.Sizes = None,
+    epochs: labelled.Epochs = None,
+    tile: labelled.CutTile = None,
+    crop_rows: labelled.CropRows = None,
     seed: Annotated[int, typer.Option("--seed", help="Of the split and all that is random.")] = 0,
-    batch: BatchSize = None,
+    batch: labelled.BatchSize = None,
     mixup: Annotated[
         float, typer.Option("--mixup", metavar="A", help="Mix tiles and their classes; 0: not.")
     ] = 0.0,
@@ -77,7 +67,7 @@ def train(
     options = FineTuneOptions(
         preset=make_preset(
             preset,
-            sizes=whole_numbers(sizes, "--sizes"),
+            sizes=labelled.whole_numbers(sizes, "--sizes"),
             epochs=epochs,
             mixup=mixup or None,
             patience=patience,
@@ -91,7 +81,7 @@ def train(
         checkpoint=checkpoint_path(out),
     )
     backbone_path(network)  # refused before any image is read
-    crop = row_crop(crop_rows)
+    crop = labelled.row_crop(crop_rows)
     listing = read_listing(source)
     ensure_folder(out.parent)
 
@@ -100,7 +90,7 @@ def train(
             complain(_epoch_text(epoch))
 
     largest = max(stage.size for stage in options.preset.stages)
-    with split_set(
+    with labelled.split_set(
         listing, tile_px=tile, crop=crop, largest_px=largest, seed=seed, stopped=STOPPED
     ) as (data, split, job):
         result = fine_tune(data, split, options, on_epoch=tell, job=job)
@@ -142,7 +132,7 @@ def _trained_text(value: dict[str, Any], result: FineTuned, split: Split) -> str
 
 
 def evaluate(
-    source: Source,
+    source: labelled.Source,
     model: Annotated[str, typer.Option("--model", metavar="M", help="A name or a model file.")],
     out: Annotated[
         Path | None,
@@ -154,7 +144,7 @@ def evaluate(
             "--tile", metavar="PX", help="Side of a tile; as the model learned by default."
         ),
     ] = None,
-    crop_rows: CropRows = None,
+    crop_rows: labelled.CropRows = None,
     device: Device = "auto",
     backend: Backend = "auto",
     as_json: Json = False,
@@ -167,7 +157,7 @@ def evaluate(
     from napari_sem_classify.core.model.catalogue import load_model
     from napari_sem_classify.core.model.engines import engine_for
 
-    crop = row_crop(crop_rows)
+    crop = labelled.row_crop(crop_rows)
     listing = read_listing(source, least_classes=1)
     classifier = load_model(model)
     if out is not None:

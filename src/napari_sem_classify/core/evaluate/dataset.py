@@ -23,13 +23,8 @@ from napari_sem_classify.core.sem_io.listing import is_image_name, natural_key
 MOST_NAMED = 100
 
 Part = Literal["train", "valid", "test"]
-_PARTS: dict[str, Part] = {
-    "train": "train",
-    "valid": "valid",
-    "val": "valid",
-    "validation": "valid",
-    "test": "test",
-}
+_PARTS: dict[str, Part] = {"train": "train", "valid": "valid", "test": "test"}
+_PARTS |= {"val": "valid", "validation": "valid"}
 
 
 @dataclass(frozen=True, slots=True)

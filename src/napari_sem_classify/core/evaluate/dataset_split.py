@@ -100,7 +100,6 @@ def plan_split(
     ----------
     labels : int, shape (N,)
         Class of each image.
-    class_names : sequence of str
     pairs : int64, shape (pairs, 2)
         Images that show the same place, from `near_duplicates`.
     groups : sequence of str, optional

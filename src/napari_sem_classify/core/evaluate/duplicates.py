@@ -55,7 +55,6 @@ def near_duplicates(thumbnails: NDArray[np.uint8], *, job: Job | None = None) ->
     ----------
     thumbnails : uint8, shape (N, side, side)
         Small pictures of the images, in the order of their files.
-    job : Job, optional
 
     Returns
     -------

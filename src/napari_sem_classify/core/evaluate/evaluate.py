@@ -13,15 +13,9 @@ from numpy.typing import NDArray
 from napari_sem_classify.core.classify.record import file_sha256
 from napari_sem_classify.core.common.errors import DatasetError, SemClassifyError
 from napari_sem_classify.core.common.job import Job, Reporter
+from napari_sem_classify.core.evaluate import metrics
 from napari_sem_classify.core.evaluate.dataset import ImageRecord, Listing, RowCrop, one_by_one
 from napari_sem_classify.core.evaluate.intervals import wilson_interval
-from napari_sem_classify.core.evaluate.metrics import (
-    Reliability,
-    Scores,
-    bootstrap_intervals,
-    reliability,
-    score,
-)
 from napari_sem_classify.core.model.head import TileClassifier
 from napari_sem_classify.core.tiles.plane_tiles import PlaneTiles
 
@@ -71,13 +65,13 @@ class Evaluation:
         return np.asarray(self.probabilities.argmax(axis=1), dtype=np.int64)
 
     @property
-    def scores(self) -> Scores:
+    def scores(self) -> metrics.Scores:
         """Confusion matrix and what follows from it."""
-        return score(self.truth, self.predicted, len(self.class_names))
+        return metrics.score(self.truth, self.predicted, len(self.class_names))
 
-    def calibration(self, *, before: bool = False) -> Reliability:
+    def calibration(self, *, before: bool = False) -> metrics.Reliability:
         """Confidence against share of right ones, after the temperature or before."""
-        return reliability(self.uncalibrated if before else self.probabilities, self.truth)
+        return metrics.reliability(self.uncalibrated if before else self.probabilities, self.truth)
 
     def coverage(self) -> list[tuple[float, float, float]]:
         """Accuracy when the least confident cases are left to a person.
@@ -99,7 +93,7 @@ class Evaluation:
     def to_dict(self) -> dict[str, Any]:
         """Every score as plain values, for JSON and for a model card."""
         found = self.scores
-        intervals = bootstrap_intervals(
+        intervals = metrics.bootstrap_intervals(
             self.truth, self.predicted, len(self.class_names), groups=self.groups
         )
         return {
@@ -107,7 +101,7 @@ class Evaluation:
             "accuracy": found.accuracy,
             "balanced_accuracy": found.balanced_accuracy,
             "macro_precision": found.macro_precision,
-            "macro_recall": found.macro_recall,
+            "macro_recall": found.balanced_accuracy,
             "macro_f1": found.macro_f1,
             "weighted_precision": found.weighted(found.precision),
             "weighted_recall": found.weighted(found.recall),
@@ -126,8 +120,7 @@ class Evaluation:
     def class_rows(self) -> list[dict[str, Any]]:
         """Scores of each class with 95 % Wilson intervals."""
         found = self.scores
-        recalls = found.recall_intervals()
-        predicted = found.confusion.sum(axis=0)
+        recalls, predicted = found.recall_intervals(), found.confusion.sum(axis=0)
         return [
             {
                 "class": name,
@@ -159,7 +152,6 @@ def evaluate_images(
     ----------
     listing : Listing
         Its classes have to be the model's, in any order; some may be missing.
-    classifier : TileClassifier
     tile_px : int, optional
         Side of the tiles; as the model learned where None.
     crop : RowCrop, optional

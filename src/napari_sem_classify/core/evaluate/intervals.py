@@ -32,13 +32,7 @@ def z_of(level: float) -> float:
 
 
 def wilson_interval(successes: int, total: int, level: float = 0.95) -> tuple[float, float]:
-    """Interval of a proportion (Wilson 1927), 0 to 1; NaN without cases.
-
-    Parameters
-    ----------
-    successes, total : int
-    level : float
-    """
+    """Interval of a proportion (Wilson 1927), 0 to 1; NaN without cases."""
     if total == 0:
         return float("nan"), float("nan")
     z, share = z_of(level), successes / total
@@ -61,7 +55,6 @@ def jeffreys(share: Floats, n: Floats, level: float = 0.95) -> tuple[Floats, Flo
     n : float64, broadcastable to `share`
         Cases behind each; an effective number need not be whole. 0 gives 0 to 1, infinity gives no
         width.
-    level : float
 
     Returns
     -------

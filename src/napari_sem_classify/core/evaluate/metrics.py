@@ -78,14 +78,9 @@ class Scores:
         return _mean(self.precision)
 
     @property
-    def macro_recall(self) -> float:
-        """Mean recall over the classes with cases: the balanced accuracy."""
-        return _mean(self.recall)
-
-    @property
     def balanced_accuracy(self) -> float:
-        """Mean recall over the classes with cases (Brodersen et al. 2010)."""
-        return self.macro_recall
+        """Mean recall over the classes with cases, the macro recall (Brodersen et al. 2010)."""
+        return _mean(self.recall)
 
     def weighted(self, values: NDArray[np.float64]) -> float:
         """Mean of a score of each class, weighted by the cases of each true class."""
@@ -152,10 +147,10 @@ def bootstrap_intervals(
         Cases of one group (an image, a block) are drawn together: they are not independent, and
         an interval that drew them singly would be too narrow (Field and Welsh 2007).
     """
+    keys = ("accuracy", "balanced_accuracy", "macro_f1")
     names = np.arange(len(truth)) if groups is None else np.asarray(groups)
     if not len(names):
-        nothing = (float("nan"), float("nan"))
-        return {"accuracy": nothing, "balanced_accuracy": nothing, "macro_f1": nothing}
+        return dict.fromkeys(keys, (float("nan"), float("nan")))
     by_group = counts_of_groups(truth, predicted, n_classes, names)
     n_groups = len(by_group)
     flat = by_group.reshape(n_groups, -1)
@@ -167,7 +162,6 @@ def bootstrap_intervals(
         recall, f1 = _ratio(right, true), _ratio(2 * right, true + said)
         values[draw] = right.sum() / true.sum(), _mean(recall), _mean(f1)
     low, high = np.percentile(values, [2.5, 97.5], axis=0)
-    keys = ("accuracy", "balanced_accuracy", "macro_f1")
     return {key: (float(low[i]), float(high[i])) for i, key in enumerate(keys)}
 
 
@@ -185,13 +179,10 @@ def counts_of_groups(
     group = np.unique(groups, return_inverse=True)[1].astype(np.int64)
     truth, predicted = np.asarray(truth, np.int64), np.asarray(predicted, np.int64)
     counts = np.zeros((int(group.max()) + 1, 3, n_classes))
-    every = np.ones(len(truth), dtype=np.bool_)
-    for row, label, cases in (
-        (0, truth, predicted == truth),
-        (1, truth, every),
-        (2, predicted, every),
-    ):
-        np.add.at(counts[:, row], (group[cases], label[cases]), 1.0)
+    right = predicted == truth
+    np.add.at(counts[:, 0], (group[right], truth[right]), 1.0)
+    np.add.at(counts[:, 1], (group, truth), 1.0)
+    np.add.at(counts[:, 2], (group, predicted), 1.0)
     return counts
 
 

@@ -10,13 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 from typing import Any
 
-from napari_sem_classify.core.common.download import (
-    TIMEOUT_S,
-    Remote,
-    bytes_so_far,
-    download,
-    has_checksum,
-)
+from napari_sem_classify.core.common import download
 from napari_sem_classify.core.common.errors import DatasetError, OutputError
 from napari_sem_classify.core.common.files import ensure_folder, write_text
 from napari_sem_classify.core.common.job import Job, Reporter
@@ -114,8 +108,6 @@ def fetch_dataset(id: str, folder: Path, *, job: Job | None = None) -> dict[str,
 
     Parameters
     ----------
-    id : str
-        Of `DATASETS`.
     folder : Path
         To unpack into; made if it is not there.
     job : Job, optional
@@ -156,15 +148,13 @@ def _archives(info: DatasetInfo) -> list[_Archive]:
     import requests
 
     try:
-        answer = requests.get(info.record, timeout=TIMEOUT_S)
+        answer = requests.get(info.record, timeout=download.TIMEOUT_S)
         if not answer.ok:
             raise DatasetError(
                 f"{info.title} cannot be found: {info.record} answered {answer.status_code}; "
                 f"see {info.page}."
             )
-        entries: dict[str, dict[str, Any]] = {
-            each["key"]: each for each in answer.json()["entries"]
-        }
+        entries: dict[str, Any] = {each["key"]: each for each in answer.json()["entries"]}
         return [
             _Archive(name, str(entries[name]["links"]["content"]), int(entries[name]["size"]), md5)
             for name, md5 in info.md5.items()
@@ -182,7 +172,9 @@ def _archives(info: DatasetInfo) -> list[_Archive]:
 
 def _check_room(info: DatasetInfo, archives: list[_Archive], folder: Path) -> None:
     """JPEGs do not shrink in an archive, and one archive lies beside its images at a time."""
-    to_come = sum(archive.size - bytes_so_far(folder / archive.name) for archive in archives)
+    to_come = sum(
+        archive.size - download.bytes_so_far(folder / archive.name) for archive in archives
+    )
     needed = to_come + max(archive.size for archive in archives) + SPARE_BYTES
     free = shutil.disk_usage(folder).free
     if free < needed:
@@ -194,11 +186,11 @@ def _check_room(info: DatasetInfo, archives: list[_Archive], folder: Path) -> No
 
 def _fetch_class(archive: _Archive, folder: Path, job: Job | None) -> None:
     def check(path: Path) -> bool:
-        return has_checksum(path, "md5", archive.md5)
+        return download.has_checksum(path, "md5", archive.md5)
 
     title = f"Downloading {archive.class_name}, MB"
-    remote = Remote(archive.url, archive.name, check, DatasetError, title)
-    path = download(remote, folder / archive.name, job=job)
+    remote = download.Remote(archive.url, archive.name, check, DatasetError, title)
+    path = download.download(remote, folder / archive.name, job=job)
     with tempfile.TemporaryDirectory(prefix=".unpacking-", dir=folder) as place:
         inside = Path(place) / archive.class_name
         inside.mkdir()

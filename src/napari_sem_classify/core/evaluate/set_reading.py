@@ -15,11 +15,7 @@ from napari_sem_classify.core.classify.record import file_sha256
 from napari_sem_classify.core.common.errors import SemClassifyError
 from napari_sem_classify.core.evaluate.dataset import ImageRecord, RowCrop
 from napari_sem_classify.core.evaluate.duplicates import THUMBNAIL_PX
-from napari_sem_classify.core.image.intensity import (
-    IntensityRecipe,
-    measure_range,
-    stretch_to_uint8,
-)
+from napari_sem_classify.core.image import intensity
 from napari_sem_classify.core.image.sem_image import SemImage
 from napari_sem_classify.core.tiles.grid import TileGrid
 
@@ -102,8 +98,8 @@ def open_cropped(path: Path, crop: RowCrop | None) -> SemImage:
 def grey_picture(image: SemImage) -> NDArray[np.uint8]:
     """The specimen area of an image, of a stack its first plane, stretched over its own range."""
     plane = (0,) * len(image.leading_shape)
-    measured = measure_range(image, IntensityRecipe(), plane)
-    return stretch_to_uint8(image.read(image.area, plane), measured)
+    measured = intensity.measure_range(image, intensity.IntensityRecipe(), plane)
+    return intensity.stretch_to_uint8(image.read(image.area, plane), measured)
 
 
 def _read(record: ImageRecord, cut: Cutting) -> ReadImage | Unreadable:
@@ -116,14 +112,9 @@ def _read(record: ImageRecord, cut: Cutting) -> ReadImage | Unreadable:
     tiles, places = _cut(grey, image, grid, cut.side)
     if not len(tiles):
         return Unreadable(record.path, f"{record.path} holds no data: it is black throughout.")
-    area = image.area
-    facts = ImageFacts(
-        record,
-        file_sha256(record.path),
-        image.shape,
-        image.pixel_size_nm,
-        (area.top, area.bottom, area.left, area.right),
-    )
+    specimen = (image.area.top, image.area.bottom, image.area.left, image.area.right)
+    sha256 = file_sha256(record.path)
+    facts = ImageFacts(record, sha256, image.shape, image.pixel_size_nm, specimen)
     return ReadImage(facts, tiles, places, shrink(grey, THUMBNAIL_PX), grid.tile)
 
 

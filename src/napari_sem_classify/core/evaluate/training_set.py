@@ -21,16 +21,11 @@ from numpy.typing import NDArray
 from napari_sem_classify.core.common.digest import digest_of
 from napari_sem_classify.core.common.errors import DatasetError, OutputError
 from napari_sem_classify.core.common.job import Job, Reporter
+from napari_sem_classify.core.evaluate import set_reading
 from napari_sem_classify.core.evaluate.dataset import Listing, RowCrop, one_by_one
 from napari_sem_classify.core.evaluate.dataset_split import Split, plan_split
 from napari_sem_classify.core.evaluate.duplicates import near_duplicates
-from napari_sem_classify.core.evaluate.set_reading import (
-    Cutting,
-    ImageFacts,
-    ReadImage,
-    Unreadable,
-    read_ahead,
-)
+from napari_sem_classify.core.evaluate.set_reading import Cutting, ImageFacts, ReadImage
 from napari_sem_classify.core.image.intensity import IntensityRecipe
 from napari_sem_classify.core.tiles.grid import MIN_TILE_PX
 
@@ -137,7 +132,6 @@ def make_training_set(
 
     Parameters
     ----------
-    listing : Listing
     tile_px : int, optional
         Side of the tiles in image pixels; whole images where None.
     crop : RowCrop, optional
@@ -145,8 +139,7 @@ def make_training_set(
     largest_px : int
         Largest size that training will ask for.
     cache_folder : Path, optional
-        Where the tiles are kept for the time of the training; the system's temporary folder where
-        None.
+        Where the tiles are kept; the system's temporary folder where None.
     job : Job, optional
         Told and checked once per image.
 
@@ -161,8 +154,7 @@ def make_training_set(
     """
     if tile_px is not None and tile_px < MIN_TILE_PX:
         raise DatasetError(f"A tile of {tile_px} px is too small: use {MIN_TILE_PX} px or more.")
-    side = largest_px if tile_px is None else min(tile_px, largest_px)
-    cut = Cutting(tile_px, crop, side)
+    cut = Cutting(tile_px, crop, min(tile_px or largest_px, largest_px))
     with tiles_folder(f"The tiles of {listing.source}", cache_folder) as folder:
         return _make(listing, cut, folder, job)
 
@@ -204,9 +196,9 @@ class _Gathered:
     seen: dict[str, int] = field(default_factory=dict)
     two_classes: set[int] = field(default_factory=set)
 
-    def take(self, read: ReadImage | Unreadable) -> NDArray[np.uint8] | None:
+    def take(self, read: ReadImage | set_reading.Unreadable) -> NDArray[np.uint8] | None:
         """Note an image; gives its tiles unless it cannot be read or is a copy of another."""
-        if isinstance(read, Unreadable):
+        if isinstance(read, set_reading.Unreadable):
             self.left_out[str(read.path)] = read.why
             return None
         facts = read.facts
@@ -234,7 +226,11 @@ class _Gathered:
                 f"{one}): keep each in one class only."
             )
         labels = np.array([image.record.label for image in self.images], dtype=np.int64)
-        _check_counts(listing, labels, self.left_out)
+        for label, name in enumerate(listing.class_names):
+            if not (labels == label).any():
+                first = next(record for record in listing.records if record.label == label)
+                why = self.left_out.get(str(first.path), "")
+                raise DatasetError(f"No image of the class {name} can be used: {why}")
         return labels
 
 
@@ -243,7 +239,7 @@ def _make(listing: Listing, cut: Cutting, folder: Path, job: Job | None) -> Trai
     found = _Gathered()
     path = folder / "tiles.bin"
     with path.open("wb") as file:
-        for read in read_ahead(listing.records, cut):
+        for read in set_reading.read_ahead(listing.records, cut):
             reporter.advance()
             tiles = found.take(read)
             if tiles is not None:
@@ -267,19 +263,9 @@ def _make(listing: Listing, cut: Cutting, folder: Path, job: Job | None) -> Trai
 
 
 def _notes(left_out: dict[str, str]) -> tuple[str, ...]:
-    copies = sum(why.startswith("exact copy") for why in left_out.values())
-    notes = []
-    if copies:
-        notes.append(f"{copies} exact copies of other images were left out.")
     unread = [why for why in left_out.values() if not why.startswith("exact copy")]
+    copies = len(left_out) - len(unread)
+    notes = [f"{copies} exact copies of other images were left out."] if copies else []
     if unread:
         notes += [f"{len(unread)} images could not be read and were left out.", *one_by_one(unread)]
     return tuple(notes)
-
-
-def _check_counts(listing: Listing, labels: NDArray[np.int64], left_out: dict[str, str]) -> None:
-    for label, name in enumerate(listing.class_names):
-        if not (labels == label).any():
-            first = next(record for record in listing.records if record.label == label)
-            why = left_out.get(str(first.path), "")
-            raise DatasetError(f"No image of the class {name} can be used: {why}")
