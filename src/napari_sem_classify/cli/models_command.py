@@ -73,12 +73,9 @@ def show_model(
         ("Pixel size", f"{card.pixel_size_nm:.5g} nm" if card.pixel_size_nm else "not calibrated"),
         ("Network input", f"{card.network_px} px"),
         *(("Class", f"{info.name}  {info.colour}") for info in card.classes),
-        *(
-            (name.replace("_", " ").capitalize(), f"{value:.3f}")
-            for name, value in scores.items()
-            if isinstance(value, float)
-        ),
     ]
+    numbers = {name: value for name, value in scores.items() if isinstance(value, float)}
+    rows += [(n.replace("_", " ").capitalize(), f"{value:.3f}") for n, value in numbers.items()]
     if "method" in scores:
         rows.append(("Scored by", str(scores["method"])))
     if "date" in card.record:

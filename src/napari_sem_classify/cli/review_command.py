@@ -226,14 +226,8 @@ def _write(
         text += f"\n{count} pictures are in {pictures}."
         if count < len(review.cells):
             text += " Images that were not found have none: put them beside their maps."
-    value = {
-        "review": out,
-        "table": listed,
-        "cells": len(review.cells),
-        "answered": review.n_answered,
-        "pictures": count,
-    }
-    report(value, text, as_json)
+    value = {"review": out, "table": listed, "cells": len(review.cells)}
+    report({**value, "answered": review.n_answered, "pictures": count}, text, as_json)
 
 
 def _check_precision(precision: float | None) -> None:

@@ -168,14 +168,8 @@ def evaluate(
             listing, classifier, tile_px=tile, crop=crop, engine=engine, job=job
         )
     files = [] if out is None else write_evaluation(found, classifier.card, out)
-    value = {
-        "model": classifier.card.name,
-        **found.to_dict(),
-        "left_out": dict(found.left_out),
-        "notes": list(found.notes),
-        "device": engine.device,
-        "files": [str(path) for path in files],
-    }
+    value = {"model": classifier.card.name, **found.to_dict(), "left_out": dict(found.left_out)}
+    value |= {"notes": list(found.notes), "device": engine.device, "files": files}
     report(value, _evaluation_text(found, files), as_json)
 
 

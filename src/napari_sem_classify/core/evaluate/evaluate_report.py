@@ -36,22 +36,16 @@ def write_evaluation(found: Evaluation, card: ModelCard, folder: Path) -> list[P
     OutputError
         When a file cannot be written.
     """
-    paths = [
-        folder / f"evaluation.{ending}"
-        for ending in ("json", "classes.csv", "confusion.csv", "cases.csv", "html")
-    ]
+    endings = ("json", "classes.csv", "confusion.csv", "cases.csv", "html")
+    paths = [folder / f"evaluation.{ending}" for ending in endings]
     as_json, classes, confusion, cases, html = paths
     value = {"model": card.name, **found.to_dict(), "left_out": dict(found.left_out)}
     write_json(as_json, value)
     write_rows(classes, [_flat(row) for row in found.class_rows()])
     shares = 100 * found.scores.row_normalised()
-    write_rows(
-        confusion,
-        [
-            {"true class": name, **dict(zip(found.class_names, shares[k].tolist(), strict=True))}
-            for k, name in enumerate(found.class_names)
-        ],
-    )
+    names = found.class_names
+    rows = [dict(zip(names, row, strict=True)) for row in shares.tolist()]
+    write_rows(confusion, [{"true class": n, **row} for n, row in zip(names, rows, strict=True)])
     write_rows(cases, _case_rows(found))
     write_text(html, evaluation_html(found, card))
     return paths
@@ -124,9 +118,8 @@ def draw_calibration(found: Evaluation) -> Figure:
     for before, label, colour in ((True, "before", "#d55e00"), (False, "after", "#0072b2")):
         bins = found.calibration(before=before)
         known = bins.count > 0
-        axes.plot(
-            bins.confidence[known], bins.accuracy[known], marker="o", color=colour, label=label
-        )
+        x, y = bins.confidence[known], bins.accuracy[known]
+        axes.plot(x, y, marker="o", color=colour, label=label)
     axes.set_xlabel("confidence")
     axes.set_ylabel("share of right ones")
     axes.legend(title="temperature", frameon=False)

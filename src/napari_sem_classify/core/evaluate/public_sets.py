@@ -135,10 +135,8 @@ def fetch_dataset(id: str, folder: Path, *, job: Job | None = None) -> dict[str,
         _check_room(info, archives, folder)
         for archive in sorted(archives, key=lambda archive: archive.size):
             _fetch_class(archive, folder, job)
-    write_text(
-        folder / "SOURCE.txt",
-        f"{info.title}\n{info.citation}\n{info.page}\nLicence: {info.licence}\n",
-    )
+    source = f"{info.title}\n{info.citation}\n{info.page}\nLicence: {info.licence}\n"
+    write_text(folder / "SOURCE.txt", source)
     names = sorted(name.removesuffix(".tar") for name in info.md5)
     return {name: sum(map(is_image_name, (folder / name).iterdir())) for name in names}
 
@@ -172,9 +170,7 @@ def _archives(info: DatasetInfo) -> list[_Archive]:
 
 def _check_room(info: DatasetInfo, archives: list[_Archive], folder: Path) -> None:
     """JPEGs do not shrink in an archive, and one archive lies beside its images at a time."""
-    to_come = sum(
-        archive.size - download.bytes_so_far(folder / archive.name) for archive in archives
-    )
+    to_come = sum(each.size - download.bytes_so_far(folder / each.name) for each in archives)
     needed = to_come + max(archive.size for archive in archives) + SPARE_BYTES
     free = shutil.disk_usage(folder).free
     if free < needed:

@@ -177,9 +177,8 @@ def tiles_folder(what: str, cache_folder: Path | None) -> Iterator[Path]:
         if folder is not None:
             shutil.rmtree(folder, ignore_errors=True)
         if isinstance(error, OSError):
-            raise OutputError(
-                f"{what} cannot be kept in {place} ({error.strerror or error}): make room there."
-            ) from error
+            why = f"({error.strerror or error}): make room there."
+            raise OutputError(f"{what} cannot be kept in {place} {why}") from error
         raise
 
 

@@ -27,9 +27,9 @@ class BalancePlot(Painted):
         """Show the counts; nothing where there is none."""
         rows = [(info.name, info.colour, counts[info.name]) for info in classes]
         self._rows, self._rest = rows[:MOST_BARS], len(rows[MOST_BARS:])
-        words = ", ".join(f"{name}: {count} {what}" for name, _, count in rows)
-        self.setToolTip("\n".join(f"{name}: {count} {what}" for name, _, count in rows))
-        self.tell(words)
+        words = [f"{name}: {count} {what}" for name, _, count in rows]
+        self.setToolTip("\n".join(words))
+        self.tell(", ".join(words))
         self.setVisible(bool(rows))
 
     def height_px(self) -> int:

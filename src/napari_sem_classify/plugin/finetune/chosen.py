@@ -10,10 +10,14 @@ from numpy.typing import NDArray
 
 from napari_sem_classify.core.annotate.annotation_set import Annotations
 from napari_sem_classify.core.common.job import Job
+from napari_sem_classify.core.evaluate import training_set
 from napari_sem_classify.core.evaluate.dataset import Listing, RowCrop
 from napari_sem_classify.core.evaluate.dataset_split import Split
 from napari_sem_classify.core.evaluate.training_set import TrainingSet
 from napari_sem_classify.core.finetune.annotated_images import open_annotated, tile_counts
+from napari_sem_classify.core.finetune.annotated_split import split_annotated
+from napari_sem_classify.core.finetune.from_annotations import make_annotated_set
+from napari_sem_classify.core.finetune.preview import annotated_examples, listed_examples
 from napari_sem_classify.core.image.sem_image import SemImage
 from napari_sem_classify.core.model.card import ClassInfo, default_colours
 from napari_sem_classify.plugin.app.text import count_text
@@ -55,8 +59,6 @@ class AnnotatedChoice:
 
     def make(self, largest_px: int, seed: int, job: Job) -> TrainingSet:
         """Cut the tiles; whoever calls discards the set."""
-        from napari_sem_classify.core.finetune.from_annotations import make_annotated_set
-
         tiles = open_annotated(self.annotations, self.tile_px, self.images, job)
         return make_annotated_set(
             tiles, largest_px=largest_px, max_tiles_per_class=self.most, seed=seed, job=job
@@ -64,14 +66,10 @@ class AnnotatedChoice:
 
     def split(self, data: TrainingSet, _seed: int) -> Split:
         """Which tiles to learn from, and which to score on; nothing in it is drawn."""
-        from napari_sem_classify.core.finetune.annotated_split import split_annotated
-
         return split_annotated(data)
 
     def examples(self, largest_px: int, job: Job) -> tuple[list[str], NDArray[np.uint8]]:
         """A tile of each of the first classes."""
-        from napari_sem_classify.core.finetune.preview import annotated_examples
-
         tiles = open_annotated(self.annotations, self.tile_px, self.images, job)
         return annotated_examples(tiles, largest_px)
 
@@ -97,10 +95,7 @@ class FolderChoice:
     def classes(self) -> tuple[ClassInfo, ...]:
         """Classes in the usual colours."""
         names = self.listing.class_names
-        return tuple(
-            ClassInfo(name, colour)
-            for name, colour in zip(names, default_colours(len(names)), strict=True)
-        )
+        return tuple(map(ClassInfo, names, default_colours(len(names))))
 
     @property
     def name(self) -> str:
@@ -109,22 +104,16 @@ class FolderChoice:
 
     def make(self, largest_px: int, _seed: int, job: Job) -> TrainingSet:
         """Decode the images; whoever calls discards the set."""
-        from napari_sem_classify.core.evaluate.training_set import make_training_set
-
-        return make_training_set(
+        return training_set.make_training_set(
             self.listing, tile_px=self.tile_px, crop=self.crop, largest_px=largest_px, job=job
         )
 
     def split(self, data: TrainingSet, seed: int) -> Split:
         """Which images to learn from, and which to score on."""
-        from napari_sem_classify.core.evaluate.training_set import split_listed
-
-        return split_listed(data, seed)
+        return training_set.split_listed(data, seed)
 
     def examples(self, largest_px: int, job: Job) -> tuple[list[str], NDArray[np.uint8]]:
         """A tile of each of the first classes."""
-        from napari_sem_classify.core.finetune.preview import listed_examples
-
         return listed_examples(self.listing, self.tile_px, self.crop, largest_px, job.check)
 
 
@@ -139,12 +128,9 @@ def summary_text(choice: Choice) -> str:
     if isinstance(choice, FolderChoice):
         cut = "" if choice.tile_px is None else f", cut into tiles of {choice.tile_px} px"
         return f"{total} images · {classes}{cut}"
-    images = [
-        image
-        for image in choice.annotations.images
-        if any(place[2] == choice.tile_px for place in image.marks)
-    ]
-    several = "1 image" if len(images) == 1 else f"{len(images)} images"
+    sizes = [{place[2] for place in image.marks} for image in choice.annotations.images]
+    images = sum(choice.tile_px in each for each in sizes)
+    several = "1 image" if images == 1 else f"{images} images"
     return f"{total} tiles of {choice.tile_px} px · {classes} · {several}"
 
 

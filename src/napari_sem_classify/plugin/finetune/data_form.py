@@ -76,12 +76,10 @@ class DataForm:
         self.most = slim(widgets.SpinBox(value=USUAL_MOST, min=10, max=100_000, step=100))
         explain(self.most, "Tiles of a class at most", "Of more a random sample is drawn")
         self._most_row = form.row("At most", self.most, widgets.Label(value="a class"))
-        self.folder = button(
-            "Folder…", "A folder that holds a folder for each class", "Choose folder"
-        )
-        self.table = button(
-            "Table…", "A CSV with the columns path, class and maybe group", "Choose table"
-        )
+        tooltip = "A folder that holds a folder for each class"
+        self.folder = button("Folder…", tooltip, "Choose folder")
+        tooltip = "A CSV with the columns path, class and maybe group"
+        self.table = button("Table…", tooltip, "Choose table")
         self._folder_row = form.row("Images", self.folder, self.table)
         self.where = Note("Folder or table")
         form.wide(self.where)
@@ -92,11 +90,8 @@ class DataForm:
         self._cut_row = form.row("Tile", self.cut, self.cut_px, widgets.Label(value="px"))
         self.rows = widgets.LineEdit(value="")
         self.rows.native.setPlaceholderText("without info bar")
-        explain(
-            self.rows,
-            "Rows to use",
-            "Rows of every image to use, as 130:893 or 0:81%; left empty the info bar is found",
-        )
+        usage = "Rows of every image to use, as 130:893 or 0:81%; left empty the info bar is found"
+        explain(self.rows, "Rows to use", usage)
         self._rows_row = form.row("Rows", self.rows)
 
     def _connect(self) -> None:
@@ -136,9 +131,8 @@ class DataForm:
         return FolderChoice(self._listing, tile, crop)
 
     def _checked(self, annotations: Annotations) -> Annotations:
-        kept = tuple(
-            image for image in annotations.images if image.fingerprint not in self._unchecked
-        )
+        out = self._unchecked
+        kept = tuple(each for each in annotations.images if each.fingerprint not in out)
         return replace(annotations, images=kept)
 
     # ------------------------------------------------------------------ what the user sees
@@ -174,12 +168,11 @@ class DataForm:
             self.empty.say(NOT_ANNOTATED if self.finder.has_images else NO_IMAGES)
 
     def _fill(self, annotations: Annotations) -> None:
-        sizes = tile_sizes(annotations.images)
-        before = self.tile.value
-        choices = [(f"{px} px ({count_text(count)} tiles)", px) for px, count in sizes]
+        sizes, before = dict(tile_sizes(annotations.images)), self.tile.value
+        choices = [(f"{px} px ({count_text(n)} tiles)", px) for px, n in sizes.items()]
         with self.tile.changed.blocked():
             self.tile.choices = choices
-            if before in [px for _, px in choices]:
+            if before in sizes:
                 self.tile.value = before
         self._list(annotations)
 

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import weakref
-from collections.abc import Callable
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -78,12 +78,9 @@ class Finder:
 
     def annotations(self) -> Annotations:
         """Everything that is annotated, images without any tile left out."""
-        found = [
-            looked.kept.annotations for looked in self._looked.values() if self._is_open(looked)
-        ]
-        merged = merge_annotations(
-            [self._book.annotations, *(each for each in found if each), *self._files.values()]
-        )
+        saved = [each.kept.annotations for each in self._looked.values() if self._is_open(each)]
+        found = [each for each in saved if each]
+        merged = merge_annotations([self._book.annotations, *found, *self._files.values()])
         marked = tuple(image for image in merged.images if image.marks)
         used = {mark.class_name for image in marked for mark in image.marks.values()}
         classes = tuple(info for info in merged.classes if info.name in used)
@@ -145,9 +142,9 @@ class Finder:
             self.problem = sentence
             self.changed.emit()
 
-        self._reading.start(
-            _look_at(waiting), doing="looking for annotations", on_done=done, on_failed=failed
-        )
+        task = partial(_look_at, waiting)
+        doing = "looking for annotations"
+        self._reading.start(task, doing=doing, on_done=done, on_failed=failed)
 
     def unlisten(self) -> None:
         """Hear no more of layers and annotations."""
@@ -177,25 +174,21 @@ def _unlisten(finder: Finder | None) -> None:
 
 
 def _look_at(
-    layers: list[tuple[LayerRef, SemImage | None]],
-) -> Callable[[JobContext], tuple[list[FoundImage], str]]:
-    """Task: read the images that are not known, and look for their annotations."""
-
-    def task(context: JobContext) -> tuple[list[FoundImage], str]:
-        found, problem = [], ""
-        for reference, known in layers:
-            context.check()
-            layer = reference()
-            if layer is None:
-                continue
-            try:
-                image = image_from_layer(layer) if known is None else known
-                kept = find_kept(image)
-            except SemClassifyError as error:
-                problem = str(error)
-                continue
-            problem = problem or kept.problem
-            found.append(FoundImage(reference, image, kept))
-        return found, problem
-
-    return task
+    layers: list[tuple[LayerRef, SemImage | None]], context: JobContext
+) -> tuple[list[FoundImage], str]:
+    """Read the images that are not known, and look for their annotations."""
+    found, problem = [], ""
+    for reference, known in layers:
+        context.check()
+        layer = reference()
+        if layer is None:
+            continue
+        try:
+            image = image_from_layer(layer) if known is None else known
+            kept = find_kept(image)
+        except SemClassifyError as error:
+            problem = str(error)
+            continue
+        problem = problem or kept.problem
+        found.append(FoundImage(reference, image, kept))
+    return found, problem

@@ -139,8 +139,7 @@ class ScheduleForm:
         preset = self.chosen_preset()
         if preset is not None:
             sizes = " → ".join(f"{stage.size}" for stage in preset.stages)
-            edited = preset.stages != PRESETS[preset.name].stages
-            own = ", edited" if edited else ""
+            own = ", edited" if preset.stages != PRESETS[preset.name].stages else ""
             self.said.say(f"{sizes} px · {preset.epochs} epochs{own}")
         self.changed.emit()
 

@@ -89,13 +89,11 @@ class SummaryForm:
             names, pictures = made
             self.told.say(f"Left as it is, then {CHANGED}, at {size} px:" if names else "")
             flat = [picture for row in pictures for picture in row]
-            each = [name for name in names for _ in range(COPIES)]
-            captions = [name if n % COPIES == 0 else "" for n, name in enumerate(each)]
-            tooltips = [
-                f"{name}, {'as it is' if n % COPIES == 0 else CHANGED}"
-                for n, name in enumerate(each)
-            ]
-            self.pictures.fill(flat, captions, [colours[name] for name in each], tooltips)
+            captions = [text for name in names for text in (name, *[""] * (COPIES - 1))]
+            how = ("as it is", *[CHANGED] * (COPIES - 1))
+            tooltips = [f"{name}, {each}" for name in names for each in how]
+            shades = [colours[name] for name in names for _ in how]
+            self.pictures.fill(flat, captions, shades, tooltips)
 
         def failed(sentence: str) -> None:
             self.pictures.hide()

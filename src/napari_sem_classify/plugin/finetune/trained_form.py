@@ -63,11 +63,8 @@ class TrainedForm:
         )
         self.where = Note("Where the tile lies")
         self.open_image = button("Open its image", "Open the image of this tile and go there")
-        self.worst = button(
-            "Show the worst tiles again",
-            "Wrong ones, the surest of them first",
-            "Show the worst tiles",
-        )
+        tooltip = "Wrong ones, the surest of them first"
+        self.worst = button("Show the worst tiles again", tooltip, "Show the worst tiles")
         self.notes = Note("About the training")
         form.wide(self.score, self.how, self.table, self.matrix, self.told, self.pictures)
         form.wide(self.where, self.open_image, self.worst, self.notes)

@@ -12,11 +12,14 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import NDArray
 
-from napari_sem_classify.core.common.errors import Cancelled
+from napari_sem_classify.core.common.errors import Cancelled, OutputError
+from napari_sem_classify.core.common.files import ensure_folder
 from napari_sem_classify.core.common.job import Job, Progress
 from napari_sem_classify.core.evaluate.evaluate import Evaluation
+from napari_sem_classify.core.evaluate.set_reading import shrink
 from napari_sem_classify.core.finetune.finetune_options import FineTuneOptions
 from napari_sem_classify.core.finetune.finetune_presets import Preset
+from napari_sem_classify.core.model.file import save_model
 from napari_sem_classify.core.model.head import TileClassifier
 from napari_sem_classify.plugin.app.jobs import JobContext
 from napari_sem_classify.plugin.finetune.chosen import Choice
@@ -108,10 +111,9 @@ def training_folder() -> Path:
 
 def interrupted(folder: Path) -> str:
     """Tell of a training that was killed or stopped on its way; "" where there is none."""
-    try:
+    times: list[float] = []
+    with suppress(OSError):
         times = [path.stat().st_mtime for path in folder.glob("*.safetensors")]
-    except OSError:
-        return ""
     if not times:
         return ""
     when = time.strftime("%Y-%m-%d %H:%M", time.localtime(max(times)))
@@ -199,9 +201,6 @@ def save(path: Path, classifier: TileClassifier) -> Callable[[JobContext], Path]
     """Task: write the model under its file's name."""
 
     def task(_context: JobContext) -> Path:
-        from napari_sem_classify.core.common.files import ensure_folder
-        from napari_sem_classify.core.model.file import save_model
-
         ensure_folder(path.parent)
         card = replace(classifier.card, name=path.stem)
         return save_model(path, replace(classifier, card=card))
@@ -218,9 +217,6 @@ def devices(_context: JobContext) -> list[tuple[str, str]]:
 
 def _checkpoint(folder: Path, fingerprint: str) -> Path | None:
     """Where the training is kept on its way; those of weeks ago are removed. None without room."""
-    from napari_sem_classify.core.common.errors import OutputError
-    from napari_sem_classify.core.common.files import ensure_folder
-
     try:
         ensure_folder(folder)
     except OutputError:
@@ -234,8 +230,6 @@ def _checkpoint(folder: Path, fingerprint: str) -> Path | None:
 
 
 def _held(data: TrainingSet, held: HeldOut) -> tuple[HeldTile, ...]:
-    from napari_sem_classify.core.evaluate.set_reading import shrink
-
     predicted = held.probabilities.argmax(axis=1)
     confidence = held.probabilities.max(axis=1)
     right = predicted == held.truth
