@@ -47,15 +47,7 @@ def show_difference(
 ) -> tuple[Labels, str]:
     """Show where two maps differ, in place of the difference shown before.
 
-    Returns
-    -------
-    (napari Labels layer, str)
-        The layer, and one sentence on how much differs.
-
-    Raises
-    ------
-    GridError
-        When the maps cannot be compared.
+    Gives the layer and a sentence on how much differs; GridError where they cannot be compared.
     """
     viewer, image_layer = unwrapped(viewer), unwrapped(image_layer)
     session = session_of(viewer)

@@ -28,11 +28,7 @@ def file_layer(path: Path) -> LayerData:
 def image_layer(image: SemImage, levels: Sequence[Any] = ()) -> LayerData:
     """A layer's data, keywords and type from an image, all of it shown, info bar included.
 
-    Parameters
-    ----------
-    image : SemImage
-    levels : sequence of array-like
-        All resolutions of a multiscale image, finest first; the image's own data when left out.
+    `levels` are all resolutions of a multiscale image, finest first.
     """
     keywords: dict[str, Any] = {"name": image.name, "metadata": layer_metadata(image)}
     if image.colour == "colour":

@@ -62,11 +62,7 @@ def show_grid(
 ) -> Labels:
     """Show the tiles over their image, in the grid layer that is there or in a new one.
 
-    Parameters
-    ----------
-    states : uint8, shape ``grid.tile_shape``, optional
-        `KEPT` or `KEPT_TOO` for tiles in use, `BY_HAND`, `NO_DATA`, `FLAT` or `OUTSIDE` for tiles
-        left out; all kept by default.
+    `states`, shape ``grid.tile_shape``, has a number of `STATES` a tile; all are kept by default.
     """
     viewer, image_layer = unwrapped(viewer), unwrapped(image_layer)
     states = chequerboard(grid) if states is None else states
@@ -126,14 +122,7 @@ def show_rectangle(
 ) -> Shapes:
     """Show an area of an image as a rectangle that can be moved and resized, and select it.
 
-    Parameters
-    ----------
-    kind : str
-        What the layer is called after the image, and known by: one layer of a kind per image.
-    colour : str
-        Of its outline.
-    level : int, optional
-        Whose pixels the area is in, see `layers.placed_on`.
+    There is one layer of a `kind` per image. The area is in pixels of `level`, see `placed_on`.
     """
     viewer, image_layer = unwrapped(viewer), unwrapped(image_layer)
     found = made_from(viewer, image_layer, kind)
@@ -164,10 +153,7 @@ def show_rectangle(
 def area_in(layer: Shapes, limits: Area) -> Area:
     """The rectangle of an area layer in whole image pixels, cut off at `limits`.
 
-    Raises
-    ------
-    GridError
-        When there is no rectangle or it lies outside.
+    GridError where there is no rectangle or it lies outside.
     """
     if layer.nshapes == 0:
         raise GridError("The area layer is empty: draw a rectangle, or use the whole image.")

@@ -31,12 +31,9 @@ _SOURCES = ("metadata", "pixels", "none", "user")
 
 
 def layer_metadata(image: SemImage) -> dict[str, Any]:
-    """What is known about an image, under plain names, for a layer's metadata.
+    """What is known about an image, ``{"sem_classify": {...}}``, for a layer's metadata.
 
-    Returns
-    -------
-    dict
-        ``{"sem_classify": {...}}`` of numbers, texts and lists only, so that it can be saved.
+    It holds numbers, texts and lists only, so that it can be saved.
     """
     specimen = image.specimen
     return {
@@ -60,16 +57,8 @@ def image_from_layer(layer: Image, level: int | None = None) -> SemImage:
     The pixel size is the layer's scale where its units are lengths. The specimen area comes from
     the layer's metadata where it was noted for an image of this size, else from the pixels.
 
-    Parameters
-    ----------
-    layer : napari Image layer
-    level : int, optional
-        0 the finest; the one noted in the layer when left out, see `noted_level`.
-
-    Raises
-    ------
-    ImageError
-        When the layer holds no picture or cannot be read.
+    Level 0 is the finest; the one noted in the layer is read when left out, see `noted_level`.
+    ImageError where the layer holds no picture or cannot be read.
     """
     notes = notes_of(layer)
     level = noted_level(layer) if level is None else level
@@ -168,12 +157,7 @@ def pixels_at(layer: Layer, world: Any) -> NDArray[np.float64]:
 def plane_at(layer: Layer, point: Any, leading_shape: tuple[int, ...]) -> tuple[int, ...]:
     """Plane of a stack's layer that is shown where the viewer's sliders stand at `point`.
 
-    Parameters
-    ----------
-    point : sequence of float
-        World coordinates of the sliders, ``viewer.dims.point``.
-    leading_shape : tuple of int
-        Leading axes of the stack, () for a single image, whose plane is ().
+    The plane of a single image, without leading axes, is ().
     """
     if not leading_shape:
         return ()

@@ -27,6 +27,7 @@ if TYPE_CHECKING:
 CLASSES, CONFIDENCE, GRID, AREA = "classes", "confidence", "grid", "area"
 LEFT_OUT = "left out"
 CLASS_OPACITY = 0.5
+PLACE = ("units", "scale", "translate", "rotate", "shear", "affine")
 
 
 def layer_name(image_name: str, kind: str) -> str:
@@ -114,16 +115,9 @@ def add_made(
 ) -> Any:
     """Add a layer made from an image layer, which is named after it and noted with it.
 
-    Parameters
-    ----------
-    add : {"labels", "image", "shapes", "points"}
-        Type of the new layer.
-    select : bool
-        Whether it becomes the active one; a preview leaves the user the one she works on.
-    notes : mapping, optional
-        What is noted in its metadata besides kind and image, or of another image.
-    **look
-        Keyword arguments of the new layer.
+    `add` is the type of the new layer ("labels", "image", "shapes", "points") and `look` its
+    keyword arguments. Without `select` the user keeps the active layer, as for a preview. `notes`
+    go to its metadata besides kind and image, or name another image.
     """
     viewer, image_layer = unwrapped(viewer), unwrapped(image_layer)
     active = viewer.layers.selection.active
@@ -150,8 +144,7 @@ def class_colormap(classes: tuple[ClassInfo, ...]) -> DirectLabelColormap:
     from napari.utils.colormaps import DirectLabelColormap
 
     colours: dict[int | None, Any] = {None: "transparent", 0: "transparent"}
-    for number, info in enumerate(classes, start=1):
-        colours[number] = info.colour
+    colours |= {number: info.colour for number, info in enumerate(classes, start=1)}
     return DirectLabelColormap(color_dict=colours)
 
 
@@ -198,23 +191,11 @@ def add_class_map(
     leading_shape: tuple[int, ...] = (),
     level: int | None = None,
 ) -> Labels:
-    """Show a class map over its image and give the new layer.
+    """Show a class map over the image it was made from and give the new layer.
 
-    Parameters
-    ----------
-    viewer : napari viewer
-    class_map : ClassMap
-    image_layer : napari Image layer
-        The layer the map was made from.
-    leading_shape : tuple of int
-        Leading axes of a stack, which the new layer keeps; the map goes to its own plane.
-    level : int, optional
-        The level that was classified, of a multiscale layer; the one that is read when left out.
-
-    Returns
-    -------
-    napari Labels layer
-        Named ``IMAGE · classes``; one pixel a cell.
+    It is named ``IMAGE · classes``, has one pixel a cell and the leading axes of a stack; the map
+    goes to its own plane. `level` is the one that was classified, when left out the one that is
+    read.
     """
     viewer, image_layer = unwrapped(viewer), unwrapped(image_layer)
     level = noted_level(image_layer) if level is None else level
@@ -263,10 +244,7 @@ def add_confidence(
 ) -> Image:
     """Add the probability of each cell's class as an image, hidden at first.
 
-    Parameters
-    ----------
-    maps : {plane: ClassMap}
-        At least one, all with the same grid and classes.
+    There is at least one map, and all have the same grid and classes.
     """
     first = next(iter(maps.values()))
     data = np.full((*leading_shape, *first.grid.shape), np.nan, dtype=np.float32)
@@ -286,6 +264,12 @@ def confidence_look(n_classes: int) -> dict[str, Any]:
         "opacity": 0.7,
         "visible": False,
     }
+
+
+def put_in_place(layer: Layer, place: Mapping[str, Any]) -> None:
+    """Lay a layer elsewhere; `place` as of `placed_on`."""
+    for name in PLACE:
+        setattr(layer, name, place[name])
 
 
 def remove_layer(viewer: ViewerModel, layer: Layer | None) -> None:

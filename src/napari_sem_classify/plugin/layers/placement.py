@@ -11,13 +11,16 @@ from numpy.typing import NDArray
 
 from napari_sem_classify.plugin.app.session import session_of
 from napari_sem_classify.plugin.layers.layer_image import notes_of, spatial_shape
-from napari_sem_classify.plugin.layers.made_layers import kind_of, pictures_in, placed_on
+from napari_sem_classify.plugin.layers.made_layers import (
+    kind_of,
+    pictures_in,
+    placed_on,
+    put_in_place,
+)
 
 if TYPE_CHECKING:
     from napari.components import ViewerModel
     from napari.layers import Image, Layer
-
-PLACE = ("units", "scale", "translate", "rotate", "shear", "affine")
 
 
 def followers(viewer: ViewerModel, image_layer: Image) -> list[Layer]:
@@ -56,9 +59,7 @@ def in_place(image_layer: Image, layers: Sequence[Layer]) -> Generator[None, Non
     held = [(layer, *_on_finest(image_layer, layer)) for layer in layers]
     yield
     for layer, scale, start in held:
-        place = placed_on(image_layer, scale, start, layer.ndim, level=0)
-        for name in PLACE:
-            setattr(layer, name, place[name])
+        put_in_place(layer, placed_on(image_layer, scale, start, layer.ndim, level=0))
 
 
 @contextmanager

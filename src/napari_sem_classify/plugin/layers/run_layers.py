@@ -20,14 +20,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True)
 class MapInView:
-    """A class map under way or finished, with what its display needs worked out.
-
-    Attributes
-    ----------
-    class_map : ClassMap
-    labels : uint16, shape (rows, cols)
-    shares : list of ClassFraction
-    """
+    """A class map under way or finished, with what its display needs worked out."""
 
     class_map: ClassMap
     labels: NDArray[np.uint16]
@@ -40,15 +33,7 @@ class MapInView:
 
 
 class RunLayers:
-    """Shows a run on one image; until it is finished, earlier maps are only hidden.
-
-    Parameters
-    ----------
-    viewer : napari viewer
-    image_layer : napari Image layer
-    leading_shape : tuple of int
-        Leading axes of a stack.
-    """
+    """Shows a run on one image; until it is finished, earlier maps are only hidden."""
 
     def __init__(
         self, viewer: ViewerModel, image_layer: Image, leading_shape: tuple[int, ...]

@@ -18,7 +18,6 @@ from napari_sem_classify.core.maps.map_file import SavedMap
 from napari_sem_classify.plugin.app.session import helper_of, session_of, unwrapped
 from napari_sem_classify.plugin.layers import made_layers
 from napari_sem_classify.plugin.layers.layer_image import METADATA_KEY, layer_levels, notes_of
-from napari_sem_classify.plugin.layers.placement import PLACE
 
 if TYPE_CHECKING:
     from napari.components import ViewerModel
@@ -33,11 +32,7 @@ _LENGTHS = {"scale": 1, "translate": 1, "rotate": 2, "shear": 1, "affine": 2}
 def saved_layers(saved: SavedMap, *, as_shown: bool = True) -> list[LayerData]:
     """Layers of a saved map: its confidence, hidden, where that is known, then its classes.
 
-    Parameters
-    ----------
-    saved : SavedMap
-    as_shown : bool
-        Whether to place it as the viewer had it, rather than by grid and pixel size alone.
+    They lie as the viewer had them, or not `as_shown` by grid and pixel size alone.
     """
     first = saved.first
     stack = stack_of(saved)
@@ -133,8 +128,7 @@ class SavedMaps:
         for one in tied:
             session.sources[one] = weakref.ref(image_layer)
             place = made_layers.cells_on(image_layer, saved.first.grid, one.ndim, saved.level)
-            for name in PLACE:
-                setattr(one, name, place[name])
+            made_layers.put_in_place(one, place)
             notes = {**notes_of(one), "image": image_layer.name}
             one.metadata = {**one.metadata, METADATA_KEY: notes}
             # An image that is opened later would cover its map.

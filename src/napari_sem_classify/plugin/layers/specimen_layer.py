@@ -35,10 +35,7 @@ def show_specimen(viewer: ViewerModel, image_layer: Image, area: Area) -> Shapes
 def specimen_in(layer: Shapes, image_layer: Image) -> Area:
     """The rectangle of a specimen layer in whole pixels of the image, cut off at its borders.
 
-    Raises
-    ------
-    GridError
-        When there is no rectangle, or it lies outside the image.
+    GridError where there is no rectangle, or it lies outside the image.
     """
     rows, cols = spatial_shape(image_layer)
     try:
@@ -75,10 +72,7 @@ def show_scale_bar(viewer: ViewerModel, image_layer: Image) -> Shapes:
 def line_in(layer: Shapes) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
     """Ends (row, column) of the line drawn last, in pixels of the finest level.
 
-    Raises
-    ------
-    ImageError
-        When none is drawn.
+    ImageError where none is drawn.
     """
     lines = [
         np.asarray(points, dtype=float)
