@@ -29,11 +29,10 @@ def info(
 
     Of a pyramid, the resolutions that it has are told too.
     """
-    from napari_sem_classify.core.sem_io import image_levels, open_image
+    from napari_sem_classify.core.sem_io import open_with_levels
 
-    opened = open_image(image, level)
+    opened, levels = open_with_levels(image, level)
     facts = _facts(opened)
-    levels = image_levels(image)
     facts["level"] = level
     facts["levels"] = [
         {"shape": list(each.shape), "pixel_size_nm": each.pixel_size_nm} for each in levels

@@ -9,14 +9,17 @@ import zarr
 from PIL import Image
 from sem_pictures import panel, specimen, with_bar
 
+from napari_sem_classify.cli import inspect_commands
 from napari_sem_classify.core.common.errors import ImageError
 from napari_sem_classify.core.image.area import Area
 from napari_sem_classify.core.image.sem_image import luminance
 from napari_sem_classify.core.sem_io import (
-    image_levels,
     nearest_level,
+    open_for_scale,
     open_image,
+    open_with_levels,
     pixel_size_from_scale_bar,
+    raster,
 )
 
 ROWS, COLS = 180, 200
@@ -279,7 +282,7 @@ def ome_zarr(path, version, *, unit="micrometer"):
 def test_ome_zarr_knows_its_levels_and_their_pixel_sizes(tmp_path, version):
     path = tmp_path / "o.ome.zarr"
     levels = ome_zarr(path, version)
-    known = image_levels(path)
+    known = open_with_levels(path)[1]
     assert [level.shape for level in known] == [one.shape for one in levels]
     assert [level.pixel_size_nm for level in known] == pytest.approx([50.0, 100.0, 200.0])
     for index, expected in enumerate(levels):
@@ -303,7 +306,7 @@ def test_ome_zarr_without_units_is_not_calibrated(tmp_path):
 def test_the_level_nearest_to_a_models_scale_is_never_coarser_than_it(tmp_path, wanted, level):
     path = tmp_path / "o.zarr"
     ome_zarr(path, "0.4")
-    assert nearest_level(image_levels(path), wanted) == level
+    assert nearest_level(open_with_levels(path)[1], wanted) == level
 
 
 def test_levels_of_an_ome_tiff_pyramid(tmp_path):
@@ -322,10 +325,24 @@ def test_levels_of_an_ome_tiff_pyramid(tmp_path):
             **options,
         )
         writer.write(picture[::2, ::2], subfiletype=1, **options)
-    assert [level.pixel_size_nm for level in image_levels(path)] == pytest.approx([10.0, 20.0])
+    sizes = [level.pixel_size_nm for level in open_with_levels(path)[1]]
+    assert sizes == pytest.approx([10.0, 20.0])
     coarse = open_image(path, level=1)
     assert coarse.pixel_size_nm == pytest.approx(20.0)
     np.testing.assert_array_equal(coarse.read(WINDOW), cut(picture[::2, ::2]))
+
+
+def test_a_picture_is_decoded_once_for_all_that_is_told_of_it(tmp_path, monkeypatch, capsys):
+    path = tmp_path / "p.png"
+    Image.fromarray(specimen(ROWS, COLS)).save(path)
+    decoded = []
+    decode = raster._pixels
+    monkeypatch.setattr(raster, "_pixels", lambda *given: decoded.append(1) or decode(*given))
+    open_for_scale(path, 12.0)
+    assert len(decoded) == 1
+    inspect_commands.info(path)
+    assert len(decoded) == 2
+    assert "180 × 200 px" in capsys.readouterr().out
 
 
 def test_a_level_that_is_not_there_is_one_sentence(tmp_path):

@@ -5,10 +5,10 @@ from __future__ import annotations
 from napari_sem_classify.core.sem_io.array_image import image_from_array
 from napari_sem_classify.core.sem_io.listing import list_images
 from napari_sem_classify.core.sem_io.opening import (
-    image_levels,
     nearest_level,
     open_for_scale,
     open_image,
+    open_with_levels,
     pixel_size_from_scale_bar,
 )
 from napari_sem_classify.core.sem_io.pixels import Level
@@ -17,11 +17,11 @@ from napari_sem_classify.core.sem_io.series import open_series
 __all__ = [
     "Level",
     "image_from_array",
-    "image_levels",
     "list_images",
     "nearest_level",
     "open_for_scale",
     "open_image",
     "open_series",
+    "open_with_levels",
     "pixel_size_from_scale_bar",
 ]

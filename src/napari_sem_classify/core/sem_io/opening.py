@@ -51,6 +51,18 @@ def open_image(path: str | Path, level: int = 0) -> SemImage:
     ImageError
         In one sentence, when it is missing, no image, damaged, or too large to decode.
     """
+    return open_with_levels(path, level)[0]
+
+
+def open_with_levels(path: str | Path, level: int = 0) -> tuple[SemImage, tuple[Level, ...]]:
+    """Open an image as `open_image` does, and tell all its resolutions, at least one.
+
+    Returns
+    -------
+    image : SemImage
+    levels : tuple of Level
+        Shapes and pixel sizes, finest first.
+    """
     path = Path(path).expanduser()
     pixels = _open_pixels(path, level)
     check_usable(str(path), pixels.data, pixels.has_channels)
@@ -74,7 +86,7 @@ def open_image(path: str | Path, level: int = 0) -> SemImage:
     metadata = dict(pixels.plain)
     if vendor is not None:
         metadata |= vendor.plain()
-    return SemImage(
+    image = SemImage(
         name=_name(path),
         data=settled.data,
         specimen=specimen,
@@ -87,6 +99,7 @@ def open_image(path: str | Path, level: int = 0) -> SemImage:
         chunks=pixels.chunks,
         level=level,
     )
+    return image, _calibrated(pixels, vendor)
 
 
 def open_for_scale(path: str | Path, wanted_nm: float | None) -> SemImage:
@@ -94,31 +107,11 @@ def open_for_scale(path: str | Path, wanted_nm: float | None) -> SemImage:
 
     The finest one where the model has no pixel size. Errors are those of `open_image`.
     """
-    finest = open_image(path)
+    finest, levels = open_with_levels(path)
     if wanted_nm is None or finest.pixel_size_nm is None:
         return finest
-    level = nearest_level(image_levels(path), wanted_nm)
+    level = nearest_level(levels, wanted_nm)
     return open_image(path, level) if level else finest
-
-
-def image_levels(path: str | Path) -> tuple[Level, ...]:
-    """Resolutions of an image with their shapes and pixel sizes, finest first; at least one.
-
-    Raises
-    ------
-    ImageError
-        When the image cannot be opened.
-    """
-    path = Path(path).expanduser()
-    pixels = _open_pixels(path, 0)
-    vendor = _vendor(pixels)
-    size = pixels.pixel_size_nm or (vendor.pixel_size_nm if vendor is not None else None)
-    levels = pixels.levels or (Level(pixels.source.shape, size, 1.0),)
-    if size is None:
-        return levels
-    return tuple(
-        replace(one, pixel_size_nm=one.pixel_size_nm or size * one.downsample) for one in levels
-    )
 
 
 def nearest_level(levels: tuple[Level, ...], wanted_nm: float) -> int:
@@ -173,6 +166,16 @@ def _vendor(pixels: Pixels) -> VendorMetadata | None:
     if pixels.levels:
         source = replace(source, shape=pixels.levels[0].shape)
     return read_vendor(source)
+
+
+def _calibrated(pixels: Pixels, vendor: VendorMetadata | None) -> tuple[Level, ...]:
+    told = pixels.levels or (Level(pixels.source.shape, pixels.pixel_size_nm, 1.0),)
+    finest = told[0].pixel_size_nm or (vendor.pixel_size_nm if vendor is not None else None)
+    if finest is None:
+        return told
+    return tuple(
+        replace(one, pixel_size_nm=one.pixel_size_nm or finest * one.downsample) for one in told
+    )
 
 
 def _open_pixels(path: Path, level: int, *, as_numbers: bool = False) -> Pixels:

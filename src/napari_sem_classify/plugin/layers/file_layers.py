@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from napari_sem_classify.core.sem_io import image_levels, open_image
+from napari_sem_classify.core.sem_io import open_image, open_with_levels
 from napari_sem_classify.plugin.layers.layer_image import layer_metadata
 
 if TYPE_CHECKING:
@@ -20,8 +20,8 @@ DISPLAY_BLOCK_PX = 2048
 
 def file_layer(path: Path) -> LayerData:
     """The image layer of one file, all its resolution levels."""
-    image = open_image(path)
-    coarser = [open_image(path, level).data for level in range(1, len(image_levels(path)))]
+    image, levels = open_with_levels(path)
+    coarser = [open_image(path, level).data for level in range(1, len(levels))]
     return image_layer(image, [image.data, *coarser])
 
 
