@@ -11,7 +11,6 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 import numpy as np
-import openvino as ov
 import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
@@ -20,6 +19,7 @@ from napari_sem_classify.core.image.intensity import IntensityRange
 from napari_sem_classify.core.network.engine import pipeline
 from napari_sem_classify.core.network.engine.devices import cpu_has_bfloat16
 from napari_sem_classify.core.network.engine.openvino_graph import ELEMENT_TYPES, build_model
+from napari_sem_classify.core.network.engine.openvino_quiet import ov
 
 _REQUEST_TILES_AT_224_PX = 4
 _PRECISIONS = {torch.float32: "f32", torch.bfloat16: "bf16", torch.float16: "f16"}

@@ -12,12 +12,11 @@ from collections.abc import Mapping
 from typing import Any, cast
 
 import numpy as np
-import openvino as ov
 import torch
-from openvino import opset13 as ops
 from torch import nn
 
 from napari_sem_classify.core.network.engine.network import FoldedBlock, GreyTrunk
+from napari_sem_classify.core.network.engine.openvino_quiet import ops, ov
 from napari_sem_classify.core.network.engine.quantise import EXACT_STAGES
 
 ELEMENT_TYPES = {
