@@ -38,7 +38,7 @@ def rerun(
     catalogue. What is not as it was (image, model, versions, device) is told even if the map is the
     same. Status 1 when cells have another class.
     """
-    from napari_sem_classify.core.classify.rerun import read_record
+    from napari_sem_classify.core.classify.record_file import read_record
     from napari_sem_classify.core.classify.rerun import rerun as repeat
     from napari_sem_classify.core.classify.rerun_inputs import find_classifier
     from napari_sem_classify.core.export.outputs import write_outputs

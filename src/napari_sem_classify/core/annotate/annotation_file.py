@@ -11,6 +11,7 @@ the first plane is meant. Where the way of looking at tiles was chosen, ``"looki
 from __future__ import annotations
 
 import json
+from collections.abc import Sequence
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -19,16 +20,24 @@ import numpy as np
 
 from napari_sem_classify.core.annotate.annotation_set import Annotations, ImageAnnotations, Mark
 from napari_sem_classify.core.annotate.place import TilePlace
+from napari_sem_classify.core.common.checked import (
+    Fields,
+    Malformed,
+    is_whole,
+    read_json,
+    shown,
+)
 from napari_sem_classify.core.common.csv_text import csv_text
 from napari_sem_classify.core.common.errors import AnnotationError
 from napari_sem_classify.core.common.files import atomic_path, write_json, write_text
-from napari_sem_classify.core.model.card import ClassInfo, colour_of
+from napari_sem_classify.core.model.card import MOST_CLASSES, classes_from
 from napari_sem_classify.core.model.recipe import RecipeChoice
 
 FORMAT = "napari-sem-classify annotations"
 FORMAT_VERSION = 1
 SUFFIX = ".annotations.json"
-MAX_BYTES = 256 << 20
+MOST_PX = 2**31
+LEAST_SHARE = 1e-9
 
 CSV, TIFF, GEOJSON, OWN = "CSV table", "label TIFF", "GeoJSON", "annotations file"
 SUFFIXES = {CSV: ".csv", TIFF: ".tif", GEOJSON: ".geojson", OWN: SUFFIX}
@@ -87,15 +96,13 @@ def load_annotations(path: Path) -> Annotations:
         When the file is missing, damaged, no annotations, or of a newer program.
     """
     try:
-        if path.stat().st_size > MAX_BYTES:
-            raise AnnotationError(f"{path} is too large for annotations: choose another file.")
-        value = json.loads(path.read_text(encoding="utf-8"))
+        value = read_json(path)
     except OSError as error:
         why = error.strerror or error
         raise AnnotationError(f"{path} cannot be read ({why}): choose another file.") from error
-    except (ValueError, RecursionError) as error:
+    except Malformed as error:
         raise AnnotationError(
-            f"{path} is no annotations file or is damaged: choose another file."
+            f"{path} is no annotations file or is damaged ({error}): choose another file."
         ) from error
     if not isinstance(value, dict) or value.get("format") != FORMAT:
         raise AnnotationError(f"{path} holds no annotations of this program: choose another file.")
@@ -106,10 +113,10 @@ def load_annotations(path: Path) -> Annotations:
             f"{FORMAT_VERSION}: update napari-sem-classify."
         )
     try:
-        return _from_plain(value, path)
-    except (KeyError, TypeError, ValueError, IndexError) as error:
+        return _annotations(Fields(value), path)
+    except Malformed as error:
         raise AnnotationError(
-            f"{path} is damaged ({error!r}): take a copy of it from before, or annotate again."
+            f"{path} is damaged ({error}): take a copy of it from before, or annotate again."
         ) from error
 
 
@@ -212,58 +219,46 @@ def annotations_geojson(annotations: Annotations, image: ImageAnnotations) -> di
     return {"type": "FeatureCollection", "features": features}
 
 
-def _from_plain(value: dict[str, Any], path: Path) -> Annotations:
-    classes = tuple(
-        ClassInfo(_text(item["name"]), colour_of(item["colour"])) for item in value["classes"]
-    )
+def _annotations(told: Fields, path: Path) -> Annotations:
+    listed = list(told.objects("classes", MOST_CLASSES))
+    classes = classes_from(listed)
     names = [info.name for info in classes]
-    if len(set(names)) < len(names):
-        raise ValueError("a class is named twice")
     rules = {
-        name: _share(item["contains"])
-        for name, item in zip(names, value["classes"], strict=True)
-        if "contains" in item
+        name: item.number("contains", LEAST_SHARE, 1.0)
+        for name, item in zip(names, listed, strict=True)
+        if "contains" in item.value
     }
     images = []
-    for item in value["images"]:
-        rows, cols = (int(length) for length in item["shape"])
-        marks = {}
-        for y, x, side, number, correction in item["tiles"]:
-            if not (0 <= y < rows and 0 <= x < cols and side > 0 and 0 <= number < len(names)):
-                raise ValueError(f"a tile at {y}, {x} is impossible")
-            marks[int(y), int(x), int(side)] = Mark(names[number], bool(correction))
-        where = item["path"]
+    for item in told.objects("images"):
+        where = (path.parent / item.path("path")).resolve() if item.has("path") else None
+        rows, cols = item.wholes("shape", 1, MOST_PX, count=2)
+        plane = item.wholes("plane", 0, MOST_PX) if item.has("plane") else ()
         images.append(
             ImageAnnotations(
-                name=_text(item["name"]),
-                fingerprint=_text(item["fingerprint"]),
+                name=item.text("name"),
+                fingerprint=item.text("fingerprint"),
                 shape=(rows, cols),
-                path=None if where is None else (path.parent / _text(where)).resolve(),
-                marks=marks,
-                plane=_plane(item.get("plane", [])),
+                path=where,
+                marks=_marks(item, rows, cols, names),
+                plane=plane if any(plane) else (),
             )
         )
-    looking = value.get("looking")
-    choice = None if looking is None else RecipeChoice.from_dict(looking)
+    has_choice = told.has("looking")
+    choice = RecipeChoice.from_fields(told.object("looking")) if has_choice else None
     return Annotations(classes, tuple(images), rules, choice)
 
 
-def _plane(value: Any) -> tuple[int, ...]:
-    if not isinstance(value, list) or not all(type(n) is int and n >= 0 for n in value):
-        raise ValueError(f"{value!r} is no plane of a stack")
-    return tuple(value) if any(value) else ()
-
-
-def _share(value: Any) -> float:
-    if isinstance(value, bool) or not isinstance(value, (int, float)) or not 0 < value <= 1:
-        raise ValueError(f"{value!r} is no share of a tile")
-    return float(value)
-
-
-def _text(value: Any) -> str:
-    if not isinstance(value, str):
-        raise TypeError(f"{value!r} is no text")
-    return value
+def _marks(item: Fields, rows: int, cols: int, names: Sequence[str]) -> dict[TilePlace, Mark]:
+    marks = {}
+    lowest, highest = (0, 0, 1, 0), (rows - 1, cols - 1, MOST_PX, len(names) - 1)
+    for tile in item.items("tiles"):
+        whole = isinstance(tile, list) and len(tile) == 5 and tile[4] in (0, 1)
+        if not (whole and all(map(is_whole, tile[:4], lowest, highest))):
+            told = ", ".join(map(shown, tile)) if isinstance(tile, list) else shown(tile)
+            raise Malformed(f"{item.place}tiles holds the impossible tile {told[:80]}")
+        y, x, side, number, correction = tile
+        marks[y, x, side] = Mark(names[number], bool(correction))
+    return marks
 
 
 def _relative(image_path: Path | None, file: Path) -> str | None:

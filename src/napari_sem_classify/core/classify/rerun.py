@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -12,16 +11,16 @@ import numpy as np
 from numpy.typing import NDArray
 
 from napari_sem_classify.core.classify.record import versions
+from napari_sem_classify.core.classify.record_file import MAP, SUMMARY, lacks, read_record
 from napari_sem_classify.core.classify.rerun_inputs import (
     as_recorded,
     engine_like,
     find_classifier,
-    lacks,
     open_recorded,
     recorded_grid,
     recorded_tiles,
 )
-from napari_sem_classify.core.common.errors import ImageError, RecordError
+from napari_sem_classify.core.common.errors import GridError, ImageError
 from napari_sem_classify.core.common.job import Job
 from napari_sem_classify.core.image.sem_image import SemImage
 from napari_sem_classify.core.maps.class_map import ClassMap
@@ -29,9 +28,6 @@ from napari_sem_classify.core.tiles.plane_tiles import PlaneTiles
 
 if TYPE_CHECKING:
     from napari_sem_classify.core.network.engine.base import Engine
-
-SUMMARY = ".summary.json"
-MAP = ".map.tif"
 
 
 @dataclass(frozen=True, slots=True)
@@ -104,16 +100,18 @@ def rerun(
     differences += some
     try:
         grid = recorded_grid(record)
+        # First, as the mask of chosen tiles is no larger than the image allows.
+        as_before = as_recorded(opened, record, grid)
         keep = recorded_tiles(record, grid)
-        plane = tuple(int(index) for index in record.get("plane", ()))
-    except (KeyError, TypeError, ValueError) as error:
-        raise lacks(record_path, "its grid") from error
+    except (ValueError, GridError) as error:
+        raise lacks(record_path, f"its grid ({error})") from error
+    plane = tuple(record.get("plane") or ())
     if plane not in set(opened.planes()):
         raise ImageError(
             f"{opened.name} has no plane {list(plane)}, which the record names: say where the "
             "image of the record is."
         )
-    opened = as_recorded(opened, record, grid)
+    opened = as_before
     if engine is None:
         engine, some = engine_like(record, classifier)
         differences += some
@@ -139,40 +137,6 @@ def rerun(
     if changed:
         differences.append(f"{changed} of {old.size} cells have another class.")
     return Rerun(class_map, opened, changed == 0, changed, tuple(differences))
-
-
-def read_record(path: Path) -> dict[str, Any]:
-    """Read the record of a classification from a summary or a file of its own.
-
-    Raises
-    ------
-    RecordError
-        When the file cannot be read or holds none.
-    """
-    from napari_sem_classify.core.maps.map_file import read_map
-
-    try:
-        saved = read_map(path) if path.name.endswith(MAP) else None
-        if saved is not None:
-            value = dict(saved.first.record)
-        else:
-            value = json.loads(path.read_text(encoding="utf-8"))
-    except OSError as error:
-        raise RecordError(f"The record {path} cannot be read ({error.strerror}).") from error
-    except (UnicodeDecodeError, json.JSONDecodeError, RecursionError) as error:
-        raise RecordError(
-            f"{path} is no record of this program: choose a file that ends in {SUMMARY}."
-        ) from error
-    if isinstance(value, dict) and isinstance(value.get("record"), dict):
-        value = value["record"]
-    if not isinstance(value, dict) or value.get("job") != "classify":
-        raise RecordError(
-            f"{path} is no record of a classification: choose a file that ends in {SUMMARY}."
-        )
-    for part in ("image", "model", "grid"):
-        if not isinstance(value.get(part), dict):
-            raise lacks(path, f"its {part}")
-    return value
 
 
 def _version_differences(record: Mapping[str, Any]) -> list[str]:

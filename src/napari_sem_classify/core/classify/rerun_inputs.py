@@ -14,7 +14,6 @@ from napari_sem_classify.core.common.errors import (
     DeviceError,
     ImageError,
     ModelError,
-    RecordError,
     SemClassifyError,
 )
 from napari_sem_classify.core.image.area import Area
@@ -123,10 +122,9 @@ def recorded_tiles(record: Mapping[str, Any], grid: TileGrid) -> NDArray[np.bool
     chosen = record.get("chosen_tiles")
     if chosen is None:
         return None
-    mask = unpack_mask(chosen)
-    if mask.shape != grid.tile_shape:
+    if tuple(chosen["shape"]) != grid.tile_shape:
         raise ValueError("chosen tiles of another grid")
-    return mask
+    return unpack_mask(chosen)
 
 
 def as_recorded(image: SemImage, record: Mapping[str, Any], grid: TileGrid) -> SemImage:
@@ -166,8 +164,3 @@ def _device_id(shown: str) -> str:
     if shown.startswith("CPU"):
         return "cpu"
     return {"": "auto", "Apple GPU": "mps"}.get(shown, "cuda")
-
-
-def lacks(path: Path, what: str) -> RecordError:
-    """The error of a record without one of its parts."""
-    return RecordError(f"{path} lacks {what}, so the run cannot be repeated.")

@@ -8,13 +8,13 @@ does (docs/teaching.md).
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import asdict, dataclass, replace
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from napari_sem_classify.core.common.checked import Fields, Malformed, shown
 from napari_sem_classify.core.common.errors import ImageError
 from napari_sem_classify.core.image.sem_image import SemImage
 
@@ -46,23 +46,24 @@ class IntensityRecipe:
     per_tile: bool = False
 
     @classmethod
-    def from_dict(cls, value: Mapping[str, Any]) -> IntensityRecipe:
+    def from_fields(cls, told: Fields) -> IntensityRecipe:
         """Read what `asdict` gave; what an older file does not name is as usual.
 
         Raises
         ------
-        TypeError, ValueError
+        Malformed
             When it is something else.
         """
         usual = asdict(cls())
-        told: dict[str, Any] = {
-            name: part if isinstance(usual.get(name), bool) else float(part)
-            for name, part in value.items()
+        for name in told.value.keys() - usual.keys():
+            raise Malformed(f"{told.place}{shown(name)} is not known to this program")
+        read: dict[str, Any] = {
+            name: told.flag(name) if isinstance(usual[name], bool) else told.number(name, 0, 100)
+            for name in told.value
         }
-        recipe = cls(**told)
-        ordered = 0 <= recipe.low_percentile < recipe.high_percentile <= 100
-        if not (ordered and isinstance(recipe.per_tile, bool)):
-            raise ValueError(f"{value!r} is no intensity recipe")
+        recipe = cls(**read)
+        if not recipe.low_percentile < recipe.high_percentile:
+            raise Malformed(f"{told.place}low_percentile is not below high_percentile")
         return recipe
 
 

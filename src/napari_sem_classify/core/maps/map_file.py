@@ -10,7 +10,6 @@ the numbers count.
 
 from __future__ import annotations
 
-import json
 import zlib
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -20,11 +19,12 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
+from napari_sem_classify.core.common.checked import Fields, Malformed, decoded_json, shown
 from napari_sem_classify.core.common.errors import GridError, ImageError, OutputError
 from napari_sem_classify.core.common.files import atomic_path, to_json
 from napari_sem_classify.core.image.area import Area
 from napari_sem_classify.core.maps.class_map import ClassMap
-from napari_sem_classify.core.model.card import ClassInfo, colour_of
+from napari_sem_classify.core.model.card import MOST_CLASSES, PIXEL_SIZE_NM, classes_from
 from napari_sem_classify.core.tiles.grid import TileGrid
 
 if TYPE_CHECKING:
@@ -35,6 +35,8 @@ VERSION = 1
 SUFFIX = ".map.tif"
 # TIFF 6.0, page 8: tags from 32768 are private, those from 65000 free for use inside a file.
 PROBABILITIES_TAG = 65200
+MOST_PX = 2**31
+MOST_LEVELS = 64
 MOST_BYTES = 2**31  # ImageJ's files stay below 4 GB
 
 
@@ -134,8 +136,8 @@ def read_map(path: Path) -> SavedMap | None:
 
     try:
         with opened_tiff(path) as tiff:
-            info = _info(tiff)
-            if info is None:
+            text = (tiff.imagej_metadata or {}).get("Info")
+            if not isinstance(text, str) or FORMAT not in text:
                 return None
             series = tiff.series[0]
             check_decoded_size(path, series.nbytes, path.stat().st_size)
@@ -143,6 +145,14 @@ def read_map(path: Path) -> SavedMap | None:
             tag = tiff.pages.first.tags.get(PROBABILITIES_TAG)
             packed = b"" if tag is None else bytes(tag.value)
     except Exception:  # a damaged image is the image reader's to tell
+        return None
+    try:
+        info = decoded_json(text)
+    except Malformed as error:
+        raise ImageError(
+            f"{path} is a class map whose description is damaged ({error}): write it again."
+        ) from error
+    if not isinstance(info, dict) or info.get("format") != FORMAT:
         return None
     return restore(path, info, labels, lambda shape: _unpacked(packed, shape))
 
@@ -188,46 +198,67 @@ def restore(path: Path, info: Mapping[str, Any], labels: NDArray[Any], stored: A
     """
     if info.get("version") != VERSION:
         raise ImageError(
-            f"{path} is a class map of another version ({info.get('version')}): update the program."
+            f"{path} is a class map of another version ({shown(info.get('version'))}): "
+            "update the program."
         )
     try:
-        grid = TileGrid(
-            Area(*(int(n) for n in info["area"])), int(info["tile_px"]), int(info["cell_px"])
-        )
-        named = info["classes"]
-        classes = tuple(
-            ClassInfo(str(named[str(n)]["name"]), colour_of(named[str(n)]["colour"]))
-            for n in range(1, len(named) + 1)
-        )
-        planes = [tuple(int(n) for n in plane) for plane in info["planes"]]
-        size = None if info["pixel_size_nm"] is None else float(info["pixel_size_nm"])
-        records = [dict(record) for record in info["records"]]
-        stack = tuple(int(n) for n in info["stack"])
-        labels = labels.reshape(len(planes), *grid.shape)
-        low, high = int(labels.min(initial=0)), int(labels.max(initial=0))
-        if not classes or low < 0 or high > len(classes):
-            raise ValueError("numbers without a class")
-        if not planes or not all(_lies_in(plane, stack) for plane in planes):
-            raise ValueError("planes outside of the stack")
-        known = stored((*labels.shape, len(classes)))
-        maps = {}
-        for number, plane in enumerate(planes):
-            likelihoods = None if known is None else known[number]
-            likely, record = settle(labels[number], likelihoods, len(classes), records[number])
-            maps[plane] = ClassMap(likely, grid, classes, size, str(info["image"]), plane, record)
-        image_path = info.get("image_path")
-        shown = info.get("shown")
-        return SavedMap(
-            maps,
-            stack,
-            Path(image_path) if isinstance(image_path, str) and image_path else None,
-            int(info.get("level", 0)),
-            shown if isinstance(shown, Mapping) else {},
-        )
-    except (KeyError, IndexError, TypeError, ValueError, AttributeError, GridError) as error:
+        return _saved_map(Fields.of(info), labels, stored)
+    except (Malformed, ValueError, GridError) as error:
         raise ImageError(
             f"{path} is a class map whose description is damaged ({error}): write it again."
         ) from error
+
+
+def _saved_map(told: Fields, labels: NDArray[Any], stored: Any) -> SavedMap:
+    tile, stride = told.whole("tile_px", 1, MOST_PX), told.whole("cell_px", 1, MOST_PX)
+    grid = TileGrid(Area(*told.wholes("area", 0, MOST_PX, count=4)), tile, stride)
+    named = told.object("classes")
+    if len(named.value) > MOST_CLASSES:
+        raise Malformed(f"it names {len(named.value)} classes, more than {MOST_CLASSES}")
+    numbers = range(1, len(named.value) + 1)
+    classes = classes_from((named.object(str(number)) for number in numbers), least=1)
+    stack = told.wholes("stack", 1, MOST_PX)
+    planes = [
+        Fields({"plane": plane}).wholes("plane", 0, MOST_PX) for plane in told.items("planes")
+    ]
+    if not planes or not all(_lies_in(plane, stack) for plane in planes):
+        raise Malformed("planes lie outside of the stack")
+    if len(set(planes)) < len(planes):
+        raise Malformed("a plane comes twice")
+    records = [_record(each) for each in told.objects("records")]
+    if len(records) != len(planes):
+        raise Malformed(f"it has {len(records)} records of {len(planes)} planes")
+    size = told.number("pixel_size_nm", *PIXEL_SIZE_NM) if told.has("pixel_size_nm") else None
+    image_name = told.text("image")
+    labels = labels.reshape(len(planes), *grid.shape)
+    low, high = int(labels.min(initial=0)), int(labels.max(initial=0))
+    if low < 0 or high > len(classes):
+        raise Malformed("it holds numbers without a class")
+    known = stored((*labels.shape, len(classes)))
+    maps = {}
+    for number, plane in enumerate(planes):
+        likelihoods = None if known is None else known[number]
+        likely, record = settle(labels[number], likelihoods, len(classes), records[number])
+        maps[plane] = ClassMap(likely, grid, classes, size, image_name, plane, record)
+    return SavedMap(
+        maps,
+        stack,
+        Path(told.path("image_path")) if told.has("image_path") else None,
+        told.whole("level", 0, MOST_LEVELS) if told.has("level") else 0,
+        told.plain("shown"),
+    )
+
+
+def _record(told: Fields) -> dict[str, Any]:
+    """A map's record, with what is read of it again checked."""
+    if told.has("painted_cells"):
+        told.whole("painted_cells", 0, MOST_PX)
+    if told.has("confidence_known"):
+        told.flag("confidence_known")
+    for name in ("model", "dense", "grid", "image", "engine", "tiles", "intensity"):
+        if told.has(name):
+            told.object(name)
+    return dict(told.value)
 
 
 def settle(
@@ -274,14 +305,6 @@ def _lies_in(plane: tuple[int, ...], stack: tuple[int, ...]) -> bool:
     return not stack or (
         len(plane) == len(stack) and all(0 <= n < m for n, m in zip(plane, stack, strict=True))
     )
-
-
-def _info(tiff: Any) -> Mapping[str, Any] | None:
-    text = (tiff.imagej_metadata or {}).get("Info")
-    if not isinstance(text, str) or FORMAT not in text:
-        return None
-    info = json.loads(text)
-    return info if isinstance(info, dict) and info.get("format") == FORMAT else None
 
 
 def _packed(saved: SavedMap) -> bytes:

@@ -2,11 +2,18 @@
 
 from __future__ import annotations
 
-import json
 from dataclasses import asdict, astuple
 from pathlib import Path
 from typing import Any
 
+from napari_sem_classify.core.common.checked import (
+    LARGEST,
+    Fields,
+    Malformed,
+    is_whole,
+    read_json,
+    shown,
+)
 from napari_sem_classify.core.common.errors import AnnotationError
 from napari_sem_classify.core.common.files import write_json
 from napari_sem_classify.core.measure.review import (
@@ -17,10 +24,11 @@ from napari_sem_classify.core.measure.review import (
     ReviewCell,
     ReviewedMap,
 )
-from napari_sem_classify.core.model.card import ClassInfo
+from napari_sem_classify.core.model.card import MOST_CLASSES, classes_from
 
 FORMAT = "napari-sem-classify review"
 FORMAT_VERSION = 1
+_MOST = 2**62
 
 
 def save_review(review: Review, path: Path) -> None:
@@ -57,50 +65,58 @@ def load_review(path: Path) -> Review:
         When the file is missing, damaged, of a newer format or something else.
     """
     try:
-        value = json.loads(path.read_text(encoding="utf-8"))
+        value = read_json(path)
     except OSError as error:
         raise AnnotationError(f"The review {path} cannot be read ({error.strerror}).") from error
-    except (UnicodeDecodeError, json.JSONDecodeError, RecursionError):
-        value = None
+    except Malformed as error:
+        message = f"{path} is no review of this program ({error}): choose another file."
+        raise AnnotationError(message) from error
     if not isinstance(value, dict) or value.get("format") != FORMAT:
         raise AnnotationError(f"{path} is no review of this program: choose another file.")
-    if value.get("format_version") != FORMAT_VERSION:
+    version = value.get("format_version")
+    if version != FORMAT_VERSION:
         raise AnnotationError(
-            f"{path} has review format {value.get('format_version')}, and this program reads "
+            f"{path} has review format {shown(version)}, and this program reads "
             f"{FORMAT_VERSION}: update napari-sem-classify."
         )
     try:
-        return _parse(value)
-    except (KeyError, TypeError, ValueError, IndexError) as error:
-        raise AnnotationError(f"The review {path} is damaged ({error!r}).") from error
+        return _review(Fields(value))
+    except Malformed as error:
+        raise AnnotationError(
+            f"The review {path} is damaged ({error}): take a copy of it from before, or begin anew."
+        ) from error
 
 
-def _parse(value: dict[str, Any]) -> Review:
-    classes = tuple(ClassInfo(str(c["name"]), str(c["colour"])) for c in value["classes"])
+def _review(told: Fields) -> Review:
+    classes = classes_from(told.objects("classes", MOST_CLASSES), least=1)
     images = tuple(
-        ReviewedMap(str(m["name"]), tuple(int(i) for i in m["plane"]), str(m["map_sha256"]))
-        for m in value["images"]
+        ReviewedMap(each.text("name"), each.wholes("plane", 0, _MOST), each.text("map_sha256"))
+        for each in told.objects("images")
     )
-    numbers = [tuple(int(n) for n in value[key]) for key in ("stratum_cells", "stratum_area_px")]
-    if any(len(each) != len(classes) for each in numbers):
-        raise ValueError("not as many strata as classes")
-    cells = []
-    for image, row, col, map_class, area, answer in value["cells"]:
-        cell = ReviewCell(
-            int(image), int(row), int(col), int(map_class), int(area), _answer(answer, classes)
-        )
-        if not (0 <= cell.image < len(images) and 1 <= cell.map_class <= len(classes)):
-            raise ValueError("a cell of an image or class that is not there")
-        cells.append(cell)
-    blind = value.get("blind")  # not in files of the first versions
-    if not (blind is None or isinstance(blind, bool)):
-        raise ValueError(f"{blind!r} does not say whether the review was blind")
-    return Review(classes, images, int(value["seed"]), numbers[0], numbers[1], tuple(cells), blind)
+    cells = tuple(_cell(each, len(images), len(classes)) for each in told.items("cells"))
+    # Not in files of the first versions.
+    blind = told.flag("blind") if told.has("blind") else None
+    count = len(classes)
+    return Review(
+        classes,
+        images,
+        told.whole("seed", -LARGEST, LARGEST),
+        told.wholes("stratum_cells", 0, _MOST, count=count),
+        told.wholes("stratum_area_px", 0, _MOST, count=count),
+        cells,
+        blind,
+    )
 
 
-def _answer(value: Any, classes: tuple[ClassInfo, ...]) -> Answer | None:
+def _cell(value: Any, n_images: int, n_classes: int) -> ReviewCell:
+    if not (isinstance(value, list) and len(value) == 6):
+        raise Malformed(f"a cell is {shown(value)}, not a list of 6")
+    image, row, col, map_class, area, answer = value
+    ranges = ((0, n_images - 1), (0, _MOST), (0, _MOST), (1, n_classes), (0, _MOST))
+    for number, (low, high) in zip(value[:5], ranges, strict=True):
+        if not is_whole(number, low, high):
+            raise Malformed(f"a cell holds {shown(number)}, not a whole number {low} to {high}")
     known: tuple[Answer | None, ...] = (None, UNSURE, SKIPPED)
-    if value not in known and not (isinstance(value, int) and 1 <= value <= len(classes)):
-        raise ValueError(f"{value!r} is no answer")
-    answer: Answer | None = value
-    return answer
+    if answer not in known and not is_whole(answer, 1, n_classes):
+        raise Malformed(f"a cell has the answer {shown(answer)}")
+    return ReviewCell(image, row, col, map_class, area, answer)

@@ -2,15 +2,28 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import re
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from typing import Any, Literal
 
+from napari_sem_classify.core.common.checked import Fields, Malformed, shown
 from napari_sem_classify.core.common.errors import ModelError
+from napari_sem_classify.core.common.plain_text import name_problem
 from napari_sem_classify.core.image.intensity import IntensityRecipe
 
 FORMAT = "napari-sem-classify"
 FORMAT_VERSION = 1
+
+MOST_CLASSES = 255
+"""A map then fits into 8 bits, with 0 for cells left out, and its colours into ImageJ's table."""
+
+TILE_PX = (8, 16384)
+NETWORK_PX = (16, 1024)
+PIXEL_SIZE_NM = (1e-6, 1e12)
+TEMPERATURE = (1e-3, 1e3)
+_KINDS: tuple[Literal["taught"], Literal["fine-tuned"]] = ("taught", "fine-tuned")
+_COLOUR = re.compile("#[0-9a-f]{6}")
 
 # Okabe & Ito 2008, "Color universal design": told apart with every common colour blindness.
 OKABE_ITO = ("#e69f00", "#56b4e9", "#009e73", "#f0e442", "#0072b2", "#d55e00", "#cc79a7", "#999999")
@@ -106,38 +119,64 @@ class ModelCard:
                 f"{FORMAT_VERSION}: update napari-sem-classify."
             )
         try:
-            card = cls(
-                name=str(value["name"]),
-                classes=tuple(
-                    ClassInfo(str(item["name"]), colour_of(item["colour"]))
-                    for item in value["classes"]
-                ),
-                tile_px=int(value["tile_px"]),
-                network_px=int(value["network_px"]),
-                pixel_size_nm=_optional_positive(value["pixel_size_nm"]),
-                backbone_id=str(value["backbone_id"]),
-                backbone_sha256=str(value["backbone_sha256"]),
-                intensity=IntensityRecipe.from_dict(value["intensity"]),
-                stages=tuple(int(stage) for stage in value["stages"]),
-                kind=_kind(value["kind"]),
-                temperature=float(value["temperature"]),
-                scores=dict(value.get("scores", {})),
-                record=dict(value.get("record", {})),
-                format_version=version,
-                dense=bool(value.get("dense", False)),
-            )
-        except (AttributeError, KeyError, TypeError, ValueError, OverflowError) as error:
-            raise ModelError(
-                f"{where} has a model card that cannot be read ({error!r}): the file is damaged."
-            ) from error
-        names = card.class_names
-        if len(names) < 2 or len(set(names)) != len(names):
-            raise ModelError(f"{where} does not name two or more different classes.")
-        if not (8 <= card.tile_px <= 16384 and 16 <= card.network_px <= 1024):
-            raise ModelError(f"{where} has an impossible tile size: the file is damaged.")
-        if not (card.stages and min(card.stages) >= 1 and card.temperature > 0):
-            raise ModelError(f"{where} has an impossible model card: the file is damaged.")
-        return card
+            return cls._from_fields(Fields(value))
+        except Malformed as error:
+            message = f"{where} has an impossible model card ({error}): the file is damaged."
+            raise ModelError(message) from error
+
+    @classmethod
+    def _from_fields(cls, card: Fields) -> ModelCard:
+        calibrated, stages = card.has("pixel_size_nm"), card.wholes("stages", 1, 9)
+        if not stages or sorted(set(stages)) != list(stages):
+            raise Malformed("stages do not ascend")
+        return cls(
+            name=card.name("name"),
+            classes=classes_from(card.objects("classes", MOST_CLASSES), least=2),
+            tile_px=card.whole("tile_px", *TILE_PX),
+            network_px=card.whole("network_px", *NETWORK_PX),
+            pixel_size_nm=card.number("pixel_size_nm", *PIXEL_SIZE_NM) if calibrated else None,
+            backbone_id=card.name("backbone_id"),
+            backbone_sha256=card.text("backbone_sha256"),
+            intensity=IntensityRecipe.from_fields(card.object("intensity")),
+            stages=stages,
+            kind=card.one_of("kind", _KINDS),
+            temperature=card.number("temperature", *TEMPERATURE),
+            scores=card.plain("scores"),
+            record=card.plain("record"),
+            format_version=card.whole("format_version", 1, FORMAT_VERSION),
+            dense=card.flag("dense") if card.has("dense") else False,
+        )
+
+
+def classes_from(items: Iterable[Fields], least: int = 0) -> tuple[ClassInfo, ...]:
+    """Classes as a card, a review, annotations and a map name them: ``name`` and ``colour``.
+
+    Raises
+    ------
+    Malformed
+        When a name or a colour is none, a name comes twice, or there are fewer than `least`, or
+        more than `MOST_CLASSES`.
+    """
+    classes = tuple(ClassInfo(each.name("name"), colour_of(each)) for each in items)
+    problem = classes_problem([info.name for info in classes], least)
+    if problem:
+        raise Malformed(problem)
+    return classes
+
+
+def classes_problem(names: Sequence[str], least: int = 0) -> str:
+    """Why these cannot be the classes of a model, as part of a sentence; "" if they can."""
+    if len(names) < least:
+        return f"it names {len(names)} classes, and two or more are told apart"
+    if len(names) > MOST_CLASSES:
+        return f"it names {len(names)} classes, more than {MOST_CLASSES}"
+    seen: set[str] = set()
+    for name in names:
+        problem = "comes twice" if name in seen else name_problem(name)
+        if problem:
+            return f"the class {shown(name)} {problem}"
+        seen.add(name)
+    return ""
 
 
 def default_colours(count: int) -> tuple[str, ...]:
@@ -154,27 +193,11 @@ def default_colours(count: int) -> tuple[str, ...]:
     return (OKABE_ITO + more)[:count]
 
 
-def colour_of(value: Any) -> str:
-    """A colour as ``#rrggbb``, read from anything; raises ValueError where it is none."""
-    text = str(value).lower()
-    if len(text) != 7 or text[0] != "#":
-        raise ValueError(f"{value!r} is no colour")
-    int(text[1:], 16)
+def colour_of(item: Fields) -> str:
+    """An object's ``colour`` as ``#rrggbb`` in small letters."""
+    text = item.text("colour").lower()
+    if not _COLOUR.fullmatch(text):
+        raise Malformed(
+            f"{item.place}colour is {shown(item.value['colour'])}, not a #rrggbb colour"
+        )
     return text
-
-
-def _optional_positive(value: Any) -> float | None:
-    if value is None:
-        return None
-    number = float(value)
-    if not 0 < number < 1e12:
-        raise ValueError(f"{value!r} is no pixel size")
-    return number
-
-
-def _kind(value: Any) -> Literal["taught", "fine-tuned"]:
-    if value == "taught":
-        return "taught"
-    if value == "fine-tuned":
-        return "fine-tuned"
-    raise ValueError(f"{value!r} is no kind of model")

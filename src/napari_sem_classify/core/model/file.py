@@ -7,7 +7,6 @@ opening a file from a stranger cannot run code.
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -15,6 +14,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from napari_sem_classify.core.common.checked import Malformed, decoded_json
 from napari_sem_classify.core.common.errors import ModelError
 from napari_sem_classify.core.common.files import to_json, write_tensors
 from napari_sem_classify.core.model.card import ModelCard
@@ -54,7 +54,10 @@ def save_model(path: Path | str, classifier: TileClassifier) -> Path:
     path = Path(path)
     if path.suffix != SUFFIX:
         path = path.with_name(path.name + SUFFIX)
-    _check(classifier, f"The model {classifier.card.name!r}")
+    where = f"The model {classifier.card.name!r}"
+    _check(classifier, where)
+    told = to_json(classifier.card.to_dict())
+    ModelCard.from_dict(decoded_json(told), where)  # nothing is written that is not read back
     head = classifier.head
     tensors: dict[str, NDArray[Any]] = {
         f"head.{name}": np.ascontiguousarray(getattr(head, name), dtype=np.float32)
@@ -62,7 +65,7 @@ def save_model(path: Path | str, classifier: TileClassifier) -> Path:
     }
     for name, value in (classifier.trunk or {}).items():
         tensors[_TRUNK + name] = np.asarray(value, order="C")  # keeps a scalar a scalar
-    write_tensors(path, save_file, tensors, {"card": to_json(classifier.card.to_dict())})
+    write_tensors(path, save_file, tensors, {"card": told})
     return path
 
 
@@ -157,10 +160,11 @@ def _card(metadata: Mapping[str, str], path: Path) -> ModelCard:
             "choose another file."
         )
     try:
-        card = ModelCard.from_dict(json.loads(text), str(path))
-    except (json.JSONDecodeError, RecursionError, OverflowError) as error:
-        message = f"{path} has a model card that cannot be read: the file is damaged."
+        value = decoded_json(text)
+    except Malformed as error:
+        message = f"{path} has a model card that cannot be read ({error}): the file is damaged."
         raise ModelError(message) from error
+    card = ModelCard.from_dict(value, str(path))
     _check_backbone(card, str(path))
     return card
 

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import math
 from dataclasses import asdict, dataclass
 from typing import Any
 
+from napari_sem_classify.core.common.checked import Fields
 from napari_sem_classify.core.image.intensity import IntensityRecipe
 from napari_sem_classify.core.network.backbone import DEFAULT_BACKBONE
 
@@ -18,6 +19,7 @@ MARGIN = 0.02
 
 _SCORES = ("macro_f1", "balanced_accuracy", "gain", "spread")
 _NETWORK_PX_RANGE = 32, 1024
+_MOST_TRIED = 1000
 
 
 @dataclass(frozen=True, slots=True)
@@ -98,25 +100,27 @@ class RecipeChoice:
         return {"chosen": asdict(self.recipe), "tried": tried, "reason": self.reason}
 
     @classmethod
-    def from_dict(cls, value: Mapping[str, Any]) -> RecipeChoice:
+    def from_fields(cls, told: Fields) -> RecipeChoice:
         """Read what `to_dict` gave.
 
         Raises
         ------
-        KeyError, TypeError, ValueError
+        Malformed
             When it is something else.
         """
         tried = tuple(
-            RecipeScore(_recipe(each), *(float(each[name]) for name in _SCORES))
-            for each in value["tried"]
+            RecipeScore(_recipe(each), *(_score(each, name) for name in _SCORES))
+            for each in told.objects("tried", _MOST_TRIED)
         )
-        return cls(_recipe(value["chosen"]), tried, str(value["reason"]))
+        return cls(_recipe(told.object("chosen")), tried, told.text("reason"))
 
 
-def _recipe(value: Mapping[str, Any]) -> Recipe:
-    network_px = value["network_px"]
-    smallest, largest = _NETWORK_PX_RANGE
-    if not (isinstance(network_px, int) and smallest <= network_px <= largest):
-        raise ValueError(f"{value!r} is no way of looking at tiles")
-    backbone_id = str(value.get("backbone_id", DEFAULT_BACKBONE))  # what was kept before has none
-    return Recipe(IntensityRecipe.from_dict(value["intensity"]), network_px, backbone_id)
+def _recipe(told: Fields) -> Recipe:
+    backbone_id = told.name("backbone_id") if told.has("backbone_id") else DEFAULT_BACKBONE
+    intensity = IntensityRecipe.from_fields(told.object("intensity"))
+    return Recipe(intensity, told.whole("network_px", *_NETWORK_PX_RANGE), backbone_id)
+
+
+def _score(told: Fields, name: str) -> float:
+    # What could not be scored is written as null.
+    return told.number(name, -1e6, 1e6) if told.has(name) else math.nan
