@@ -183,7 +183,7 @@ def test_a_record_without_its_grid_is_refused(run):
     with pytest.raises(RecordError, match="lacks its grid"):
         rerun(record_of(run))
     edit(run, lambda r: r.update(grid={"area": [1, 2]}))
-    with pytest.raises(RecordError, match="grid.area"):
+    with pytest.raises(RecordError, match=r"grid\.area"):
         rerun(record_of(run))
 
 

@@ -303,3 +303,43 @@ def test_an_unknown_name_is_told_with_the_names_there_are(two_folders):
     save_model(user / "brass.safetensors", taught())
     with pytest.raises(ModelError, match=r"'bronze'.*brass"):
         load_model("bronze")
+
+
+@pytest.mark.parametrize(
+    ("field", "value", "says"),
+    [
+        ("name", "\ud800", "U+D800"),
+        ("name", 5, "not a text"),
+        ("tile_px", True, "tile_px is true"),
+        ("tile_px", 64.5, "whole number"),
+        ("pixel_size_nm", "25", "not a number"),
+        ("pixel_size_nm", 2**65, "too large"),
+        ("dense", "false", "true or false"),
+        ("stages", [3, 3], "do not ascend"),
+        ("scores", [], "not an object"),
+        ("record", json.loads('{"a":' * 40 + "1" + "}" * 40), "nested deeper"),
+        ("classes", [{"name": f"c{n}", "colour": "#000000"} for n in range(10_000)], "than 255"),
+        ("classes", [{"name": "one", "colour": "#000000"}] * 2, "'one' comes twice"),
+        ("classes", [{"name": "\x1b[31mred", "colour": "#000000"}], "U+001B"),
+        ("classes", [{"name": "\u202eder", "colour": "#000000"}], "U+202E"),
+        ("classes", [{"name": "two\nlines", "colour": "#000000"}], "U+000A"),
+        ("classes", [{"name": "one", "colour": "#+12345"}], "#rrggbb"),
+        ("classes", [{"name": "one", "colour": "#\uff11\uff12\uff13456"}], "#rrggbb"),
+        ("intensity", {"per_tile": 1}, "true or false"),
+        ("intensity", {"low_percentile": 1.0, "gamma": 2.0}, "not known"),
+    ],
+)
+def test_what_a_card_says_is_checked_field_by_field(tmp_path, field, value, says):
+    path = save_model(tmp_path / "m.safetensors", taught())
+    rewritten(path, lambda card: card.update({field: value}))
+    sentence = refusal(path)
+    assert says in sentence
+    assert sentence.isprintable()
+
+
+def test_a_card_that_could_not_be_read_back_is_not_written(tmp_path):
+    model = taught()
+    twice = replace(model.card, classes=(ClassInfo("a", "#000000"),) * 3)
+    with pytest.raises(ModelError, match="comes twice"):
+        save_model(tmp_path / "m.safetensors", replace(model, card=twice))
+    assert list(tmp_path.iterdir()) == []

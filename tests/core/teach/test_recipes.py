@@ -11,6 +11,7 @@ from tiny_engine import TinyEngine
 from napari_sem_classify.core.annotate.annotation_set import Annotations
 from napari_sem_classify.core.annotate.place import fingerprint
 from napari_sem_classify.core.classify.driver import classify_image
+from napari_sem_classify.core.common.checked import Fields
 from napari_sem_classify.core.common.errors import Cancelled
 from napari_sem_classify.core.common.job import Job
 from napari_sem_classify.core.image.area import Area
@@ -153,6 +154,6 @@ def test_the_card_keeps_the_recipe_and_classifying_applies_it():
 def test_a_way_of_looking_kept_before_networks_could_be_chosen_is_of_the_usual_one():
     choice = RecipeChoice(replace(STANDARD, backbone_id="another"), (), "Chosen by hand.")
     kept = choice.to_dict()
-    assert RecipeChoice.from_dict(kept) == choice
+    assert RecipeChoice.from_fields(Fields(kept)) == choice
     del kept["chosen"]["backbone_id"]
-    assert RecipeChoice.from_dict(kept).recipe == STANDARD
+    assert RecipeChoice.from_fields(Fields(kept)).recipe == STANDARD
