@@ -16,8 +16,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from napari_sem_classify.core.common.errors import OutputError
-from napari_sem_classify.core.common.files import cannot_write
+from napari_sem_classify.core.common.errors import OutputError, cannot_write
 from napari_sem_classify.core.image.area import Area
 from napari_sem_classify.core.tiles.grid import TileGrid
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 
 class SemClassifyError(Exception):
     """A problem that the user can act on.
@@ -45,3 +47,9 @@ class RecordError(SemClassifyError):
 
 class Cancelled(Exception):
     """Raised inside a long job after its cancel token was set; nothing was changed."""
+
+
+def cannot_write(path: Path, error: OSError) -> str:
+    """Say in one sentence that a file or folder cannot be written."""
+    why = error.strerror or str(error)
+    return f"{path} cannot be written ({why}): choose a folder you may write to, with free space."

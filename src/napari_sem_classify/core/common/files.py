@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import json
 import os
-import tempfile
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
-from napari_sem_classify.core.common.errors import OutputError
+from napari_sem_classify.core.common.errors import OutputError, cannot_write
+from napari_sem_classify.core.common.temporaries import MARK, sweep_once, temporary_name
 
 
 def ensure_folder(folder: Path) -> Path:
@@ -23,8 +23,9 @@ def ensure_folder(folder: Path) -> Path:
     """
     try:
         folder.mkdir(parents=True, exist_ok=True)
-        with tempfile.NamedTemporaryFile(dir=folder, prefix=".probe-"):
-            pass
+        probe = folder / temporary_name()
+        probe.touch(exist_ok=False)
+        probe.unlink()
     except FileExistsError as error:
         message = f"{folder} is a file, not a folder: choose another output folder."
         raise OutputError(message) from error
@@ -45,22 +46,17 @@ def atomic_path(path: Path) -> Iterator[Path]:
         When the folder cannot be written or the disk is full. `path` is then as it was before.
     """
     path = Path(path)
+    if not path.parent.name.startswith(MARK):
+        sweep_once(path.parent)
+    temporary = path.with_name(temporary_name(path.suffix))
     try:
-        handle, name = tempfile.mkstemp(
-            dir=path.parent, prefix=f".{path.stem}-", suffix=path.suffix
-        )
-        os.close(handle)
+        temporary.touch(exist_ok=False)
     except OSError as error:
         raise OutputError(cannot_write(path, error)) from error
-    temporary = Path(name)
     try:
         yield temporary
         with temporary.open("rb+") as file:
             os.fsync(file.fileno())
-        # mkstemp gives 0600; a result should be as readable as any other new file.
-        umask = os.umask(0)
-        os.umask(umask)
-        temporary.chmod(0o666 & ~umask)
         temporary.replace(path)
     except OSError as error:
         raise OutputError(cannot_write(path, error)) from error
@@ -103,7 +99,7 @@ def append_line(path: Path, value: Any) -> None:
     OutputError
         When the file cannot be written; it is then as it was before.
     """
-    line = json.dumps(_plain(value), ensure_ascii=False, allow_nan=False).encode() + b"\n"
+    line = json.dumps(plain_values(value), ensure_ascii=False, allow_nan=False).encode() + b"\n"
     try:
         with path.open("ab+") as file:
             end = file.seek(0, os.SEEK_END)
@@ -156,17 +152,18 @@ def write_tensors(
 
 
 def to_json(value: Any) -> str:
-    """JSON that every reader accepts: numpy as numbers, paths as text, NaN and inf as null."""
-    return json.dumps(_plain(value), indent=2, ensure_ascii=False, allow_nan=False)
+    """JSON that every reader accepts, see `plain_values`."""
+    return json.dumps(plain_values(value), indent=2, ensure_ascii=False, allow_nan=False)
 
 
-def _plain(value: Any) -> Any:
+def plain_values(value: Any) -> Any:
+    """Values as JSON has them: numpy as numbers, paths as text, NaN and inf as None."""
     if isinstance(value, dict):
-        return {str(key): _plain(item) for key, item in value.items()}
+        return {str(key): plain_values(item) for key, item in value.items()}
     if isinstance(value, (list, tuple)):
-        return [_plain(item) for item in value]
+        return [plain_values(item) for item in value]
     if hasattr(value, "tolist"):  # numpy scalars and arrays
-        return _plain(value.tolist())
+        return plain_values(value.tolist())
     if isinstance(value, Path):
         return str(value)
     if isinstance(value, float) and (value != value or value in (float("inf"), float("-inf"))):
@@ -185,9 +182,3 @@ def free_name(name: str, taken: set[str]) -> str:
         free = f"{name}-{number}"
     taken.add(free.lower())
     return free
-
-
-def cannot_write(path: Path, error: OSError) -> str:
-    """Say in one sentence that a file or folder cannot be written."""
-    why = error.strerror or str(error)
-    return f"{path} cannot be written ({why}): choose a folder you may write to, with free space."

@@ -21,8 +21,7 @@ from typing import Any
 
 import numpy as np
 
-from napari_sem_classify.core.common.errors import OutputError
-from napari_sem_classify.core.common.files import cannot_write
+from napari_sem_classify.core.common.errors import OutputError, cannot_write
 from napari_sem_classify.core.image.sem_image import SemImage
 from napari_sem_classify.core.maps.class_map import ClassMap
 from napari_sem_classify.core.maps.map_file import SavedMap

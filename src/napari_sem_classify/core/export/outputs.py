@@ -9,8 +9,8 @@ from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from napari_sem_classify.core.common.errors import OutputError
-from napari_sem_classify.core.common.files import cannot_write, ensure_folder, free_name
+from napari_sem_classify.core.common.errors import OutputError, cannot_write
+from napari_sem_classify.core.common.files import ensure_folder, free_name
 from napari_sem_classify.core.common.job import Job, Progress
 from napari_sem_classify.core.export.kinds import USUAL, Kind, find_kind
 from napari_sem_classify.core.export.measured import Measured, file_stem

@@ -1,0 +1,213 @@
+"""The one way to put files where a user's own may lie: hers are never replaced or removed.
+
+What stands in the way and is not this program's (see `folder_record`) stays, and the new files get
+a free name beside it; a single file that the user named is refused in one sentence.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+from napari_sem_classify.core.common.errors import OutputError, cannot_write
+from napari_sem_classify.core.common.files import ensure_folder
+from napari_sem_classify.core.common.folder_lock import folder_lock
+from napari_sem_classify.core.common.folder_record import FolderRecord, Written, fingerprint
+from napari_sem_classify.core.common.temporaries import sweep, temporary_folder, temporary_name
+
+_WAIT_S = 10.0  # for a run that puts one file into its place
+
+About = Callable[[str, tuple[str, ...]], Mapping[str, Any]]
+"""Given the start of the names and the names that files got: what to note with them."""
+
+
+class OutputFolder:
+    """A folder that nobody else's run writes into; made by `output_folder`.
+
+    Attributes
+    ----------
+    path : Path
+    record : FolderRecord
+    told : list of str
+        What the user should read: a sentence for each time that files got other names.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        self.record = FolderRecord(path)
+        self.told: list[str] = []
+
+    @contextmanager
+    def staging(self) -> Iterator[Path]:
+        """Give a folder for files in the making, for `put`; what is left in it is deleted.
+
+        Raises
+        ------
+        OutputError
+            When it cannot be made.
+        """
+        with temporary_folder(self.path) as folder:
+            yield folder
+
+    def put(
+        self,
+        staging: Path,
+        asked: str,
+        *,
+        taken: set[str] | None = None,
+        about: About | None = None,
+    ) -> list[Path]:
+        """Move all that is in `staging` into this folder.
+
+        Files of one image belong together: where one of the names is taken by what is not ours,
+        all of them get another start.
+
+        Parameters
+        ----------
+        asked : str
+            Start of all names in `staging`; it is kept where that can be.
+        taken : set of str, optional
+            Starts that must not be used instead, in small letters; the one that is joins them.
+        about : callable, optional
+            Tells what to note with them in the record.
+
+        Returns
+        -------
+        list of Path
+            Where they are now, in alphabetical order.
+
+        Raises
+        ------
+        OutputError
+            When they cannot be moved.
+        """
+        names = sorted(path.name for path in staging.iterdir())
+        stem = self._free_start(asked, names, taken)
+        places = {name: stem + name.removeprefix(asked) for name in names}
+        prints = {place: fingerprint(staging / name) for name, place in places.items()}
+        files = {place: one for place, one in prints.items() if one is not None}
+        told = {} if about is None else about(stem, tuple(places.values()))
+        self.record.note(Written(asked, stem, files, told))
+        for name, place in places.items():
+            _move(staging / name, self.path / place)
+        return [self.path / place for place in places.values()]
+
+    def remove(self, name: str) -> None:
+        """Delete a file if this program wrote it and nobody changed it since."""
+        path = self.path / name
+        if self.record.is_ours(name) and path.is_file():
+            try:
+                path.unlink()
+            except OSError as error:
+                raise OutputError(cannot_write(path, error)) from error
+
+    def _free_start(self, asked: str, names: list[str], taken: set[str] | None) -> str:
+        taken = set() if taken is None else taken
+        stem, number, stays = asked, 1, None
+        while True:
+            places = [stem + name.removeprefix(asked) for name in names]
+            blocked = next((place for place in places if self._is_theirs(place, asked)), None)
+            if blocked is None and (stem == asked or stem.lower() not in taken):
+                break
+            stays = stays or blocked
+            number += 1
+            stem = f"{asked}-{number}"
+        taken.add(stem.lower())
+        if stays is not None:
+            self.told.append(
+                f"{self.path / stays} was not written here by this program, or was changed since: "
+                f"it stays as it is, and the new files begin with {stem}."
+            )
+        return stem
+
+    def _is_theirs(self, name: str, asked: str) -> bool:
+        return os.path.lexists(self.path / name) and not self.record.is_ours(name, asked)
+
+
+@contextmanager
+def output_folder(folder: Path | OutputFolder) -> Iterator[OutputFolder]:
+    """Give a folder to this run alone; made when it is not there, one that is open as it is.
+
+    Temporary files of runs that were killed there are removed.
+
+    Raises
+    ------
+    OutputError
+        When another run works there, or it cannot be written.
+    """
+    if isinstance(folder, OutputFolder):
+        yield folder
+        return
+    ensure_folder(folder)
+    with folder_lock(folder):
+        sweep(folder)
+        yield OutputFolder(folder)
+
+
+@contextmanager
+def output_file(path: Path, *, confirmed: bool = False) -> Iterator[Path]:
+    """Give a temporary path for a file that the user named; it goes there when the block ends well.
+
+    It has the same name in another folder, and may become a folder as well.
+
+    Parameters
+    ----------
+    confirmed : bool
+        Whether she was asked and said that what is there may be replaced.
+
+    Raises
+    ------
+    OutputError
+        Before the block and after it, when something is there that is not this program's own and
+        nothing was confirmed, or when the file cannot be written.
+    """
+    if not confirmed:
+        check_target(path)
+    with temporary_folder(path.parent) as staging:
+        temporary = staging / path.name
+        yield temporary
+        if confirmed:
+            if path.is_dir() and not temporary.is_dir():
+                raise OutputError(f"{path} is a folder: choose another name.")
+            _move(temporary, path)
+            return
+        with folder_lock(path.parent, _WAIT_S):
+            record = _checked(path)
+            made = fingerprint(temporary)
+            if made is not None:
+                record.note(Written(path.name, path.name, {path.name: made}))
+            _move(temporary, path)
+
+
+def check_target(path: Path) -> None:
+    """Refuse before a long job what `output_file` would refuse after it.
+
+    Raises
+    ------
+    OutputError
+        When something is there that is not this program's own.
+    """
+    _checked(path)
+
+
+def _checked(path: Path) -> FolderRecord:
+    record = FolderRecord(path.parent)
+    if os.path.lexists(path) and not record.is_ours(path.name):
+        raise OutputError(
+            f"{path} is there, and was not written by this program or was changed since: choose "
+            "another name, or move it away."
+        )
+    return record
+
+
+def _move(source: Path, target: Path) -> None:
+    """Put a file or folder in its place; what was there is replaced."""
+    try:
+        if target.is_dir() and not target.is_symlink():
+            target.rename(source.with_name(temporary_name()))
+        source.replace(target)
+    except OSError as error:
+        raise OutputError(cannot_write(target, error)) from error
