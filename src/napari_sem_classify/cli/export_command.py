@@ -46,7 +46,8 @@ def export(
         problem = f"none is given: choose from {', '.join(CHOICES)}"
         raise typer.BadParameter(problem, param_hint="--as")
     from napari_sem_classify.core.common.errors import OutputError, SemClassifyError
-    from napari_sem_classify.core.common.files import ensure_folder, free_name
+    from napari_sem_classify.core.common.files import ensure_folder
+    from napari_sem_classify.core.image.file_names import free_stem
     from napari_sem_classify.core.maps.map_set import find_maps, open_maps
 
     paths = find_maps(maps)
@@ -54,12 +55,17 @@ def export(
     files: list[Path] = []
     failures: list[dict[str, str]] = []
     opened: list[MapOnDisk] = []
-    stems: set[str] = set()
+    taken: set[str] = set()
+    stems: dict[tuple[Path, str], str] = {}
     pictures = [name for name in wanted if kind_named(name).needs_image]
     for path in paths:
         try:
             found = open_maps(path)
-            files.extend(_each(found, out, free_name(found[0].stem, stems), wanted))
+            # Maps of one stack's planes lie in files side by side, and stay together.
+            source = path.parent, found[0].stem
+            stem = stems.get(source) or free_stem(found[0].stem, taken)
+            stems[source] = stem
+            files.extend(_each(found, out, stem, wanted))
         except OutputError:
             raise
         except SemClassifyError as error:

@@ -80,7 +80,8 @@ def tile(
     the table of the earlier run lists and the new grid has not are deleted. Other files stay.
     """
     from napari_sem_classify.core.common.errors import SemClassifyError
-    from napari_sem_classify.core.common.files import ensure_folder, free_name
+    from napari_sem_classify.core.common.files import ensure_folder
+    from napari_sem_classify.core.image.file_names import free_stem
     from napari_sem_classify.core.sem_io import list_images, open_image
     from napari_sem_classify.core.tiles.tile_files import write_tiles
     from napari_sem_classify.core.tiles.tile_rules import check_tiles
@@ -93,7 +94,7 @@ def tile(
     failures: list[dict[str, str]] = []
     with working() as job:
         for path in paths:
-            stem = free_name(path.stem, stems)
+            stem = free_stem(path, stems)
             write = partial(write_tiles, stem=stem, format=format, stretch=stretch, job=job)
             try:
                 image = open_image(path, level)

@@ -42,6 +42,7 @@ def rerun(
     from napari_sem_classify.core.classify.rerun import rerun as repeat
     from napari_sem_classify.core.classify.rerun_inputs import find_classifier
     from napari_sem_classify.core.export.outputs import write_outputs
+    from napari_sem_classify.core.image.sem_image import plane_suffix
     from napari_sem_classify.core.model.engines import engine_for
 
     engine = None
@@ -53,6 +54,7 @@ def rerun(
     files: list[Path] = []
     if out is not None:
         stem = record.name.removesuffix(".summary.json").removesuffix(".map.tif")
+        stem = stem.removesuffix(plane_suffix(again.class_map.plane))
         files = write_outputs(again.class_map, again.image, out, stem)
     verdict = "The map is the same." if again.same else "The map differs."
     if again.same is None:

@@ -93,6 +93,7 @@ def teach(
     side = _network_px(network_px)
     from napari_sem_classify.core.annotate import class_spec
     from napari_sem_classify.core.common.files import ensure_folder
+    from napari_sem_classify.core.image.file_names import stem_of
     from napari_sem_classify.core.model.file import save_model
     from napari_sem_classify.core.sem_io.label_file import labelled_images
     from napari_sem_classify.core.teach.recipes import recipes_for
@@ -114,7 +115,7 @@ def teach(
         dense=dense,
         device=device,
         backend=backend,
-        name=name or out.stem,
+        name=name or stem_of(out),
     )
     with working() as job:
         shown = list(pairs.values())

@@ -62,6 +62,7 @@ def train(
     from napari_sem_classify.core.finetune.finetune_checkpoint import checkpoint_path
     from napari_sem_classify.core.finetune.finetune_options import FineTuneOptions
     from napari_sem_classify.core.finetune.finetune_presets import make_preset
+    from napari_sem_classify.core.image.file_names import stem_of
     from napari_sem_classify.core.model.file import save_model
 
     options = FineTuneOptions(
@@ -77,7 +78,7 @@ def train(
         search_rate=find_rate,
         backbone_id=network,
         batch_size=batch,
-        name=name or out.stem,
+        name=name or stem_of(out),
         checkpoint=checkpoint_path(out),
     )
     backbone_path(network)  # refused before any image is read

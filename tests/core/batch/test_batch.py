@@ -7,6 +7,7 @@ from itertools import pairwise
 
 import numpy as np
 import pytest
+import tifffile
 from PIL import Image
 from tiny_engine import TinyEngine, brightness_classifier
 
@@ -140,6 +141,17 @@ def test_images_of_one_name_in_two_folders_do_not_overwrite_each_other(tmp_path)
     assert [image.stem for image in report.images] == ["a", "a-2", "a-3"]
     again, _ = run(paths[::-1], tmp_path / "out")
     assert [image.stem for image in again.images] == ["a-3", "a-2", "a"]
+    assert all(image.resumed for image in again.images)
+
+
+def test_a_plane_of_a_stack_and_an_image_named_like_it_have_a_map_each(tmp_path):
+    stack = tmp_path / "a.tif"
+    tifffile.imwrite(stack, np.full((3, 64, 96), 200, np.uint8), photometric="minisblack")
+    paths = [stack, picture(tmp_path / "in" / "a_z0001.png")]
+    report, _ = run(paths, tmp_path / "out")
+    files = [path for image in report.done for path in image.files]
+    assert len(set(files)) == len(files) == 16
+    again, _ = run(paths, tmp_path / "out")
     assert all(image.resumed for image in again.images)
 
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import hashlib
 import json
-import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from itertools import islice
@@ -13,8 +12,9 @@ from typing import Any, TypeVar
 
 from napari_sem_classify.core.common.digest import digest_of
 from napari_sem_classify.core.common.errors import ImageError
-from napari_sem_classify.core.common.files import append_line, free_name, read_lines
+from napari_sem_classify.core.common.files import append_line, read_lines
 from napari_sem_classify.core.export.kinds import USUAL
+from napari_sem_classify.core.image.file_names import free_stem, take_stem
 from napari_sem_classify.core.image.image_key import file_state, image_key
 from napari_sem_classify.core.image.sem_image import SemImage
 from napari_sem_classify.core.model.file import head_sha256
@@ -31,7 +31,6 @@ Item = Path | SemImage
 
 ItemT = TypeVar("ItemT", Path, SemImage, Item)
 _VERSION = 2  # of what is noted of an image; notes of another version count as none
-_FORBIDDEN = re.compile(r'[\\/:*?"<>|\x00-\x1f]')
 _KEYS = {"stem", "files", "planes", "note", "scale_warning", "settings", "state"}
 
 
@@ -88,6 +87,13 @@ class BatchState:
             if isinstance(line, dict):
                 noted.append((line.get("image"), line.get("written")))
         images = {path: entry for path, entry in noted if _is_whole(path, entry)}
+        # A plane of a stack and an image once had files of one name: one of the two is done again.
+        writer = {name: path for path, entry in images.items() for name in entry["files"]}
+        images = {
+            path: entry
+            for path, entry in images.items()
+            if all(writer[name] == path for name in entry["files"])
+        }
         return cls(folder, settings, images)
 
     def with_stems(self, items: Sequence[ItemT]) -> Iterator[tuple[ItemT, str]]:
@@ -95,10 +101,13 @@ class BatchState:
 
         An image keeps the one it had; one whose own stem is taken gets a number.
         """
-        taken = {entry["stem"].lower() for entry in self.images.values()}
+        taken: set[str] = set()
+        for entry in self.images.values():
+            take_stem(entry["stem"], taken)
         for item in items:
-            entry = self.images.get(_name(item))
-            yield item, free_name(item_stem(item), taken) if entry is None else entry["stem"]
+            known = self.images.get(_name(item))
+            name = item if isinstance(item, Path) else item.name
+            yield item, free_stem(name, taken) if known is None else known["stem"]
 
     def finished(self, item: Item) -> dict[str, Any] | None:
         """What was written for an image, if it is all there and still right."""
@@ -138,13 +147,6 @@ def _is_whole(path: Any, entry: Any) -> bool:
 def item_path(item: Item) -> Path:
     """The file of an image, or its name where it has none."""
     return item if isinstance(item, Path) else item.path or Path(item.name)
-
-
-def item_stem(item: Item) -> str:
-    """A start for the names of an image's files."""
-    if isinstance(item, Path):
-        return item.stem
-    return _FORBIDDEN.sub("_", item.name).strip(". ") or "image"
 
 
 def _name(item: Item) -> str:

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from napari_sem_classify.core.common.errors import OutputError, cannot_write
+from napari_sem_classify.core.common.plain_text import ascii_where_needed
 from napari_sem_classify.core.common.temporaries import MARK, sweep_once, temporary_name
 
 
@@ -74,7 +75,8 @@ def write_text(path: Path, text: str) -> None:
         When the file cannot be written.
     """
     with atomic_path(path) as temporary:
-        temporary.write_text(text, encoding="utf-8", newline="\n")
+        # Bytes of a file's name that are no text are told as \udcff.
+        temporary.write_bytes(text.encode("utf-8", "backslashreplace"))
 
 
 def write_json(path: Path, value: Any) -> None:
@@ -99,7 +101,7 @@ def append_line(path: Path, value: Any) -> None:
     OutputError
         When the file cannot be written; it is then as it was before.
     """
-    line = json.dumps(plain_values(value), ensure_ascii=False, allow_nan=False).encode() + b"\n"
+    line = _json(value).encode() + b"\n"
     try:
         with path.open("ab+") as file:
             end = file.seek(0, os.SEEK_END)
@@ -153,7 +155,12 @@ def write_tensors(
 
 def to_json(value: Any) -> str:
     """JSON that every reader accepts, see `plain_values`."""
-    return json.dumps(plain_values(value), indent=2, ensure_ascii=False, allow_nan=False)
+    return _json(value, indent=2)
+
+
+def _json(value: Any, indent: int | None = None) -> str:
+    text = json.dumps(plain_values(value), indent=indent, ensure_ascii=False, allow_nan=False)
+    return ascii_where_needed(text)
 
 
 def plain_values(value: Any) -> Any:
@@ -169,16 +176,3 @@ def plain_values(value: Any) -> Any:
     if isinstance(value, float) and (value != value or value in (float("inf"), float("-inf"))):
         return None
     return value
-
-
-def free_name(name: str, taken: set[str]) -> str:
-    """A start for file names that is not among those taken, which it joins; numbered where it is.
-
-    `taken` holds them in small letters: some file systems take A and a for the same.
-    """
-    free, number = name, 1
-    while free.lower() in taken:
-        number += 1
-        free = f"{name}-{number}"
-    taken.add(free.lower())
-    return free

@@ -7,6 +7,7 @@ from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
 from napari_sem_classify.core.common.errors import OutputError
+from napari_sem_classify.core.image.file_names import stem_of
 from napari_sem_classify.core.image.sem_image import SemImage, plane_suffix
 from napari_sem_classify.core.maps.class_map import ClassMap
 from napari_sem_classify.core.maps.map_file import SavedMap
@@ -105,4 +106,4 @@ class Measured:
 
 def file_stem(class_map: ClassMap) -> str:
     """Start of the names of a map's files."""
-    return (class_map.image_name or "class map").replace("/", "_") + plane_suffix(class_map.plane)
+    return stem_of(class_map.image_name or "class map") + plane_suffix(class_map.plane)

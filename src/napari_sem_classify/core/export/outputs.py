@@ -10,10 +10,11 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from napari_sem_classify.core.common.errors import OutputError, cannot_write
-from napari_sem_classify.core.common.files import ensure_folder, free_name
+from napari_sem_classify.core.common.files import ensure_folder
 from napari_sem_classify.core.common.job import Job, Progress
 from napari_sem_classify.core.export.kinds import USUAL, Kind, find_kind
 from napari_sem_classify.core.export.measured import Measured, file_stem
+from napari_sem_classify.core.image.file_names import free_stem
 from napari_sem_classify.core.image.sem_image import SemImage, plane_suffix
 from napari_sem_classify.core.maps.class_map import ClassMap
 from napari_sem_classify.core.maps.map_file import SavedMap
@@ -99,7 +100,7 @@ def write_export(
         ensure_folder(target)
         parts = [measured.one(number) for number in range(len(measured.maps))]
         taken: set[str] = set()
-        stems = [free_name(file_stem(class_map), taken) for class_map in measured.maps]
+        stems = [free_stem(file_stem(class_map), taken) for class_map in measured.maps]
         targets = [target / f"{stem}{kind.suffixes[0]}" for stem in stems]
     start = time.perf_counter()
     for number, (part, path) in enumerate(zip(parts, targets, strict=True)):

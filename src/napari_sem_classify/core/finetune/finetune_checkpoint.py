@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from napari_sem_classify.core.common.files import to_json, write_tensors
+from napari_sem_classify.core.image.file_names import stem_of
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -38,7 +39,7 @@ class Checkpoint:
 
 def checkpoint_path(model_path: Path) -> Path:
     """Where the checkpoint of a model that is being made lies."""
-    return model_path.with_name(f".{model_path.stem}.training.safetensors")
+    return model_path.with_name(f".{stem_of(model_path)}.training.safetensors")
 
 
 def write_checkpoint(path: Path, checkpoint: Checkpoint) -> None:

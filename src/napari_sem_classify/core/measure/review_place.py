@@ -15,6 +15,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from napari_sem_classify.core.common.errors import AnnotationError
+from napari_sem_classify.core.image.file_names import stem_of
 from napari_sem_classify.core.image.sem_image import plane_suffix
 from napari_sem_classify.core.maps.class_map import ClassMap, map_sha256
 from napari_sem_classify.core.measure.review import Review
@@ -99,9 +100,7 @@ def review_order(review: Review, hashes: Sequence[str]) -> tuple[int, ...] | Non
 def review_stem(maps: Sequence[ClassMap], image_path: Path | None) -> str:
     """Start of a review's file name."""
     first = maps[0]
-    stem = image_path.stem if image_path is not None else first.image_name
-    # A layer may have any name, a file may not.
-    stem = "".join(c if c.isalnum() or c in "-_. " else "_" for c in stem).strip(". ") or "image"
+    stem = stem_of(image_path or first.image_name)
     more = f"-and-{len(maps) - 1}-more" if len(maps) > 1 else ""
     return stem + plane_suffix(first.plane) + more
 
@@ -112,7 +111,9 @@ def _candidates(folder: Path, stem: str) -> list[Path]:
         names = [each.name for each in folder.iterdir()]
     except OSError:
         return []
-    ours = re.compile(rf"{re.escape(stem)}(-\d+)?{re.escape(SUFFIX)}")
+    # Earlier versions wrote _ for what is no letter or number.
+    named = "".join(re.escape(c) if c.isalnum() else f"[{re.escape(c)}_]" for c in stem)
+    ours = re.compile(rf"{named}(-\d+)?{re.escape(SUFFIX)}")
     return [folder / name for name in sorted(names) if ours.fullmatch(name)]
 
 

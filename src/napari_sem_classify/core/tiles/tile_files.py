@@ -17,6 +17,7 @@ from napari_sem_classify.core.common.csv_text import csv_text, number_text
 from napari_sem_classify.core.common.errors import OutputError
 from napari_sem_classify.core.common.files import ensure_folder, write_text
 from napari_sem_classify.core.common.job import Job, Reporter
+from napari_sem_classify.core.image.file_names import stem_of
 from napari_sem_classify.core.image.intensity import (
     IntensityRange,
     IntensityRecipe,
@@ -90,7 +91,7 @@ def write_tiles(
         raise ValueError(f"keep has shape {chosen.shape}, not {grid.tile_shape}")
     to_8_bit = stretch or (format == "png" and image.dtype not in (np.uint8, np.uint16))
     intensity = measure_range(image, IntensityRecipe(), plane) if to_8_bit else None
-    stem = (stem or image.name) + plane_suffix(plane)
+    stem = (stem or stem_of(image.name)) + plane_suffix(plane)
     path = out_dir / f"{stem}.tile_files.csv"
     size = number_text(image.pixel_size_nm)
     tops, lefts = grid.row_starts(), grid.col_starts()

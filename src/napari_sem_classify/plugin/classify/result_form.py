@@ -109,11 +109,12 @@ class ResultForm:
 
         def task(context: JobContext) -> int:
             from napari_sem_classify.core.export.outputs import write_outputs
+            from napari_sem_classify.core.image.file_names import stem_of
 
             written = 0
             for class_map in maps:
                 context.check()
-                written += len(write_outputs(class_map, image, folder, image.name))
+                written += len(write_outputs(class_map, image, folder, stem_of(image.name)))
             return written
 
         def done(written: int) -> None:

@@ -19,6 +19,7 @@ from napari_sem_classify.core.evaluate.evaluate import Evaluation
 from napari_sem_classify.core.evaluate.set_reading import shrink
 from napari_sem_classify.core.finetune.finetune_options import FineTuneOptions
 from napari_sem_classify.core.finetune.finetune_presets import Preset
+from napari_sem_classify.core.image.file_names import stem_of
 from napari_sem_classify.core.model.file import save_model
 from napari_sem_classify.core.model.head import TileClassifier
 from napari_sem_classify.plugin.app.jobs import JobContext
@@ -202,7 +203,7 @@ def save(path: Path, classifier: TileClassifier) -> Callable[[JobContext], Path]
 
     def task(_context: JobContext) -> Path:
         ensure_folder(path.parent)
-        card = replace(classifier.card, name=path.stem)
+        card = replace(classifier.card, name=stem_of(path))
         return save_model(path, replace(classifier, card=card))
 
     return task

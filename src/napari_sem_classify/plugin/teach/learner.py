@@ -15,6 +15,7 @@ from qtpy.QtCore import QObject
 from napari_sem_classify.core.annotate.annotation import check_teachable
 from napari_sem_classify.core.common.errors import AnnotationError
 from napari_sem_classify.core.common.job import Progress
+from napari_sem_classify.core.image.file_names import stem_of
 from napari_sem_classify.core.image.sem_image import SemImage
 from napari_sem_classify.core.maps.class_map import ClassMap
 from napari_sem_classify.core.model.recipe import RecipeChoice
@@ -312,7 +313,7 @@ class Learner:
         memory = self._memory
         images = {key: memory.images[key] for key in lesson.keys if key in memory.images}
         material = TeachingSet(self._book.annotations, images)
-        options = replace(self.options, min_share=min_share, name=path.stem)
+        options = replace(self.options, min_share=min_share, name=stem_of(path))
         choice = memory.choice
         if choice is not None and choice.recipe != lesson.recipe:
             choice = None
