@@ -34,7 +34,7 @@ def ascii_where_needed(json_text: str) -> str:
     JSON leaves delete, C1 controls and marks of direction as they are, and half a surrogate pair,
     which a file's name may hold, cannot be written as UTF-8 at all.
     """
-    if json_text.isprintable():
+    if json_text.replace("\n", "").isprintable():
         return json_text
     return "".join(
         each if _is_plain(each) or each in "\n\r\t" else _json_escape(each) for each in json_text
