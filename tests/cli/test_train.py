@@ -138,3 +138,37 @@ def test_ways_to_train_are_compared_in_one_table(run, source, tmp_path, monkeypa
     assert "ResNet50, frozen, no augmentation, 32 px" in rows
     assert len({len(line) for line in lines if line.startswith("ResNet50")}) == 1
     assert (tmp_path / "out" / "comparison.html").is_file()
+
+
+@pytest.mark.slow
+def test_tiles_written_to_files_teach_what_their_image_shows(run, shared, tmp_path):
+    import csv
+    import shutil
+
+    import numpy as np
+    from PIL import Image
+
+    image, labels = (shared / "cases" / "files" / name for name in ("bse.tif", "bse_labels.png"))
+    if not image.is_file():
+        pytest.skip("the cases are not there")
+    truth = np.asarray(Image.open(labels))
+
+    def true_class(row):
+        y, x, height, width = (int(row[name]) for name in ("y", "x", "height", "width"))
+        return f"label {np.bincount(truth[y : y + height, x : x + width].ravel()).argmax()}"
+
+    assert run("tile", image, "--tile", 64, "--out", tmp_path / "tiles").status == 0
+    with (tmp_path / "tiles" / "bse.tile_files.csv").open(encoding="utf-8", newline="") as file:
+        for row in csv.DictReader(file):
+            folder = tmp_path / "sorted" / true_class(row)
+            folder.mkdir(parents=True, exist_ok=True)
+            shutil.copy(tmp_path / "tiles" / row["file"], folder)
+    model = tmp_path / "bse.safetensors"
+    assert run("train", tmp_path / "sorted", "--out", model, *SMALL, "--sizes", "64").status == 0
+    assert (
+        run("classify", image, "--model", model, "--out", tmp_path, "--device", "cpu").status == 0
+    )
+    with (tmp_path / "bse.tiles.csv").open(encoding="utf-8", newline="") as file:
+        cells = list(csv.DictReader(file))
+    assert len(cells) == 100
+    assert [row["class"] for row in cells] == [true_class(row) for row in cells]

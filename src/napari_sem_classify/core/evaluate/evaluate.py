@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -16,6 +15,9 @@ from napari_sem_classify.core.common.job import Job, Reporter
 from napari_sem_classify.core.evaluate import metrics
 from napari_sem_classify.core.evaluate.dataset import ImageRecord, Listing, RowCrop, one_by_one
 from napari_sem_classify.core.evaluate.intervals import wilson_interval
+from napari_sem_classify.core.evaluate.set_reading import open_cropped, tile_grid
+from napari_sem_classify.core.evaluate.tile_ranges import tile_ranges
+from napari_sem_classify.core.image.sem_image import SemImage
 from napari_sem_classify.core.model.head import TileClassifier
 from napari_sem_classify.core.tiles.plane_tiles import PlaneTiles
 
@@ -179,6 +181,7 @@ def evaluate_images(
     if crop is None and settings.get("crop_rows"):
         crop = RowCrop.parse(str(settings["crop_rows"]))
     whole = tile_px is None and bool(settings.get("whole_images"))
+    ranges = tile_ranges(listing, crop, job)
     reporter = Reporter(len(listing.records), "Classifying images", job)
     reporter.check()
     head, temperature = classifier.head, classifier.card.temperature
@@ -189,7 +192,8 @@ def evaluate_images(
     left_out: dict[str, str] = {}
     for number, record in enumerate(listing.records):
         try:
-            features = _features(record.path, classifier, engine, tile_px, whole, crop)
+            image = ranges.apply(open_cropped(record.path, crop))
+            features = _features(image, classifier, engine, tile_px, whole)
         except SemClassifyError as error:
             left_out[str(record.path)] = str(error)
         else:
@@ -210,7 +214,7 @@ def evaluate_images(
         groups=np.array(groups),
         paths=tuple(str(record.path) for record in used),
         left_out=left_out,
-        notes=listing.notes + _notes(used, left_out, classifier),
+        notes=listing.notes + ranges.notes + _notes(used, left_out, classifier),
     )
 
 
@@ -245,19 +249,16 @@ def _matched(names: Sequence[str], classifier: TileClassifier) -> dict[int, int]
 
 
 def _features(
-    path: Path,
+    image: SemImage,
     classifier: TileClassifier,
     engine: Engine,
     tile_px: int | None,
     whole: bool,
-    crop: RowCrop | None,
 ) -> NDArray[np.float32]:
     """Features of an image's tiles that hold data."""
     from napari_sem_classify.core.classify.options import ClassifyOptions
-    from napari_sem_classify.core.evaluate.set_reading import open_cropped, tile_grid
     from napari_sem_classify.core.network.features import embed_image
 
-    image = open_cropped(path, crop)
     card = classifier.card
     options = ClassifyOptions(tile_px=tile_px)
     grid = tile_grid(image, None) if whole else options.grid_for(image, card).grid

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import numpy as np
@@ -15,6 +15,7 @@ from napari_sem_classify.core.classify.record import file_sha256
 from napari_sem_classify.core.common.errors import SemClassifyError
 from napari_sem_classify.core.evaluate.dataset import ImageRecord, RowCrop
 from napari_sem_classify.core.evaluate.duplicates import THUMBNAIL_PX
+from napari_sem_classify.core.evaluate.tile_ranges import TileRanges
 from napari_sem_classify.core.image import intensity
 from napari_sem_classify.core.image.sem_image import SemImage
 from napari_sem_classify.core.tiles.grid import TileGrid
@@ -38,6 +39,7 @@ class Cutting:
     tile_px: int | None
     crop: RowCrop | None
     side: int
+    ranges: TileRanges = field(default_factory=TileRanges)
 
 
 @dataclass(frozen=True, slots=True)
@@ -104,7 +106,7 @@ def grey_picture(image: SemImage) -> NDArray[np.uint8]:
 
 def _read(record: ImageRecord, cut: Cutting) -> ReadImage | Unreadable:
     try:
-        image = open_cropped(record.path, cut.crop)
+        image = cut.ranges.apply(open_cropped(record.path, cut.crop))
         grid = tile_grid(image, cut.tile_px)
         grey = grey_picture(image)
     except SemClassifyError as error:

@@ -1,9 +1,10 @@
 """The images of a listing as tiles in a memory-mapped file, decoded once.
 
-Every image is cropped to its specimen, stretched once over its own range, cut into square tiles and
-kept as uint8 at the largest training size: a texture that is resized twice looks different from
-one that is resized once, as it is in use. Without a tile size a tile is as
-large as the image's short side: a wide image is then the mean over the few tiles that cover it.
+Every image is cropped to its specimen, stretched once over its own range (a tile that was cut to a
+file over that of its image, see `tile_ranges`), cut into square tiles and kept as uint8 at the
+largest training size: a texture that is resized twice looks different from one that is resized
+once, as it is in use. Without a tile size a tile is as large as the image's short side: a wide
+image is then the mean over the few tiles that cover it.
 """
 
 from __future__ import annotations
@@ -26,6 +27,7 @@ from napari_sem_classify.core.evaluate.dataset import Listing, RowCrop, one_by_o
 from napari_sem_classify.core.evaluate.dataset_split import Split, plan_split
 from napari_sem_classify.core.evaluate.duplicates import near_duplicates
 from napari_sem_classify.core.evaluate.set_reading import Cutting, ImageFacts, ReadImage
+from napari_sem_classify.core.evaluate.tile_ranges import tile_ranges
 from napari_sem_classify.core.image.intensity import IntensityRecipe
 from napari_sem_classify.core.tiles.grid import MIN_TILE_PX
 
@@ -156,6 +158,7 @@ def make_training_set(
         raise DatasetError(f"A tile of {tile_px} px is too small: use {MIN_TILE_PX} px or more.")
     cut = Cutting(tile_px, crop, min(tile_px or largest_px, largest_px))
     with tiles_folder(f"The tiles of {listing.source}", cache_folder) as folder:
+        cut = replace(cut, ranges=tile_ranges(listing, crop, job))
         return _make(listing, cut, folder, job)
 
 
@@ -255,7 +258,7 @@ def _make(listing: Listing, cut: Cutting, folder: Path, job: Job | None) -> Trai
         whole_images=cut.tile_px is None,
         crop=cut.crop,
         left_out=found.left_out,
-        notes=listing.notes + _notes(found.left_out),
+        notes=listing.notes + cut.ranges.notes + _notes(found.left_out),
         folder=folder,
         places=np.concatenate(found.places),
     )

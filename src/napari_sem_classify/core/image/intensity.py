@@ -88,17 +88,27 @@ def measure_range(
     At most `SAMPLE_BLOCKS` blocks of `SAMPLE_BLOCK_PX` squared, spread evenly, are read, so the
     cost does not grow with the image. The same image gives the same range each time. NaN and inf,
     and runs of exact zeros (the borders of a mosaic, not a dark pixel here and there), do not
-    count.
+    count. A tile that was cut to a file has the range of its image.
 
     Raises
     ------
     ImageError
         When no finite value is found.
     """
-    values = _sample(image, plane)
+    source = image.source_range
+    if source is not None:
+        return IntensityRange(*source, recipe.per_tile)
+    found = range_of(_sample(image, plane), recipe)
+    if found is None:
+        raise ImageError(f"{image.name} holds no finite values: there is nothing to classify.")
+    return found
+
+
+def range_of(values: NDArray[Any], recipe: IntensityRecipe) -> IntensityRange | None:
+    """Robust range of grey values, as `measure_range` finds it; None where none is finite."""
     finite = values[np.isfinite(values)] if values.dtype.kind == "f" else values
     if finite.size == 0:
-        raise ImageError(f"{image.name} holds no finite values: there is nothing to classify.")
+        return None
     finite = _without_zero_runs(finite)
     low, high = np.percentile(
         finite.astype(np.float64), [recipe.low_percentile, recipe.high_percentile]

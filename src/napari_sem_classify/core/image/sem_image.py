@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 
 from napari_sem_classify.core.common.errors import ImageError
 from napari_sem_classify.core.image.area import Area
+from napari_sem_classify.core.image.tile_note import SOURCE_RANGE, source_range
 
 HELD_BYTES = 128 << 20
 
@@ -128,6 +129,11 @@ class SemImage:
         """The specimen area."""
         return self.specimen.area
 
+    @property
+    def source_range(self) -> tuple[float, float] | None:
+        """Black and white of the image that a tile was cut from; None for any other image."""
+        return source_range(self.metadata)
+
     def planes(self) -> Iterator[tuple[int, ...]]:
         """Index of each plane of a stack; one empty index for a single image."""
         return iter(np.ndindex(*self.leading_shape))
@@ -159,6 +165,10 @@ class SemImage:
         if not (np.isfinite(pixel_size_nm) and pixel_size_nm > 0):
             raise ImageError(f"{self.name}: a pixel size of {pixel_size_nm} nm is not usable.")
         return replace(self, pixel_size_nm=float(pixel_size_nm), pixel_size_source=source)
+
+    def with_source_range(self, low: float, high: float) -> SemImage:
+        """The same image, as a tile of one whose black and white are known."""
+        return replace(self, metadata={**self.metadata, SOURCE_RANGE: [low, high]})
 
     def read(self, window: Area, plane: tuple[int, ...] = ()) -> NDArray[Any]:
         """Pixels of a window as grey, in the stored dtype (luminance in float32 for colour).

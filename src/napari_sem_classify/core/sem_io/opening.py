@@ -6,8 +6,10 @@ from dataclasses import replace
 from pathlib import Path
 
 from napari_sem_classify.core.common.errors import ImageError
+from napari_sem_classify.core.image.area import Area
 from napari_sem_classify.core.image.levels import specimen_at_level
-from napari_sem_classify.core.image.sem_image import ColourMode, SemImage
+from napari_sem_classify.core.image.sem_image import ColourMode, SemImage, Specimen
+from napari_sem_classify.core.image.tile_note import SOURCE_RANGE
 from napari_sem_classify.core.sem_io.info_bar import find_specimen
 from napari_sem_classify.core.sem_io.listing import (
     MORE_RSCIIO_SUFFIXES,
@@ -79,6 +81,8 @@ def open_with_levels(path: str | Path, level: int = 0) -> tuple[SemImage, tuple[
         # One answer for all levels: the file tells the bar in finest pixels, and text that proves
         # a bar blurs away on coarse ones.
         specimen = specimen_at_level(open_image(path).specimen, pixels.levels[0].shape, shape)
+    elif SOURCE_RANGE in pixels.plain:
+        specimen = Specimen(Area(0, shape[0], 0, shape[1]), "metadata", "a tile of an image")
     else:
         specimen = guarded(path, lambda: find_specimen(pixels.data, shape, stored, vendor))
     # The bar does not count: a coloured logo on it does not make a grey image coloured.

@@ -16,6 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from napari_sem_classify.core.common.errors import ImageError
+from napari_sem_classify.core.image.tile_note import noted
 from napari_sem_classify.core.sem_io.memory_budget import check_decoded_size
 from napari_sem_classify.core.sem_io.pixels import Pixels, first_line, guarded
 from napari_sem_classify.core.sem_io.source import Source
@@ -88,7 +89,7 @@ def open_raster(path: Path, *, as_numbers: bool = False) -> Pixels:
         data=data,
         has_channels=data.ndim == 3,
         source=Source(path=path, shape=(rows, cols)),
-        plain=orientation_note(turned),
+        plain=orientation_note(turned) | noted(image.info.get("Description")),
         palette=palette,
     )
 

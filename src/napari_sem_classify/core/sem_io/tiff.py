@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 
 from napari_sem_classify.core.common.errors import ImageError
 from napari_sem_classify.core.image.sem_image import ArrayLike
+from napari_sem_classify.core.image.tile_note import noted
 from napari_sem_classify.core.sem_io.arrays import (
     ArrayView,
     ChannelsLast,
@@ -37,6 +38,7 @@ from napari_sem_classify.core.sem_io.tiff_tags import OLYMPUS_SIS, read_source
 
 # PhotometricInterpretation, TIFF 6.0 page 37 and on.
 PALETTE, SEPARATED, YCBCR, CIELAB = 3, 5, 6, 8
+IMAGE_DESCRIPTION = 270
 
 
 def open_tiff(path: Path, level: int = 0, *, as_numbers: bool = False) -> Pixels:
@@ -102,15 +104,17 @@ def _open(path: Path, tiff: Any, level: int, as_numbers: bool) -> Pixels:
         data, has_channels = _displayed(chosen.keyframe, data, has_channels)
     rows, cols = (int(n) for n in data.shape[-3:-1]) if has_channels else data.shape[-2:]
     finest = _spatial(levels[0])[0]
+    source = read_source(path, tiff, (int(rows), int(cols)), levels[0].keyframe)
     return Pixels(
         data=data,
         has_channels=has_channels,
-        source=read_source(path, tiff, (int(rows), int(cols)), levels[0].keyframe),
+        source=source,
         chunks=chunks,
         levels=tuple(Level(_spatial(one), None, finest / _spatial(one)[0]) for one in levels)
         if len(levels) > 1
         else (),
-        plain=orientation_note(chosen.keyframe.tags.valueof(ORIENTATION_TAG)),
+        plain=orientation_note(chosen.keyframe.tags.valueof(ORIENTATION_TAG))
+        | noted(source.text_of(IMAGE_DESCRIPTION)),
         palette=table,
     )
 

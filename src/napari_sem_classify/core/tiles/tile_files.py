@@ -25,10 +25,13 @@ from napari_sem_classify.core.image.intensity import (
     stretch_to_uint8,
 )
 from napari_sem_classify.core.image.sem_image import SemImage, plane_suffix
+from napari_sem_classify.core.image.tile_note import tile_note
 from napari_sem_classify.core.tiles.grid import TileGrid
 
 TileFormat = Literal["tif", "png"]
 COLUMNS = ("file", "row", "col", "y", "x", "height", "width", "pixel_size_nm")
+RANGE_COLUMNS = ("range_low", "range_high")
+TABLE_SUFFIX = ".tile_files.csv"
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,6 +59,7 @@ def write_tiles(
 
     Files are named ``STEM_r0003_c0012.tif`` by row and column of the grid. Grey values stay as
     they are (16 and 32 bit too in TIFF); a PNG holds 8 or 16 bit, other types are stretched to 8.
+    The table and each file tell the range of the whole image, see `tile_note`.
     All tiles appear together at the end: a cancelled or failed run leaves the folder as it was.
     Tiles that the table of an earlier run lists and this run does not make are deleted, so that the
     folder holds the tiles of one grid, those of the table; no other file is touched.
@@ -90,9 +94,11 @@ def write_tiles(
     if chosen.shape != grid.tile_shape:
         raise ValueError(f"keep has shape {chosen.shape}, not {grid.tile_shape}")
     to_8_bit = stretch or (format == "png" and image.dtype not in (np.uint8, np.uint16))
-    intensity = measure_range(image, IntensityRecipe(), plane) if to_8_bit else None
+    measured = measure_range(image, IntensityRecipe(), plane)
+    intensity = measured if to_8_bit else None
+    black, white = (0.0, 255.0) if to_8_bit else (measured.low, measured.high)
     stem = (stem or stem_of(image.name)) + plane_suffix(plane)
-    path = out_dir / f"{stem}.tile_files.csv"
+    path = out_dir / f"{stem}{TABLE_SUFFIX}"
     size = number_text(image.pixel_size_nm)
     tops, lefts = grid.row_starts(), grid.col_starts()
     reporter = Reporter(int(chosen.sum()), "Writing tiles", job)
@@ -102,8 +108,10 @@ def write_tiles(
         for row, col in np.argwhere(chosen):
             name = f"{stem}_r{row:04d}_c{col:04d}.{format}"
             pixels = _tile(image, grid, int(row), int(col), plane, intensity)
-            _write_image(staging / name, pixels, format, image.pixel_size_nm)
-            rows.append((name, row, col, tops[row], lefts[col], *pixels.shape, size))
+            top, left = int(tops[row]), int(lefts[col])
+            note = tile_note(black, white, image.name, top, left)
+            _write_image(staging / name, pixels, format, image.pixel_size_nm, note)
+            rows.append((name, row, col, top, left, *pixels.shape, size, black, white))
             reporter.advance()
         names = [row[0] for row in rows]
         for name in names:
@@ -117,7 +125,7 @@ def write_tiles(
         ) from error
     finally:
         shutil.rmtree(staging, ignore_errors=True)
-    write_text(path, csv_text(COLUMNS, rows))
+    write_text(path, csv_text(COLUMNS + RANGE_COLUMNS, rows))
     return TilesWritten(len(rows), path, removed)
 
 
@@ -157,14 +165,24 @@ def _tile(
 
 
 def _write_image(
-    path: Path, pixels: NDArray[Any], format: TileFormat, pixel_size_nm: float | None
+    path: Path, pixels: NDArray[Any], format: TileFormat, pixel_size_nm: float | None, note: str
 ) -> None:
     if format == "png":
         from PIL import Image
+        from PIL.PngImagePlugin import PngInfo
 
-        Image.fromarray(pixels).save(path)
+        told = PngInfo()
+        told.add_text("Description", note)
+        Image.fromarray(pixels).save(path, pnginfo=told)
         return
     from tifffile import imwrite
 
     per_cm = None if pixel_size_nm is None else (1e7 / pixel_size_nm,) * 2
-    imwrite(path, pixels, resolution=per_cm, resolutionunit="CENTIMETER", metadata=None)
+    imwrite(
+        path,
+        pixels,
+        resolution=per_cm,
+        resolutionunit="CENTIMETER",
+        metadata=None,
+        description=note,
+    )
