@@ -7,6 +7,7 @@ From the repository's root, each a row or more of a table, status 1 where anythi
     python -m benchmarks.attacks.full_disk
     python -m benchmarks.attacks.dask_kills --times 3
     python -m benchmarks.attacks.cancels --times 100
+    python -m benchmarks.attacks.downloads
 
 They need Linux or macOS, and the packages of the tests. All files lie in a temporary folder, caches
 and settings too; the network is a tiny one (``tests/tiny_backbone.py``). The same ``--seed`` gives

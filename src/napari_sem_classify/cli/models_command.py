@@ -9,7 +9,7 @@ import typer
 from napari_sem_classify.cli.shared_options import Json
 from napari_sem_classify.cli.shell import length_text, report, table, working
 
-KEPT_SO_FAR = "Stopped; the same command goes on with the download where it stopped."
+KEPT_SO_FAR = "Stopped; the same command goes on with what is lacking."
 
 
 group = typer.Typer(no_args_is_help=True, help="The catalogue of models.")

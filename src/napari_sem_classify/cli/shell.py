@@ -92,7 +92,7 @@ def length_text(px: float, pixel_size_nm: float | None) -> str:
 def working(stopped: str = STOPPED_TEXT) -> Iterator[Job]:
     """Give a job that draws a bar on stderr, and that Ctrl+C stops; a second Ctrl+C stops at once.
 
-    `stopped` is the sentence that the user reads then.
+    `stopped` is the sentence that the user reads then, where the job has none of its own.
     """
     with _progress_bar() as show:
         job = Job(show)
@@ -110,7 +110,7 @@ def working(stopped: str = STOPPED_TEXT) -> Iterator[Job]:
         try:
             yield job
         except (Cancelled, KeyboardInterrupt) as wish:
-            raise Cancelled(stopped) from wish
+            raise Cancelled(str(wish) or stopped) from wish
         finally:
             signal.signal(signal.SIGINT, before)
 

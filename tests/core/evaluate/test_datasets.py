@@ -9,7 +9,6 @@ import shutil
 import tarfile
 from dataclasses import replace
 
-import numpy as np
 import pytest
 from file_server import serving
 from labelled_images import grains
@@ -18,12 +17,7 @@ from PIL import Image
 from napari_sem_classify.core.common.errors import Cancelled, DatasetError, OutputError
 from napari_sem_classify.core.common.job import Job
 from napari_sem_classify.core.evaluate import public_sets as datasets
-from napari_sem_classify.core.evaluate.public_sets import (
-    DATASETS,
-    NFFA,
-    fetch_dataset,
-    unpack_images,
-)
+from napari_sem_classify.core.evaluate.public_sets import DATASETS, NFFA, fetch_dataset
 
 PREFIXES = [9, 4, 6, 2, 3, 0, 1, 5, 7, 8]
 """The files' prefixes do not follow the alphabet of the classes."""
@@ -157,29 +151,38 @@ def test_an_unknown_set_names_those_that_are_known(tmp_path):
         fetch_dataset("imagenet", tmp_path)
 
 
-@pytest.mark.parametrize("name", ["../outside.jpg", "/tmp/outside.jpg", "Tips/../../outside.jpg"])
-def test_an_archive_cannot_write_outside_its_folder(tmp_path, name):
-    archive = tmp_path / "Tips.tar"
-    archive.write_bytes(tar_of([(name, b"x")]))
-    inside = tmp_path / "Tips"
-    inside.mkdir()
-    with pytest.raises(DatasetError, match="outside its own folder"):
-        unpack_images(archive, inside)
-    assert in_folder(tmp_path) == ["Tips", "Tips.tar"]
-    assert in_folder(inside) == []
+def test_the_users_own_files_in_the_folder_stay(server, archives, tmp_path):
+    by_hand, own, source = (tmp_path / name for name in ("Fibres.tar", LARGEST, "SOURCE.txt"))
+    by_hand.write_bytes(archives["Fibres.tar"])
+    own.write_bytes(b"mine")
+    source.write_text("mine")
+    assert sum(fetch_dataset("nffa", tmp_path).values()) == 50
+    assert "/files/Fibres.tar/content" not in [path for path, _ in server.asked]
+    assert by_hand.read_bytes() == archives["Fibres.tar"]
+    assert own.read_bytes() == b"mine"
+    assert source.read_text() == "mine"
+    expected = [*CLASSES, "Fibres.tar", LARGEST, "SOURCE.txt", "SOURCE-nffa.txt"]
+    assert in_folder(tmp_path) == sorted(expected)
 
 
-def test_links_in_an_archive_are_passed_over_and_a_damaged_one_is_told(tmp_path):
-    archive = tmp_path / "Tips.tar"
-    with tarfile.open(archive, "w") as tar:
-        entry = tarfile.TarInfo("Tips/L1_link.jpg")
-        entry.type, entry.linkname = tarfile.SYMTYPE, "/etc/passwd"
-        tar.addfile(entry)
-    with pytest.raises(DatasetError, match="holds no image"):
-        unpack_images(archive, tmp_path)
-    archive.write_bytes(np.random.default_rng(0).bytes(2000))
-    with pytest.raises(DatasetError, match="is damaged"):
-        unpack_images(archive, tmp_path)
+def test_a_class_folder_with_something_else_in_it_is_told(server, tmp_path):
+    (tmp_path / "Tips").mkdir()
+    (tmp_path / "Tips" / "notes.md").write_text("mine")
+    with pytest.raises(OutputError, match="Tips is there already and holds no image"):
+        fetch_dataset("nffa", tmp_path)
+    assert in_folder(tmp_path / "Tips") == ["notes.md"]
+
+
+@pytest.mark.parametrize(
+    "url", ["file:///etc/passwd", "http://a b/", "http://\x1b[2J/x", "ftp://127.0.0.1/x"]
+)
+def test_a_record_that_points_to_no_web_address_is_one_sentence(server, tmp_path, url):
+    listing = json.loads(server.files["/files"])
+    listing["entries"][3]["links"]["content"] = url
+    server.files["/files"] = json.dumps(listing).encode()
+    with pytest.raises(DatasetError, match="does not list the files"):
+        fetch_dataset("nffa", tmp_path)
+    assert in_folder(tmp_path) == []
 
 
 def test_two_commands_fetch_the_set_and_train_on_it(server, tmp_path):

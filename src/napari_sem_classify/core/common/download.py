@@ -3,35 +3,39 @@
 What has come so far lies under a hidden name beside the place of the file, with a note of which
 version of the remote file it belongs to; the same run or a later one goes on there. The file gets
 its name only when it is whole and its check has passed. Ranges and their validators follow
-RFC 9110, sections 13.1.5 and 14. It is ours because pooch begins anew after a
-cut and cannot be stopped.
+RFC 9110, sections 13.1.5 and 14. Whatever the server does, it ends: size, attempts and silence are
+limited. It is ours because pooch begins anew after a cut, has no limits and cannot be stopped.
 """
 
 from __future__ import annotations
 
 import hashlib
-import json
 import os
 import re
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
+from email.utils import parsedate_to_datetime
 from pathlib import Path
-from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 
-from napari_sem_classify.core.common.errors import OutputError, SemClassifyError
-from napari_sem_classify.core.common.files import ensure_folder, write_json
+from napari_sem_classify.core.common.errors import Cancelled, OutputError, SemClassifyError
+from napari_sem_classify.core.common.files import ensure_folder
+from napari_sem_classify.core.common.folder_lock import folder_lock
+from napari_sem_classify.core.common.http_stream import QUIET_S, Answer, Misled, NoAnswer, asking
 from napari_sem_classify.core.common.job import Job, Progress
+from napari_sem_classify.core.common.part_file import PartFile
 
-if TYPE_CHECKING:
-    from requests import Response
-
-TIMEOUT_S = 30.0
 ATTEMPTS = 3
-"""Attempts one after the other that bring nothing new, before the user is told."""
-_CHUNK_BYTES = 1 << 18
-_WHOLE = re.compile(r"bytes (?:(\d+)-\d+|\*)/(\d+)")
+"""Attempts one after the other that bring hardly anything new, before the user is told."""
+MOST_ATTEMPTS = 50
+_STEP_BYTES = 1 << 16
+"""An attempt that brings less than this brings hardly anything."""
+_WAIT_S = 60.0
+"""The longest that a busy server is waited for; the next is for one that does not say."""
+_SOON_S = 0.5
+_OK, _PARTIAL, _BAD_RANGE, _BUSY = 200, 206, 416, (429, 503)
+_WHOLE = re.compile(r"bytes (?:(\d{1,18})-\d{1,18}|\*)/(\d{1,18})")
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,15 +52,29 @@ class Remote:
         the right one. The download is then thrown away.
     error : type of SemClassifyError
         Raised when it cannot be downloaded or is not the right file.
+    most_bytes : int
+        A file that is larger cannot be the right one.
     stage : str
         For the progress, which counts megabytes.
+    attempts : int
+        As `ATTEMPTS`.
+    quiet_s : float
+        Seconds of silence after which an attempt has failed.
     """
 
     url: str
     title: str
     check: Callable[[Path], bool]
     error: type[SemClassifyError]
+    most_bytes: int
     stage: str = "Downloading MB"
+    attempts: int = ATTEMPTS
+    quiet_s: float = QUIET_S
+
+    @property
+    def subject(self) -> str:
+        """The title at the start of a sentence."""
+        return self.title[:1].upper() + self.title[1:]
 
     @property
     def host(self) -> str:
@@ -73,24 +91,30 @@ def download(remote: Remote, path: Path, *, job: Job | None = None) -> Path:
     path : Path
         An earlier file there is replaced when the new one is whole and checked.
     job : Job, optional
-        A cancelled download goes on where it stopped.
+        A cancelled download goes on where it stopped, where the server can do that.
 
     Raises
     ------
     SemClassifyError
         Of the kind that `remote` names, when the file cannot be had or is not the right one.
     OutputError
-        When the folder cannot be written.
+        When the folder cannot be written, or another run writes into it.
     Cancelled
-        When the job was asked to stop.
+        When the job was asked to stop; its text says what is kept.
     """
     folder = ensure_folder(path.parent)
-    part = _PartFile(folder / f".part-{path.name}")
+    part = PartFile(folder / f".part-{path.name}")
     try:
-        _fetch(remote, part, job)
-        _check(remote, part)
-        part.path.replace(path)
-        part.forget()
+        with folder_lock(folder):
+            part.check()
+            older = part.size() > 0
+            _fetch(remote, part, job)
+            if not _is_right(remote, part, last=not older):
+                # What an earlier run kept may have been damaged: once more, from the start.
+                _fetch(remote, part, job)
+                _is_right(remote, part, last=True)
+            part.path.replace(path)
+            part.forget()
     except OSError as error:
         raise OutputError(
             f"{path.name} cannot be written into {folder} ({error.strerror or error}): "
@@ -101,7 +125,7 @@ def download(remote: Remote, path: Path, *, job: Job | None = None) -> Path:
 
 def bytes_so_far(path: Path) -> int:
     """How much of the download to `path` has come already."""
-    return _PartFile(path.with_name(f".part-{path.name}")).size()
+    return PartFile(path.with_name(f".part-{path.name}")).size()
 
 
 def has_checksum(path: Path, algorithm: str, expected: str) -> bool:
@@ -110,120 +134,174 @@ def has_checksum(path: Path, algorithm: str, expected: str) -> bool:
         return hashlib.file_digest(file, algorithm).hexdigest().startswith(expected)
 
 
-@dataclass(frozen=True, slots=True)
-class _PartFile:
-    """What has come of a file so far; it ends like the file, since readers go by that."""
+class _Busy(Exception):
+    """The server asks to come again later."""
 
-    path: Path
-
-    @property
-    def note(self) -> Path:
-        return self.path.with_name(self.path.name + ".json")
-
-    def size(self) -> int:
-        return self.path.stat().st_size if self.path.is_file() else 0
-
-    def version(self, url: str) -> str:
-        """Version of the remote file that this is the start of; "" where it is not known."""
-        try:
-            note = json.loads(self.note.read_text(encoding="utf-8"))
-            return str(note["version"]) if note["url"] == url else ""
-        except (OSError, ValueError, KeyError, TypeError):
-            return ""
-
-    def forget(self) -> None:
-        for path in (self.path, self.note):
-            path.unlink(missing_ok=True)
+    def __init__(self, seconds: float) -> None:
+        super().__init__(seconds)
+        self.seconds = seconds
 
 
-def _fetch(remote: Remote, part: _PartFile, job: Job | None) -> None:
-    from requests import RequestException
+def _fetch(remote: Remote, part: PartFile, job: Job | None) -> None:
+    """Get the file whole under its hidden name."""
+    try:
+        _make_attempts(remote, part, job)
+    except Cancelled as wish:
+        raise Cancelled(f"Stopped; {part.kept()}.") from wish
 
-    idle = 0
-    while True:
-        before = part.size()
-        cause: Exception | None = None
+
+def _make_attempts(remote: Remote, part: PartFile, job: Job | None) -> None:
+    """Make attempts until the file is whole, or they bring nothing more."""
+    idle, best = 0, {part.version(remote.url): part.size()}
+    cause: Exception | None = None
+    for _ in range(MOST_ATTEMPTS):
         try:
             if _more(remote, part, job):
                 return
-        except RequestException as error:
+            cause = None
+        except NoAnswer as error:
             cause = error
-        idle = 0 if part.size() > before else idle + 1
-        if idle >= ATTEMPTS:
-            raise remote.error(
-                f"{remote.title} cannot be downloaded from {remote.host}: check the "
-                "internet connection and try again; what has come so far is kept."
-            ) from cause
+        except _Busy as error:
+            cause = error
+            _wait(error.seconds, job)
+        version, size = part.version(remote.url), part.size()
+        idle = 0 if size >= best.get(version, 0) + _STEP_BYTES else idle + 1
+        best[version] = max(size, best.get(version, 0))
+        if idle >= remote.attempts:
+            break
+    what = "check the internet connection and try again"
+    if isinstance(cause, _Busy):
+        what = "the server is busy, try again later"
+    raise remote.error(
+        f"{remote.subject} cannot be downloaded from {remote.host}: {what}; {part.kept()}."
+    ) from cause
 
 
-def _more(remote: Remote, part: _PartFile, job: Job | None) -> bool:
+def _more(remote: Remote, part: PartFile, job: Job | None) -> bool:
     """Get what is lacking; tell whether the file is whole then."""
-    import requests
-
     have, version = part.size(), part.version(remote.url)
+    if not version or have > remote.most_bytes:
+        have = 0  # without a version the server might go on in the middle of another file
     headers = {"Accept-Encoding": "identity"}
-    if have and version:
-        # Without a version the server might go on in the middle of another file.
+    if have:
         headers |= {"Range": f"bytes={have}-", "If-Range": version}
     start = time.perf_counter()
-    with requests.get(remote.url, headers=headers, stream=True, timeout=TIMEOUT_S) as answer:
-        if answer.status_code == requests.codes.requested_range_not_satisfiable:
-            whole = _WHOLE.fullmatch(answer.headers.get("Content-Range", ""))
-            if whole and int(whole[2]) == have:
-                return True
-            part.forget()
-            return False
-        if answer.status_code not in (requests.codes.ok, requests.codes.partial_content):
-            name = part.path.name.removeprefix(".part-")
-            raise remote.error(
-                f"{remote.title} cannot be downloaded: {remote.host} answered "
-                f"{answer.status_code}; put {name} into {part.path.parent} by hand."
-            )
-        first, total = _extent(answer)
-        if first != have:
-            first = 0
-            if answer.status_code == requests.codes.partial_content:
+    try:
+        with asking(remote.url, headers, job=job, quiet_s=remote.quiet_s) as answer:
+            if answer.status == _BAD_RANGE:
+                whole = _WHOLE.fullmatch(answer.headers.get("Content-Range", ""))
+                if have and whole and int(whole[2]) == have:
+                    return True
                 part.forget()
                 return False
-        write_json(part.note, {"url": remote.url, "version": _version(answer)})
-        with part.path.open("ab" if first else "wb") as file:
-            for chunk in answer.iter_content(_CHUNK_BYTES):
-                file.write(chunk)
-                first += len(chunk)
-                _tell(remote, job, first, total, time.perf_counter() - start)
-                if job is not None and job.cancelled:
-                    file.flush()
-                    job.check()
-            file.flush()
-            os.fsync(file.fileno())
+            _refuse(remote, part, answer)
+            first, total = _extent(answer)
+            if first != have:
+                if answer.status == _PARTIAL:
+                    part.forget()
+                    return False
+                first = 0
+            _refuse_size(remote, part, total)
+            part.note_version(remote.url, _version(answer))
+            with part.open(anew=not first) as file:
+                for chunk in answer.chunks():
+                    first += len(chunk)
+                    _refuse_size(remote, part, first)
+                    file.write(chunk)
+                    _tell(remote, job, first, total, time.perf_counter() - start)
+                file.flush()
+                os.fsync(file.fileno())
+    except Misled as error:
+        raise remote.error(
+            f"{remote.subject} cannot be downloaded: {remote.host} sends {error}; {part.kept()}."
+        ) from error
     return total is None or first == total
 
 
-def _extent(answer: Response) -> tuple[int, int | None]:
+def _refuse(remote: Remote, part: PartFile, answer: Answer) -> None:
+    """Raise where an answer cannot be the file, before what has come is touched."""
+    if answer.status in _BUSY:
+        seconds = _seconds(answer.headers.get("Retry-After", ""))
+        if seconds > _WAIT_S:
+            raise remote.error(
+                f"{remote.subject} cannot be downloaded: {remote.host} is busy and asks to come "
+                f"again in {min(seconds / 60, 1e6):.0f} minutes; {part.kept()}."
+            )
+        raise _Busy(seconds)
+    if answer.status not in (_OK, _PARTIAL):
+        name = part.path.name.removeprefix(".part-")
+        raise remote.error(
+            f"{remote.subject} cannot be downloaded: {remote.host} answered {answer.status}; "
+            f"put {name} into {part.path.parent} by hand."
+        )
+    other = ""
+    if answer.headers.get("Content-Type", "").strip().lower().startswith("text/html"):
+        other = "a web page instead, perhaps a network's page to sign in"
+    elif answer.headers.get("Content-Encoding", "").strip().lower() not in ("", "identity"):
+        other = "it packed in a way that was not asked for"
+    if other:
+        raise remote.error(
+            f"{remote.subject} cannot be downloaded: {remote.host} sends {other}; try again on "
+            f"another network connection; {part.kept()}."
+        )
+
+
+def _refuse_size(remote: Remote, part: PartFile, size: int | None) -> None:
+    if size is not None and size > remote.most_bytes:
+        part.forget()
+        raise remote.error(
+            f"{remote.host} sends more than the {remote.most_bytes / 1e6:.0f} MB that "
+            f"{remote.title} can have, so it was not kept: try again on another network "
+            "connection."
+        )
+
+
+def _seconds(text: str) -> float:
+    """How long a server asks to wait, as seconds or as a date (RFC 9110, section 10.2.3)."""
+    if text.isascii() and text.isdigit():
+        return float(text[:9])
+    try:
+        return max(0.0, parsedate_to_datetime(text).timestamp() - time.time())
+    except (ValueError, TypeError, OverflowError, OSError):
+        return _SOON_S
+
+
+def _wait(seconds: float, job: Job | None) -> None:
+    deadline = time.monotonic() + seconds
+    while (left := deadline - time.monotonic()) > 0:
+        if job is not None:
+            job.check()
+        time.sleep(min(left, 0.1))
+
+
+def _extent(answer: Answer) -> tuple[int, int | None]:
     """First byte of what comes, and the size of the whole file where the server tells it."""
-    if answer.status_code == 206:
+    if answer.status == _PARTIAL:
         whole = _WHOLE.fullmatch(answer.headers.get("Content-Range", ""))
         return (int(whole[1]), int(whole[2])) if whole and whole[1] else (-1, None)
     length = answer.headers.get("Content-Length", "")
-    return 0, int(length) if length.isdigit() else None
+    return 0, int(length) if re.fullmatch(r"[0-9]{1,18}", length) else None
 
 
-def _version(answer: Response) -> str:
+def _version(answer: Answer) -> str:
     """The remote file's validator for a later request: a strong ETag, or the time of change."""
     tag = answer.headers.get("ETag", "")
     if tag and not tag.startswith("W/"):
-        return str(tag)
-    return str(answer.headers.get("Last-Modified", ""))
+        return tag
+    return answer.headers.get("Last-Modified", "")
 
 
 def _tell(remote: Remote, job: Job | None, done: int, total: int | None, elapsed_s: float) -> None:
     if job is not None:
-        in_all = done if total is None else total
+        in_all = done if total is None else max(done, total)
         job.tell(Progress(done // 1_000_000, max(1, in_all // 1_000_000), remote.stage, elapsed_s))
 
 
-def _check(remote: Remote, part: _PartFile) -> None:
-    """Prove that the right file has come; where it has not, nothing of it is kept."""
+def _is_right(remote: Remote, part: PartFile, *, last: bool) -> bool:
+    """Tell whether the right file has come; where it has not, nothing of it is kept.
+
+    With `last` it raises then.
+    """
     cause: SemClassifyError | None = None
     try:
         right = remote.check(part.path)
@@ -231,7 +309,9 @@ def _check(remote: Remote, part: _PartFile) -> None:
         right, cause = False, error
     if not right:
         part.forget()
+    if last and not right:
         raise remote.error(
             f"What {remote.host} sent is not {remote.title} (wrong checksum or "
             "content), so it was not kept: try again on another network connection."
         ) from cause
+    return right

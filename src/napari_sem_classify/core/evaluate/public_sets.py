@@ -2,22 +2,32 @@
 
 from __future__ import annotations
 
+import json
+import os
+import re
 import shutil
-import tarfile
-import tempfile
 from collections.abc import Mapping
+from contextlib import suppress
 from dataclasses import dataclass
-from pathlib import Path, PurePosixPath
+from pathlib import Path
 from typing import Any
 
 from napari_sem_classify.core.common import download
 from napari_sem_classify.core.common.errors import DatasetError, OutputError
 from napari_sem_classify.core.common.files import ensure_folder, write_text
-from napari_sem_classify.core.common.job import Job, Reporter
+from napari_sem_classify.core.common.folder_lock import folder_lock
+from napari_sem_classify.core.common.http_stream import Misled, NoAnswer, asking
+from napari_sem_classify.core.common.job import Job
+from napari_sem_classify.core.common.temporaries import sweep
+from napari_sem_classify.core.evaluate.image_tar import unpack_images
 from napari_sem_classify.core.sem_io.listing import is_image_name
 
 SPARE_BYTES = 200_000_000
 """Left free on the disk."""
+ARCHIVES = ".archives"
+"""Folder for archives until they are unpacked, in the folder of the set."""
+MOST_RECORD_BYTES = 4_000_000
+_ADDRESS = re.compile(r"https?://[A-Za-z0-9.-]+(:[0-9]+)?/[!-~]*\Z")
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,10 +91,6 @@ class _Archive:
     size: int
     md5: str
 
-    @property
-    def class_name(self) -> str:
-        return self.name.removesuffix(".tar")
-
 
 def dataset_info(id: str) -> DatasetInfo:
     """Find a set by its id.
@@ -103,8 +109,9 @@ def fetch_dataset(id: str, folder: Path, *, job: Job | None = None) -> dict[str,
     """Download a set and unpack it into class folders.
 
     Classes that are in the folder already are not downloaded again; an archive that was cut goes
-    on where it stopped. A class folder appears only when its archive was whole, had the right
-    checksum and was unpacked to the end.
+    on where it stopped, and one that the user put into the folder is used and left there. A class
+    folder appears only when its archive was whole, had the right checksum and was unpacked to the
+    end.
 
     Parameters
     ----------
@@ -123,54 +130,94 @@ def fetch_dataset(id: str, folder: Path, *, job: Job | None = None) -> dict[str,
     DatasetError
         When there is no such set, or it cannot be downloaded or is not what it was.
     OutputError
-        When the folder cannot be written, or the disk has not enough room.
+        When the folder cannot be written or something stands in the way in it, another run writes
+        into it, or the disk has not enough room.
     Cancelled
         When the job was asked to stop.
     """
     info = dataset_info(id)
     ensure_folder(folder)
-    missing = {name for name in info.md5 if not (folder / name.removesuffix(".tar")).is_dir()}
-    if missing:
-        archives = [archive for archive in _archives(info) if archive.name in missing]
-        _check_room(info, archives, folder)
-        for archive in sorted(archives, key=lambda archive: archive.size):
-            _fetch_class(archive, folder, job)
-    source = f"{info.title}\n{info.citation}\n{info.page}\nLicence: {info.licence}\n"
-    write_text(folder / "SOURCE.txt", source)
-    names = sorted(name.removesuffix(".tar") for name in info.md5)
-    return {name: sum(map(is_image_name, (folder / name).iterdir())) for name in names}
+    with folder_lock(folder):
+        sweep(folder)
+        missing = {name for name in info.md5 if not _images_in(folder / _class_name(name))}
+        if missing:
+            archives = [each for each in _archives(info, job) if each.name in missing]
+            _check_room(info, archives, folder)
+            try:
+                for archive in sorted(archives, key=lambda archive: archive.size):
+                    _fetch_class(archive, folder, job)
+            finally:
+                with suppress(OSError):  # it stays where something of a download is kept
+                    (folder / ARCHIVES).rmdir()
+        _write_source(info, folder)
+    names = sorted(map(_class_name, info.md5))
+    return {name: _images_in(folder / name) for name in names}
 
 
-def _archives(info: DatasetInfo) -> list[_Archive]:
+def _class_name(archive_name: str) -> str:
+    return archive_name.removesuffix(".tar")
+
+
+def _images_in(folder: Path) -> int:
+    return sum(map(is_image_name, folder.iterdir())) if folder.is_dir() else 0
+
+
+def _write_source(info: DatasetInfo, folder: Path) -> None:
+    """Say where the images are from; a file of the user's of that name stays as it is."""
+    text = f"{info.title}\n{info.citation}\n{info.page}\nLicence: {info.licence}\n"
+    for name in ("SOURCE.txt", f"SOURCE-{info.id}.txt"):
+        if not os.path.lexists(folder / name):
+            write_text(folder / name, text)
+            return
+        if (folder / name).is_file() and (folder / name).read_bytes() == text.encode():
+            return
+
+
+def _archives(info: DatasetInfo, job: Job | None) -> list[_Archive]:
     """The record's files with their addresses and sizes; their checksums are known beforehand."""
-    import requests
-
     try:
-        answer = requests.get(info.record, timeout=download.TIMEOUT_S)
-        if not answer.ok:
+        status, content = _read_record(info.record, job)
+        if status != 200:
             raise DatasetError(
-                f"{info.title} cannot be found: {info.record} answered {answer.status_code}; "
-                f"see {info.page}."
+                f"{info.title} cannot be found: {info.record} answered {status}; see {info.page}."
             )
-        entries: dict[str, Any] = {each["key"]: each for each in answer.json()["entries"]}
+        entries: dict[str, Any] = {each["key"]: each for each in json.loads(content)["entries"]}
         return [
-            _Archive(name, str(entries[name]["links"]["content"]), int(entries[name]["size"]), md5)
-            for name, md5 in info.md5.items()
+            _archive(name, entries[name], md5, info.about_bytes) for name, md5 in info.md5.items()
         ]
-    except (ValueError, KeyError, TypeError) as error:
+    except (ValueError, KeyError, TypeError, RecursionError, OverflowError, Misled) as error:
         raise DatasetError(
             f"The record at {info.record} does not list the files that it held: download them "
             f"by hand from {info.page}."
         ) from error
-    except requests.RequestException as error:
+    except NoAnswer as error:
         raise DatasetError(
             f"{info.record} cannot be reached: check the internet connection and try again."
         ) from error
 
 
+def _read_record(url: str, job: Job | None) -> tuple[int, bytes]:
+    """Status and body of the answer, of a body only what a list of files may be long."""
+    content = bytearray()
+    with asking(url, {"Accept-Encoding": "identity"}, job=job) as answer:
+        for chunk in answer.chunks():
+            content += chunk
+            if len(content) > MOST_RECORD_BYTES:
+                raise ValueError("no list of files is that long")
+        return answer.status, bytes(content)
+
+
+def _archive(name: str, entry: Mapping[str, Any], md5: str, about_bytes: int) -> _Archive:
+    url, size = str(entry["links"]["content"]), int(entry["size"])
+    if not _ADDRESS.match(url) or not 0 < size <= 2 * about_bytes:
+        raise ValueError("no file of this set")
+    return _Archive(name, url, size, md5)
+
+
 def _check_room(info: DatasetInfo, archives: list[_Archive], folder: Path) -> None:
     """JPEGs do not shrink in an archive, and one archive lies beside its images at a time."""
-    to_come = sum(each.size - download.bytes_so_far(folder / each.name) for each in archives)
+    place = folder / ARCHIVES
+    to_come = sum(each.size - download.bytes_so_far(place / each.name) for each in archives)
     needed = to_come + max(archive.size for archive in archives) + SPARE_BYTES
     free = shutil.disk_usage(folder).free
     if free < needed:
@@ -181,65 +228,23 @@ def _check_room(info: DatasetInfo, archives: list[_Archive], folder: Path) -> No
 
 
 def _fetch_class(archive: _Archive, folder: Path, job: Job | None) -> None:
+    """Make the folder of one class, from an archive that is here or downloaded."""
+    target = folder / _class_name(archive.name)
+    if target.is_dir() and any(target.iterdir()):
+        raise OutputError(f"{target} is there already and holds no image: move it away.")
+
     def check(path: Path) -> bool:
         return download.has_checksum(path, "md5", archive.md5)
 
-    title = f"Downloading {archive.class_name}, MB"
-    remote = download.Remote(archive.url, archive.name, check, DatasetError, title)
-    path = download.download(remote, folder / archive.name, job=job)
-    with tempfile.TemporaryDirectory(prefix=".unpacking-", dir=folder) as place:
-        inside = Path(place) / archive.class_name
-        inside.mkdir()
-        try:
-            unpack_images(path, inside, job=job)
-            inside.rename(folder / archive.class_name)
-        except OSError as error:
-            raise OutputError(
-                f"{archive.name} cannot be unpacked into {folder} ({error.strerror or error}): "
-                "make room there and give the same command again."
-            ) from error
+    by_hand = folder / archive.name
+    if by_hand.is_file() and by_hand.stat().st_size == archive.size and check(by_hand):
+        unpack_images(by_hand, target, job=job)
+        return
+    title = f"Downloading {target.name}, MB"
+    remote = download.Remote(archive.url, archive.name, check, DatasetError, archive.size, title)
+    # Not under the archive's own name: a file of the user's may lie there.
+    path = folder / ARCHIVES / archive.name
+    if not (path.is_file() and check(path)):
+        download.download(remote, path, job=job)
+    unpack_images(path, target, job=job)
     path.unlink()
-
-
-def unpack_images(archive: Path, folder: Path, *, job: Job | None = None) -> int:
-    """Unpack the images of a tar into one folder, whatever folders they lie in inside it.
-
-    Only plain files with an image's ending are written, each under its own last name, so that
-    nothing can land outside the folder; links and devices are passed over.
-
-    Returns
-    -------
-    int
-        Number of images.
-
-    Raises
-    ------
-    DatasetError
-        When the archive is damaged, holds no image, or names a place outside itself.
-    Cancelled
-        When the job was asked to stop.
-    """
-    count = 0
-    try:
-        with tarfile.open(archive) as tar:
-            members = tar.getmembers()
-            reporter = Reporter(len(members), f"Unpacking {folder.name}", job)
-            for member in members:
-                reporter.advance()
-                name = PurePosixPath(member.name)
-                if name.is_absolute() or ".." in name.parts:
-                    raise DatasetError(
-                        f"{archive.name} names a file outside its own folder ({member.name}): "
-                        "it was not unpacked."
-                    )
-                content = tar.extractfile(member) if member.isfile() else None
-                if content is None or name.name.startswith(".") or not is_image_name(Path(name)):
-                    continue
-                with content, (folder / name.name).open("xb") as file:
-                    shutil.copyfileobj(content, file)
-                count += 1
-    except (tarfile.TarError, EOFError, FileExistsError) as error:
-        raise DatasetError(f"{archive.name} is damaged ({error}): download it again.") from error
-    if not count:
-        raise DatasetError(f"{archive.name} holds no image.")
-    return count

@@ -160,7 +160,8 @@ def _frozen_rows(
     started = time.perf_counter()
     method = "Inception-v3, frozen, no augmentation (Modarres et al.)"
     try:
-        inception = load_inception(options.inception, download=options.download).to(place)
+        inception = load_inception(options.inception, download=options.download, job=job)
+        inception = inception.to(place)
     except ModelError as error:
         yield ComparedRow(method, None, None, 0.0, str(error))
     else:

@@ -1,7 +1,7 @@
 """Inception-v3 with ImageNet weights, the network of Modarres et al. 2017, for comparison only.
 
-Its weights do not come with the program: a file of the user's, one already downloaded, or
-torchvision's own download. It never stands on random weights.
+Its weights do not come with the program: a file of the user's, one already downloaded, or a
+download. It never stands on random weights.
 """
 
 from __future__ import annotations
@@ -9,7 +9,10 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from napari_sem_classify.core.common.download import Remote, has_checksum
+from napari_sem_classify.core.common.download import download as fetch
 from napari_sem_classify.core.common.errors import ModelError
+from napari_sem_classify.core.common.job import Job
 from napari_sem_classify.core.network.backbone import user_weights_folder
 from napari_sem_classify.core.network.torchvision_compat import import_torchvision
 from napari_sem_classify.core.network.weights_file import load_state_dict_file
@@ -19,10 +22,14 @@ if TYPE_CHECKING:
 
 FILENAME = "inception_v3_google-0cc3c7bd.pth"
 URL = f"https://download.pytorch.org/models/{FILENAME}"
+SHA256 = "0cc3c7bd"
+ABOUT_BYTES = 108_950_000
 INPUT_PX = 299
 
 
-def load_inception(path: Path | None = None, *, download: bool = True) -> nn.Module:
+def load_inception(
+    path: Path | None = None, *, download: bool = True, job: Job | None = None
+) -> nn.Module:
     """Inception-v3 that gives 2048 pooled features of RGB from -1 to 1, shape (N, 3, 299, 299).
 
     Parameters
@@ -32,6 +39,8 @@ def load_inception(path: Path | None = None, *, download: bool = True) -> nn.Mod
         folder and torch's own, and then downloaded.
     download : bool
         Whether they may be downloaded.
+    job : Job, optional
+        Told of a download, and asked whether it shall stop.
 
     Raises
     ------
@@ -43,7 +52,7 @@ def load_inception(path: Path | None = None, *, download: bool = True) -> nn.Mod
     import_torchvision()
     from torchvision.models import inception_v3
 
-    weights = _weights(path, download)
+    weights = _weights(path, download, job)
     # Google's weights take values from -1 to 1; torchvision's own re-scaling is then not needed.
     with torch.device("meta"):
         network: nn.Module = inception_v3(
@@ -60,7 +69,7 @@ def load_inception(path: Path | None = None, *, download: bool = True) -> nn.Mod
     return network.float().eval().requires_grad_(False)
 
 
-def _weights(path: Path | None, download: bool) -> dict[str, Tensor]:
+def _weights(path: Path | None, download: bool, job: Job | None) -> dict[str, Tensor]:
     import torch
 
     if path is not None:
@@ -69,16 +78,16 @@ def _weights(path: Path | None, download: bool) -> dict[str, Tensor]:
     for place in known:
         if place.is_file():
             return load_state_dict_file(place)
-    missing = (
-        f"The weights of Inception-v3 are not here: put {FILENAME} from {URL} into the folder "
-        f"{user_weights_folder()}."
-    )
     if not download:
-        raise ModelError(missing)
-    try:
-        weights: dict[str, Tensor] = torch.hub.load_state_dict_from_url(
-            URL, progress=False, check_hash=True, weights_only=True, map_location="cpu"
+        raise ModelError(
+            f"The weights of Inception-v3 are not here: put {FILENAME} from {URL} into the folder "
+            f"{user_weights_folder()}."
         )
-    except (OSError, RuntimeError) as error:
-        raise ModelError(missing) from error
-    return weights
+    remote = Remote(
+        URL,
+        "Inception-v3",
+        lambda path: has_checksum(path, "sha256", SHA256),
+        ModelError,
+        most_bytes=5 * ABOUT_BYTES // 4,
+    )
+    return load_state_dict_file(fetch(remote, known[0], job=job))

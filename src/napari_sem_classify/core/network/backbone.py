@@ -50,6 +50,8 @@ class Backbone:
         Of the weights.
     url
         Where the file can be had; empty for the shipped one.
+    about_bytes
+        Size of the file to download, roughly; 0 where it is not known.
     shipped
         Whether the file comes with the program.
     """
@@ -62,6 +64,7 @@ class Backbone:
     licence: str
     source: str
     url: str = ""
+    about_bytes: int = 0
     shipped: bool = False
     scaling: Scaling = IMAGENET
 
@@ -90,6 +93,7 @@ BACKBONES: dict[str, Backbone] = {
             licence="BSD-3-Clause",
             source="torchvision, ResNet50_Weights.IMAGENET1K_V1",
             url="https://download.pytorch.org/models/resnet50-0676ba61.pth",
+            about_bytes=102_531_000,
         ),
         Backbone(
             id="resnet50-imagenet-torchvision-v2",
@@ -100,6 +104,7 @@ BACKBONES: dict[str, Backbone] = {
             licence="BSD-3-Clause",
             source="torchvision, ResNet50_Weights.IMAGENET1K_V2",
             url="https://download.pytorch.org/models/resnet50-11ad3fa6.pth",
+            about_bytes=102_540_000,
         ),
         Backbone(
             id="resnet50-imagenet-micronet",

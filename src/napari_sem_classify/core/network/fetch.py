@@ -16,6 +16,9 @@ from napari_sem_classify.core.network.backbone import (
     user_weights_folder,
 )
 
+MOST_BYTES = 1_000_000_000
+"""The largest file of weights that is downloaded, where the catalogue does not know its size."""
+
 
 def fetch_backbone(id: str, *, job: Job | None = None) -> Path:
     """Download a network's weights into the user's weights folder, unless they are there already.
@@ -35,7 +38,7 @@ def fetch_backbone(id: str, *, job: Job | None = None) -> Path:
     ModelError
         When there is no such network, it cannot be downloaded, or what came is something else.
     OutputError
-        When the folder cannot be written.
+        When the folder cannot be written, or another run writes into it.
     Cancelled
         When the job was asked to stop.
     """
@@ -53,5 +56,6 @@ def fetch_backbone(id: str, *, job: Job | None = None) -> Path:
         load_backbone(id, weights_path=path)
         return True
 
-    remote = Remote(info.url, info.title, check, ModelError)
+    most_bytes = 5 * info.about_bytes // 4 or MOST_BYTES
+    remote = Remote(info.url, info.title, check, ModelError, most_bytes)
     return download(remote, user_weights_folder() / info.filename, job=job)

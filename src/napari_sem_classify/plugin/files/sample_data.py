@@ -28,7 +28,8 @@ NASA_ORIGIN = (
     "Environmental barrier coating, NASA pretrained-microscopy-models (MIT licence); "
     "Stuckner et al., npj Computational Materials 8, 200 (2022)"
 )
-TIMEOUT_S = 15
+NASA_MOST_BYTES = 8_000_000
+QUIET_S = 15.0
 
 
 def cross_section() -> list[LayerData]:
@@ -96,42 +97,34 @@ def nasa_coating() -> list[LayerData]:
 def fetch_nasa_coating(url: str = NASA_URL, folder: Path | None = None) -> Path:
     """Give the downloaded file, from the cache folder where it is there already.
 
-    The user is told before anything is downloaded. No file is left where it raises `ImageError`.
+    The user is told before anything is downloaded.
     """
     from napari.utils.notifications import show_info
     from platformdirs import user_cache_path
 
-    from napari_sem_classify.core.common.files import ensure_folder
+    from napari_sem_classify.core.common.download import Remote, download
 
     folder = folder or user_cache_path("napari-sem-classify", appauthor=False) / "samples"
     target = folder / f"{NASA_NAME}.tif"
     if target.is_file():
         return target
-    import pooch
-
-    ensure_folder(folder)
     show_info(f"Downloading a coating image of about 1 MB from github.com into {folder} ...")
-    pooch.get_logger().setLevel("ERROR")
-    try:
-        fetched = pooch.retrieve(
-            url,
-            known_hash=None,  # the pixels are checked below, before the file gets its name
-            fname=f".{NASA_NAME}.part.tif",
-            path=folder,
-            downloader=pooch.HTTPDownloader(timeout=TIMEOUT_S),
-        )
-    except (OSError, ValueError) as error:
-        raise ImageError(
-            "The coating image cannot be downloaded from github.com: check the internet "
-            "connection, or open the generated cross-section instead."
-        ) from error
-    part = Path(fetched)
-    try:
-        checked_pixels(part)
-        part.replace(target)
-    finally:
-        part.unlink(missing_ok=True)
-    return target
+    # One attempt: the window waits for it.
+    remote = Remote(
+        url,
+        "the coating image",
+        _is_nasa_image,
+        ImageError,
+        NASA_MOST_BYTES,
+        attempts=1,
+        quiet_s=QUIET_S,
+    )
+    return download(remote, target)
+
+
+def _is_nasa_image(path: Path) -> bool:
+    checked_pixels(path)
+    return True
 
 
 def checked_pixels(path: Path) -> NDArray[np.uint8]:
