@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from napari_sem_classify.cli import shared_options as shared
-from napari_sem_classify.cli.shell import complain, fail_if_any, report, table, working
+from napari_sem_classify.cli.shell import complain, fail_if_any, report, say, table, working
 from napari_sem_classify.core.export.kinds import EACH, USUAL
 
 if TYPE_CHECKING:
@@ -172,7 +172,7 @@ def classify(
     ensure_folder(out)
     place = _place(paths, classifier, options, scheduler)
     if not as_json:
-        typer.echo(f"Model {classifier.card.name}, on {place.told}")
+        say(f"Model {classifier.card.name}, on {place.told}")
     with working(FINISHED_STAY) as job:
         result = place.classify(paths, classifier, target, options, job=job)
     reports: list[Path] = []

@@ -14,6 +14,7 @@ from typer.core import TyperGroup
 
 from napari_sem_classify.core.common.errors import Cancelled, SemClassifyError
 from napari_sem_classify.core.common.job import Job, Progress
+from napari_sem_classify.core.common.plain_text import printable
 
 FAILED = 1
 STOPPED = 130
@@ -52,15 +53,20 @@ class SentenceGroup(TyperGroup):
 
 
 def complain(sentence: str) -> None:
-    """Print a sentence on stderr."""
-    typer.echo(sentence, err=True)
+    """Print a sentence on stderr; what cannot be printed becomes an escape."""
+    typer.echo(printable(sentence), err=True)
+
+
+def say(text: str) -> None:
+    """Print text of one or more lines on stdout; what cannot be printed becomes an escape."""
+    typer.echo(printable(text, lines=True))
 
 
 def report(value: dict[str, Any] | list[Any], text: str, as_json: bool) -> None:
     """Print a result on stdout: as JSON, or as text for a person."""
     from napari_sem_classify.core.common.files import to_json
 
-    typer.echo(to_json(value) if as_json else text)
+    say(to_json(value) if as_json else text)
 
 
 def fail_if_any(failures: list[dict[str, str]]) -> None:
@@ -72,7 +78,8 @@ def fail_if_any(failures: list[dict[str, str]]) -> None:
 
 
 def table(rows: Sequence[tuple[str, ...]], indent: str = "") -> str:
-    """Columns of text, aligned; two spaces between them."""
+    """Columns of text, aligned; two spaces between them, and each row on one line."""
+    rows = [tuple(printable(cell) for cell in row) for row in rows]
     widths = [max(len(row[column]) for row in rows) for column in range(len(rows[0]))]
     return "\n".join(
         indent

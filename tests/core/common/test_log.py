@@ -54,7 +54,7 @@ def test_a_fault_behind_a_command_goes_into_the_same_log(monkeypatch):
     def broken(*_what):
         raise ZeroDivisionError("a fault")
 
-    monkeypatch.setattr("napari_sem_classify.core.sem_io.open_image", broken)
+    monkeypatch.setattr("napari_sem_classify.core.sem_io.open_with_levels", broken)
     done = CliRunner().invoke(app, ["info", "image.tif"])
     assert done.exit_code == 1
     assert done.stderr.count("\n") == 1

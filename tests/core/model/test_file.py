@@ -318,7 +318,11 @@ def test_an_unknown_name_is_told_with_the_names_there_are(two_folders):
         ("stages", [3, 3], "do not ascend"),
         ("scores", [], "not an object"),
         ("record", json.loads('{"a":' * 40 + "1" + "}" * 40), "nested deeper"),
-        ("classes", [{"name": f"c{n}", "colour": "#000000"} for n in range(10_000)], "than 255"),
+        (
+            "classes",
+            [{"name": f"c{n}", "colour": "#000000"} for n in range(10_000)],
+            "more than 1000",
+        ),
         ("classes", [{"name": "one", "colour": "#000000"}] * 2, "'one' comes twice"),
         ("classes", [{"name": "\x1b[31mred", "colour": "#000000"}], "U+001B"),
         ("classes", [{"name": "\u202eder", "colour": "#000000"}], "U+202E"),

@@ -30,6 +30,7 @@ from napari_sem_classify.core.common.checked import (
 from napari_sem_classify.core.common.csv_text import csv_text
 from napari_sem_classify.core.common.errors import AnnotationError
 from napari_sem_classify.core.common.files import atomic_path, write_json, write_text
+from napari_sem_classify.core.common.plain_text import ascii_where_needed
 from napari_sem_classify.core.model.card import MOST_CLASSES, classes_from
 from napari_sem_classify.core.model.recipe import RecipeChoice
 
@@ -84,7 +85,8 @@ def save_annotations(path: Path, annotations: Annotations) -> None:
     if annotations.looking is not None:
         value["looking"] = annotations.looking.to_dict()
     # Compact: it is written after each stroke, and may hold thousands of tiles.
-    write_text(path, json.dumps(value, ensure_ascii=False, separators=(",", ":")) + "\n")
+    text = json.dumps(value, ensure_ascii=False, separators=(",", ":"))
+    write_text(path, ascii_where_needed(text) + "\n")
 
 
 def load_annotations(path: Path) -> Annotations:

@@ -8,12 +8,12 @@ from __future__ import annotations
 
 import base64
 import io
-import json
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 from napari_sem_classify.core.batch.batch_outcome import BatchReport, ImageOutcome
+from napari_sem_classify.core.common.checked import read_json
 from napari_sem_classify.core.common.csv_text import csv_text, number_text
 from napari_sem_classify.core.common.files import ensure_folder, write_text
 from napari_sem_classify.core.common.html_page import render
@@ -179,8 +179,8 @@ def _record(done: Sequence[ImageOutcome]) -> tuple[str, Any] | None:
     """The record of the last image: versions, model and device, which the batch has in common."""
     summaries = _files(done, ending("summary"))
     try:
-        return summaries[-1].name, json.loads(summaries[-1].read_text(encoding="utf-8"))["record"]
-    except (IndexError, OSError, ValueError, KeyError):
+        return summaries[-1].name, read_json(summaries[-1])["record"]
+    except (IndexError, OSError, ValueError, KeyError, TypeError):
         return None
 
 

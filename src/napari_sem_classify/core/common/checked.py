@@ -136,13 +136,9 @@ class Fields:
     def path(self, name: str) -> str:
         """A text that can be the path of a file, on any system."""
         value = self.text(name)
-        try:
-            parts = os.fsencode(value).replace(b"\\", b"/").split(b"/")
-        except UnicodeEncodeError as error:
-            raise self._refused(name, "a path") from error
-        if "\0" in value or len(value) > MOST_PATH or max(map(len, parts)) > MOST_FILE_NAME:
-            raise self._refused(name, "a path")
-        return value
+        if is_path(value):
+            return value
+        raise self._refused(name, "a path")
 
     def one_of(self, name: str, words: Sequence[Word]) -> Word:
         """One of some words."""
@@ -212,6 +208,15 @@ class Fields:
 def is_whole(value: Any, low: int, high: int) -> bool:
     """Whether a value is a whole number from `low` to `high`; true and false are none."""
     return type(value) is int and low <= value <= high
+
+
+def is_path(text: str) -> bool:
+    """Whether a text can be a path at all; the operating system refuses others by an exception."""
+    try:
+        parts = os.fsencode(text).replace(b"\\", b"/").split(b"/")
+    except UnicodeEncodeError:
+        return False
+    return "\0" not in text and len(text) <= MOST_PATH and max(map(len, parts)) <= MOST_FILE_NAME
 
 
 def shown(value: Any) -> str:

@@ -9,6 +9,7 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
+from napari_sem_classify.core.common.checked import Malformed, decoded_json
 from napari_sem_classify.core.common.errors import OutputError, cannot_write
 from napari_sem_classify.core.common.plain_text import ascii_where_needed
 from napari_sem_classify.core.common.temporaries import MARK, sweep_once, temporary_name
@@ -101,7 +102,7 @@ def append_line(path: Path, value: Any) -> None:
     OutputError
         When the file cannot be written; it is then as it was before.
     """
-    line = _json(value).encode() + b"\n"
+    line = to_json(value, indent=None).encode() + b"\n"
     try:
         with path.open("ab+") as file:
             end = file.seek(0, os.SEEK_END)
@@ -127,8 +128,8 @@ def read_lines(path: Path) -> Iterator[Any]:
         return
     for line in lines:
         try:
-            yield json.loads(line)
-        except (ValueError, RecursionError):
+            yield decoded_json(line)
+        except Malformed:
             continue
 
 
@@ -153,12 +154,11 @@ def write_tensors(
             raise OSError(str(error).rpartition(": ")[2]) from error
 
 
-def to_json(value: Any) -> str:
-    """JSON that every reader accepts, see `plain_values`."""
-    return _json(value, indent=2)
+def to_json(value: Any, indent: int | None = 2) -> str:
+    """JSON that every reader accepts, see `plain_values`; on one line without `indent`.
 
-
-def _json(value: Any, indent: int | None = None) -> str:
+    Characters that cannot be printed are escaped in it.
+    """
     text = json.dumps(plain_values(value), indent=indent, ensure_ascii=False, allow_nan=False)
     return ascii_where_needed(text)
 

@@ -8,6 +8,7 @@ import io
 from typing import TYPE_CHECKING, Any
 
 from napari_sem_classify.core.common.files import to_json
+from napari_sem_classify.core.common.plain_text import printable
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -31,11 +32,16 @@ def render(template: str, **values: Any) -> str:
         loader=PackageLoader("napari_sem_classify", "core"),
         autoescape=True,
         undefined=StrictUndefined,
+        finalize=_as_seen,
         trim_blocks=True,
         lstrip_blocks=True,
     )
     environment.filters["json"] = _as_json
     return environment.get_template(template).render(values) + "\n"
+
+
+def _as_seen(value: Any) -> Any:
+    return printable(value, lines=True) if type(value) is str else value  # mark-up stays
 
 
 def _as_json(value: Any) -> Any:

@@ -8,6 +8,8 @@ from contextlib import suppress
 from datetime import UTC, datetime
 from pathlib import Path
 
+from napari_sem_classify.core.common.plain_text import printable
+
 MAX_BYTES = 1_000_000
 
 
@@ -29,14 +31,15 @@ def log_unexpected(error: BaseException, doing: str) -> str:
     path = log_file()
     kind = type(error).__name__
     now = datetime.now(UTC).isoformat(timespec="seconds")
-    trace = "".join(traceback.format_exception(error))
+    trace = printable("".join(traceback.format_exception(error)), lines=True)
+    command = printable(" ".join(sys.argv))
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         with suppress(OSError):  # not there yet, or open in another process on Windows
             if path.stat().st_size > MAX_BYTES:
                 path.replace(path.with_name("errors.old.log"))
         with path.open("a", encoding="utf-8", errors="backslashreplace") as file:
-            file.write(f"{now} while {doing}: {' '.join(sys.argv)}\n{trace}\n")
+            file.write(f"{now} while {doing}: {command}\n{trace}\n")
     except OSError:
         return f"Something unexpected went wrong while {doing} ({kind}: {error}): please report it."
     return (

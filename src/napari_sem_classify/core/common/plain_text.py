@@ -8,6 +8,7 @@ so that a text reads as another one (https://trojansource.codes).
 from __future__ import annotations
 
 import unicodedata
+from collections.abc import Callable
 
 MOST_NAME = 300
 """Characters of a name; longer ones fit nowhere."""
@@ -20,12 +21,11 @@ _NOT_IN_NAMES = ("Cc", "Cs", "Zl", "Zp")
 def printable(text: str, *, lines: bool = False) -> str:
     r"""The text with what cannot be printed as an escape, such as ``\x1b`` or ``\u202e``.
 
-    `lines` keeps line feeds and tabs, for a text of several lines.
+    `lines` keeps line feeds, for a text of several lines.
     """
-    if text.isprintable():
-        return text
-    kept = "\n\t" if lines else ""
-    return "".join(each if _is_plain(each) or each in kept else _escape(each) for each in text)
+    if lines:
+        return "\n".join(_with_escapes(line, _escape) for line in text.split("\n"))
+    return _with_escapes(text, _escape)
 
 
 def ascii_where_needed(json_text: str) -> str:
@@ -34,11 +34,7 @@ def ascii_where_needed(json_text: str) -> str:
     JSON leaves delete, C1 controls and marks of direction as they are, and half a surrogate pair,
     which a file's name may hold, cannot be written as UTF-8 at all.
     """
-    if json_text.replace("\n", "").isprintable():
-        return json_text
-    return "".join(
-        each if _is_plain(each) or each in "\n\r\t" else _json_escape(each) for each in json_text
-    )
+    return "\n".join(_with_escapes(line, _json_escape) for line in json_text.split("\n"))
 
 
 def name_problem(name: str) -> str:
@@ -55,6 +51,12 @@ def name_problem(name: str) -> str:
         if each in _TURNING or unicodedata.category(each) in _NOT_IN_NAMES:
             return f"holds a character that cannot be printed (U+{ord(each):04X})"
     return ""
+
+
+def _with_escapes(line: str, escape: Callable[[str], str]) -> str:
+    if line.isprintable():
+        return line
+    return "".join(each if _is_plain(each) else escape(each) for each in line)
 
 
 def _is_plain(character: str) -> bool:

@@ -5,7 +5,6 @@ Only names are read here; `training_set` opens the images.
 
 from __future__ import annotations
 
-import csv
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -14,9 +13,12 @@ from typing import Literal
 import numpy as np
 from numpy.typing import NDArray
 
+from napari_sem_classify.core.common.checked import Malformed, is_path, shown
+from napari_sem_classify.core.common.csv_text import read_csv
 from napari_sem_classify.core.common.errors import DatasetError, ImageError
 from napari_sem_classify.core.image.area import Area
 from napari_sem_classify.core.image.sem_image import SemImage
+from napari_sem_classify.core.model.card import classes_problem
 from napari_sem_classify.core.sem_io.listing import is_image_name, natural_key
 
 # Files that a summary names with their reasons; all of them are in the JSON.
@@ -193,6 +195,7 @@ def _from_folder(folder: Path) -> Listing:
             f"{folder} holds no class folders: put the images of each class into a folder of its "
             "own, or give a CSV with the columns path and class."
         )
+    _check_classes(folder, [path.name for path in classes])
     records = []
     for label, class_folder in enumerate(classes):
         found = [ImageRecord(path, label, group) for path, group in _images_below(class_folder, "")]
@@ -229,18 +232,20 @@ def _from_table(table: Path) -> Listing:
                 f"{table} has no column {column!r}: a table of images needs path and class, "
                 "and may have group and split."
             )
-    used = [row for row in rows if (row["class"] or "").strip() and (row["path"] or "").strip()]
+    used = [row for row in rows if row["class"].strip() and row["path"].strip()]
     if not used:
         raise DatasetError(f"{table} names no image with a class: fill the columns path and class.")
-    names = sorted({row["class"].strip() for row in used}, key=lambda name: _key(Path(name)))
+    named = {row["class"].strip() for row in used}
+    _check_classes(table, sorted(named))
+    names = sorted(named, key=lambda name: _key(Path(name)))
     number = {name: label for label, name in enumerate(names)}
     records = []
     for row in used:
-        path = table.parent / Path(row["path"].strip()).expanduser()
+        path = table.parent / _path(row["path"].strip(), table)
         if not path.exists():
             raise DatasetError(f"{table} names {path}, which does not exist: check the path.")
-        part = _part((row.get("split") or "").strip().lower(), table)
-        group = (row.get("group") or "").strip()
+        part = _part(row.get("split", "").strip().lower(), table)
+        group = row.get("group", "").strip()
         records.append(ImageRecord(path, number[row["class"].strip()], group, part))
     if len({record.part is None for record in records}) > 1:
         raise DatasetError(f"{table} gives a split for some images only: give it for all or none.")
@@ -251,24 +256,33 @@ def _from_table(table: Path) -> Listing:
 
 def _rows(table: Path) -> Sequence[dict[str, str]]:
     try:
-        with table.open(newline="", encoding="utf-8-sig") as file:
-            sample = file.readline()
-            file.seek(0)
-            separator = ";" if sample.count(";") > sample.count(",") else ","
-            return [
-                {(key or "").strip().lower(): value for key, value in row.items() if key}
-                for row in csv.DictReader(file, delimiter=separator)
-            ]
-    except (OSError, UnicodeDecodeError, csv.Error) as error:
+        return read_csv(table)
+    except (OSError, Malformed) as error:
+        why = f" ({error})" if isinstance(error, Malformed) else ""
         raise DatasetError(
-            f"{table} is no table of images: give a folder of class folders, or a CSV with the "
-            "columns path and class."
+            f"{table} is no table of images{why}: give a folder of class folders, or a CSV with "
+            "the columns path and class."
         ) from error
+
+
+def _check_classes(source: Path, names: Sequence[str]) -> None:
+    problem = classes_problem(names)
+    if problem:
+        raise DatasetError(f"{source} cannot be learned from, as {problem}: rename the classes.")
+
+
+def _path(text: str, table: Path) -> Path:
+    try:
+        if is_path(text):
+            return Path(text).expanduser()
+    except RuntimeError:  # "~" and a name that no user has
+        pass
+    raise DatasetError(f"{table} names the file {shown(text)}, which is no path: check it.")
 
 
 def _part(text: str, table: Path) -> Part | None:
     if text and text not in _PARTS:
-        raise DatasetError(f"{table} has the split {text!r}: use train, valid or test.")
+        raise DatasetError(f"{table} has the split {shown(text)}: use train, valid or test.")
     return _PARTS.get(text)
 
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import base64
-import csv
 import io
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
@@ -11,8 +10,9 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from napari_sem_classify.core.common.csv_text import csv_text
 from napari_sem_classify.core.common.errors import SemClassifyError
-from napari_sem_classify.core.common.files import atomic_path, write_json, write_text
+from napari_sem_classify.core.common.files import write_json, write_text
 from napari_sem_classify.core.common.html_page import as_base64, render
 from napari_sem_classify.core.evaluate.evaluate import Evaluation
 from napari_sem_classify.core.evaluate.set_reading import grey_picture, open_cropped
@@ -203,10 +203,4 @@ def _case_rows(found: Evaluation) -> list[dict[str, Any]]:
 
 def write_rows(path: Path, rows: Sequence[Mapping[str, Any]]) -> None:
     """Write rows of the same columns as CSV, all of it or nothing; NaN and None become empty."""
-    with atomic_path(path) as temporary, temporary.open("w", newline="", encoding="utf-8") as file:
-        writer = csv.DictWriter(file, list(rows[0]))
-        writer.writeheader()
-        writer.writerows(
-            {k: "" if isinstance(v, float) and v != v else v for k, v in row.items()}
-            for row in rows
-        )
+    write_text(path, csv_text(list(rows[0]), (row.values() for row in rows)))

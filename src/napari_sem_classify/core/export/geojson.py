@@ -16,6 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from napari_sem_classify.core.common.files import atomic_path
+from napari_sem_classify.core.common.plain_text import ascii_where_needed
 from napari_sem_classify.core.maps.class_map import ClassMap
 from napari_sem_classify.core.measure.regions import Region, find_regions, label_regions
 
@@ -40,7 +41,7 @@ def write_geojson(class_map: ClassMap, path: Path) -> None:
     import json
 
     with atomic_path(path) as temporary:
-        text = json.dumps(to_geojson(class_map), ensure_ascii=False)
+        text = ascii_where_needed(json.dumps(to_geojson(class_map), ensure_ascii=False))
         temporary.write_text(text, encoding="utf-8")
 
 

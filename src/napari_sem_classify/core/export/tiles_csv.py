@@ -10,6 +10,7 @@ from typing import Any
 
 import numpy as np
 
+from napari_sem_classify.core.common.csv_text import cell_text
 from napari_sem_classify.core.common.files import atomic_path
 from napari_sem_classify.core.image.area import Area
 from napari_sem_classify.core.maps.class_map import ClassMap
@@ -56,7 +57,7 @@ def _rows(part: ClassMap, first: int) -> Iterator[list[Any]]:
     """Rows of the table for a part of the map whose first row of cells has the number `first`."""
     grid = part.grid
     heights, widths = (sizes.tolist() for sizes in grid.cell_sizes())
-    names = ["", *(info.name for info in part.classes)]
+    names = ["", *(cell_text(info.name) for info in part.classes)]
     numbers = part.labels().tolist()
     sure = np.stack([part.confidence(), part.entropy()], axis=-1)
     values = np.concatenate([sure, part.probabilities], axis=-1).tolist()

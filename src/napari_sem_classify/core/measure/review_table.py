@@ -5,8 +5,7 @@ The table does not tell what the map says of a cell, so that the reviewer is not
 
 from __future__ import annotations
 
-import csv
-import io
+import re
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -14,7 +13,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from napari_sem_classify.core.common.csv_text import csv_text
+from napari_sem_classify.core.common.checked import Malformed, shown
+from napari_sem_classify.core.common.csv_text import cell_text, cell_value, csv_text, read_csv
 from napari_sem_classify.core.common.errors import AnnotationError
 from napari_sem_classify.core.common.files import atomic_path, ensure_folder, write_text
 from napari_sem_classify.core.image.area import Area
@@ -23,6 +23,7 @@ from napari_sem_classify.core.maps.class_map import ClassMap
 from napari_sem_classify.core.measure.review import UNSURE, Answer, Review, check_review
 
 COLUMNS = ("cell", "image", "plane", "y", "x", "height", "width", "answer")
+_NUMBER = re.compile("[0-9]{1,9}")
 PICTURE_PX = 480
 CONTEXT = 3.0
 """Side of a picture in cells or tiles, whichever is larger."""
@@ -62,21 +63,22 @@ def read_review_table(review: Review, path: Path) -> Review:
     if len({row["cell"] for row in rows}) < len(rows):
         raise AnnotationError(f"{path} names a cell twice: keep one row a cell.")
     for row in rows:
-        index = int(row["cell"]) - 1 if row["cell"].isdigit() else -1
+        index = int(row["cell"]) - 1 if _NUMBER.fullmatch(row["cell"]) else -1
         if not 0 <= index < len(review.cells):
             raise AnnotationError(
-                f"{path} has the cell {row['cell']!r}, which this review has not: use the table "
-                "that was written with it."
+                f"{path} has the cell {shown(row['cell'])}, which this review has not: use the "
+                "table that was written with it."
             )
         known = review.images[review.cells[index].image]
-        if row.get("image", known.name) != known.name:
+        written = cell_value(cell_text(known.name))
+        if row.get("image", written) != written:
             raise AnnotationError(f"{path} is the table of another review: its images differ.")
         text = row["answer"].strip().lower()
         answer: Answer | None = UNSURE if text == UNSURE else names.get(text)
         if text and answer is None:
             listed = ", ".join([*(info.name for info in review.classes), UNSURE])
             raise AnnotationError(
-                f"{path}, cell {row['cell']}: {row['answer']!r} is no class: write {listed}, or "
+                f"{path}, cell {index + 1}: {shown(row['answer'])} is no class: write {listed}, or "
                 "nothing."
             )
         review = review.with_answer(index, answer)
@@ -222,14 +224,12 @@ def _text(review: Review, answer: Answer | None) -> str:
 
 def _rows(path: Path) -> list[dict[str, str]]:
     try:
-        text = path.read_text(encoding="utf-8-sig")  # spreadsheets write a mark at the start
+        rows = read_csv(path)
     except OSError as error:
         raise AnnotationError(f"The table {path} cannot be read ({error.strerror}).") from error
-    except UnicodeDecodeError as error:
-        raise AnnotationError(f"{path} is no CSV in UTF-8: save it as CSV (UTF-8).") from error
-    first = text.partition("\n")[0]
-    delimiter = ";" if first.count(";") > first.count(",") else ","
-    rows = list(csv.DictReader(io.StringIO(text), delimiter=delimiter, restval=""))
+    except Malformed as error:
+        message = f"{path} is no table ({error}): save it as CSV (UTF-8)."
+        raise AnnotationError(message) from error
     if not rows or not {"cell", "answer"} <= rows[0].keys():
         raise AnnotationError(
             f"{path} has no columns cell and answer: use the table that belongs to the review."

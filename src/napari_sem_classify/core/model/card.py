@@ -15,8 +15,8 @@ from napari_sem_classify.core.image.intensity import IntensityRecipe
 FORMAT = "napari-sem-classify"
 FORMAT_VERSION = 1
 
-MOST_CLASSES = 255
-"""A map then fits into 8 bits, with 0 for cells left out, and its colours into ImageJ's table."""
+MOST_CLASSES = 1000
+"""A map holds a probability of each class for each cell; the ordinary one has two to ten."""
 
 TILE_PX = (8, 16384)
 NETWORK_PX = (16, 1024)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import csv
 import re
 import shutil
 import tempfile
@@ -13,7 +12,8 @@ from typing import Any, Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from napari_sem_classify.core.common.csv_text import csv_text, number_text
+from napari_sem_classify.core.common.checked import Malformed
+from napari_sem_classify.core.common.csv_text import csv_text, number_text, read_csv
 from napari_sem_classify.core.common.errors import OutputError
 from napari_sem_classify.core.common.files import ensure_folder, write_text
 from napari_sem_classify.core.common.job import Job, Reporter
@@ -133,9 +133,8 @@ def _listed(table: Path, stem: str) -> set[str]:
     """Names of tiles in an earlier table; a name that this program would not give is no tile's."""
     own = re.compile(re.escape(stem) + r"_r\d{4,}_c\d{4,}\.(tif|png)")
     try:
-        with table.open(encoding="utf-8", newline="") as file:
-            names = [row.get("file") or "" for row in csv.DictReader(file)]
-    except (OSError, UnicodeDecodeError, csv.Error):
+        names = [row.get("file", "") for row in read_csv(table)]
+    except (OSError, Malformed):
         return set()
     return {name for name in names if own.fullmatch(name)}
 

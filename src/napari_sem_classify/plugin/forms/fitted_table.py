@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from qtpy.QtGui import QResizeEvent
 from qtpy.QtWidgets import QAbstractItemView, QAbstractScrollArea, QApplication, QHeaderView, QLabel
 
+from napari_sem_classify.core.common.csv_text import cell_text
 from napari_sem_classify.plugin.forms.dock_table import RIGHT, DockTable, square
 
 
@@ -62,9 +63,10 @@ class FittedTable(DockTable):
     def copy(self) -> None:
         """Put the table on the clipboard, ready for a spreadsheet."""
         columns = [column for column in range(self.columnCount()) if column not in self._unused]
-        lines = ["\t".join(self.horizontalHeaderItem(column).text() for column in columns)]
-        for row in self.texts():
-            lines.append("\t".join(row[column] for column in columns))
+        head = [self.horizontalHeaderItem(column).text() for column in range(self.columnCount())]
+        lines = [
+            "\t".join(cell_text(r[column]) for column in columns) for r in [head, *self.texts()]
+        ]
         QApplication.clipboard().setText("\n".join(lines))
 
     def fit(self) -> None:

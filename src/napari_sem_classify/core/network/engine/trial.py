@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import logging
 import os
 import platform
@@ -13,6 +12,7 @@ from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from napari_sem_classify.core.common.checked import read_json
 from napari_sem_classify.core.common.errors import OutputError
 from napari_sem_classify.core.common.files import ensure_folder, write_json
 from napari_sem_classify.core.common.job import Job
@@ -148,7 +148,7 @@ def _version(package: str) -> str:
 
 def _read(file: Path) -> dict[str, Setting]:
     try:
-        found = json.loads(file.read_text(encoding="utf-8"))
+        found = read_json(file)
         return {key: Setting(item["backend"], item["dtype"]) for key, item in found.items()}
     except (OSError, ValueError, TypeError, KeyError, AttributeError):
         return {}  # not there yet, or damaged: the trial is repeated
