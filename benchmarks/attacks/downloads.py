@@ -3,7 +3,8 @@
     python -m benchmarks.attacks.downloads
 
 Each server of ``tests/bad_servers.py`` and each archive of ``tests/bad_tars.py``, the large ones
-too, once each time; the servers a second time with a wish to stop at a random moment.
+too, once each time; the servers a second time with a wish to stop at a random moment. Then ten
+times two processes that download one file, and ten downloads killed at a random moment.
 """
 
 from __future__ import annotations
@@ -11,9 +12,11 @@ from __future__ import annotations
 import hashlib
 import random
 import resource
+import socket
 import threading
 import time
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
 from functools import partial
 from pathlib import Path
 
@@ -134,6 +137,84 @@ def _tar(name: str, folder: Path) -> int:
     return 0
 
 
+def _slow_server(port: int) -> int:
+    """Serve the file in small pieces, ranges too, until this process is killed."""
+    from bad_servers import CONTENT, answering
+
+    def behaviour(client):
+        start = client.start or 0
+        span = f"Content-Range: bytes {start}-{len(CONTENT) - 1}/{len(CONTENT)}"
+        lines = (f"Content-Length: {len(CONTENT) - start}", 'ETag: "1"', span)
+        client.head(206 if start else 200, *(lines if start else lines[:2]))
+        for at in range(start, len(CONTENT), 20_000):
+            client.send(CONTENT[at : at + 20_000])
+            time.sleep(0.02)
+
+    with answering(behaviour, port):
+        time.sleep(3600)
+    return 0
+
+
+@contextmanager
+def _serving() -> Iterator[str]:
+    """Give the address of the slow server, in a process of its own: this one is to be forked."""
+    with socket.create_server(("127.0.0.1", 0)) as free:
+        port = free.getsockname()[1]
+    server = harness.Process(partial(_slow_server, port))
+    try:
+        for _ in range(200):
+            with suppress(OSError), socket.create_connection(("127.0.0.1", port)):
+                break
+            time.sleep(0.05)
+        yield f"http://127.0.0.1:{port}"
+    finally:
+        server.kill()
+        server.wait()
+
+
+def _one_download(address: str, path: Path) -> int:
+    from napari_sem_classify.core.common.download import download
+
+    sentence, wrong = _told(lambda: download(_remote(address), path))
+    print(*wrong, sentence)
+    return 2 if wrong else int(bool(sentence))
+
+
+def _two_at_once(address: str, folder: Path) -> list[str]:
+    from bad_servers import CONTENT
+
+    folder.mkdir()
+    path = folder / "w.pth"
+    both = [harness.Process(partial(_one_download, address, path)) for _ in range(2)]
+    ended = [each.wait(MOST_S) for each in both]
+    wrong = [each.out for each in ended if each.status and "Another run" not in each.out]
+    if not any(each.status == 0 for each in ended) or path.read_bytes() != CONTENT:
+        wrong.append("no file")
+    if len(list(folder.iterdir())) != 1:
+        wrong.append(f"in the folder: {sorted(each.name for each in folder.iterdir())}")
+    return wrong
+
+
+def _killed(address: str, folder: Path, after_s: float) -> list[str]:
+    from bad_servers import CONTENT
+
+    folder.mkdir()
+    path = folder / "w.pth"
+    first = harness.Process(partial(_one_download, address, path))
+    time.sleep(after_s)
+    first.kill()
+    first.wait()
+    wrong = []
+    if path.exists() and path.read_bytes() != CONTENT:
+        wrong.append("taken for whole")
+    ran = harness.run(partial(_one_download, address, path), MOST_S)
+    if ran.status or path.read_bytes() != CONTENT:
+        wrong.append(f"afterwards: {ran.out}{ran.err[-200:]}")
+    if len(list(folder.iterdir())) != 1:
+        wrong.append(f"in the folder: {sorted(each.name for each in folder.iterdir())}")
+    return wrong
+
+
 def tallies(place: Path, times: int, seed: int) -> Iterator[Tally]:
     """Give the rows of the table."""
     from bad_servers import SERVERS
@@ -148,6 +229,12 @@ def tallies(place: Path, times: int, seed: int) -> Iterator[Tally]:
             wrong = [*harness.faults(ran, 0), ran.out.strip()]
             tally.count([each for each in wrong if each], name)
     yield tally
+    two, killed = Tally("two downloads of one file"), Tally("downloads killed")
+    with _serving() as address:
+        for number in range(10 * times):
+            two.count(_two_at_once(address, place / f"two-{number}"))
+            killed.count(_killed(address, place / f"killed-{number}", chance.uniform(0.0, 0.8)))
+    yield from (two, killed)
     tally = Tally(f"{len(SERVERS)} servers")
     for number in range(times):
         for name in SERVERS:

@@ -8,6 +8,7 @@ import sys
 import numpy as np
 import pytest
 import tifffile
+from bad_servers import SERVERS, answering
 from PIL import Image
 
 from napari_sem_classify.core.common.errors import ImageError
@@ -128,6 +129,12 @@ def test_a_download_of_something_else_is_refused_and_not_kept(tmp_path, httpserv
     with pytest.raises(ImageError, match="not the coating image"):
         sample_data.fetch_nasa_coating(url, cache)
     assert list(cache.iterdir()) == []
+
+
+def test_a_sample_that_drips_is_given_up(tmp_path, monkeypatch):
+    monkeypatch.setattr(sample_data, "MOST_S", 0.3)
+    with answering(SERVERS["drips"]) as address, pytest.raises(ImageError, match="did not come"):
+        sample_data.fetch_nasa_coating(address, tmp_path)
 
 
 def test_offline_there_is_one_sentence(tmp_path):

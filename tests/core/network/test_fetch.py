@@ -117,6 +117,20 @@ def test_an_answer_that_is_no_file_is_told(folder, server):
         fetch_backbone(ID)
 
 
+def test_a_command_that_is_stopped_says_what_is_kept(folder, server, monkeypatch, capsys):
+    from napari_sem_classify.cli import main
+    from napari_sem_classify.cli.shell import STOPPED
+
+    server.cuts = [1_000_000]
+    monkeypatch.setattr(Job, "cancelled", property(lambda _job: len(server.asked) > 1))
+    monkeypatch.setattr("sys.argv", ["napari-sem-classify", "models", "fetch", ID])
+    with pytest.raises(SystemExit) as ended:
+        main()
+    assert ended.value.code == STOPPED
+    told = capsys.readouterr().err
+    assert told == "Stopped; the 1.0 MB that have come are kept, and the next try goes on there.\n"
+
+
 def test_the_network_in_the_box_needs_no_download(folder, server):
     assert fetch_backbone(backbone.DEFAULT_BACKBONE).is_file()
     assert server.asked == []

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import hashlib
+import threading
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from napari_sem_classify.core.common.errors import ImageError
+from napari_sem_classify.core.common.errors import Cancelled, ImageError
+from napari_sem_classify.core.common.job import Job
 
 if TYPE_CHECKING:
     import numpy as np
@@ -30,6 +32,7 @@ NASA_ORIGIN = (
 )
 NASA_MOST_BYTES = 8_000_000
 QUIET_S = 15.0
+MOST_S = 60.0
 
 
 def cross_section() -> list[LayerData]:
@@ -109,7 +112,11 @@ def fetch_nasa_coating(url: str = NASA_URL, folder: Path | None = None) -> Path:
     if target.is_file():
         return target
     show_info(f"Downloading a coating image of about 1 MB from github.com into {folder} ...")
-    # One attempt: the window waits for it.
+    # The window waits for it: one attempt, and no longer than that.
+    job = Job()
+    late = threading.Timer(MOST_S, job.cancel)
+    late.daemon = True
+    late.start()
     remote = Remote(
         url,
         "the coating image",
@@ -119,7 +126,15 @@ def fetch_nasa_coating(url: str = NASA_URL, folder: Path | None = None) -> Path:
         attempts=1,
         quiet_s=QUIET_S,
     )
-    return download(remote, target)
+    try:
+        return download(remote, target, job=job)
+    except Cancelled as error:
+        raise ImageError(
+            f"The coating image did not come within {MOST_S:.0f} s: try again on another network "
+            "connection, or open the generated cross-section instead."
+        ) from error
+    finally:
+        late.cancel()
 
 
 def _is_nasa_image(path: Path) -> bool:
