@@ -187,6 +187,9 @@ SERVERS: dict[str, Callable[[Client], None]] = {
     "weak version only": lambda client: client.whole(
         'ETag: W/"1"', content=CONTENT[:300_000], length=len(CONTENT)
     ),
+    "has a version of no end": lambda client: client.whole(
+        f'ETag: "{"v" * 20_000}"', content=CONTENT[:300_000], length=len(CONTENT)
+    ),
     "claims more than it sends": lambda client: client.whole(length=LARGER, content=CONTENT),
     "claims a terabyte": lambda client: client.whole(length=10**12),
     "claims less than it has": lambda client: client.whole(length=1000),

@@ -35,6 +35,7 @@ _WAIT_S = 60.0
 """The longest that a busy server is waited for; the next is for one that does not say."""
 _SOON_S = 0.5
 _OK, _PARTIAL, _BAD_RANGE, _BUSY = 200, 206, 416, (429, 503)
+_LONGEST_VERSION = 1000
 _WHOLE = re.compile(r"bytes (?:(\d{1,18})-\d{1,18}|\*)/(\d{1,18})")
 
 
@@ -60,6 +61,8 @@ class Remote:
         As `ATTEMPTS`.
     quiet_s : float
         Seconds of silence after which an attempt has failed.
+    by_hand : Path, optional
+        Where the user may put the file herself, if not where it is downloaded to.
     """
 
     url: str
@@ -70,6 +73,7 @@ class Remote:
     stage: str = "Downloading MB"
     attempts: int = ATTEMPTS
     quiet_s: float = QUIET_S
+    by_hand: Path | None = None
 
     @property
     def subject(self) -> str:
@@ -107,12 +111,15 @@ def download(remote: Remote, path: Path, *, job: Job | None = None) -> Path:
     try:
         with folder_lock(folder):
             part.check()
-            older = part.size() > 0
-            _fetch(remote, part, job)
-            if not _is_right(remote, part, last=not older):
-                # What an earlier run kept may have been damaged: once more, from the start.
+            try:
+                older = part.size() > 0
                 _fetch(remote, part, job)
-                _is_right(remote, part, last=True)
+                if not _is_right(remote, part, last=not older):
+                    # What an earlier run kept may have been damaged: once more, from the start.
+                    _fetch(remote, part, job)
+                    _is_right(remote, part, last=True)
+            except Cancelled as wish:
+                raise Cancelled(f"Stopped; {part.kept()}.") from wish
             part.path.replace(path)
             part.forget()
     except OSError as error:
@@ -128,10 +135,15 @@ def bytes_so_far(path: Path) -> int:
     return PartFile(path.with_name(f".part-{path.name}")).size()
 
 
-def has_checksum(path: Path, algorithm: str, expected: str) -> bool:
-    """Whether a file's checksum begins with these hexadecimal digits."""
+def has_checksum(path: Path, algorithm: str, expected: str, job: Job | None = None) -> bool:
+    """Whether a file's checksum begins with these hexadecimal digits; `job` can stop it."""
+    found = hashlib.new(algorithm, usedforsecurity=False)
     with path.open("rb") as file:
-        return hashlib.file_digest(file, algorithm).hexdigest().startswith(expected)
+        while chunk := file.read(1 << 20):
+            found.update(chunk)
+            if job is not None:
+                job.check()
+    return found.hexdigest().startswith(expected)
 
 
 class _Busy(Exception):
@@ -143,14 +155,6 @@ class _Busy(Exception):
 
 
 def _fetch(remote: Remote, part: PartFile, job: Job | None) -> None:
-    """Get the file whole under its hidden name."""
-    try:
-        _make_attempts(remote, part, job)
-    except Cancelled as wish:
-        raise Cancelled(f"Stopped; {part.kept()}.") from wish
-
-
-def _make_attempts(remote: Remote, part: PartFile, job: Job | None) -> None:
     """Make attempts until the file is whole, or they bring nothing more."""
     idle, best = 0, {part.version(remote.url): part.size()}
     cause: Exception | None = None
@@ -229,10 +233,10 @@ def _refuse(remote: Remote, part: PartFile, answer: Answer) -> None:
             )
         raise _Busy(seconds)
     if answer.status not in (_OK, _PARTIAL):
-        name = part.path.name.removeprefix(".part-")
+        name, folder = part.path.name.removeprefix(".part-"), remote.by_hand or part.path.parent
         raise remote.error(
             f"{remote.subject} cannot be downloaded: {remote.host} answered {answer.status}; "
-            f"put {name} into {part.path.parent} by hand."
+            f"{part.kept()}; put {name} into {folder} by hand."
         )
     other = ""
     if answer.headers.get("Content-Type", "").strip().lower().startswith("text/html"):
@@ -286,9 +290,9 @@ def _extent(answer: Answer) -> tuple[int, int | None]:
 def _version(answer: Answer) -> str:
     """The remote file's validator for a later request: a strong ETag, or the time of change."""
     tag = answer.headers.get("ETag", "")
-    if tag and not tag.startswith("W/"):
-        return tag
-    return answer.headers.get("Last-Modified", "")
+    if not tag or tag.startswith("W/"):
+        tag = answer.headers.get("Last-Modified", "")
+    return tag if len(tag) <= _LONGEST_VERSION else ""
 
 
 def _tell(remote: Remote, job: Job | None, done: int, total: int | None, elapsed_s: float) -> None:

@@ -16,6 +16,7 @@ from napari_sem_classify.core.common.errors import OutputError
 from napari_sem_classify.core.common.files import write_json
 
 _LONGEST_NOTE = 10_000
+_WORTH_KEEPING = 50_000
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,7 +68,7 @@ class PartFile:
     def kept(self) -> str:
         """Tell for a sentence what is kept; what no later attempt could use is deleted."""
         size = self.size()
-        if not size or not self._read_note().get("version"):
+        if size < _WORTH_KEEPING or not self._read_note().get("version"):
             self.forget()
             return "nothing of it is kept"
         return f"the {size / 1e6:.1f} MB that have come are kept, and the next try goes on there"

@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from napari_sem_classify.core.common import download
-from napari_sem_classify.core.common.errors import DatasetError, OutputError
+from napari_sem_classify.core.common.errors import DatasetError, OutputError, cannot_write
 from napari_sem_classify.core.common.files import ensure_folder, write_text
 from napari_sem_classify.core.common.folder_lock import folder_lock
 from napari_sem_classify.core.common.http_stream import Misled, NoAnswer, asking
@@ -27,7 +27,7 @@ SPARE_BYTES = 200_000_000
 ARCHIVES = ".archives"
 """Folder for archives until they are unpacked, in the folder of the set."""
 MOST_RECORD_BYTES = 4_000_000
-_ADDRESS = re.compile(r"https?://[A-Za-z0-9.-]+(:[0-9]+)?/[!-~]*\Z")
+_ADDRESS = re.compile(r"https?://[A-Za-z0-9.-]{1,255}(:[0-9]{1,5})?/[!-~]{0,2000}\Z")
 
 
 @dataclass(frozen=True, slots=True)
@@ -159,7 +159,10 @@ def _class_name(archive_name: str) -> str:
 
 
 def _images_in(folder: Path) -> int:
-    return sum(map(is_image_name, folder.iterdir())) if folder.is_dir() else 0
+    try:
+        return sum(map(is_image_name, folder.iterdir())) if folder.is_dir() else 0
+    except OSError as error:
+        raise OutputError(cannot_write(folder, error)) from error
 
 
 def _write_source(info: DatasetInfo, folder: Path) -> None:
@@ -234,14 +237,16 @@ def _fetch_class(archive: _Archive, folder: Path, job: Job | None) -> None:
         raise OutputError(f"{target} is there already and holds no image: move it away.")
 
     def check(path: Path) -> bool:
-        return download.has_checksum(path, "md5", archive.md5)
+        return download.has_checksum(path, "md5", archive.md5, job)
 
     by_hand = folder / archive.name
     if by_hand.is_file() and by_hand.stat().st_size == archive.size and check(by_hand):
         unpack_images(by_hand, target, job=job)
         return
     title = f"Downloading {target.name}, MB"
-    remote = download.Remote(archive.url, archive.name, check, DatasetError, archive.size, title)
+    remote = download.Remote(
+        archive.url, archive.name, check, DatasetError, archive.size, title, by_hand=folder
+    )
     # Not under the archive's own name: a file of the user's may lie there.
     path = folder / ARCHIVES / archive.name
     if not (path.is_file() and check(path)):

@@ -86,7 +86,7 @@ def _weights(path: Path | None, download: bool, job: Job | None) -> dict[str, Te
     remote = Remote(
         URL,
         "Inception-v3",
-        lambda path: has_checksum(path, "sha256", SHA256),
+        lambda path: has_checksum(path, "sha256", SHA256, job),
         ModelError,
         most_bytes=5 * ABOUT_BYTES // 4,
     )

@@ -51,7 +51,7 @@ def fetch_backbone(id: str, *, job: Job | None = None) -> Path:
 
     def check(path: Path) -> bool:
         if info.sha256:
-            return has_checksum(path, "sha256", info.sha256)
+            return has_checksum(path, "sha256", info.sha256, job)
         # No checksum is published: what came has to be such a network at least.
         load_backbone(id, weights_path=path)
         return True
