@@ -6,6 +6,7 @@ of the image file. A class that a tile takes where it contains a little of it ha
 share from 0 to 1; files from before that know no such rule. An entry of a stack's further planes
 has ``"plane"``, the index along its leading axes, beside the stack's own fingerprint; without it
 the first plane is meant. Where the way of looking at tiles was chosen, ``"looking"`` tells it.
+``"revision"`` counts the saves, so that an older copy is known as one.
 """
 
 from __future__ import annotations
@@ -38,6 +39,7 @@ FORMAT = "napari-sem-classify annotations"
 FORMAT_VERSION = 1
 SUFFIX = ".annotations.json"
 MOST_PX = 2**31
+MOST_SAVES = 2**53
 LEAST_SHARE = 1e-9
 
 CSV, TIFF, GEOJSON, OWN = "CSV table", "label TIFF", "GeoJSON", "annotations file"
@@ -49,7 +51,7 @@ def beside(image_path: Path) -> Path:
     return image_path.with_name(image_path.stem + SUFFIX)
 
 
-def save_annotations(path: Path, annotations: Annotations) -> None:
+def save_annotations(path: Path, annotations: Annotations, revision: int | None = None) -> None:
     """Write all annotations, or leave the file as it was.
 
     Images in the same folder or below it are kept by their relative path, so that the folder can be
@@ -84,13 +86,20 @@ def save_annotations(path: Path, annotations: Annotations) -> None:
     }
     if annotations.looking is not None:
         value["looking"] = annotations.looking.to_dict()
+    if revision is not None:
+        value["revision"] = revision
     # Compact: it is written after each stroke, and may hold thousands of tiles.
     text = json.dumps(value, ensure_ascii=False, separators=(",", ":"))
     write_text(path, ascii_where_needed(text) + "\n")
 
 
 def load_annotations(path: Path) -> Annotations:
-    """Read annotations.
+    """Read annotations, see `load_revision`."""
+    return load_revision(path)[0]
+
+
+def load_revision(path: Path) -> tuple[Annotations, int | None]:
+    """Read annotations, and how often the file was saved; None where it does not tell.
 
     Raises
     ------
@@ -115,7 +124,9 @@ def load_annotations(path: Path) -> Annotations:
             f"{FORMAT_VERSION}: update napari-sem-classify."
         )
     try:
-        return _annotations(Fields(value), path)
+        told = Fields(value)
+        revision = told.whole("revision", 0, MOST_SAVES) if told.has("revision") else None
+        return _annotations(told, path), revision
     except Malformed as error:
         raise AnnotationError(
             f"{path} is damaged ({error}): take a copy of it from before, or annotate again."

@@ -10,6 +10,7 @@ from collections.abc import Mapping
 
 from napari_sem_classify.core.annotate.annotation_set import Annotations
 from napari_sem_classify.core.annotate.edits import with_kept, with_stroke
+from napari_sem_classify.core.annotate.merge import changed_onto
 from napari_sem_classify.core.annotate.place import TilePlace
 from napari_sem_classify.core.image.sem_image import SemImage
 
@@ -84,6 +85,13 @@ class History:
         self._past = [known(state) for state in self._past]
         self._future = [known(state) for state in self._future]
         self._set(known(self.annotations))
+
+    def follow(self, before: Annotations, after: Annotations) -> None:
+        """Take over what somebody else changed from `before` to `after`; undo leaves it."""
+        self._past = [changed_onto(state, before, after) for state in self._past]
+        self._future = [changed_onto(state, before, after) for state in self._future]
+        self._joined = ""
+        self._set(changed_onto(self.annotations, before, after))
 
     def add_from(self, image: SemImage, key: str, found: Annotations) -> bool:
         """Add what a file says about an image or its planes; False where it says nothing."""

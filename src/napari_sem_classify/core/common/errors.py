@@ -41,6 +41,10 @@ class OutputError(SemClassifyError):
     """A file or folder that cannot be written."""
 
 
+class BusyError(OutputError):
+    """A file or folder that somebody else writes just now."""
+
+
 class RecordError(SemClassifyError):
     """A record from which a run cannot be repeated."""
 
@@ -51,9 +55,5 @@ class Cancelled(Exception):
 
 def cannot_write(path: Path, error: OSError) -> str:
     """Say in one sentence that a file or folder cannot be written."""
-    from napari_sem_classify.core.common.temporaries import MARK
-
     why = error.strerror or str(error)
-    # A file in the making lies in a temporary folder: the user knows where it shall go.
-    path = Path(*(part for part in Path(path).parts if not part.startswith(MARK)))
     return f"{path} cannot be written ({why}): choose a folder you may write to, with free space."

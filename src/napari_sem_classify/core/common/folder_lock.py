@@ -7,6 +7,7 @@ that a killed run never stands in the way. Where a file system knows no locks th
 from __future__ import annotations
 
 import errno
+import hashlib
 import os
 import sys
 import time
@@ -14,7 +15,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
-from napari_sem_classify.core.common.errors import OutputError, cannot_write
+from napari_sem_classify.core.common.errors import BusyError, OutputError, cannot_write
 from napari_sem_classify.core.common.temporaries import MARK
 
 LOCK_NAME = f"{MARK}lock"
@@ -36,7 +37,34 @@ def folder_lock(folder: Path, wait_s: float = 0.0) -> Iterator[None]:
     OutputError
         When another run works there, or the folder cannot be written.
     """
-    path = folder / LOCK_NAME
+    told = (
+        f"Another run of this program writes into {folder}: wait until it has ended, or choose "
+        "another folder."
+    )
+    with _lock_at(folder / LOCK_NAME, wait_s, told):
+        yield
+
+
+@contextmanager
+def file_lock(path: Path, wait_s: float) -> Iterator[None]:
+    """Keep everybody else who asks for it away from one file while it is read and written anew.
+
+    Raises
+    ------
+    BusyError
+        When somebody else has it for longer than `wait_s` seconds.
+    OutputError
+        When its folder cannot be written.
+    """
+    path = path.resolve()
+    name = f"{LOCK_NAME}-{hashlib.sha256(os.fsencode(path.name)).hexdigest()[:16]}"
+    told = f"{path} is being written by another program: it is tried again soon."
+    with _lock_at(path.with_name(name), wait_s, told):
+        yield
+
+
+@contextmanager
+def _lock_at(path: Path, wait_s: float, told: str) -> Iterator[None]:
     until = time.monotonic() + wait_s
     try:
         handle = _take(path)
@@ -44,12 +72,9 @@ def folder_lock(folder: Path, wait_s: float = 0.0) -> Iterator[None]:
             time.sleep(_POLL_S)
             handle = _take(path)
     except OSError as error:
-        raise OutputError(cannot_write(folder, error)) from error
+        raise OutputError(cannot_write(path.parent, error)) from error
     if handle is None:
-        raise OutputError(
-            f"Another run of this program writes into {folder}: wait until it has ended, or choose "
-            "another folder."
-        )
+        raise BusyError(told)
     try:
         yield
     finally:
