@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import random
 from dataclasses import replace
 
 import numpy as np
@@ -9,6 +10,7 @@ import pytest
 from class_maps import NAMES, map_of, patchy_labels
 from qtpy.QtCore import Qt
 from qtpy.QtTest import QTest
+from real_hand import Hand
 
 from napari_sem_classify.core.measure.review import UNSURE
 from napari_sem_classify.core.measure.review_file import load_review
@@ -25,6 +27,22 @@ def press(widget, key):
 
 
 # ---------------------------------------------------------------------- the review
+
+
+@pytest.mark.filterwarnings("ignore")
+def test_answers_in_quick_succession_all_count(qtbot, real_viewer, widget, picture):
+    begin(widget)
+    hand = Hand(real_viewer, random.Random(0))
+    told = [1 + at * 7 % 3 for at in range(30)]
+    for at, number in enumerate(told):
+        if at % 5 == 3:
+            centre = np.array(real_viewer.camera.center)[-2:]
+            hand.stroke([centre, centre + 1.0])
+        if at % 5 == 4:
+            widget.review_form.cell_form.buttons[number - 1].click()
+        else:
+            hand.key(str(number))
+    assert [cell.answer for cell in saved(picture).cells[:30]] == told
 
 
 def test_the_whole_review_corrects_the_fractions(qtbot, widget, layer, truth):

@@ -14,6 +14,13 @@ if TYPE_CHECKING:
     from napari.viewer import Viewer
 
 
+def tell_unsaved(sentence: str) -> None:
+    """Say what was not saved where the dock, which would show it, goes away."""
+    from napari.utils.notifications import show_error
+
+    show_error(sentence)
+
+
 class DockWidget(QWidget):
     """A widget in napari's dock that knows its viewer and lets go of it when it is taken out."""
 

@@ -274,4 +274,11 @@ class SettleTimer(QTimer):
         super().__init__(owner)
         self.setSingleShot(True)
         self.setInterval(milliseconds)
+        self._call = call
         self.timeout.connect(call)
+
+    def settle(self) -> None:
+        """Call at once where changes wait."""
+        if self.isActive():
+            self.stop()
+            self._call()

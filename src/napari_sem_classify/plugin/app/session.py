@@ -67,6 +67,8 @@ class Session:
         The viewer's legend and status line.
     plan_changed : signal
         Tells the image layer whose plan was laid, changed or taken away.
+    map_to_be_drawn : signal
+        Tells the class-map layer that is about to be drawn over: strokes on it are taken up first.
     maps_changed : signal
         Tells the class-map layer whose maps came back from a file, found their image again, or
         were taught or corrected.
@@ -82,6 +84,7 @@ class Session:
     devices: list[Any] = field(default_factory=list)
     helpers: dict[type, Any] = field(default_factory=dict)
     plan_changed: ClassVar[Signal] = Signal(object)
+    map_to_be_drawn: ClassVar[Signal] = Signal(object)
     maps_changed: ClassVar[Signal] = Signal(object)
 
     def source_of(self, layer: Layer) -> Layer | None:

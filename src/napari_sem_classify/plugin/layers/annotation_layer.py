@@ -13,13 +13,13 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 from psygnal import Signal
-from qtpy.QtCore import QTimer
 
 from napari_sem_classify.core.annotate.place import TilePlace, place_of
 from napari_sem_classify.core.model.card import ClassInfo
 from napari_sem_classify.core.tiles.grid import TileGrid
 from napari_sem_classify.plugin.layers import made_layers
 from napari_sem_classify.plugin.layers.layer_image import METADATA_KEY
+from napari_sem_classify.plugin.layers.strokes import StrokeWatch
 
 if TYPE_CHECKING:
     from napari.components import ViewerModel
@@ -30,7 +30,7 @@ OPACITY = 0.75
 MAX_KEYS = 9
 
 KeyAction = Callable[[], None]
-Painted = dict[tuple[int, ...], dict[TilePlace, int | None]]
+Painted = dict[tuple[int, ...], dict[TilePlace, str | None]]
 
 
 class AnnotationLayer:
@@ -39,8 +39,8 @@ class AnnotationLayer:
     Attributes
     ----------
     painted : signal
-        ``{plane: {place: class number from 0, or None where erased}}``, once a stroke; the plane of
-        a single image is ().
+        ``{plane: {place: class name, or None where erased}}``, once a stroke; the plane of a single
+        image is ().
     """
 
     painted = Signal(object)
@@ -49,7 +49,8 @@ class AnnotationLayer:
         self._viewer = viewer
         self._grid: TileGrid | None = None
         self._shown: NDArray[Any] | None = None
-        self._n_classes = 0
+        self._names: tuple[str, ...] = ()
+        self._watch: StrokeWatch | None = None
         self._keys: list[str] = []
         self.layer: Labels | None = None
         self.hint = ""
@@ -84,7 +85,8 @@ class AnnotationLayer:
         for plane, mine in labels.items():
             data[plane] = mine + 1
         layer = self._layer_for(image_layer, grid, data)
-        self._grid, self._shown, self._n_classes = grid, data.copy(), len(classes)
+        self._grid, self._shown = grid, data.copy()
+        self._names = tuple(info.name for info in classes)
         if not np.array_equal(np.asarray(layer.data), data):
             layer.data[...] = data
             layer.refresh()
@@ -114,14 +116,16 @@ class AnnotationLayer:
             self._viewer.layers.selection.active = self.layer
 
     def let_go(self) -> None:
-        """Follow the layer no more; it stays as it is."""
+        """Take up the last stroke and follow the layer no more; it stays as it is."""
+        painted = self._take_up()
+        if self._watch is not None:
+            self._watch.stop()
         if self.layer is not None:
             unbind(self.layer, self._keys)
-            events = self.layer.events
-            for event in (events.paint, events.set_data, events.data):
-                event.disconnect(self._on_edit)
         self._keys = []
-        self.layer = self._grid = self._shown = None
+        self.layer = self._grid = self._shown = self._watch = None
+        if painted:
+            self.painted.emit(painted)
 
     def bind(self, actions: dict[str, KeyAction]) -> None:
         """Let keys act while the layer is active, in place of those bound before."""
@@ -151,32 +155,33 @@ class AnnotationLayer:
         )
         layer.brush_size = 1
         self.layer = layer
-        for event in (layer.events.paint, layer.events.set_data, layer.events.data):
-            event.connect(self._on_edit)
+        self._watch = StrokeWatch(layer, self.sync)
         return layer
-
-    def _on_edit(self, _event: Any = None) -> None:
-        # napari tells of some strokes before it paints them.
-        QTimer.singleShot(0, self.sync)
 
     def sync(self) -> None:
         """Tell what was painted since the last look."""
+        painted = self._take_up()
+        if painted is not None:
+            self.painted.emit(painted)
+
+    def _take_up(self) -> Painted | None:
+        """What was painted since the last look; None where the layer is as it was."""
         layer, shown, grid = self.layer, self._shown, self._grid
         if layer is None or shown is None or grid is None:
-            return
+            return None
         data = np.asarray(layer.data)
         if data.shape != shown.shape or np.array_equal(data, shown):
-            return
+            return None
         painted: Painted = {}
         for at in np.argwhere(data != shown).tolist():
             number = int(data[tuple(at)])
-            if number > self._n_classes:
+            if number > len(self._names):
                 self.hint = f"There is no class {number}: add it first."
                 continue
             mine = painted.setdefault(tuple(at[:-2]), {})
-            mine[place_of(grid, at[-2], at[-1])] = number - 1 if number else None
+            mine[place_of(grid, at[-2], at[-1])] = self._names[number - 1] if number else None
         self._shown = data.copy()
-        self.painted.emit(painted)
+        return painted
 
 
 def bind(layer: Any, actions: dict[str, KeyAction]) -> None:

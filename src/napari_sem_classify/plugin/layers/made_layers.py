@@ -225,6 +225,7 @@ def update_class_map(
 
     `labels` saves working them out again where the caller has them.
     """
+    session_of(viewer).map_to_be_drawn.emit(layer)
     layer.data[class_map.plane] = class_map.labels() if labels is None else labels
     layer.features = class_features(class_map)
     noted = layer.metadata[METADATA_KEY]

@@ -278,5 +278,5 @@ class ReviewForm:
     def stop(self) -> None:
         """Let go of the viewer; the answers are written already."""
         self.reviewer.changed.disconnect(self._on_changed)
-        self.reviewer.pause()
+        self.reviewer.stop()
         self.spotlight.stop()

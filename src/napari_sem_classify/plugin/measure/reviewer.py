@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 from psygnal import Signal
 
 from napari_sem_classify.core.common.errors import SemClassifyError
+from napari_sem_classify.core.common.log import log_unexpected
 from napari_sem_classify.core.measure.area_fraction import (
     FractionEstimate,
     Share,
@@ -31,6 +32,7 @@ from napari_sem_classify.core.measure.review import (
 )
 from napari_sem_classify.core.measure.review_file import save_review
 from napari_sem_classify.core.measure.review_place import find_review, free_place, review_stem
+from napari_sem_classify.plugin.app.dock import tell_unsaved
 from napari_sem_classify.plugin.measure.fields import Field, image_path_of
 
 if TYPE_CHECKING:
@@ -186,6 +188,14 @@ class Reviewer:
             self.active = False
             self.changed.emit()
 
+    def stop(self) -> None:
+        """End; what could not be saved is tried once more, and told."""
+        self.pause()
+        if self._unsaved:
+            self._save()
+            if self.problem:
+                tell_unsaved(self.problem)
+
     # ------------------------------------------------------------------ what it says
 
     def corrected(self) -> Corrected | None:
@@ -233,6 +243,9 @@ class Reviewer:
                 save_review(self.review, path)
             except (SemClassifyError, OSError) as error:
                 self.problem = f"Answers are not saved yet: {error}"
+            except Exception as error:  # whatever it is: the next answer tries again
+                said = log_unexpected(error, "saving the review")
+                self.problem = f"Answers are not saved yet: {said}"
             else:
                 self._path, self.problem, self._unsaved = path, "", False
                 return

@@ -71,7 +71,8 @@ class KeepForm:
             self.kept.fail(problem)
         elif teacher.here is not None and teacher.here.marks:
             name = teacher.fingerprint or ""
-            self.kept.say(f"Annotations are saved in {file_text(keeper.places, name)}")
+            place = file_text(keeper.places, name)
+            self.kept.say(f"Annotations are saved in {place}. {keeper.note}".rstrip(". "))
             self.kept.setToolTip(str(keeper.places.get(name, "")))
         else:
             self.kept.say("")

@@ -7,13 +7,13 @@ correction can be taken back and survives the next fit or run.
 from __future__ import annotations
 
 from dataclasses import asdict
+from functools import partial
 from typing import TYPE_CHECKING, Any
 from weakref import WeakKeyDictionary
 
 import numpy as np
 from numpy.typing import NDArray
 from psygnal import Signal
-from qtpy.QtCore import QTimer
 
 from napari_sem_classify.core.annotate.annotation_set import ImageAnnotations
 from napari_sem_classify.core.annotate.corrections import painted_tiles, with_corrections
@@ -34,6 +34,7 @@ from napari_sem_classify.plugin.layers.made_layers import (
     remove_layer,
     update_class_map,
 )
+from napari_sem_classify.plugin.layers.strokes import StrokeWatch
 
 if TYPE_CHECKING:
     from napari.components import ViewerModel
@@ -67,8 +68,11 @@ class TaughtMaps:
             WeakKeyDictionary()
         )
         self._watched: list[Labels] = []
+        self._strokes: WeakKeyDictionary[Any, StrokeWatch] = WeakKeyDictionary()
         self._busy = False
+        self._taking: Labels | None = None  # the map whose strokes are being taken up
         self.problem = ""
+        session_of(viewer).map_to_be_drawn.connect(self._sync)
 
     def follow(
         self,
@@ -95,8 +99,7 @@ class TaughtMaps:
                 self._let_go(layer)
         for layer in maps:
             if layer not in self._watched:
-                layer.events.paint.connect(self._on_edit)
-                layer.events.set_data.connect(self._on_edit)
+                self._strokes[layer] = StrokeWatch(layer, partial(self._sync, layer))
             bind(layer, keys)
             layer.brush_size = 1
         self._watched = maps
@@ -117,8 +120,7 @@ class TaughtMaps:
         self._image_layer = None
 
     def _let_go(self, layer: Labels) -> None:
-        layer.events.paint.disconnect(self._on_edit)
-        layer.events.set_data.disconnect(self._on_edit)
+        self._strokes.pop(layer).stop()
         unbind(layer, list(self._keys))
 
     @property
@@ -139,6 +141,7 @@ class TaughtMaps:
 
         With `alone` the maps of other planes go: they are of another state of the model.
         """
+        self.sync()  # a stroke under way must not be drawn over
         image_layer, marks = self._image_layer, self._marks
         if image_layer is None or marks is None or image_layer not in self._viewer.layers:
             return
@@ -214,7 +217,7 @@ class TaughtMaps:
 
     def _lay_corrections(self, layer: Labels) -> None:
         current = session_of(self._viewer).maps.get(layer, {}).get(self._plane)
-        if self._marks is None or current is None or self._busy:
+        if self._marks is None or current is None or self._busy or layer is self._taking:
             return
         bases = self._base.setdefault(layer, {})
         before = self._shown.get(layer, {}).get(self._plane)
@@ -229,14 +232,9 @@ class TaughtMaps:
         if not np.array_equal(shown.labels(), self._shown[layer][self._plane]):
             self._put_back(layer, shown)
 
-    def _on_edit(self, event: Any) -> None:
-        layer = event.source
-        # napari tells of some strokes before it paints them.
-        QTimer.singleShot(0, lambda: self._sync(layer))
-
     def sync(self) -> None:
         """Take up the strokes of the plane in view, before another one comes."""
-        for layer in self._watched:
+        for layer in list(self._watched):
             self._sync(layer)
 
     def _sync(self, layer: Labels) -> None:
@@ -265,7 +263,11 @@ class TaughtMaps:
             return
         tiles = painted_tiles(base, data, data != shown, grid)
         self._note_shown(layer, plane)
-        self.corrected.emit(tiles)
+        self._taking = layer
+        try:
+            self.corrected.emit(tiles)
+        finally:
+            self._taking = None
         self._put_back(layer, with_corrections(base, self._marks) if self._marks else base)
 
     def _put_back(self, layer: Labels, shown: ClassMap) -> None:

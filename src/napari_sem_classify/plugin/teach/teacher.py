@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 from psygnal import Signal
-from qtpy.QtCore import QObject
+from qtpy.QtCore import QObject, QTimer
 
 from napari_sem_classify.core.annotate.annotation_set import Annotations, ImageAnnotations
 from napari_sem_classify.core.annotate.edits import with_corrections_of, with_stroke
@@ -27,6 +27,7 @@ from napari_sem_classify.core.maps.class_map import ClassMap
 from napari_sem_classify.core.model.recipe import RecipeChoice
 from napari_sem_classify.core.teach.lesson import Lesson
 from napari_sem_classify.core.tiles.grid import TileGrid
+from napari_sem_classify.plugin.app.dock import tell_unsaved
 from napari_sem_classify.plugin.app.jobs import JobSlot
 from napari_sem_classify.plugin.layers.annotation_layer import AnnotationLayer, KeyAction, Painted
 from napari_sem_classify.plugin.layers.layer_image import plane_at
@@ -38,6 +39,11 @@ from napari_sem_classify.plugin.teach.map_layer import TaughtMaps
 if TYPE_CHECKING:
     from napari.components import ViewerModel
     from napari.layers import Image, Layer
+
+
+WATCH_MS = 400
+
+Corrections = dict[TilePlace, tuple[str, str] | None]
 
 
 class Teacher:
@@ -80,10 +86,18 @@ class Teacher:
         self.keys: dict[str, KeyAction] = {}
         self.problem = self.kept_problem = ""
         self._opening = JobSlot(owner)
-        # Painted while the image was read anew, after a change of its scale for one.
+        # Painted while the image was read anew, after a change of its scale for one: it was known
+        # by the fingerprint `_known_as` until then.
         self._early: Painted = {}
+        self._early_corrections: dict[tuple[int, ...], Corrections] = {}
+        self._known_as: str | None = None
         self._drawn_from: Lesson | None = None
         self._kept_choice: RecipeChoice | None = self.memory.choice
+        self._saving_told: tuple[str, str] = ("", "")
+        self._watch = QTimer(owner)
+        self._watch.setInterval(WATCH_MS)
+        self._watch.timeout.connect(self._look_at_saving)
+        self._watch.start()
         self.book.changed.connect(self._on_book)
         self.painting.painted.connect(self._on_painted)
         self.maps.corrected.connect(self._on_corrected)
@@ -102,8 +116,14 @@ class Teacher:
 
     # ------------------------------------------------------------------ image and tiles
 
+    def settle(self) -> None:
+        """Take up the strokes made so far, before anything else is done."""
+        self.painting.sync()
+        self.maps.sync()
+
     def use(self, layer: Image | None, image: SemImage | None, tile_px: int) -> None:
         """Follow another image, or the same one with other tiles."""
+        self.settle()
         self.problem = ""
         if layer is not self.layer:
             self._leave()
@@ -116,7 +136,8 @@ class Teacher:
                 self.problem = str(error)
         fresh = image is not self.image
         if image is not None and self.image is not None and image.data is not self.image.data:
-            self.fingerprint = None  # other pixels, perhaps: nothing is annotated until then
+            # Other pixels, perhaps: nothing is annotated until then.
+            self._known_as, self.fingerprint = self.fingerprint or self._known_as, None
             if image.shape != self.image.shape:
                 self.painting.let_go()
         self.image = image
@@ -135,8 +156,7 @@ class Teacher:
         plane = self._plane_in_view()
         if plane == self.plane:
             return False
-        self.painting.sync()  # strokes that were just made belong to the plane that was left
-        self.maps.sync()
+        self.settle()  # strokes that were just made belong to the plane that was left
         before = self.key
         self.plane = plane
         if before is not None:
@@ -159,10 +179,10 @@ class Teacher:
 
     def _leave(self) -> None:
         self._opening.abandon()
+        self._take_early()
         self.painting.let_go()
         self.maps.stop()
-        self._early = {}
-        self.image = self.fingerprint = None
+        self.image = self.fingerprint = self._known_as = None
         self.plane = ()
 
     def _open(self, image: SemImage) -> None:
@@ -191,15 +211,27 @@ class Teacher:
             self.memory.recipe, self.memory.choice = found.recipe, found
             self._kept_choice = found
         self.learner.follow(self.key, image, self.grid)
-        early, self._early = self._early, {}
         self.book.take_in(image, kept.key, kept.annotations)
         self._show_corrections()
         self.opened.emit()
-        if early:
-            self._on_painted(early)
+        self._take_early()
+
+    def _take_early(self) -> None:
+        """Annotate what was painted while the image was not known."""
+        painted, self._early = self._early, {}
+        corrected, self._early_corrections = self._early_corrections, {}
+        self.fingerprint = self.fingerprint or self._known_as
+        if self.fingerprint is None:
+            return
+        if painted:
+            self._on_painted(painted)
+        for plane, tiles in corrected.items():
+            key = plane_key(self.fingerprint, plane)
+            self.book.edit(with_corrections_of(self.book.annotations, key, tiles))
 
     def forget(self, layer: Layer) -> None:
         """Hear that a layer was removed: of a closed image only what was annotated is kept."""
+        self.settle()
         for key, reference in list(self.memory.layers.items()):
             if reference() is layer:
                 del self.memory.layers[key]
@@ -222,15 +254,17 @@ class Teacher:
         before = self.book.annotations
         annotations, names = before, before.class_names
         for plane, tiles in painted.items():
-            said = {at: None if n is None else names[n] for at, n in tiles.items()}
+            said = {at: name for at, name in tiles.items() if name is None or name in names}
             annotations = with_stroke(annotations, plane_key(self.fingerprint, plane), said)
         self.book.edit(annotations)
         if self.book.annotations is before:
             self.show()  # what could not be taken is taken off the layer
             self.changed.emit()
 
-    def _on_corrected(self, tiles: dict[TilePlace, tuple[str, str] | None]) -> None:
+    def _on_corrected(self, tiles: Corrections) -> None:
         self.problem = self.maps.problem
+        if self.key is None:
+            self._early_corrections.setdefault(self.plane, {}).update(tiles)
         if self.key is None or not tiles:
             self.changed.emit()
             return
@@ -244,6 +278,7 @@ class Teacher:
         self._show_corrections()
 
     def _show_annotations(self) -> None:
+        self.painting.sync()  # a stroke under way must not be drawn over
         annotations, layer, grid, image = self.book.annotations, self.layer, self.grid, self.image
         if layer is None or grid is None or image is None or layer not in self._viewer.layers:
             return
@@ -308,14 +343,30 @@ class Teacher:
             self.memory.keeper.save(self.annotations)
         self.changed.emit()
 
+    def _look_at_saving(self) -> None:
+        """Tell how saving went, and take in what another window or program annotated."""
+        keeper = self.memory.keeper
+        for before, after in keeper.take_news():
+            self.settle()
+            self.book.follow(before, after)
+        told = keeper.problem, keeper.note
+        if told != self._saving_told:
+            self._saving_told = told
+            self.changed.emit()
+
     # ------------------------------------------------------------------ end
 
     def stop(self) -> None:
         """Let go of all work and layers; what was annotated is written first."""
-        self.painting.sync()
+        self.settle()
+        self._take_early()
         self.book.changed.disconnect(self._on_book)
         self.learner.stop()
         self._opening.abandon()
-        self.memory.keeper.flush()
+        self._watch.stop()
+        keeper = self.memory.keeper
+        keeper.flush()
+        if keeper.problem:
+            tell_unsaved(keeper.problem)
         self.painting.let_go()
         self.maps.stop()

@@ -123,10 +123,7 @@ class TeachWidget(DockWidget):
         keys: dict[str, KeyAction] = {
             str(number + 1): partial(self._on_key, number) for number in range(MAX_KEYS)
         }
-        return keys | {
-            "Control-Z": self.teacher.book.undo,
-            "Control-Shift-Z": self.teacher.book.redo,
-        }
+        return keys | {"Control-Z": self._undo, "Control-Shift-Z": self._redo}
 
     # ------------------------------------------------------------------ what the user does
 
@@ -136,6 +133,7 @@ class TeachWidget(DockWidget):
         if image is not None and layer is not self._suggested_for:
             self._suggested_for, self._tile_chosen = layer, False
             self.grid_form.suggest(self._usual_tile())
+        self._settle.settle()
         self.guide.stop()
         self._rest.setVisible(layer is not None)
         self.teacher.use(layer, image, int(self.grid_form.tile_px.value))
@@ -206,8 +204,22 @@ class TeachWidget(DockWidget):
             self.teacher.show()
             self.teacher.painting.choose(number)
 
+    def _undo(self) -> None:
+        self._take_up()
+        self.teacher.book.undo()
+
+    def _redo(self) -> None:
+        self._take_up()
+        self.teacher.book.redo()
+
+    def _take_up(self) -> None:
+        """Take up all that was drawn so far, before anything else is done."""
+        self._settle.settle()
+        self.teacher.settle()
+
     def _on_key(self, number: int) -> None:
         """A class key on the image: annotate the tile of the tour, else paint with the class."""
+        self._take_up()
         classes = self.teacher.book.annotations.classes
         if number >= len(classes):
             return
@@ -363,6 +375,7 @@ class TeachWidget(DockWidget):
 
     def stop(self) -> None:
         """Let go of all work under way; what was annotated is written first."""
+        self._take_up()
         self.source_form.stop()
         self.guide.tour.stop()
         self._viewer.dims.events.point.disconnect(self._on_slider)
