@@ -26,8 +26,9 @@ from napari_sem_classify.core.annotate.place import (
     tile_numbers,
 )
 from napari_sem_classify.core.common.errors import AnnotationError
+from napari_sem_classify.core.common.plain_text import name_problem
 from napari_sem_classify.core.image.sem_image import SemImage
-from napari_sem_classify.core.model.card import OKABE_ITO, ClassInfo, default_colours
+from napari_sem_classify.core.model.card import MOST_CLASSES, OKABE_ITO, ClassInfo, default_colours
 from napari_sem_classify.core.model.recipe import RecipeChoice
 from napari_sem_classify.core.tiles.grid import TileGrid
 
@@ -176,6 +177,8 @@ class Annotations:
     def with_class(self, name: str, colour: str | None = None) -> Annotations:
         """Add a class at the end; its colour is the first of the palette that is free."""
         self._check_free(name)
+        if len(self.classes) >= MOST_CLASSES:
+            raise AnnotationError(f"There are {MOST_CLASSES} classes already, and no more fit in.")
         taken = {info.colour for info in self.classes}
         more = default_colours(len(OKABE_ITO) + len(self.classes) + 1)
         free = next(colour for colour in more if colour not in taken)
@@ -239,5 +242,8 @@ class Annotations:
     def _check_free(self, name: str) -> None:
         if not name.strip():
             raise AnnotationError("A class needs a name: write one.")
+        problem = name_problem(name)
+        if problem:
+            raise AnnotationError(f"The name of a class {problem}: choose another name.")
         if name in self.class_names:
             raise AnnotationError(f'There is a class "{name}" already: choose another name.')

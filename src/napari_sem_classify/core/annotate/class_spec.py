@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 
 from napari_sem_classify.core.common.errors import AnnotationError
+from napari_sem_classify.core.model.card import classes_problem
 
 _KEY = r"(?:-?\d{1,18}|#[0-9A-Fa-f]{6})"
 _CLASS = re.compile(rf"^\s*({_KEY})\s*=\s*(.*?)\s*(?:>=\s*([\d.]+)\s*%\s*)?$")
@@ -34,6 +35,9 @@ def parse_classes(text: str) -> list[tuple[int, str]]:
             f'The classes "{text}" are fewer than two: a model tells at least two classes apart, '
             'for example "0=matrix,1=oxide".'
         )
+    problem = classes_problem([name for _, name in classes])
+    if problem:
+        raise AnnotationError(f"The classes cannot be taken, as {problem}: name them otherwise.")
     return classes
 
 

@@ -98,8 +98,8 @@ def draw_confusion(found: Evaluation) -> Figure:
     shares = 100 * found.scores.row_normalised()
     names = list(found.class_names)
     axes.imshow(np.nan_to_num(shares), cmap="Blues", vmin=0, vmax=100)
-    axes.set_xticks(range(len(names)), names, rotation=60, ha="right")
-    axes.set_yticks(range(len(names)), names)
+    axes.set_xticks(range(len(names)), names, rotation=60, ha="right", parse_math=False)
+    axes.set_yticks(range(len(names)), names, parse_math=False)
     axes.set_xlabel("predicted class")
     axes.set_ylabel("true class")
     if len(names) <= MOST_NUMBERED:

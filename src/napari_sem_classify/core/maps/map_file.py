@@ -216,7 +216,7 @@ def _saved_map(told: Fields, labels: NDArray[Any], stored: Any) -> SavedMap:
     if len(named.value) > MOST_CLASSES:
         raise Malformed(f"it names {len(named.value)} classes, more than {MOST_CLASSES}")
     numbers = range(1, len(named.value) + 1)
-    classes = classes_from((named.object(str(number)) for number in numbers), least=1)
+    classes = classes_from((named.object(str(number)) for number in numbers), least=2)
     stack = told.wholes("stack", 1, MOST_PX)
     planes = [
         Fields({"plane": plane}).wholes("plane", 0, MOST_PX) for plane in told.items("planes")

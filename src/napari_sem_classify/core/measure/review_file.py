@@ -88,7 +88,7 @@ def load_review(path: Path) -> Review:
 
 
 def _review(told: Fields) -> Review:
-    classes = classes_from(told.objects("classes", MOST_CLASSES), least=1)
+    classes = classes_from(told.objects("classes", MOST_CLASSES), least=2)
     images = tuple(
         ReviewedMap(each.text("name"), each.wholes("plane", 0, _MOST), each.text("map_sha256"))
         for each in told.objects("images")

@@ -142,10 +142,23 @@ class ModelCard:
             kind=card.one_of("kind", _KINDS),
             temperature=card.number("temperature", *TEMPERATURE),
             scores=card.plain("scores"),
-            record=card.plain("record"),
+            record=_record(card),
             format_version=card.whole("format_version", 1, FORMAT_VERSION),
             dense=card.flag("dense") if card.has("dense") else False,
         )
+
+
+def _record(card: Fields) -> dict[str, Any]:
+    """A card's record, with what is read of it again checked."""
+    if card.has("record"):
+        record = card.object("record")
+        if record.has("settings"):
+            record.object("settings")
+        if record.has("learned_from") and not all(
+            isinstance(each, str) for each in record.items("learned_from")
+        ):
+            raise Malformed("record.learned_from does not name images")
+    return card.plain("record")
 
 
 def classes_from(items: Iterable[Fields], least: int = 0) -> tuple[ClassInfo, ...]:

@@ -2,7 +2,13 @@
 
 from __future__ import annotations
 
+import re
+from pathlib import Path
+
+from napari_sem_classify.core.common.plain_text import printable
+
 THIN = "\u2009"
+_TAG = re.compile(r"<(?=[A-Za-z/!?])")
 
 
 def count_text(number: int) -> str:
@@ -63,3 +69,12 @@ def shortened(text: str, most: int = 34) -> str:
         return text
     head = (most - 1) // 2
     return f"{text[:head]}…{text[head + 1 - most :]}"
+
+
+def as_it_is(text: str | Path) -> str:
+    """Text from outside for a label, a tooltip or a message: Qt takes none of it for mark-up.
+
+    A class may be called ``<img src=x>`` or ``<b>oxide``. Behind its bracket comes a character that
+    is not seen (U+2060), and no tag begins so.
+    """
+    return _TAG.sub("<\u2060", printable(str(text), lines=True))

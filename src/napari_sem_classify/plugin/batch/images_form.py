@@ -22,6 +22,7 @@ from qtpy.QtWidgets import (
 
 from napari_sem_classify.core.image.sem_image import SemImage
 from napari_sem_classify.plugin.app.session import Session
+from napari_sem_classify.plugin.app.text import as_it_is
 from napari_sem_classify.plugin.batch.plan_form import images_text
 from napari_sem_classify.plugin.forms.layout import Form, Note, button, explain
 from napari_sem_classify.plugin.layers.layer_image import image_from_layer
@@ -188,7 +189,7 @@ class ImagesForm:
                 text = "" if layer is None else f"{layer.name} (open image)"
                 tooltip = "An image that is open in the viewer"
             item = QListWidgetItem(text)
-            item.setToolTip(tooltip)
+            item.setToolTip(as_it_is(tooltip))
             self.list.addItem(item)
         there = bool(self._sources)
         self.list.setVisible(there)

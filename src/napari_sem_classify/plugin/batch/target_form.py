@@ -13,6 +13,7 @@ from qtpy.QtWidgets import QFileDialog, QGridLayout, QLabel, QLineEdit, QWidget
 
 from napari_sem_classify.core.export.kinds import KINDS, USUAL, in_order
 from napari_sem_classify.plugin.app.jobs import SettleTimer
+from napari_sem_classify.plugin.app.text import as_it_is
 from napari_sem_classify.plugin.forms.layout import Form, Note, button, check_box, explain
 
 FOLDER_NAME = "classified"
@@ -89,7 +90,7 @@ class TargetForm:
 
     def _show(self, folder: str) -> None:
         self.folder.setText(folder)
-        self.folder.setToolTip(folder or "Choose the folder to write into")
+        self.folder.setToolTip(as_it_is(folder or "Choose the folder to write into"))
 
     def check(self) -> str:
         """Tell beside the folder why nothing can be written there; "" where something can."""

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 from napari_sem_classify.core.common.errors import ImageError
 from napari_sem_classify.core.sem_io import list_images, open_series
 from napari_sem_classify.core.sem_io.listing import is_image_name
+from napari_sem_classify.plugin.app.text import as_it_is
 from napari_sem_classify.plugin.files.map_reader import read_class_maps
 from napari_sem_classify.plugin.layers.file_layers import file_layer, image_layer
 
@@ -65,7 +66,7 @@ def _series_layer(source: Path | Sequence[Path]) -> LayerData:
     if left_out:
         from napari.utils.notifications import show_warning
 
-        show_warning("\n".join(["Left out of the series:", *left_out.values()]))
+        show_warning(as_it_is("\n".join(["Left out of the series:", *left_out.values()])))
     return image_layer(series)
 
 

@@ -9,7 +9,7 @@ from qtpy.QtGui import QColor, QPainter
 from qtpy.QtWidgets import QLabel
 
 from napari_sem_classify.core.model.card import ClassInfo
-from napari_sem_classify.plugin.app.text import count_text
+from napari_sem_classify.plugin.app.text import as_it_is, count_text
 from napari_sem_classify.plugin.forms.painted import Painted
 
 MOST_BARS = 16
@@ -28,7 +28,7 @@ class BalancePlot(Painted):
         rows = [(info.name, info.colour, counts[info.name]) for info in classes]
         self._rows, self._rest = rows[:MOST_BARS], len(rows[MOST_BARS:])
         words = [f"{name}: {count} {what}" for name, _, count in rows]
-        self.setToolTip("\n".join(words))
+        self.setToolTip(as_it_is("\n".join(words)))
         self.tell(", ".join(words))
         self.setVisible(bool(rows))
 

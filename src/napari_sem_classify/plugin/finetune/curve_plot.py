@@ -11,6 +11,7 @@ from qtpy.QtCore import QPointF, QRectF, Qt
 from qtpy.QtGui import QColor, QPainter, QPen, QPolygonF
 from qtpy.QtWidgets import QLabel
 
+from napari_sem_classify.plugin.app.text import as_it_is
 from napari_sem_classify.plugin.forms.painted import Painted
 
 if TYPE_CHECKING:
@@ -38,7 +39,7 @@ class CurvePlot(Painted):
         """Show a training under way or finished."""
         self._snapshot = snapshot
         words = "\n".join(_epoch_words(report) for report in snapshot.epochs[-12:])
-        self.setToolTip(words or "Loss and score after every epoch")
+        self.setToolTip(as_it_is(words or "Loss and score after every epoch"))
         self.tell(words)
 
     def height_px(self) -> int:

@@ -17,7 +17,7 @@ from napari_sem_classify.core.common.errors import SemClassifyError
 from napari_sem_classify.core.evaluate.dataset import Listing, RowCrop, read_listing
 from napari_sem_classify.core.finetune.annotated_images import tile_sizes
 from napari_sem_classify.plugin.app.jobs import JobSlot
-from napari_sem_classify.plugin.app.text import count_text
+from napari_sem_classify.plugin.app.text import as_it_is, count_text
 from napari_sem_classify.plugin.finetune.chosen import AnnotatedChoice, Choice, FolderChoice
 from napari_sem_classify.plugin.finetune.finder import Finder
 from napari_sem_classify.plugin.forms.layout import Form, Note, button, explain, narrow, slim
@@ -189,7 +189,7 @@ class DataForm:
             out = image.fingerprint in self._unchecked
             item.setCheckState(Qt.CheckState.Unchecked if out else Qt.CheckState.Checked)
             where = "open" if image.fingerprint in open_images else str(image.path or "not open")
-            item.setToolTip(f"{image.name} ({where})")
+            item.setToolTip(as_it_is(f"{image.name} ({where})"))
             self.list.addItem(item)
         self._filling = False
         line = max(self.list.sizeHintForRow(0), self.list.fontMetrics().height() + 4)
@@ -255,7 +255,7 @@ class DataForm:
 
         def done(listing: Listing) -> None:
             self._listing = listing
-            self.where.setToolTip(str(listing.source))
+            self.where.setToolTip(as_it_is(listing.source))
             self.where.say(" ".join([listing.source.name, *listing.notes]))
             self.refresh()
 

@@ -9,6 +9,7 @@ from qtpy.QtCore import QRectF, Qt
 from qtpy.QtGui import QColor, QImage, QKeyEvent, QMouseEvent, QPainter, QPen, QResizeEvent
 from qtpy.QtWidgets import QLabel
 
+from napari_sem_classify.plugin.app.text import as_it_is
 from napari_sem_classify.plugin.forms.painted import Painted
 
 GAP = 4
@@ -102,7 +103,7 @@ class TilePictures(Painted):
         """Explain the picture below the mouse."""
         number = self._at(event.position().x(), event.position().y())
         if number is not None:
-            self.setToolTip(self.shown[number][3])
+            self.setToolTip(as_it_is(self.shown[number][3]))
 
     def choose(self, number: int) -> None:
         """Mark a picture and tell its number."""

@@ -12,7 +12,7 @@ from qtpy.QtWidgets import QFileDialog, QHBoxLayout, QWidget
 from napari_sem_classify.core.model.card import ModelCard
 from napari_sem_classify.core.model.file import SUFFIX
 from napari_sem_classify.plugin.app.jobs import JobSlot
-from napari_sem_classify.plugin.app.text import duration_text
+from napari_sem_classify.plugin.app.text import as_it_is, duration_text
 from napari_sem_classify.plugin.finetune.tile_pictures import TilePictures
 from napari_sem_classify.plugin.finetune.training_tasks import HeldTile, Outcome, save
 from napari_sem_classify.plugin.forms.fitted_table import FittedTable
@@ -226,7 +226,7 @@ class TrainedForm:
         def done(written: Path) -> None:
             self.saved = written
             self.message.say(f"Saved as {written.name}: choose it in Classify.")
-            self.message.setToolTip(str(written))
+            self.message.setToolTip(as_it_is(written))
             if then is not None:
                 then(written)
 

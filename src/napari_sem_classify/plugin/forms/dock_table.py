@@ -16,6 +16,7 @@ from qtpy.QtWidgets import (
     QTableWidgetItem,
 )
 
+from napari_sem_classify.plugin.app.text import as_it_is
 from napari_sem_classify.plugin.forms.layout import explain
 
 RIGHT = Qt.AlignmentFlag.AlignRight | Qt.AlignmentFlag.AlignVCenter
@@ -66,13 +67,13 @@ class DockTable(QTableWidget):
             item = QTableWidgetItem()
             self.setItem(row, column, item)
         item.setText(text)
-        item.setToolTip(tooltip)
+        item.setToolTip(as_it_is(tooltip))
         return item
 
     def tell_headers(self, tips: dict[int, str]) -> None:
         """Tell in tooltips what headings mean."""
         for column, tip in tips.items():
-            self.horizontalHeaderItem(column).setToolTip(tip)
+            self.horizontalHeaderItem(column).setToolTip(as_it_is(tip))
 
     def texts(self) -> list[list[str]]:
         """The rows as shown, hidden columns too."""

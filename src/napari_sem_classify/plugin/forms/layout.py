@@ -25,6 +25,9 @@ from qtpy.QtWidgets import (
     QWidget,
 )
 
+from napari_sem_classify.core.common.plain_text import printable
+from napari_sem_classify.plugin.app.text import as_it_is
+
 LABEL_COLUMN = "Overlap"
 WIDTH = 340
 SPIN_BUTTONS = 24
@@ -51,6 +54,7 @@ class Form(QWidget):
         line.setContentsMargins(0, 0, 0, 0)
         line.setSpacing(4)
         title = QLabel(label, holder)
+        title.setTextFormat(Qt.TextFormat.PlainText)
         title.setMinimumWidth(self._grid.columnMinimumWidth(0))
         line.addWidget(title)
         natives = [native_of(control) for control in controls]
@@ -92,7 +96,7 @@ class Note(QLabel):
     def say(self, text: str, mark: str = "") -> None:
         """Show a sentence, with a sign before it where one is given; hide when it is empty."""
         self._plain = text
-        shown = html.escape(text)
+        shown = html.escape(printable(text, lines=True))
         self.setText(f"<b>{mark}</b> {shown}" if mark and text else shown)
         self.setAccessibleDescription(text)
         self.setVisible(bool(text))
@@ -156,7 +160,7 @@ def native_of(control: widgets.Widget | QWidget) -> QWidget:
 def explain(control: widgets.Widget | QWidget, name: str, tooltip: str) -> None:
     """Give a control the name that a screen reader tells and the tooltip that explains it."""
     native = native_of(control)
-    native.setToolTip(tooltip)
+    native.setToolTip(as_it_is(tooltip))
     native.setAccessibleName(name)
     native.setAccessibleDescription(tooltip)
 

@@ -10,7 +10,7 @@ from qtpy.QtCore import QTimer
 
 from napari_sem_classify.core.maps.class_map import ClassMap
 from napari_sem_classify.plugin.app.session import helper_of, session_of, unwrapped
-from napari_sem_classify.plugin.app.text import percent_text
+from napari_sem_classify.plugin.app.text import as_it_is, percent_text
 from napari_sem_classify.plugin.layers.made_layers import CLASSES, kind_of
 
 if TYPE_CHECKING:
@@ -50,6 +50,7 @@ class StatusLine:
         said = describe(viewer, np.asarray(viewer.cursor.position, dtype=float))
         if not said:
             return
+        said = as_it_is(said)  # napari's label takes some texts for mark-up
         status = viewer.status
         if isinstance(status, dict):
             status = dict(status)

@@ -15,7 +15,7 @@ from napari_sem_classify.core.export.kinds import KINDS, Kind
 from napari_sem_classify.core.export.measured import Measured, file_stem
 from napari_sem_classify.core.export.outputs import write_export
 from napari_sem_classify.plugin.app.jobs import JobContext, JobSlot
-from napari_sem_classify.plugin.app.text import shortened
+from napari_sem_classify.plugin.app.text import as_it_is, shortened
 from napari_sem_classify.plugin.forms.layout import Form, pop_below
 from napari_sem_classify.plugin.forms.run_form import RunForm
 
@@ -156,7 +156,7 @@ class ExportForm:
         else:
             folder = shortened(written[0].parent.name)
             self.run_form.message.say(f"{len(written)} files written to {folder}.")
-        self.run_form.message.setToolTip("\n".join(str(path) for path in written[:20]))
+        self.run_form.message.setToolTip(as_it_is("\n".join(map(str, written[:20]))))
 
     def _end(self) -> None:
         self.run_form.idle()

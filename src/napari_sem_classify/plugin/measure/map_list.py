@@ -12,7 +12,7 @@ from qtpy.QtWidgets import QListWidget, QListWidgetItem, QSizePolicy, QWidget
 from napari_sem_classify.core.common.errors import SemClassifyError
 from napari_sem_classify.plugin.app.jobs import SettleTimer
 from napari_sem_classify.plugin.app.session import session_of
-from napari_sem_classify.plugin.app.text import count_text
+from napari_sem_classify.plugin.app.text import as_it_is, count_text
 from napari_sem_classify.plugin.forms.image_form import SAMPLE_PLUGIN, open_sample
 from napari_sem_classify.plugin.forms.layout import Form, Note, button, explain
 from napari_sem_classify.plugin.layers.made_layers import pictures_in
@@ -148,7 +148,7 @@ class MapList:
                 on = Qt.CheckState.Checked if layer in self._ticked else Qt.CheckState.Unchecked
                 item.setSizeHint(QSize(0, height))
                 item.setText(layer.name)
-                item.setToolTip(layer.name)
+                item.setToolTip(as_it_is(layer.name))
                 item.setCheckState(on)
                 item.setData(Qt.ItemDataRole.UserRole, id(layer))
         rows = min(MOST_ROWS, len(layers))

@@ -13,7 +13,7 @@ from qtpy.QtWidgets import QLabel, QWidget
 from napari_sem_classify.core.common.errors import SemClassifyError
 from napari_sem_classify.core.measure.review import UNSURE, Answer, check_same_classes
 from napari_sem_classify.core.measure.review_plan import MoreCells, ReviewPlan, more_cells_for_all
-from napari_sem_classify.plugin.app.text import count_text
+from napari_sem_classify.plugin.app.text import as_it_is, count_text
 from napari_sem_classify.plugin.forms.layout import Form, Note, button, explain, slim
 from napari_sem_classify.plugin.layers.annotation_layer import MAX_KEYS, KeyAction
 from napari_sem_classify.plugin.measure.cell_form import CellForm
@@ -229,7 +229,7 @@ class ReviewForm:
         path = reviewer.path
         if path is None or reviewer.problem:
             return f"{said}."
-        self.found.setToolTip(str(path))
+        self.found.setToolTip(as_it_is(path))
         place = "in your data folder" if path.parent == user_folder() else "beside the image"
         return f"{said}. Kept {place}."
 

@@ -9,7 +9,7 @@ from qtpy.QtWidgets import QListWidget, QListWidgetItem, QPushButton
 
 from napari_sem_classify.core.annotate.place import TilePlace
 from napari_sem_classify.plugin.app.camera import look_at
-from napari_sem_classify.plugin.app.text import count_text
+from napari_sem_classify.plugin.app.text import as_it_is, count_text
 from napari_sem_classify.plugin.forms.dock_table import square
 from napari_sem_classify.plugin.forms.layout import Form, Note, explain
 from napari_sem_classify.plugin.teach.teacher import Teacher
@@ -57,7 +57,8 @@ class CorrectionList:
         for place, name, colour in now:
             said_at = f"{name} · {count_text(place[1])}, {count_text(place[0])} px"
             item = QListWidgetItem(square(colour, SWATCH_PX), said_at)
-            item.setToolTip(f"{name}, at column {place[1]} and row {place[0]} of the image, in px")
+            told = f"{name}, at column {place[1]} and row {place[0]} of the image, in px"
+            item.setToolTip(as_it_is(told))
             self.list.addItem(item)
             if place == chosen:
                 self.list.setCurrentItem(item)

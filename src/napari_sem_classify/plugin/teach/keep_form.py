@@ -15,6 +15,7 @@ from napari_sem_classify.core.annotate.annotation_file import (
 from napari_sem_classify.core.annotate.keeper import file_text
 from napari_sem_classify.core.common.errors import SemClassifyError
 from napari_sem_classify.plugin.app.jobs import JobSlot
+from napari_sem_classify.plugin.app.text import as_it_is
 from napari_sem_classify.plugin.forms.layout import Form, Note, button, pop_below
 from napari_sem_classify.plugin.teach.source_form import SourceForm
 from napari_sem_classify.plugin.teach.teacher import Teacher
@@ -73,7 +74,7 @@ class KeepForm:
             name = teacher.fingerprint or ""
             place = file_text(keeper.places, name)
             self.kept.say(f"Annotations are saved in {place}. {keeper.note}".rstrip(". "))
-            self.kept.setToolTip(str(keeper.places.get(name, "")))
+            self.kept.setToolTip(as_it_is(keeper.places.get(name, "")))
         else:
             self.kept.say("")
 
@@ -100,7 +101,7 @@ class KeepForm:
 
         def done(written: Path) -> None:
             self.message.say(f"Saved as {written.name}: choose it in Classify.")
-            self.message.setToolTip(str(written))
+            self.message.setToolTip(as_it_is(written))
 
         self.message.say("saving…")
         self._saving.start(

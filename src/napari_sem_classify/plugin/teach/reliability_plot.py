@@ -7,6 +7,7 @@ from qtpy.QtGui import QColor, QPainter, QPen
 from qtpy.QtWidgets import QLabel
 
 from napari_sem_classify.core.evaluate.metrics import Reliability
+from napari_sem_classify.plugin.app.text import as_it_is
 from napari_sem_classify.plugin.forms.painted import Painted
 
 AFTER = QColor("#0072b2")
@@ -34,10 +35,11 @@ class ReliabilityPlot(Painted):
             f"Confidence is off by {100 * after.ece:.0f} points on average, "
             f"{100 * before.ece:.0f} before it was adjusted."
         )
-        self.setToolTip(
+        told = (
             f"{_table(after)}\nFilled dots: as shown in the map; rings: before the confidence was "
             "adjusted by the temperature. On the line, confidence is exact."
         )
+        self.setToolTip(as_it_is(told))
         self.tell(f"{self.said} {_table(after)}")
 
     def height_px(self) -> int:

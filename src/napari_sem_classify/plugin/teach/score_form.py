@@ -13,6 +13,7 @@ from qtpy.QtWidgets import QAbstractItemView, QHeaderView, QLabel, QTableWidgetI
 from napari_sem_classify.core.evaluate.metrics import Scores
 from napari_sem_classify.core.model.card import ClassInfo
 from napari_sem_classify.core.teach.scores import BlockedScore
+from napari_sem_classify.plugin.app.text import as_it_is
 from napari_sem_classify.plugin.forms.dock_table import NARROWEST, DockTable, square
 from napari_sem_classify.plugin.forms.layout import Form, Note
 from napari_sem_classify.plugin.teach.reliability_plot import ReliabilityPlot
@@ -57,7 +58,7 @@ class ScoreForm:
             f"accuracy {score_text(found.accuracy)} · "
             f"balanced {score_text(found.balanced_accuracy)} · {score.how}"
         )
-        self.detail.setToolTip(STACK_TIP if "all planes" in score.how else "")
+        self.detail.setToolTip(as_it_is(STACK_TIP if "all planes" in score.how else ""))
         self.matrix.fill(found, classes)
         self.plot.fill(score.uncalibrated, score.reliability, len(classes))
         self.sureness.say(self.plot.said)
@@ -105,8 +106,8 @@ class ConfusionTable(DockTable):
         self.setColumnCount(n)
         for number, info in enumerate(classes):
             yours, models = QTableWidgetItem(), QTableWidgetItem()
-            yours.setToolTip(f"Your class: {info.name}")
-            models.setToolTip(f"The model's class: {info.name}")
+            yours.setToolTip(as_it_is(f"Your class: {info.name}"))
+            models.setToolTip(as_it_is(f"The model's class: {info.name}"))
             self.setVerticalHeaderItem(number, yours)
             self.setHorizontalHeaderItem(number, models)
         for (row, column), share in np.ndenumerate(scores.row_normalised()):
@@ -175,7 +176,8 @@ class ConfusionTable(DockTable):
             item.setBackground(shade)
         took = "found as" if row == column else "taken for"
         yours, models = self._classes[row].name, self._classes[column].name
-        item.setToolTip(f"{count} tiles ({100 * share:.0f} %): {yours} {took} {models}")
+        told = f"{count} tiles ({100 * share:.0f} %): {yours} {took} {models}"
+        item.setToolTip(as_it_is(told))
         return item
 
 
