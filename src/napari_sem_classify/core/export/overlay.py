@@ -12,6 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from napari_sem_classify.core.common.files import atomic_path
+from napari_sem_classify.core.common.plain_text import printable
 from napari_sem_classify.core.export.quantities import length_text, percent_text
 from napari_sem_classify.core.image.area import Area
 from napari_sem_classify.core.image.intensity import (
@@ -70,7 +71,7 @@ def draw_overlay(class_map: ClassMap, image: SemImage) -> Figure:
     axes = figure.add_axes(box)
     show_picture(axes, coloured(class_map, grey, step), area, step)
     scale_bar(axes, area, class_map.pixel_size_nm)
-    name, x, y = class_map.image_name, margin / total_w, 1 - head / 2 / total_h
+    name, x, y = printable(class_map.image_name), margin / total_w, 1 - head / 2 / total_h
     figure.text(x, y, name, fontsize=19, parse_math=False, va="center", weight="bold")
     left, bottom = (width + 2 * margin) / total_w, 1 - (head + legend_height) / total_h
     box = (left, bottom, LEGEND_PX / total_w, legend_height / total_h)
