@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import struct
+
 import numpy as np
 from numpy.typing import NDArray
 
@@ -35,3 +37,21 @@ def with_bar(picture: NDArray, bar: NDArray, *, top: bool = False) -> NDArray:
     else:
         shown = (bar * np.iinfo(picture.dtype).max).astype(picture.dtype)
     return np.vstack([shown, picture] if top else [picture, shown])
+
+
+def one_strip(path, *, rows, cols, packed, compression):
+    """A TIFF of one strip whose declared size and stored bytes do not belong together."""
+    entries = [
+        (256, 4, 1, cols),
+        (257, 4, 1, rows),
+        (258, 3, 1, 8),
+        (259, 3, 1, compression),
+        (262, 3, 1, 1),
+        (273, 4, 1, 8 + 2 + 9 * 12 + 4),
+        (277, 3, 1, 1),
+        (278, 4, 1, rows),
+        (279, 4, 1, len(packed)),
+    ]
+    directory = struct.pack("<H", len(entries))
+    directory += b"".join(struct.pack("<HHII", *entry) for entry in entries)
+    path.write_bytes(b"II*\0" + struct.pack("<I", 8) + directory + struct.pack("<I", 0) + packed)

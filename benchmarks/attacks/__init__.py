@@ -8,6 +8,7 @@ From the repository's root, each a row or more of a table, status 1 where anythi
     python -m benchmarks.attacks.dask_kills --times 3
     python -m benchmarks.attacks.cancels --times 100
     python -m benchmarks.attacks.downloads
+    python -m benchmarks.attacks.images --times 500 --classify-times 150
 
 They need Linux or macOS, and the packages of the tests. All files lie in a temporary folder, caches
 and settings too; the network is a tiny one (``tests/tiny_backbone.py``). The same ``--seed`` gives

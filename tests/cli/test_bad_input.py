@@ -14,6 +14,7 @@ import pytest
 import tifffile
 from cli_files import files_in
 
+from napari_sem_classify.core.common.output_folder import output_folder
 from napari_sem_classify.core.model.catalogue import find_model
 
 DEMO = ("--model", "demo", "--tile", "64", "--device", "cpu")
@@ -42,9 +43,7 @@ def out(tmp_path) -> Path:
 
 
 def assert_nothing_written(out: Path) -> None:
-    assert not out.exists() or not [name for name in files_in(out) if name != "classified.jsonl"], (
-        files_in(out)
-    )
+    assert not out.exists() or not files_in(out), files_in(out)
 
 
 def bad_images(folder: Path) -> dict[str, Path]:
@@ -219,6 +218,15 @@ def test_an_output_folder_that_cannot_be_written(
     }[command]
     assert str(blocked) in refused(command, *arguments)
     assert blocked.read_text() == "this is a file"
+
+
+def test_the_demo_refuses_a_folder_before_it_classifies(refused, tmp_path, monkeypatch):
+    def work(**_wish):
+        raise AssertionError("work before the refusal")
+
+    monkeypatch.setattr("napari_sem_classify.core.sample.demo.run_demo", work)
+    with output_folder(tmp_path):
+        assert "Another run" in refused("demo", "--headless", "--out", tmp_path)
 
 
 def test_an_output_folder_on_a_read_only_system(refused, small_image):

@@ -7,6 +7,7 @@ import json
 
 import numpy as np
 import pytest
+from cli_files import files_in
 from PIL import Image
 
 pytestmark = pytest.mark.usefixtures("one_thread", "tiny_by_default")
@@ -65,5 +66,5 @@ def test_export_keeps_the_planes_of_a_stack_side_by_side(
     stack = write_tiff("s.tif", np.tile(np.arange(128, dtype=np.uint8), (2, 128, 1)))
     run("classify", stack, "--model", model, "--out", tmp_path / "out")
     run("export", tmp_path / "out", "--as", "geojson", "--out", tmp_path / "exported")
-    names = sorted(path.name for path in (tmp_path / "exported").iterdir())
+    names = files_in(tmp_path / "exported")
     assert names == [f"s_z000{plane}.geojson" for plane in range(2)]

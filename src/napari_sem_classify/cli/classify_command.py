@@ -53,15 +53,18 @@ def demo(
         return
     from napari_sem_classify.core.sample.demo import run_demo, write_demo
 
-    with working() as job:
-        result = run_demo(job=job)
-        if headless:
-            paths = write_demo(result, out)
     if not headless:
         from napari_sem_classify.plugin.files.demo_view import open_demo
 
+        with working() as job:
+            result = run_demo(job=job)
         open_demo(result)
         return
+    from napari_sem_classify.core.common.output_folder import output_folder
+
+    with output_folder(out) as folder, working() as job:  # a folder that is blocked is told first
+        result = run_demo(job=job)
+        paths = write_demo(result, folder)
     from napari_sem_classify.core.batch.batch_outcome import summary
 
     found = summary(result.class_map)
@@ -71,6 +74,7 @@ def demo(
         f"Agreement with the truth: {agreement['accuracy']:.1%} of {agreement['tiles']} tiles",
         "Written:",
         *(f"  {path}" for path in paths),
+        *folder.told,
     ]
     report({**found, "agreement": agreement, "files": paths}, "\n".join(lines), as_json)
 
@@ -272,6 +276,7 @@ def _outcome(outcome: ImageOutcome) -> dict[str, Any]:
         "scale_note": outcome.note,
         "scale_warning": outcome.scale_warning,
         "resumed": outcome.resumed,
+        "renamed": outcome.renamed,
     }
 
 
@@ -283,6 +288,8 @@ def _outcome_text(outcome: ImageOutcome) -> str:
         done_before = " (its tiles were known from an earlier run)"
     mark = "  note: " if outcome.scale_warning else "  "
     lines = [f"{outcome.path}{done_before}", f"{mark}{outcome.note}"]
+    if outcome.renamed:
+        lines.append(f"  note: {outcome.renamed}")
     return "\n".join([*lines, *(_fractions(plane) for plane in outcome.planes)])
 
 

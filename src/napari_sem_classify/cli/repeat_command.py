@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import nullcontext
 from pathlib import Path
 from typing import Annotated
 
@@ -41,6 +42,7 @@ def rerun(
     from napari_sem_classify.core.classify.record_file import read_record
     from napari_sem_classify.core.classify.rerun import rerun as repeat
     from napari_sem_classify.core.classify.rerun_inputs import find_classifier
+    from napari_sem_classify.core.common.output_folder import output_folder
     from napari_sem_classify.core.export.outputs import write_outputs
     from napari_sem_classify.core.image.sem_image import plane_suffix
     from napari_sem_classify.core.model.engines import engine_for
@@ -49,13 +51,15 @@ def rerun(
     if device is not None or backend is not None:
         classifier, _ = find_classifier(read_record(record), record, model)
         engine = engine_for(classifier, device or "auto", backend or "auto")
-    with working() as job:
-        again = repeat(record, image=image, model=model, engine=engine, job=job)
     files: list[Path] = []
-    if out is not None:
-        stem = record.name.removesuffix(".summary.json").removesuffix(".map.tif")
-        stem = stem.removesuffix(plane_suffix(again.class_map.plane))
-        files = write_outputs(again.class_map, again.image, out, stem)
+    told: list[str] = []
+    with nullcontext() if out is None else output_folder(out) as folder, working() as job:
+        again = repeat(record, image=image, model=model, engine=engine, job=job)
+        if folder is not None:
+            stem = record.name.removesuffix(".summary.json").removesuffix(".map.tif")
+            stem = stem.removesuffix(plane_suffix(again.class_map.plane))
+            files = write_outputs(again.class_map, again.image, folder, stem)
+            told = folder.told
     verdict = "The map is the same." if again.same else "The map differs."
     if again.same is None:
         verdict = "The map could not be compared."
@@ -68,7 +72,8 @@ def rerun(
         "record": dict(again.class_map.record),
     }
     lines = [verdict, *(f"  {each}" for each in again.differences)]
-    report(value, "\n".join([*lines, *(f"Written: {path}" for path in files)]), as_json)
+    lines += [*(f"Written: {path}" for path in files), *told]
+    report(value, "\n".join(lines), as_json)
     if again.same is False:
         complain(f"{record.name}: {verdict.rstrip('.').lower()} from the recorded one.")
         raise typer.Exit(1)

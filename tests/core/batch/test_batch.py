@@ -2,22 +2,27 @@
 
 from __future__ import annotations
 
-import json
+import os
 from itertools import pairwise
 
 import numpy as np
 import pytest
 import tifffile
+from cli_files import files_in
 from PIL import Image
 from tiny_engine import TinyEngine, brightness_classifier
 
+from napari_sem_classify.core.batch.batch_report import write_batch_report
 from napari_sem_classify.core.batch.batch_state import BatchState, BatchTarget
 from napari_sem_classify.core.batch.classify_many import classify_many
 from napari_sem_classify.core.classify.options import ClassifyOptions
 from napari_sem_classify.core.common.errors import Cancelled, OutputError
+from napari_sem_classify.core.common.folder_record import RECORD_NAME, FolderRecord
 from napari_sem_classify.core.common.job import Job
+from napari_sem_classify.core.common.output_folder import output_folder
 
 CLASSIFIER = brightness_classifier()
+ENDINGS = ("map.tif", "overlay.png", "summary.json", "tiles.csv")
 
 
 def picture(path, seed=0):
@@ -130,7 +135,7 @@ def test_a_cancelled_run_is_taken_up_where_it_stopped(pictures, tmp_path):
     with pytest.raises(Cancelled):
         run(pictures, tmp_path / "out", job=cancel.telling(stop))
     assert seen[0] == "a.png (1 of 3)"
-    assert {path.name.split(".")[0] for path in (tmp_path / "out").iterdir()} == {"a", "classified"}
+    assert {name.split(".")[0] for name in files_in(tmp_path / "out")} == {"a"}
     report, _ = run(pictures, tmp_path / "out")
     assert [image.resumed for image in report.images] == [True, False, False]
 
@@ -155,23 +160,84 @@ def test_a_plane_of_a_stack_and_an_image_named_like_it_have_a_map_each(tmp_path)
     assert all(image.resumed for image in again.images)
 
 
-@pytest.mark.parametrize("name", ["classified.json", "classified.jsonl"])
-@pytest.mark.parametrize(
-    "note", ["", "{", "[]", '{"images": {"x": 5}}', '{"images": {"x": {}}}', '{"image": 5}']
-)
-def test_a_damaged_note_of_what_is_finished_is_an_empty_one(pictures, tmp_path, name, note):
+def test_files_that_are_not_whole_are_done_again_and_those_of_the_other_images_stay(
+    pictures, tmp_path
+):
+    out = tmp_path / "out"
+    run(pictures, out)
+    half = (out / "a.map.tif").read_bytes()[:100]
+    (out / "a.map.tif").write_bytes(half)
+    report, _ = run(pictures, out)
+    assert [image.resumed for image in report.images] == [False, True, True]
+    assert {path.name for path in report.images[0].files} == {f"a-2.{end}" for end in ENDINGS}
+    assert "a.map.tif" in report.images[0].renamed
+    assert (out / "a.map.tif").read_bytes() == half  # who cut it may have wanted that
+    assert all(image.resumed for image in run(pictures, out)[0].images)
+
+
+def test_a_file_of_another_time_is_compared_and_one_of_another_content_done_again(
+    pictures, tmp_path
+):
+    out = tmp_path / "out"
+    run(pictures, out)
+    table = out / "b.tiles.csv"
+    os.utime(out / "a.tiles.csv", (1, 1))
+    table.write_bytes(table.read_bytes().replace(b"dark", b"bark"))
+    report, _ = run(pictures, out)
+    assert [image.resumed for image in report.images] == [True, False, True]
+
+
+def test_what_one_model_found_is_never_told_of_the_files_of_another(pictures, tmp_path):
+    """As after a run with another model that was killed before it noted anything."""
+    out = tmp_path / "out"
+    run(pictures[:1], out)
+    noted = note_of(out)
+    other = brightness_classifier(threshold=0.3)
+    run(pictures[:1], out, classifier=other)
+    (out / RECORD_NAME).write_text(noted)
+    assert not run(pictures[:1], out)[0].images[0].resumed
+
+
+def test_her_own_files_are_never_replaced(pictures, tmp_path):
     out = tmp_path / "out"
     out.mkdir()
-    (out / name).write_text(note)
+    hers = {"a.overlay.png": "a picture", "classified.jsonl": "a list", "batch.csv": "a table"}
+    for name, text in hers.items():
+        (out / name).write_text(text)
+    other = picture(tmp_path / "in" / "a-2.png", seed=7)
+    paths = [pictures[0], other]
+    first, _ = run(paths, out)
+    assert [image.stem for image in first.images] == ["a-2", "a-2-2"]
+    second, calls = run(paths, out)
+    assert calls == 0
+    assert [image.files for image in second.images] == [image.files for image in first.images]
+    run(paths, out, classifier=brightness_classifier(threshold=0.3))
+    reports = write_batch_report(second, out, CLASSIFIER.card)
+    assert [path.name for path in reports] == ["batch-2.csv", "batch-2.html"]
+    assert {name: (out / name).read_text() for name in hers} == hers
+    assert len(files_in(out)) == len(hers) + 2 * 4 + 2
+
+
+def test_a_run_in_a_folder_where_another_works_is_told_before_any_work(pictures, tmp_path):
+    with output_folder(tmp_path / "out"), pytest.raises(OutputError, match="Another run"):
+        run(pictures, tmp_path / "out")
+    assert not (tmp_path / "out" / "a.map.tif").exists()
+
+
+@pytest.mark.parametrize("note", ["", "{", "[]", '{"about": {"image": 5}}', "\0" * 99])
+def test_a_damaged_record_of_what_is_finished_is_an_empty_one(pictures, tmp_path, note):
+    out = tmp_path / "out"
+    out.mkdir()
+    (out / RECORD_NAME).write_text(note)
     report, _ = run(pictures[:1], out)
     assert [image.resumed for image in report.images] == [False]
-    assert len(BatchState.open(out, "").images) == 1
+    assert len(BatchState(FolderRecord(out), "").images) == 1
 
 
 def test_a_kill_in_mid_line_of_the_note_costs_that_image_alone(pictures, tmp_path):
     out = tmp_path / "out"
     run(pictures, out)
-    note = out / "classified.jsonl"
+    note = out / RECORD_NAME
     note.write_bytes(note.read_bytes()[:-40])
     report, _ = run(pictures, out)
     assert [image.resumed for image in report.images] == [True, True, False]
@@ -189,22 +255,8 @@ def test_the_note_grows_by_a_line_an_image_and_is_never_rewritten(pictures, tmp_
     assert all(later.startswith(earlier) for earlier, later in pairwise(notes))
 
 
-def test_the_note_of_an_earlier_version_is_taken_up(pictures, tmp_path):
-    out = tmp_path / "out"
-    run(pictures[:2], out)
-    lines = [json.loads(line) for line in note_of(out).splitlines()]
-    (out / "classified.jsonl").unlink()
-    earlier = {"images": {line["image"]: line["written"] for line in lines}}
-    (out / "classified.json").write_text(json.dumps(earlier))
-    report, _ = run(pictures, out)
-    assert [image.resumed for image in report.images] == [True, True, False]
-    picture(pictures[0], seed=9)
-    run(pictures, out)
-    assert all(image.resumed for image in run(pictures, out)[0].images)
-
-
 def note_of(out):
-    return (out / "classified.jsonl").read_text(encoding="utf-8")
+    return (out / RECORD_NAME).read_text(encoding="utf-8")
 
 
 def test_a_folder_that_cannot_be_made_is_told_before_any_work(pictures, tmp_path):

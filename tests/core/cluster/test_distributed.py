@@ -15,6 +15,7 @@ import numpy as np
 import pytest
 import tifffile
 import zarr
+from cli_files import files_in
 from tiny_engine import TinyEngine, brightness_classifier
 
 from napari_sem_classify.core.batch.batch_state import BatchTarget
@@ -206,7 +207,7 @@ def test_a_huge_image_leaves_its_tiles_in_one_zarr(cluster, huge_image, classifi
         "wafer.summary.json",
         "wafer.tiles.csv",
     ]
-    assert [path.name for path in out.iterdir() if path.name.startswith(".")] == []
+    assert [name for name in files_in(out) if name.startswith(".")] == []
     record = json.loads((out / "wafer.summary.json").read_text())["record"]
     assert record["engine"] == {"backend": "torch", "device": "CPU", "dtype": "float32"}
 
@@ -280,7 +281,7 @@ def test_a_model_file_goes_to_the_workers_and_does_not_stay(cluster, tmp_path):
     assert done.exit_code == 0, done.stderr
     assert "Dask cluster" in done.stdout
     assert (out / "image.map.tif").is_file()
-    assert not list(out.glob(".model-*"))
+    assert not list(out.glob("**/model.safetensors"))
 
 
 def test_an_address_where_nobody_answers_is_told_in_a_sentence(classifier, tmp_path, monkeypatch):
@@ -335,13 +336,13 @@ def test_blocks_hold_each_tile_once_where_the_whole_grid_has_it(area, tile, stri
 def test_blocks_of_another_run_are_not_taken_over(tmp_path):
     grid = TileGrid(Area(0, 64, 0, 64), 8, 8)
     first, *others = blocks_of(grid, 4)
-    path = tmp_path / "tiles.zarr"
-    store = TileStore(path, (8, 8, 2), 4, {"model": "a"})
+    path, name = tmp_path, "tiles"
+    store = TileStore(path, name, (8, 8, 2), 4, {"model": "a"})
     store.write(first, np.full((4, 4, 2), 0.5, np.float32))
-    again = TileStore(path, (8, 8, 2), 4, {"model": "a"})
+    again = TileStore(path, name, (8, 8, 2), 4, {"model": "a"})
     assert again.has(first)
     assert not any(again.has(block) for block in others)
-    assert not TileStore(path, (8, 8, 2), 4, {"model": "a"}, resume=False).has(first)
+    assert not TileStore(path, name, (8, 8, 2), 4, {"model": "a"}, resume=False).has(first)
     store.write(first, np.full((4, 4, 2), np.nan, np.float32))
-    assert TileStore(path, (8, 8, 2), 4, {"model": "a"}).has(first)  # left out is done, too
-    assert not TileStore(path, (8, 8, 2), 4, {"model": "b"}).has(first)
+    assert TileStore(path, name, (8, 8, 2), 4, {"model": "a"}).has(first)  # left out is done, too
+    assert not TileStore(path, name, (8, 8, 2), 4, {"model": "b"}).has(first)

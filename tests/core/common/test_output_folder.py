@@ -27,7 +27,7 @@ def put(folder, texts, asked="a", **more):
         for name, text in texts.items():
             (staging / name).write_text(text)
         paths = out.put(staging, asked, **more)
-    return [path.name for path in paths], out.told
+    return [path.name for path in paths.values()], out.told
 
 
 def visible(folder):
@@ -71,7 +71,7 @@ def test_a_folder_is_ours_only_with_nothing_of_hers_in_it(tmp_path):
         with output_folder(tmp_path) as out, out.staging() as staging:
             (staging / "a.zarr" / "0").mkdir(parents=True)
             (staging / "a.zarr" / "0" / "c").write_text(text)
-            return out.put(staging, "a")[0].name
+            return out.put(staging, "a")["a.zarr"].name
 
     assert [write("1"), write("2")] == ["a.zarr", "a.zarr"]
     (tmp_path / "a.zarr" / "notes.txt").write_text("hers")

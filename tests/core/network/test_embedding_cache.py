@@ -15,6 +15,7 @@ from tiny_engine import FEATURES, TinyEngine, brightness_classifier
 from napari_sem_classify.core.classify.driver import classify_image, classify_tiles
 from napari_sem_classify.core.common.errors import Cancelled
 from napari_sem_classify.core.common.job import Job
+from napari_sem_classify.core.common.temporaries import temporary_name
 from napari_sem_classify.core.image.area import Area
 from napari_sem_classify.core.image.image_key import image_key
 from napari_sem_classify.core.image.intensity import IntensityRange
@@ -221,15 +222,15 @@ def test_a_damaged_entry_is_done_again(cache, damage):
     assert path.read_bytes() == content
 
 
-def test_what_a_killed_process_left_is_not_read_and_is_removed_after_a_day(cache):
+def test_what_a_killed_process_left_is_not_read_and_is_removed(cache):
     fill(cache)
     (entry,) = cache.folder.iterdir()
-    young, old = cache.folder / ".young.tiles", cache.folder / ".old.tiles"
-    for path in (young, old):
-        path.write_bytes(entry.read_bytes()[:100])
-    os.utime(old, (0, 0))
+    young = temporary_name(".tiles")
+    dead = young.replace(f"-{os.getpid()}-", f"-{2**22 + 1}-")
+    for name in (young, dead):
+        (cache.folder / name).write_bytes(entry.read_bytes()[:100])
     cache.evict()
-    assert sorted(p.name for p in cache.folder.iterdir()) == sorted([".young.tiles", entry.name])
+    assert sorted(p.name for p in cache.folder.iterdir()) == sorted([young, entry.name])
     assert cache.size() == entry.stat().st_size
 
 

@@ -11,7 +11,7 @@ import pytest
 import tifffile
 import zarr
 from PIL import Image
-from sem_pictures import specimen
+from sem_pictures import one_strip, specimen
 
 from napari_sem_classify.core.common.errors import ImageError
 from napari_sem_classify.core.image.intensity import IntensityRecipe, measure_range
@@ -164,24 +164,6 @@ def test_a_line_of_values_is_refused():
         image_from_array(np.zeros(80), "layer")
 
 
-def bomb(path, *, rows, cols, packed, compression):
-    """A TIFF of one strip whose declared size and stored bytes do not belong together."""
-    entries = [
-        (256, 4, 1, cols),
-        (257, 4, 1, rows),
-        (258, 3, 1, 8),
-        (259, 3, 1, compression),
-        (262, 3, 1, 1),
-        (273, 4, 1, 8 + 2 + 9 * 12 + 4),
-        (277, 3, 1, 1),
-        (278, 4, 1, rows),
-        (279, 4, 1, len(packed)),
-    ]
-    directory = struct.pack("<H", len(entries))
-    directory += b"".join(struct.pack("<HHII", *entry) for entry in entries)
-    path.write_bytes(b"II*\0" + struct.pack("<I", 8) + directory + struct.pack("<I", 0) + packed)
-
-
 def packed_zeros(codec, total):
     piece = bytes(2**24)
     if codec == "lzma":
@@ -198,7 +180,7 @@ def packed_zeros(codec, total):
 @pytest.mark.parametrize("compression", [8, 5, 34925, 7])
 def test_a_tiff_that_claims_gigabytes_in_kilobytes_is_refused(tmp_path, compression):
     path = tmp_path / "claim.tif"
-    bomb(path, rows=60_000, cols=60_000, packed=bytes(4000), compression=compression)
+    one_strip(path, rows=60_000, cols=60_000, packed=bytes(4000), compression=compression)
     assert "claims 3.4 GB of pixels" in sentence(path)
 
 
@@ -206,7 +188,7 @@ def test_a_tiff_that_claims_gigabytes_in_kilobytes_is_refused(tmp_path, compress
 def test_a_strip_that_unpacks_to_far_more_than_its_rows_is_refused(tmp_path, codec, compression):
     path = tmp_path / "bomb.tif"
     packed = packed_zeros(codec, 2**29)
-    bomb(path, rows=1000, cols=1000, packed=packed, compression=compression)
+    one_strip(path, rows=1000, cols=1000, packed=packed, compression=compression)
     assert "unpacks to more than the image it claims to be" in sentence(path)
 
 

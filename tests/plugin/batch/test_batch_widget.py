@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import shutil
 import threading
 from dataclasses import replace
 
@@ -346,7 +347,7 @@ def test_a_folder_that_goes_bad_in_mid_run_is_one_sentence(qtbot, widget, folder
     look_at(qtbot, widget, folder)
     widget.run_form.button.native.click()
     until(qtbot, lambda: "(1 of 6)" in widget.current.said)
-    out.rmdir()
+    shutil.rmtree(out)
     out.write_text("a file by now")
     gate.set()
     until(qtbot, lambda: not widget.busy)

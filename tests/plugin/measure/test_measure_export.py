@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 import tifffile
 from class_maps import NAMES, map_of, patchy_labels
+from cli_files import files_in
 from PIL import Image
 from qtpy.QtWidgets import QFileDialog
 from small_disk import fill_up, small_disk
@@ -123,8 +124,7 @@ def test_several_maps_go_into_a_folder_and_one_report(
     folder = tmp_path / "out"
     folder.mkdir()
     assert export("map", folder) == "2 files written to out."
-    names = sorted(path.name for path in folder.iterdir())
-    assert names == ["coating_12.map.tif", "second.map.tif"]
+    assert files_in(folder) == ["coating_12.map.tif", "second.map.tif"]
     export("report", tmp_path / "both.report.html")
     assert chosen.asked[-1][1] == "2 images.report.html"
     assert (tmp_path / "both.report.html").read_text(encoding="utf-8").count("<figure>") == 2

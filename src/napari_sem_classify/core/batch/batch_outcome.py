@@ -15,6 +15,7 @@ from napari_sem_classify.core.common.errors import (
     OutputError,
     SemClassifyError,
 )
+from napari_sem_classify.core.common.folder_record import Written
 from napari_sem_classify.core.maps.class_map import ClassMap
 
 if TYPE_CHECKING:
@@ -43,6 +44,8 @@ class ImageOutcome:
         Why it failed, in one sentence; empty for a classified image.
     resumed : bool
         Whether an earlier run had classified it.
+    renamed : str
+        Which file of the user's stood in the way, so that its files got other names; a sentence.
     """
 
     path: Path
@@ -53,6 +56,7 @@ class ImageOutcome:
     scale_warning: bool = False
     problem: str = ""
     resumed: bool = False
+    renamed: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -118,24 +122,37 @@ def failed_outcome(path: Path, stem: str, error: Exception) -> ImageOutcome:
 
 
 def as_json(outcome: ImageOutcome) -> dict[str, Any]:
-    """What the output folder's note says of an image."""
+    """What the output folder's record says of an image besides its files."""
     return {
-        "stem": outcome.stem,
-        "files": [path.name for path in outcome.files],
         "planes": list(outcome.planes),
         "note": outcome.note,
         "scale_warning": outcome.scale_warning,
     }
 
 
-def resumed_outcome(path: Path, out: Path, known: Mapping[str, Any]) -> ImageOutcome:
-    """What an earlier run left, from the output folder's note."""
+def is_noted(about: Mapping[str, Any]) -> bool:
+    """Whether a record holds an image's outcome: `as_json`, and what a batch notes with it."""
+    texts = [about.get(key) for key in ("image", "settings", "state", "note")]
+    planes = about.get("planes")
+    return (
+        all(isinstance(text, str) for text in texts)
+        and isinstance(about.get("scale_warning"), bool)
+        and isinstance(planes, list)
+        and all(isinstance(plane, dict) and plane.keys() >= _PLANE for plane in planes)
+    )
+
+
+_PLANE = {"plane", "cells", "cells_left_out", "tile_px", "stride_px", "pixel_size_nm", "classes"}
+
+
+def resumed_outcome(path: Path, out: Path, written: Written) -> ImageOutcome:
+    """What an earlier run left, from the output folder's record."""
     return ImageOutcome(
         path,
-        known["stem"],
-        tuple(out / name for name in known["files"]),
-        tuple(known["planes"]),
-        known["note"],
-        known["scale_warning"],
+        written.stem,
+        tuple(out / name for name in written.files),
+        tuple(written.about["planes"]),
+        written.about["note"],
+        written.about["scale_warning"],
         resumed=True,
     )

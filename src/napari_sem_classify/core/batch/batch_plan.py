@@ -18,6 +18,7 @@ from napari_sem_classify.core.batch.batch_state import (
 from napari_sem_classify.core.batch.classify_many import batch_digest
 from napari_sem_classify.core.classify.options import ClassifyOptions
 from napari_sem_classify.core.common.errors import ImageError, SemClassifyError
+from napari_sem_classify.core.common.folder_record import FolderRecord
 from napari_sem_classify.core.common.job import Job, Reporter
 from napari_sem_classify.core.export.kinds import ending
 from napari_sem_classify.core.image.sem_image import SemImage
@@ -167,7 +168,8 @@ def finished_before(
     """Places of the images that an earlier run with the same settings finished in a folder."""
     if not target.folder.is_dir():
         return frozenset()
-    state = BatchState.open(target.folder, batch_digest(classifier, options, target.kinds))
+    record = FolderRecord(target.folder)
+    state = BatchState(record, batch_digest(classifier, options, target.kinds))
     if not state.images:
         return frozenset()
     return frozenset(at for at, item in enumerate(items) if state.finished(item) is not None)

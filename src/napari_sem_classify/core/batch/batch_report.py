@@ -15,14 +15,16 @@ from typing import Any
 from napari_sem_classify.core.batch.batch_outcome import BatchReport, ImageOutcome
 from napari_sem_classify.core.common.checked import read_json
 from napari_sem_classify.core.common.csv_text import csv_text, number_text
-from napari_sem_classify.core.common.files import ensure_folder, write_text
+from napari_sem_classify.core.common.files import write_text
 from napari_sem_classify.core.common.html_page import render
+from napari_sem_classify.core.common.output_folder import OutputFolder, output_folder
 from napari_sem_classify.core.export.kinds import ending
 from napari_sem_classify.core.export.quantities import area_text, percent_text, spread_texts
 from napari_sem_classify.core.measure.field_statistics import field_spread
 from napari_sem_classify.core.model.card import ModelCard
 
-TABLE, FAILURES, PAGE = "batch.csv", "batch.failures.csv", "batch.html"
+STEM = "batch"
+TABLE, FAILURES, PAGE = f"{STEM}.csv", f"{STEM}.failures.csv", f"{STEM}.html"
 COLUMNS = (
     *("image", "plane", "files", "tile_px", "stride_px", "pixel_size_nm"),
     *("cells", "cells_left_out", "area_um2"),
@@ -31,26 +33,28 @@ MOST_PICTURES = 60
 PICTURE_PX = 640
 
 
-def write_batch_report(report: BatchReport, out: Path, card: ModelCard) -> list[Path]:
+def write_batch_report(
+    report: BatchReport, out: Path | OutputFolder, card: ModelCard
+) -> list[Path]:
     """Write ``batch.csv``, ``batch.html`` and, where there were any, ``batch.failures.csv``.
+
+    Those of an earlier run are replaced; where one is the user's, all get another start.
 
     Raises
     ------
     OutputError
         When they cannot be written.
     """
-    ensure_folder(out)
-    written = [out / TABLE, out / PAGE]
-    write_text(out / TABLE, batch_csv(report, card))
-    failures = out / FAILURES
-    if report.failed:
-        rows = [[str(each.path), each.problem] for each in report.failed]
-        write_text(failures, csv_text(["image", "problem"], rows))
-        written.insert(1, failures)
-    else:
-        failures.unlink(missing_ok=True)  # of an earlier run
-    write_text(out / PAGE, batch_html(report, card))
-    return written
+    with output_folder(out) as folder, folder.staging() as staging:
+        write_text(staging / TABLE, batch_csv(report, card))
+        if report.failed:
+            rows = [[str(each.path), each.problem] for each in report.failed]
+            write_text(staging / FAILURES, csv_text(["image", "problem"], rows))
+        write_text(staging / PAGE, batch_html(report, card))
+        places = folder.put(staging, STEM)
+        if not report.failed:  # of an earlier run
+            folder.remove(places[TABLE].stem + FAILURES.removeprefix(STEM))
+    return list(places.values())
 
 
 def batch_csv(report: BatchReport, card: ModelCard) -> str:

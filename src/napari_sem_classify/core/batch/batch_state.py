@@ -1,37 +1,31 @@
-"""What a batch has finished, noted in its output folder so that a later run can take up there."""
+"""What a batch has finished, by its folder's record, so that a later run can take up there."""
 
 from __future__ import annotations
 
 import hashlib
-import json
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from itertools import islice
 from pathlib import Path
 from typing import Any, TypeVar
 
+from napari_sem_classify.core.batch.batch_outcome import ImageOutcome, as_json, is_noted
 from napari_sem_classify.core.common.digest import digest_of
 from napari_sem_classify.core.common.errors import ImageError
-from napari_sem_classify.core.common.files import append_line, read_lines
+from napari_sem_classify.core.common.folder_record import FolderRecord, Written
+from napari_sem_classify.core.common.output_folder import OutputFolder
 from napari_sem_classify.core.export.kinds import USUAL
-from napari_sem_classify.core.image.file_names import free_stem, take_stem
+from napari_sem_classify.core.image.file_names import free_stem, is_free, take_stem
 from napari_sem_classify.core.image.image_key import file_state, image_key
 from napari_sem_classify.core.image.sem_image import SemImage
 from napari_sem_classify.core.model.file import head_sha256
 from napari_sem_classify.core.model.head import TileClassifier
 
-STATE_NAME = "classified.jsonl"
-"""A line for each finished image; of several lines of an image the last one counts."""
-
-EARLIER_NAME = "classified.json"
-"""One object with all images, as earlier versions wrote it: read, never written."""
-
 Item = Path | SemImage
 """An image of a batch: a file, or one that is open already, with the user's corrections."""
 
 ItemT = TypeVar("ItemT", Path, SemImage, Item)
-_VERSION = 2  # of what is noted of an image; notes of another version count as none
-_KEYS = {"stem", "files", "planes", "note", "scale_warning", "settings", "state"}
+_VERSION = 3  # of what is noted of an image; notes of another version count as none
 
 
 def settings_digest(classifier: TileClassifier, wish: Mapping[str, Any]) -> str:
@@ -41,12 +35,6 @@ def settings_digest(classifier: TileClassifier, wish: Mapping[str, Any]) -> str:
     # How a model was scored and where it comes from changes no map.
     card = replace(classifier.card, scores={}, record={})
     return digest_of(_VERSION, head_sha256(classifier.head), network_of(classifier), card, wish)
-
-
-def sweep_notes(out: Path) -> None:
-    """Delete what an earlier version that was killed left half-written of its note."""
-    for path in out.glob(f".{Path(EARLIER_NAME).stem}-????????.json"):
-        path.unlink(missing_ok=True)
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,80 +56,75 @@ class BatchTarget:
     resume: bool = True
 
 
-@dataclass(slots=True)
 class BatchState:
-    """The note in an output folder: per image, by its full path, what was written for it.
+    """What a folder's record tells of a batch: per image, by its full path, what was written.
 
-    `settings` is the `settings_digest` of the run that is under way.
+    `settings` is the `settings_digest` of the run that is under way. An image is noted with its
+    files, in one line; it is finished where these files are there as they were written.
     """
 
-    folder: Path
-    settings: str
-    images: dict[str, dict[str, Any]] = field(default_factory=dict)
-
-    @classmethod
-    def open(cls, folder: Path, settings: str) -> BatchState:
-        """Read the folder's note; what is missing or unreadable in it counts as not there."""
-        noted = _noted_earlier(folder / EARLIER_NAME)
-        for line in read_lines(folder / STATE_NAME):
-            if isinstance(line, dict):
-                noted.append((line.get("image"), line.get("written")))
-        images = {path: entry for path, entry in noted if _is_whole(path, entry)}
-        # A plane of a stack and an image once had files of one name: one of the two is done again.
-        writer = {name: path for path, entry in images.items() for name in entry["files"]}
-        images = {
-            path: entry
-            for path, entry in images.items()
-            if all(writer[name] == path for name in entry["files"])
-        }
-        return cls(folder, settings, images)
+    def __init__(self, record: FolderRecord, settings: str) -> None:
+        self._record, self._settings = record, settings
+        self.images: dict[str, Written] = {}
+        for written in record.written:
+            if is_noted(written.about):
+                self.images[written.about["image"]] = written
+        self.taken: set[str] = set()
+        for written in self.images.values():
+            take_stem(written.asked, self.taken)
+            take_stem(written.stem, self.taken)
 
     def with_stems(self, items: Sequence[ItemT]) -> Iterator[tuple[ItemT, str]]:
         """Pair each image with a start for its files' names that no other image has.
 
         An image keeps the one it had; one whose own stem is taken gets a number.
         """
-        taken: set[str] = set()
-        for entry in self.images.values():
-            take_stem(entry["stem"], taken)
         for item in items:
-            known = self.images.get(_name(item))
+            written = self.images.get(_name(item))
             name = item if isinstance(item, Path) else item.name
-            yield item, free_stem(name, taken) if known is None else known["stem"]
+            yield item, free_stem(name, self.taken) if written is None else written.asked
 
-    def finished(self, item: Item) -> dict[str, Any] | None:
-        """What was written for an image, if it is all there and still right."""
-        entry = self.images.get(_name(item))
-        if entry is None or entry["settings"] != self.settings:
+    def finished(self, item: Item) -> Written | None:
+        """What was written for an image, if it is all there, whole, and still right."""
+        written = self.images.get(_name(item))
+        if written is None or written.about["settings"] != self._settings:
             return None
-        if not entry["state"] or entry["state"] != item_state(item):
+        state = written.about["state"]
+        if not state or state != item_state(item):
             return None
-        there = all((self.folder / name).exists() for name in entry["files"])
-        return entry if there and entry["files"] else None
+        return written if self._record.is_whole(written) else None
 
-    def note(self, item: Item, written: Mapping[str, Any]) -> None:
-        """Note what was written for an image.
+    def put(
+        self,
+        folder: OutputFolder,
+        staging: Path,
+        item: Item,
+        stem: str,
+        outcome: ImageOutcome,
+        also: Mapping[str, Path] | None = None,
+    ) -> ImageOutcome:
+        """Move an image's files from `staging` into their place, and note them with the outcome.
 
         Raises
         ------
         OutputError
             When the folder cannot be written.
         """
-        entry = {**written, "settings": self.settings, "state": item_state(item)}
-        name = _name(item)
-        append_line(self.folder / STATE_NAME, {"image": name, "written": entry})
-        self.images[name] = entry
+        note = {"image": _name(item), "settings": self._settings, "state": item_state(item)}
+        said = len(folder.told)
+        before = self.images.get(_name(item))
+        own = stem if before is None else before.stem
 
+        def free(other: str) -> bool:
+            return other == own or is_free(other, self.taken)
 
-def _noted_earlier(path: Path) -> list[tuple[Any, Any]]:
-    try:
-        return list(json.loads(path.read_text(encoding="utf-8"))["images"].items())
-    except (OSError, ValueError, KeyError, TypeError, AttributeError, RecursionError):
-        return []
-
-
-def _is_whole(path: Any, entry: Any) -> bool:
-    return isinstance(path, str) and isinstance(entry, dict) and entry.keys() >= _KEYS
+        folder.put(staging, stem, also=also, is_free=free, about=note | as_json(outcome))
+        written = folder.record.written[-1]
+        self.images[_name(item)] = written
+        take_stem(written.stem, self.taken)
+        files = tuple(folder.path / name for name in written.files)
+        renamed = " ".join(folder.told[said:])
+        return replace(outcome, stem=written.stem, files=files, renamed=renamed)
 
 
 def item_path(item: Item) -> Path:

@@ -11,7 +11,6 @@ from typing import TYPE_CHECKING
 from napari_sem_classify.core.batch.batch_outcome import (
     BatchReport,
     ImageOutcome,
-    as_json,
     failed_outcome,
     resumed_outcome,
     scale_note,
@@ -23,14 +22,13 @@ from napari_sem_classify.core.batch.batch_state import (
     Item,
     item_path,
     settings_digest,
-    sweep_notes,
 )
 from napari_sem_classify.core.classify.engine_choice import engine_for_images
 from napari_sem_classify.core.classify.options import ChosenTiles, ClassifyOptions, GridChoice
-from napari_sem_classify.core.common.files import ensure_folder
 from napari_sem_classify.core.common.job import Job
+from napari_sem_classify.core.common.output_folder import output_folder
 from napari_sem_classify.core.export.kinds import USUAL, in_order
-from napari_sem_classify.core.export.outputs import write_outputs
+from napari_sem_classify.core.export.outputs import stage_outputs
 from napari_sem_classify.core.model.head import TileClassifier
 
 if TYPE_CHECKING:
@@ -61,9 +59,10 @@ def classify_many(
 ) -> BatchReport:
     """Classify images one after the other and write each one's files.
 
-    What is finished is noted in the output folder after each image. A later run with the same model
-    and settings takes up there; an image that changed, or whose files are gone, is done again. A
-    bad file does not stop the others: the report tells of failed images too.
+    What is finished is noted in the output folder with each image. A later run with the same model
+    and settings takes up there; an image that changed, or whose files are gone or not as they were
+    written, is done again. A bad file does not stop the others: the report tells of failed images
+    too.
 
     Parameters
     ----------
@@ -85,29 +84,29 @@ def classify_many(
         When the job was asked to stop; finished images stay.
     """
     start = time.perf_counter()
-    ensure_folder(target.folder)
-    sweep_notes(target.folder)
-    state = BatchState.open(target.folder, batch_digest(classifier, options, target.kinds))
     outcomes = []
-    for number, (item, stem) in enumerate(state.with_stems(paths), start=1):
-        if job is not None:
-            job.check()
-        path = item_path(item)
-        known = state.finished(item) if target.resume else None
-        if known is not None:
-            outcome = resumed_outcome(path, target.folder, known)
-        else:
-            engine = engine or engine_for_images(classifier, paths, options, job)
-            told = _named(job, f"{path.name} ({number} of {len(paths)})")
-            try:
-                outcome = classify_one(item, stem, classifier, target, options, engine, told)
-            except Exception as error:
-                outcome = failed_outcome(path, stem, error)
-            if not outcome.problem:
-                state.note(item, as_json(outcome))
-        outcomes.append(outcome)
-        if on_image is not None:
-            on_image(outcome)
+    with output_folder(target.folder) as folder:
+        state = BatchState(folder.record, batch_digest(classifier, options, target.kinds))
+        for number, (item, stem) in enumerate(state.with_stems(paths), start=1):
+            if job is not None:
+                job.check()
+            path = item_path(item)
+            known = state.finished(item) if target.resume else None
+            if known is not None:
+                outcome = resumed_outcome(path, folder.path, known)
+            else:
+                engine = engine or engine_for_images(classifier, paths, options, job)
+                told = _named(job, f"{path.name} ({number} of {len(paths)})")
+                try:
+                    with folder.staging() as staging:
+                        staged = BatchTarget(staging, target.kinds)
+                        made = classify_one(item, stem, classifier, staged, options, engine, told)
+                        outcome = state.put(folder, staging, item, stem, made)
+                except Exception as error:
+                    outcome = failed_outcome(path, stem, error)
+            outcomes.append(outcome)
+            if on_image is not None:
+                on_image(outcome)
     return BatchReport(tuple(outcomes), time.perf_counter() - start)
 
 
@@ -120,7 +119,7 @@ def classify_one(
     engine: Engine,
     job: Job | None = None,
 ) -> ImageOutcome:
-    """Classify one image, every plane of it, and write its files; see `classify_many`."""
+    """Classify one image, every plane of it, and write its files into a folder of its own."""
     from napari_sem_classify.core.classify.driver import classify_planes
     from napari_sem_classify.core.sem_io import open_for_scale
 
@@ -135,20 +134,19 @@ def classify_one(
 def write_maps(
     maps: Iterable[ClassMap], image: SemImage, choice: GridChoice, stem: str, target: BatchTarget
 ) -> ImageOutcome:
-    """Write the files of an image's maps, each map as it comes.
+    """Write the files of an image's maps into an empty folder, each map as it comes.
 
     Raises
     ------
     OutputError, ImageError
         When they cannot be written, or the image not be read for its picture.
     """
-    files: list[Path] = []
     planes = []
     for class_map in maps:
-        files += write_outputs(class_map, image, target.folder, stem, in_order(target.kinds))
+        stage_outputs(class_map, image, target.folder, stem, in_order(target.kinds))
         planes.append(summary(class_map))
     note, warning = scale_note(image, choice), choice.scale_warning
-    return ImageOutcome(item_path(image), stem, tuple(files), tuple(planes), note, warning)
+    return ImageOutcome(item_path(image), stem, (), tuple(planes), note, warning)
 
 
 def _named(job: Job | None, stage: str) -> Job | None:

@@ -174,14 +174,17 @@ def _result_differences(then: Mapping[str, Any], now: Mapping[str, Any]) -> list
 
 
 def _old_labels(record_path: Path, shape: tuple[int, int]) -> NDArray[np.uint16] | None:
-    from tifffile import TiffFileError, imread
+    from napari_sem_classify.core.maps.map_file import read_map
 
     name = record_path.name
     if not name.endswith((SUMMARY, MAP)):
         return None
     path = record_path.with_name(name.removesuffix(SUMMARY).removesuffix(MAP) + MAP)
     try:
-        labels: NDArray[np.uint16] = np.asarray(imread(path)).astype(np.uint16)
-    except (OSError, ValueError, TiffFileError):
+        saved = read_map(path)
+    except ImageError:
         return None
+    if saved is None or len(saved.maps) != 1:
+        return None
+    labels = saved.first.labels()
     return labels if labels.shape == shape else None

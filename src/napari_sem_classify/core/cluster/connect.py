@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
@@ -51,19 +51,13 @@ def connected(scheduler: str) -> Iterator[Any]:
         chatty.setLevel(before)
 
 
-@contextmanager
-def model_file(out: Path, classifier: TileClassifier, settings: str) -> Iterator[Path]:
-    """Keep a copy of the model in the output folder, for the workers, as long as the run lasts."""
-    path = out.resolve() / f".model-{settings[:16]}.safetensors"
-    try:
-        yield save_model(path, classifier)
-    finally:
-        with suppress(OSError):
-            path.unlink()
+def model_file(folder: Path, classifier: TileClassifier) -> Path:
+    """Write a copy of the model for the workers into a folder that lasts as long as the run."""
+    return save_model(folder / "model.safetensors", classifier)
 
 
-def check_workers(client: Any, path: Path) -> None:
-    """Prove that there are workers, that they have this program, and that they see a path.
+def check_workers(client: Any, path: Path, folder: Path) -> None:
+    """Prove that there are workers, that they have this program, and see a path in a folder.
 
     Raises
     ------
@@ -90,6 +84,6 @@ def check_workers(client: Any, path: Path) -> None:
             )
         if not sees:
             raise DeviceError(
-                f"The worker {worker} does not see the folder {path.parent}: write into a folder "
+                f"The worker {worker} does not see the folder {folder}: write into a folder "
                 "that all machines share under the same path."
             )

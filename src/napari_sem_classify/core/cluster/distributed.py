@@ -9,8 +9,8 @@ from __future__ import annotations
 
 import queue
 import time
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager, nullcontext, suppress
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
@@ -22,7 +22,6 @@ from numpy.typing import NDArray
 from napari_sem_classify.core.batch.batch_outcome import (
     BatchReport,
     ImageOutcome,
-    as_json,
     failed_outcome,
     resumed_outcome,
 )
@@ -31,7 +30,7 @@ from napari_sem_classify.core.batch.classify_many import batch_digest
 from napari_sem_classify.core.classify.options import ClassifyOptions
 from napari_sem_classify.core.cluster.connect import check_workers, connected, model_file
 from napari_sem_classify.core.cluster.huge import HugeImage, finish_huge, plan_huge
-from napari_sem_classify.core.cluster.tile_store import Block
+from napari_sem_classify.core.cluster.tile_store import STORE_ENDING, Block
 from napari_sem_classify.core.cluster.worker import (
     EngineFacts,
     LoadModel,
@@ -41,8 +40,9 @@ from napari_sem_classify.core.cluster.worker import (
     load_from_file,
 )
 from napari_sem_classify.core.common.errors import DeviceError, ImageError
-from napari_sem_classify.core.common.files import ensure_folder
 from napari_sem_classify.core.common.job import Job, Reporter
+from napari_sem_classify.core.common.output_folder import OutputFolder, output_folder
+from napari_sem_classify.core.common.temporaries import temporary_folder
 from napari_sem_classify.core.model.head import TileClassifier
 
 _POLL_S = 0.5
@@ -88,16 +88,19 @@ def classify_on_cluster(
         When the job was asked to stop.
     """
     start = time.perf_counter()
-    out = ensure_folder(target.folder)
     digest = batch_digest(classifier, options, target.kinds)
-    shared = model_file(out, classifier, digest) if load is None else nullcontext(out)
-    with connected(scheduler) as client, shared as file:
-        check_workers(client, file)
+    with (
+        output_folder(target.folder.resolve()) as folder,
+        folder.staging() as staging,
+        connected(scheduler) as client,
+    ):
+        file = staging if load is not None else model_file(staging, classifier)
+        check_workers(client, file, folder.path)
         original = None if classifier.path is None else classifier.path.absolute()
         device, backend = options.device, options.backend
         make = load or partial(load_from_file, file, original, device, backend)
         model = WorkerModel(f"{digest} {device} {backend}", make)
-        run = _ClusterRun(client, model, classifier, target, options)
+        run = _ClusterRun(client, model, classifier, target, options, folder, staging)
         try:
             run.plan(paths, job)
             run.collect(Reporter(len(run.tasks), "Classifying on the cluster", job))
@@ -127,11 +130,14 @@ class _ClusterRun:
         classifier: TileClassifier,
         target: BatchTarget,
         options: ClassifyOptions,
+        folder: OutputFolder,
+        staging: Path,
     ) -> None:
         self._client, self._model, self._classifier = client, model, classifier
         self._target, self._options = target, options
+        self._folder, self._staging = folder, staging
         self._settings = batch_digest(classifier, options, target.kinds)
-        self._state = BatchState.open(target.folder, self._settings)
+        self._state = BatchState(folder.record, self._settings)
         self._done: queue.SimpleQueue[Any] = queue.SimpleQueue()
         self._start = time.perf_counter()
         self.images: list[_ClusterImage] = []
@@ -146,7 +152,7 @@ class _ClusterRun:
             self.images.append(entry)
             known = self._state.finished(path) if self._target.resume else None
             if known is not None:
-                entry.outcome = resumed_outcome(path, self._target.folder, known)
+                entry.outcome = resumed_outcome(path, self._folder.path, known)
                 continue
             with self._problems_of(entry):
                 self._submit(entry)
@@ -168,7 +174,7 @@ class _ClusterRun:
             with self._problems_of(entry):
                 result = self._result(future)
                 if block is None:
-                    self._note(entry, result)
+                    self._put(entry, *result)
                 else:
                     self._take(entry, block, *result)
             if entry.outcome is not None and entry.outcome.problem:
@@ -183,19 +189,20 @@ class _ClusterRun:
 
     def _submit(self, entry: _ClusterImage) -> None:
         target, options = self._target, self._options
+        there = replace(target, folder=self._folder.path)
         entry.huge = plan_huge(
-            entry.path, entry.stem, self._classifier, target, options, self._settings
+            entry.path, entry.stem, self._classifier, there, options, self._settings
         )
         if entry.huge is None:
-            there = replace(target, folder=target.folder.resolve())
-            self._send(entry, None, classify_whole, entry.stem, there, options)
+            staged = replace(target, folder=self._staging)
+            self._send(entry, None, classify_whole, entry.stem, staged, options)
             return
         level, grid = entry.huge.image.level, entry.huge.choice.grid
         for block in sorted(entry.huge.waiting, key=lambda one: (one.plane, one.top, one.left)):
             reach = entry.huge.ranges[block.plane]
             self._send(entry, block, classify_block, level, grid, reach, block)
         if not entry.huge.waiting:
-            self._note(entry, self._finished(entry.huge))
+            self._finish(entry, entry.huge)
 
     def _send(
         self, entry: _ClusterImage, block: Block | None, call: Callable[..., Any], *args: Any
@@ -213,15 +220,26 @@ class _ClusterRun:
         entry.huge.engines.add(engine)
         entry.huge.waiting.discard(block)
         if not entry.huge.waiting:
-            self._note(entry, self._finished(entry.huge))
+            self._finish(entry, entry.huge)
 
-    def _finished(self, huge: HugeImage) -> ImageOutcome:
+    def _finish(self, entry: _ClusterImage, huge: HugeImage) -> None:
+        """Write the files of a huge image from its blocks, and put them into their place."""
         seconds = round(time.perf_counter() - self._start, 3)
-        return finish_huge(huge, self._classifier, self._target, seconds)
+        with temporary_folder(self._staging) as staging:
+            target = replace(self._target, folder=staging)
+            outcome, store = finish_huge(huge, self._classifier, target, seconds)
+            also = {f"{huge.stem}{STORE_ENDING}": store}
+            self._put(entry, outcome, staging, also)
 
-    def _note(self, entry: _ClusterImage, outcome: ImageOutcome) -> None:
-        entry.outcome = replace(outcome, path=entry.path)
-        self._state.note(entry.path, as_json(outcome))
+    def _put(
+        self,
+        entry: _ClusterImage,
+        outcome: ImageOutcome,
+        staging: Path,
+        also: Mapping[str, Path] | None = None,
+    ) -> None:
+        put = self._state.put(self._folder, staging, entry.path, entry.stem, outcome, also)
+        entry.outcome = replace(put, path=entry.path)
 
     def _drop(self, entry: _ClusterImage) -> None:
         """Take back the other blocks of an image that failed."""

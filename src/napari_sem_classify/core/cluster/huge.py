@@ -83,8 +83,7 @@ def plan_huge(
         "level": image.level,
     }
     shape = (*image.leading_shape, *grid.tile_shape, len(card.classes))
-    zarr = target.folder / f"{stem}.probabilities.zarr"
-    store = TileStore(zarr, shape, BLOCK_TILES, facts, target.resume)
+    store = TileStore(target.folder, stem, shape, BLOCK_TILES, facts, target.resume)
     blocks = [block for plane in planes for block in blocks_of(grid, BLOCK_TILES, plane)]
     waiting = {block for block in blocks if not store.has(block)}
     return HugeImage(path, stem, image, choice, ranges, store, waiting)
@@ -92,8 +91,8 @@ def plan_huge(
 
 def finish_huge(
     huge: HugeImage, classifier: TileClassifier, target: BatchTarget, seconds: float
-) -> ImageOutcome:
-    """Write the files of an image all of whose blocks are there.
+) -> tuple[ImageOutcome, Path]:
+    """Write the files of an image all of whose blocks are there; gives their zarr, too.
 
     Raises
     ------
@@ -109,7 +108,7 @@ def finish_huge(
         "stride_px": grid.stride,
         "pixel_size_nm": image.pixel_size_nm,
     }
-    return replace(outcome, path=huge.path, files=(*outcome.files, huge.store.finish(about)))
+    return replace(outcome, path=huge.path), huge.store.finish(about)
 
 
 def _maps(huge: HugeImage, classifier: TileClassifier, seconds: float) -> Iterator[ClassMap]:

@@ -1,11 +1,12 @@
 """The tiles' probabilities of a huge image in one zarr, written block by block.
 
 A block that is not done yet has no chunk in the zarr, so a run that was stopped knows what is
-lacking. The zarr has a hidden name until all of it is there.
+lacking. The zarr has a hidden name, which nobody else's can have, until all of it is there.
 """
 
 from __future__ import annotations
 
+import hashlib
 import shutil
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
@@ -17,10 +18,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from napari_sem_classify.core.common.errors import OutputError, cannot_write
+from napari_sem_classify.core.common.temporaries import MARK
 from napari_sem_classify.core.image.area import Area
 from napari_sem_classify.core.tiles.grid import TileGrid
 
 NOT_DONE = -1.0
+STORE_ENDING = ".probabilities.zarr"
+"""Of the finished zarr's name, after the image's."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,8 +68,10 @@ class TileStore:
 
     Parameters
     ----------
-    path : Path
-        Where the finished zarr will be.
+    folder : Path
+        Where the zarr lies.
+    stem : str
+        What tells it from that of another image.
     shape : tuple of int
         Planes, tile rows, tile columns, classes.
     side : int
@@ -83,14 +89,15 @@ class TileStore:
 
     def __init__(
         self,
-        path: Path,
+        folder: Path,
+        stem: str,
         shape: tuple[int, ...],
         side: int,
         facts: Mapping[str, Any],
         resume: bool = True,
     ) -> None:
-        self.path = path
-        self._hidden = path.with_name(f".{path.name}")
+        name = hashlib.sha256(stem.encode(errors="surrogatepass")).hexdigest()[:16]
+        self._hidden = folder / f"{MARK}blocks-{name}.zarr"
         self._array: Any = self._of_earlier_run(shape, facts) if resume else None
         if self._array is None:
             self._array = self._new(shape, side, facts)
@@ -136,17 +143,14 @@ class TileStore:
         return tiles
 
     def finish(self, attributes: Mapping[str, Any]) -> Path:
-        """Give the zarr its name, in place of one of an earlier run."""
+        """Note what the finished zarr says besides its numbers; gives its path."""
         with self._writing():
             self._array.attrs.update(dict(attributes))
-            if self.path.exists():
-                shutil.rmtree(self.path)
-            self._hidden.rename(self.path)
-        return self.path
+        return self._hidden
 
     @contextmanager
     def _writing(self) -> Iterator[None]:
         try:
             yield
         except OSError as error:
-            raise OutputError(cannot_write(self.path, error)) from error
+            raise OutputError(cannot_write(self._hidden, error)) from error

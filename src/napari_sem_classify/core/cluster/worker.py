@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 from napari_sem_classify.core.batch.batch_state import BatchTarget
 from napari_sem_classify.core.classify.options import ClassifyOptions
 from napari_sem_classify.core.cluster.tile_store import Block
+from napari_sem_classify.core.common.temporaries import temporary_name
 from napari_sem_classify.core.image.intensity import IntensityRange
 from napari_sem_classify.core.model.head import TileClassifier
 from napari_sem_classify.core.tiles.grid import TileGrid
@@ -74,16 +75,20 @@ def load_from_file(
 
 def classify_whole(
     model: WorkerModel, path: Path, stem: str, target: BatchTarget, options: ClassifyOptions
-) -> ImageOutcome:
-    """Classify an image and write its files into the output folder, on a worker.
+) -> tuple[ImageOutcome, Path]:
+    """Classify an image on a worker, and write its files into a new folder in the target's.
 
+    Who started the run puts them into their place: one process writes into an output folder.
     Features are looked up and kept in the cache folder of the worker's user.
     """
     from napari_sem_classify.core.batch.classify_many import classify_one
 
     with _lock:  # a worker with several threads has one network
         classifier, engine = _load(model)
-        return classify_one(path, stem, classifier, target, options, engine)
+        made = target.folder / temporary_name()
+        made.mkdir()
+        there = replace(target, folder=made)
+        return classify_one(path, stem, classifier, there, options, engine), made
 
 
 def classify_block(

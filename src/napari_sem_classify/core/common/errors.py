@@ -55,5 +55,9 @@ class Cancelled(Exception):
 
 def cannot_write(path: Path, error: OSError) -> str:
     """Say in one sentence that a file or folder cannot be written."""
+    from napari_sem_classify.core.common.temporaries import MARK
+
     why = error.strerror or str(error)
+    # A file in the making lies in a temporary folder: the user knows where it shall go.
+    path = Path(*(part for part in Path(path).parts if not part.startswith(MARK)))
     return f"{path} cannot be written ({why}): choose a folder you may write to, with free space."

@@ -9,7 +9,6 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
-from napari_sem_classify.core.common.checked import Malformed, decoded_json
 from napari_sem_classify.core.common.errors import OutputError, cannot_write
 from napari_sem_classify.core.common.plain_text import ascii_where_needed
 from napari_sem_classify.core.common.temporaries import MARK, sweep_once, temporary_name
@@ -89,48 +88,6 @@ def write_json(path: Path, value: Any) -> None:
         When the file cannot be written.
     """
     write_text(path, to_json(value) + "\n")
-
-
-def append_line(path: Path, value: Any) -> None:
-    """Add `value` as a line of JSON at the end of a file, which is made where it is not there.
-
-    Lines before it are never touched: a kill in mid-line costs that line alone, as the next one
-    begins anew. Read such a file with `read_lines`.
-
-    Raises
-    ------
-    OutputError
-        When the file cannot be written; it is then as it was before.
-    """
-    line = to_json(value, indent=None).encode() + b"\n"
-    try:
-        with path.open("ab+") as file:
-            end = file.seek(0, os.SEEK_END)
-            if end:
-                file.seek(end - 1)
-                line = line if file.read(1) == b"\n" else b"\n" + line
-            try:
-                file.write(line)
-                file.flush()
-                os.fsync(file.fileno())
-            except OSError:
-                os.truncate(path, end)
-                raise
-    except OSError as error:
-        raise OutputError(cannot_write(path, error)) from error
-
-
-def read_lines(path: Path) -> Iterator[Any]:
-    """Values of a file of JSON lines; none where there is no file, damaged lines do not come."""
-    try:
-        lines = path.read_bytes().split(b"\n")
-    except OSError:
-        return
-    for line in lines:
-        try:
-            yield decoded_json(line)
-        except Malformed:
-            continue
 
 
 def write_tensors(

@@ -16,6 +16,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from napari_sem_classify.core.common.checked import decoded_json
 from napari_sem_classify.core.common.errors import OutputError, cannot_write
 from napari_sem_classify.core.common.files import plain_values
 from napari_sem_classify.core.common.temporaries import MARK
@@ -206,6 +207,8 @@ def _append(path: Path, value: Mapping[str, Any]) -> None:
             os.fsync(file.fileno())
         except OSError:
             os.truncate(path, end)
+            if not end:
+                path.unlink()
             raise
 
 
@@ -222,14 +225,14 @@ def _read(path: Path) -> Iterator[Written]:
         if not text or checksum != _sum(text):
             continue
         try:
-            value = json.loads(text)
+            value = decoded_json(text)
             files = {
                 _plain_name(name): Print(int(size), int(changed_ns), str(digest))
                 for name, (size, changed_ns, digest) in value["files"].items()
             }
             about = dict(value["about"])
             yield Written(str(value["asked"]), _plain_name(value["stem"]), files, about)
-        except (ValueError, KeyError, TypeError, AttributeError, RecursionError):
+        except (ValueError, KeyError, TypeError, AttributeError):
             continue
 
 

@@ -20,9 +20,6 @@ from napari_sem_classify.core.common.temporaries import sweep, temporary_folder,
 
 _WAIT_S = 10.0  # for a run that puts one file into its place
 
-About = Callable[[str, tuple[str, ...]], Mapping[str, Any]]
-"""Given the start of the names and the names that files got: what to note with them."""
-
 
 class OutputFolder:
     """A folder that nobody else's run writes into; made by `output_folder`.
@@ -57,9 +54,10 @@ class OutputFolder:
         staging: Path,
         asked: str,
         *,
-        taken: set[str] | None = None,
-        about: About | None = None,
-    ) -> list[Path]:
+        also: Mapping[str, Path] | None = None,
+        is_free: Callable[[str], bool] | None = None,
+        about: Mapping[str, Any] | None = None,
+    ) -> dict[str, Path]:
         """Move all that is in `staging` into this folder.
 
         Files of one image belong together: where one of the names is taken by what is not ours,
@@ -69,31 +67,32 @@ class OutputFolder:
         ----------
         asked : str
             Start of all names in `staging`; it is kept where that can be.
-        taken : set of str, optional
-            Starts that must not be used instead, in small letters; the one that is joins them.
-        about : callable, optional
-            Tells what to note with them in the record.
+        also : mapping of str to Path, optional
+            What to move besides, by name, from elsewhere on the same disk; it comes last.
+        is_free : callable, optional
+            Whether another start may be used instead; where it is not given, each may.
+        about : mapping, optional
+            Plain values to note with them in the record.
 
         Returns
         -------
-        list of Path
-            Where they are now, in alphabetical order.
+        dict of str to Path
+            Where they are now, by their names in `staging`, in alphabetical order.
 
         Raises
         ------
         OutputError
             When they cannot be moved.
         """
-        names = sorted(path.name for path in staging.iterdir())
-        stem = self._free_start(asked, names, taken)
-        places = {name: stem + name.removeprefix(asked) for name in names}
-        prints = {place: fingerprint(staging / name) for name, place in places.items()}
+        sources = {path.name: path for path in sorted(staging.iterdir())} | dict(also or {})
+        stem = self._free_start(asked, list(sources), is_free)
+        places = {name: stem + name.removeprefix(asked) for name in sources}
+        prints = {places[name]: fingerprint(source) for name, source in sources.items()}
         files = {place: one for place, one in prints.items() if one is not None}
-        told = {} if about is None else about(stem, tuple(places.values()))
-        self.record.note(Written(asked, stem, files, told))
-        for name, place in places.items():
-            _move(staging / name, self.path / place)
-        return [self.path / place for place in places.values()]
+        self.record.note(Written(asked, stem, files, about or {}))
+        for name, source in sources.items():
+            _move(source, self.path / places[name], staging)
+        return {name: self.path / place for name, place in places.items()}
 
     def remove(self, name: str) -> None:
         """Delete a file if this program wrote it and nobody changed it since."""
@@ -104,18 +103,18 @@ class OutputFolder:
             except OSError as error:
                 raise OutputError(cannot_write(path, error)) from error
 
-    def _free_start(self, asked: str, names: list[str], taken: set[str] | None) -> str:
-        taken = set() if taken is None else taken
+    def _free_start(
+        self, asked: str, names: list[str], is_free: Callable[[str], bool] | None
+    ) -> str:
         stem, number, stays = asked, 1, None
         while True:
             places = [stem + name.removeprefix(asked) for name in names]
             blocked = next((place for place in places if self._is_theirs(place, asked)), None)
-            if blocked is None and (stem == asked or stem.lower() not in taken):
+            if blocked is None and (stem == asked or is_free is None or is_free(stem)):
                 break
             stays = stays or blocked
             number += 1
             stem = f"{asked}-{number}"
-        taken.add(stem.lower())
         if stays is not None:
             self.told.append(
                 f"{self.path / stays} was not written here by this program, or was changed since: "
@@ -156,7 +155,8 @@ def output_file(path: Path, *, confirmed: bool = False) -> Iterator[Path]:
     Parameters
     ----------
     confirmed : bool
-        Whether she was asked and said that what is there may be replaced.
+        Whether she was asked and said that the file that is there may be replaced. It counts for
+        no folder: no dialog tells all that lies in one.
 
     Raises
     ------
@@ -164,22 +164,21 @@ def output_file(path: Path, *, confirmed: bool = False) -> Iterator[Path]:
         Before the block and after it, when something is there that is not this program's own and
         nothing was confirmed, or when the file cannot be written.
     """
+    confirmed = confirmed and not path.is_dir()
     if not confirmed:
         check_target(path)
     with temporary_folder(path.parent) as staging:
         temporary = staging / path.name
         yield temporary
-        if confirmed:
-            if path.is_dir() and not temporary.is_dir():
-                raise OutputError(f"{path} is a folder: choose another name.")
-            _move(temporary, path)
+        if confirmed and not temporary.is_dir():
+            _move(temporary, path, staging)
             return
         with folder_lock(path.parent, _WAIT_S):
             record = _checked(path)
             made = fingerprint(temporary)
             if made is not None:
                 record.note(Written(path.name, path.name, {path.name: made}))
-            _move(temporary, path)
+            _move(temporary, path, staging)
 
 
 def check_target(path: Path) -> None:
@@ -203,11 +202,11 @@ def _checked(path: Path) -> FolderRecord:
     return record
 
 
-def _move(source: Path, target: Path) -> None:
+def _move(source: Path, target: Path, staging: Path) -> None:
     """Put a file or folder in its place; what was there is replaced."""
     try:
         if target.is_dir() and not target.is_symlink():
-            target.rename(source.with_name(temporary_name()))
+            target.rename(staging / temporary_name())
         source.replace(target)
     except OSError as error:
         raise OutputError(cannot_write(target, error)) from error

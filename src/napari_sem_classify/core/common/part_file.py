@@ -16,7 +16,7 @@ from napari_sem_classify.core.common.errors import OutputError
 from napari_sem_classify.core.common.files import write_json
 
 _LONGEST_NOTE = 10_000
-_WORTH_KEEPING = 50_000
+_WORTH_KEEPING = 1 << 12
 
 
 @dataclass(frozen=True, slots=True)

@@ -11,8 +11,6 @@ whole map back: the description of `map_file.describe` and the probabilities.
 
 from __future__ import annotations
 
-import shutil
-import tempfile
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import replace
@@ -22,6 +20,7 @@ from typing import Any
 import numpy as np
 
 from napari_sem_classify.core.common.errors import OutputError, cannot_write
+from napari_sem_classify.core.common.temporaries import temporary_folder
 from napari_sem_classify.core.image.sem_image import SemImage
 from napari_sem_classify.core.maps.class_map import ClassMap
 from napari_sem_classify.core.maps.map_file import SavedMap
@@ -126,19 +125,14 @@ def _replaced_folder(path: Path) -> Iterator[Path]:
     path = Path(path)
     if path.exists() and not (path / "zarr.json").is_file() and not (path / ".zgroup").is_file():
         raise OutputError(f"{path} is there and is no OME-Zarr: choose another name.")
-    try:
-        temporary = Path(tempfile.mkdtemp(dir=path.parent, prefix=f".{path.stem}-"))
-    except OSError as error:
-        raise OutputError(cannot_write(path, error)) from error
-    new, old = temporary / "new", temporary / "old"
-    try:
-        yield new
-        if path.exists():
-            path.rename(old)
-        new.rename(path)
-    except OSError as error:
-        if old.exists() and not path.exists():
-            old.rename(path)
-        raise OutputError(cannot_write(path, error)) from error
-    finally:
-        shutil.rmtree(temporary, ignore_errors=True)
+    with temporary_folder(path.parent) as temporary:
+        new, old = temporary / "new", temporary / "old"
+        try:
+            yield new
+            if path.exists():
+                path.rename(old)
+            new.rename(path)
+        except OSError as error:
+            if old.exists() and not path.exists():
+                old.rename(path)
+            raise OutputError(cannot_write(path, error)) from error

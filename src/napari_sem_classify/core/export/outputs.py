@@ -2,19 +2,15 @@
 
 from __future__ import annotations
 
-import shutil
-import tempfile
 import time
-from collections.abc import Iterable, Iterator
-from contextlib import contextmanager
+from collections.abc import Iterable
 from pathlib import Path
 
-from napari_sem_classify.core.common.errors import OutputError, cannot_write
-from napari_sem_classify.core.common.files import ensure_folder
 from napari_sem_classify.core.common.job import Job, Progress
+from napari_sem_classify.core.common.output_folder import OutputFolder, output_file, output_folder
 from napari_sem_classify.core.export.kinds import USUAL, Kind, find_kind
 from napari_sem_classify.core.export.measured import Measured, file_stem
-from napari_sem_classify.core.image.file_names import free_stem
+from napari_sem_classify.core.image.file_names import free_stem, is_free, take_stem
 from napari_sem_classify.core.image.sem_image import SemImage, plane_suffix
 from napari_sem_classify.core.maps.class_map import ClassMap
 from napari_sem_classify.core.maps.map_file import SavedMap
@@ -23,21 +19,20 @@ from napari_sem_classify.core.maps.map_file import SavedMap
 def write_outputs(
     class_map: ClassMap,
     image: SemImage | None,
-    out: Path,
+    out: Path | OutputFolder,
     stem: str,
     names: Iterable[str] = USUAL,
     saved: SavedMap | None = None,
 ) -> list[Path]:
     """Write some kinds of files of one class map into a folder, all of them or none.
 
-    For a plane of a stack the plane's index goes into the names: ``STEM_z0003.tiles.csv``.
-
     Parameters
     ----------
     image : SemImage or None
         The image that was classified; None where it is not at hand.
-    out : Path
-        Folder, made when it is not there. Files of the same names are replaced.
+    out : Path or OutputFolder
+        Made when it is not there. Files of an earlier run are replaced; where one of the names is
+        the user's, all get another start.
     stem : str
         Start of each file's name, usually the image's.
     names : names in `kinds.EACH`
@@ -56,17 +51,40 @@ def write_outputs(
     ImageError
         When the image cannot be read for a picture.
     """
-    stem += plane_suffix(class_map.plane)
+    with output_folder(out) as folder, folder.staging() as staging:
+        staged = stage_outputs(class_map, image, staging, stem, names, saved)
+        places = folder.put(staging, stem)
+    return [places[name] for name in staged]
+
+
+def stage_outputs(
+    class_map: ClassMap,
+    image: SemImage | None,
+    staging: Path,
+    stem: str,
+    names: Iterable[str] = USUAL,
+    saved: SavedMap | None = None,
+) -> list[str]:
+    """Write what `write_outputs` puts into its place later; gives the files' names.
+
+    For a plane of a stack the plane's index goes into the names: ``STEM_z0003.tiles.csv``.
+    """
     measured = Measured([class_map], [image], saved=() if saved is None else (saved,))
-    files = [(kind, f"{stem}{suffix}") for kind, suffix in map(find_kind, names)]
-    with staged(out, stem) as folder:
-        for kind, name in files:
-            _write(kind, measured, folder / name)
-    return [out / name for _, name in files]
+    start = stem + plane_suffix(class_map.plane)
+    staged = []
+    for kind, suffix in map(find_kind, names):
+        _write(kind, measured, staging / f"{start}{suffix}")
+        staged.append(f"{start}{suffix}")
+    return staged
 
 
 def write_export(
-    kind: Kind, measured: Measured, target: Path, *, job: Job | None = None
+    kind: Kind,
+    measured: Measured,
+    target: Path,
+    *,
+    confirmed: bool = False,
+    job: Job | None = None,
 ) -> list[Path]:
     """Write one kind of file of one or several class maps.
 
@@ -75,6 +93,8 @@ def write_export(
     target : Path
         The file; of several maps, where `kind` is one file a map, the folder (made when it is not
         there).
+    confirmed : bool
+        Whether the user said that a file of that name may be replaced.
     job : Job, optional
         Told and asked before each file.
 
@@ -95,62 +115,31 @@ def write_export(
     if kind.needs_image:
         measured.need_images(kind.title)
     if kind.for_all or len(measured.maps) == 1:
-        parts, targets = [measured], [target]
-    else:
-        ensure_folder(target)
-        parts = [measured.one(number) for number in range(len(measured.maps))]
-        taken: set[str] = set()
-        stems = [free_stem(file_stem(class_map), taken) for class_map in measured.maps]
-        targets = [target / f"{stem}{kind.suffixes[0]}" for stem in stems]
-    start = time.perf_counter()
-    for number, (part, path) in enumerate(zip(parts, targets, strict=True)):
         if job is not None:
             job.check()
-            job.tell(Progress(number, len(targets), "Writing", time.perf_counter() - start))
-        _write(kind, part, path)
-    return targets
+            job.tell(Progress(0, 1, "Writing"))
+        with output_file(target, confirmed=confirmed) as temporary:
+            _write(kind, measured, temporary)
+        return [target]
+    written: list[Path] = []
+    taken: set[str] = set()
+    start = time.perf_counter()
+    with output_folder(target) as folder:
+        for number, class_map in enumerate(measured.maps):
+            if job is not None:
+                job.check()
+                elapsed = time.perf_counter() - start
+                job.tell(Progress(number, len(measured.maps), "Writing", elapsed))
+            stem = free_stem(file_stem(class_map), taken)
+            with folder.staging() as staging:
+                _write(kind, measured.one(number), staging / f"{stem}{kind.suffixes[0]}")
+                places = folder.put(staging, stem, is_free=lambda other: is_free(other, taken))
+            take_stem(folder.record.written[-1].stem, taken)
+            written += places.values()
+    return written
 
 
 def _write(kind: Kind, measured: Measured, path: Path) -> None:
     if kind.needs_image:
         measured.need_images(kind.title)
     kind.write(measured, path)
-
-
-@contextmanager
-def staged(out: Path, stem: str) -> Iterator[Path]:
-    """Give a hidden folder in `out`; when the block ends well, what is in it moves to `out`.
-
-    What a run that was killed left half-done of the same image is deleted.
-
-    Raises
-    ------
-    OutputError
-        When nothing can be written there. `out` is then as it was before.
-    """
-    ensure_folder(out)
-    _sweep(out, stem)
-    try:
-        folder = Path(tempfile.mkdtemp(dir=out, prefix=f".{stem}-"))
-    except OSError as error:
-        raise OutputError(cannot_write(out, error)) from error
-    try:
-        yield folder
-        for item in sorted(folder.iterdir()):
-            target = out / item.name
-            if target.is_dir():
-                shutil.rmtree(target)
-            item.replace(target)
-    except OSError as error:
-        raise OutputError(cannot_write(out, error)) from error
-    finally:
-        shutil.rmtree(folder, ignore_errors=True)
-
-
-def _sweep(out: Path, stem: str) -> None:
-    """Delete what a run that was killed left half-done of an image."""
-    ending = 8  # random characters that tempfile adds
-    for path in out.glob(".*"):
-        name = path.name
-        if name.startswith(f".{stem}-") and len(name) == len(stem) + 2 + ending and path.is_dir():
-            shutil.rmtree(path, ignore_errors=True)

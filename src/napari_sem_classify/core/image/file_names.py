@@ -47,7 +47,7 @@ def free_stem(name: str | Path, taken: set[str]) -> str:
     """
     stem = free = stem_of(name)
     number = 1
-    while not _is_free(free, taken):
+    while not is_free(free, taken):
         number += 1
         free = f"{stem}-{number}"
     take_stem(free, taken)
@@ -61,7 +61,8 @@ def take_stem(stem: str, taken: set[str]) -> None:
     taken.update(base + _HAS_PLANES for base in _bases(key))
 
 
-def _is_free(stem: str, taken: set[str]) -> bool:
+def is_free(stem: str, taken: set[str]) -> bool:
+    """Whether a stem may join those taken, see `free_stem`."""
     key = _key(stem)
     return taken.isdisjoint((key, key + _HAS_PLANES, *_bases(key)))
 

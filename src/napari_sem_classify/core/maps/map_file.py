@@ -132,7 +132,8 @@ def read_map(path: Path) -> SavedMap | None:
         When the file is a class map and is damaged.
     """
     from napari_sem_classify.core.sem_io.memory_budget import check_decoded_size
-    from napari_sem_classify.core.sem_io.tiff_decode import opened_tiff, series_pixels
+    from napari_sem_classify.core.sem_io.tiff_decode import series_pixels
+    from napari_sem_classify.core.sem_io.tiff_opening import opened_tiff
 
     try:
         with opened_tiff(path) as tiff:

@@ -26,15 +26,17 @@ def read_ome_map(path: Path) -> SavedMap | None:
     """
     if not (path / KEPT / "zarr.json").is_file():
         return None
-    import zarr
+    from napari_sem_classify.core.sem_io.zarr_guard import open_guarded, whole_array
 
     try:
-        root = zarr.open_group(path, mode="r")
+        root = open_guarded(path)
         kept: Any = root[KEPT]
         info = dict(kept.attrs["map"])
         stored: Any = kept.get("probabilities")
-        labels = np.asarray(root["labels/classes/0"][:])  # type: ignore[index]
-        known = None if stored is None else np.asarray(stored[:], dtype=np.float32)
+        labels = whole_array(path, root["labels/classes/0"])
+        known = None if stored is None else whole_array(path, stored).astype(np.float32, copy=False)
+    except ImageError:
+        raise
     except Exception as error:  # zarr raises what its codecs, JSON and the file system raise
         raise ImageError(
             f"{path} holds a class map that cannot be read ({error}): copy the folder again."

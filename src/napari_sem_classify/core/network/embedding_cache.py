@@ -11,7 +11,6 @@ from __future__ import annotations
 
 import os
 import struct
-import time
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass
@@ -25,6 +24,7 @@ from numpy.typing import NDArray
 from napari_sem_classify.core.common.digest import digest_of
 from napari_sem_classify.core.common.errors import OutputError, SemClassifyError
 from napari_sem_classify.core.common.files import atomic_path, ensure_folder
+from napari_sem_classify.core.common.temporaries import sweep
 from napari_sem_classify.core.image.image_key import image_key
 
 if TYPE_CHECKING:
@@ -38,7 +38,6 @@ SUFFIX = ".tiles"
 _HEADER = struct.Struct("<8sQQQ")  # magic, features a tile, tiles, empty tiles
 _MAGIC = b"SEMTILE1"
 _BLOCK_TILES = 2048
-_ORPHAN_S = 86_400
 _LARGEST_SHARE = 0.5
 
 
@@ -127,10 +126,7 @@ class EmbeddingCache:
             with suppress(OSError):  # in use by another process on Windows, or gone already
                 path.unlink()
                 excess -= size
-        for path in self.folder.glob(f".*{SUFFIX}"):
-            with suppress(OSError):
-                if time.time() - path.stat().st_mtime > _ORPHAN_S:
-                    path.unlink()
+        sweep(self.folder)
 
     def _entries(self) -> list[tuple[float, int, Path]]:
         """Time of last use, size and path of each entry."""

@@ -8,8 +8,9 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from napari_sem_classify.core.common.files import atomic_path, ensure_folder
+from napari_sem_classify.core.common.files import atomic_path
 from napari_sem_classify.core.common.job import Job
+from napari_sem_classify.core.common.output_folder import OutputFolder, output_folder
 from napari_sem_classify.core.image.sem_image import SemImage
 from napari_sem_classify.core.maps.class_map import ClassMap
 from napari_sem_classify.core.sample.cross_section import (
@@ -138,7 +139,7 @@ def agreement(class_map: ClassMap, sample: Sample) -> dict[str, Any]:
     }
 
 
-def write_demo(demo: Demo, out_dir: Path) -> list[Path]:
+def write_demo(demo: Demo, out: Path | OutputFolder) -> list[Path]:
     """Write the demo's image, its truth, and the same files as `classify` does.
 
     Raises
@@ -148,14 +149,19 @@ def write_demo(demo: Demo, out_dir: Path) -> list[Path]:
     """
     from tifffile import imwrite
 
-    from napari_sem_classify.core.export.outputs import write_outputs
+    from napari_sem_classify.core.export.outputs import stage_outputs
 
-    ensure_folder(out_dir)
-    image, truth = out_dir / f"{IMAGE_NAME}.tif", out_dir / f"{IMAGE_NAME}.truth.tif"
     scale: dict[str, Any] = {"axes": "YX"}
     for axis in "XY":
         scale |= {f"PhysicalSize{axis}": PIXEL_SIZE_NM / 1000.0, f"PhysicalSize{axis}Unit": "µm"}
-    for path, pixels in ((image, demo.sample.image), (truth, demo.sample.truth)):
-        with atomic_path(path) as temporary:
-            imwrite(temporary, pixels, ome=True, metadata=scale, compression="zlib")
-    return [image, truth, *write_outputs(demo.class_map, demo.image, out_dir, IMAGE_NAME)]
+    pictures = {
+        f"{IMAGE_NAME}.tif": demo.sample.image,
+        f"{IMAGE_NAME}.truth.tif": demo.sample.truth,
+    }
+    with output_folder(out) as folder, folder.staging() as staging:
+        for name, pixels in pictures.items():
+            with atomic_path(staging / name) as temporary:
+                imwrite(temporary, pixels, ome=True, metadata=scale, compression="zlib")
+        names = stage_outputs(demo.class_map, demo.image, staging, IMAGE_NAME)
+        places = folder.put(staging, IMAGE_NAME)
+    return [places[name] for name in (*pictures, *names)]

@@ -13,6 +13,8 @@ PLAUSIBLE_RATIO = 100
 SHARE_OF_MEMORY = 0.25
 MOST_DECODED_BYTES = 2 * 2**30
 INFLATE_PIECE_BYTES = 2**20
+# A strip or chunk may be stored larger than its pixels (noise, a whole file's tables), not by much.
+SPARE_BYTES = 2**20
 
 
 def check_regular(path: Path) -> None:
@@ -70,6 +72,19 @@ def check_decoded_size(path: Path, decoded: int, stored: int, peak: int = 0) -> 
 def decoding_budget() -> int:
     """Most bytes that an image which is not read by region may take in memory."""
     return min(MOST_DECODED_BYTES, int(SHARE_OF_MEMORY * available_memory()))
+
+
+def most_unpacked(expected: int) -> int:
+    """Most bytes that a strip, tile or chunk of `expected` bytes of pixels may unpack to."""
+    return 2 * expected + SPARE_BYTES
+
+
+def unpacks_too_far(path: Path) -> ImageError:
+    """The sentence for data that holds more than its pixels can."""
+    return ImageError(
+        f"{path} unpacks to more than the image it claims to be: the file is damaged or not safe "
+        "to open."
+    )
 
 
 def inflates_beyond(data: bytes, codec: str, limit: int) -> bool:

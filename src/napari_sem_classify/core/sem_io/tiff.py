@@ -31,9 +31,9 @@ from napari_sem_classify.core.sem_io.tiff_decode import (
     can_decode,
     guard,
     needs_codec,
-    opened_tiff,
     page_pixels,
 )
+from napari_sem_classify.core.sem_io.tiff_opening import opened_tiff
 from napari_sem_classify.core.sem_io.tiff_tags import OLYMPUS_SIS, read_source
 
 # PhotometricInterpretation, TIFF 6.0 page 37 and on.

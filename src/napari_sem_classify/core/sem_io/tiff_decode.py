@@ -7,10 +7,8 @@ than its pixels need.
 
 from __future__ import annotations
 
-import logging
+import math
 import os
-import re
-import struct
 import sys
 import threading
 from collections.abc import Callable, Iterator
@@ -24,9 +22,11 @@ from numpy.typing import NDArray
 from napari_sem_classify.core.common.errors import ImageError
 from napari_sem_classify.core.sem_io.memory_budget import (
     ALWAYS_FINE_BYTES,
-    check_regular,
     inflates_beyond,
+    most_unpacked,
+    unpacks_too_far,
 )
+from napari_sem_classify.core.sem_io.picture_size import picture_size
 from napari_sem_classify.core.sem_io.raster import pillow_without_limit
 
 CODECS_EXTRA = "pip install 'napari-sem-classify[codecs]'"
@@ -40,67 +40,10 @@ UNLIMITED_CODECS = {
     34925: ("lzma", 7000),
 }
 PACKBITS = 32773
-JPEG, JPEG_2000, PNG, WEBP = (6, 7, 33007, 34892), (33003, 33004, 33005, 34712), 34933, 50001
-# A strip may be stored larger than its pixels are (noise, a whole file's tables), but not by much.
-SPARE_BYTES = 2**20
-MOST_PAGES = 100_000
-MOST_SUBIFDS = 64
-_OME_FILE = re.compile(r'FileName\s*=\s*"([^"]{1,255})"')
-_QUIET = logging.NullHandler()
+JPEG = (6, 7, 33007, 34892)
+LOW_BITS_FIRST = 2
+_REVERSED = bytes(int(f"{byte:08b}"[::-1], 2) for byte in range(256))
 _stderr = threading.Lock()
-
-
-def opened_tiff(path: Path, *, checked: bool = False) -> Any:
-    """An open `tifffile.TiffFile` whose directories are few enough to be looked at.
-
-    `checked` tells that this is known from opening it before.
-
-    Raises
-    ------
-    ImageError
-        When it is no file, or claims more pages or images within a page than any TIFF has, or
-        names something that is no file.
-    """
-    import tifffile
-
-    check_regular(path)
-    # What tifffile logs about damaged tags is for developers: without a handler it goes to stderr.
-    logging.getLogger("tifffile").addHandler(_QUIET)
-    tiff = tifffile.TiffFile(path)
-    try:
-        if not checked:
-            _check_directories(path, tiff)
-    except BaseException:
-        tiff.close()
-        raise
-    return tiff
-
-
-def _check_directories(path: Path, tiff: Any) -> None:
-    if not tiff.pages:
-        return
-    first = tiff.pages.first
-    subifds = first.subifds or ()
-    if len(subifds) > MOST_SUBIFDS:
-        raise ImageError(
-            f"{path} names {len(subifds):,} images within its first page, which no image has: the "
-            "file is damaged or not safe to open."
-        )
-    if not tiff.is_imagej:  # ImageJ's stacks have one directory
-        try:
-            tiff.pages[MOST_PAGES]
-        except IndexError:
-            pass
-        else:
-            raise ImageError(
-                f"{path} has more than {MOST_PAGES:,} pages: the file is damaged, or a stack that "
-                "is too long; save it in parts."
-            )
-    if tiff.is_ome:
-        for name in set(_OME_FILE.findall(first.description[:ALWAYS_FINE_BYTES])):
-            named = path.parent / name
-            if named.exists():
-                check_regular(named)
 
 
 def can_decode(page: Any) -> bool:
@@ -140,15 +83,15 @@ def guard(path: Path, keyframe: Any) -> None:
         return
     decode: Callable[..., Any] = keyframe.decode
     codec = int(keyframe.compression)
+    reversed_bits = codec in UNLIMITED_CODECS and keyframe.fillorder == LOW_BITS_FIRST
     # Chunks tell samples too, where those are interleaved.
     expected = int(np.prod(keyframe.chunks, dtype=object)) * keyframe.dtype.itemsize
 
     def checked(data: bytes | None, index: int, /, **options: Any) -> Any:
-        if data is not None and unpacks_beyond(data, codec, 2 * expected + SPARE_BYTES):
-            raise ImageError(
-                f"{path} unpacks to more than the image it claims to be: the file is damaged "
-                "or not safe to open."
-            )
+        if data is not None:
+            in_order = data.translate(_REVERSED) if reversed_bits else data
+            if unpacks_beyond(in_order, codec, most_unpacked(expected)):
+                raise unpacks_too_far(path)
         return decode(data, index, **options)
 
     checked.guarded = True  # type: ignore[attr-defined]
@@ -168,41 +111,8 @@ def unpacks_beyond(data: bytes, codec: int, limit: int) -> bool:
         )
     if codec == PACKBITS:
         return len(data) > limit
-    size: tuple[int, int, int] | None = None
-    if codec in JPEG:
-        size = _jpeg_size(data)
-    elif codec in JPEG_2000:
-        size = _jpeg_2000_size(data)
-    elif codec == PNG and data[12:16] == b"IHDR" and len(data) >= 24:
-        cols, rows = struct.unpack(">II", data[16:24])
-        size = rows, cols, 1
-    elif codec == WEBP and data[12:16] == b"VP8X" and len(data) >= 30:
-        cols, rows = (int.from_bytes(data[at : at + 3], "little") + 1 for at in (24, 27))
-        size = rows, cols, 1
-    return size is not None and size[0] * size[1] * size[2] > limit
-
-
-def _jpeg_size(data: bytes) -> tuple[int, int, int] | None:
-    """Rows, columns and components by the frame header of a JPEG stream."""
-    at = 2
-    while at + 9 < len(data):
-        if data[at] != 0xFF:
-            return None
-        marker = data[at + 1]
-        if 0xC0 <= marker <= 0xCF and marker not in (0xC4, 0xC8, 0xCC):
-            rows, cols, parts = struct.unpack(">HHB", data[at + 5 : at + 10])
-            return rows, cols, parts
-        at += 2 + int.from_bytes(data[at + 2 : at + 4], "big")
-    return None
-
-
-def _jpeg_2000_size(data: bytes) -> tuple[int, int, int] | None:
-    at = data.find(b"\xff\x4f\xff\x51", 0, 4096)
-    if at < 0 or at + 42 > len(data):
-        return None
-    right, bottom, left, top = struct.unpack(">IIII", data[at + 8 : at + 24])
-    (parts,) = struct.unpack(">H", data[at + 40 : at + 42])
-    return max(0, bottom - top), max(0, right - left), parts
+    size = picture_size(data, codec)
+    return size is not None and math.prod(size) > limit
 
 
 def page_pixels(path: Path, tiff: Any, number: int) -> NDArray[Any]:
@@ -235,12 +145,9 @@ def _by_pillow(path: Path, number: int, page: Any) -> NDArray[Any]:
     """Decode LZW, JPEG and other pages through libtiff, where tifffile lacks its codec package."""
     from PIL import Image, UnidentifiedImageError
 
-    limit = 2 * int(page.nbytes) + SPARE_BYTES
+    limit = most_unpacked(int(page.nbytes))
     if int(page.compression) == PACKBITS and max(page.databytecounts) > limit:
-        raise ImageError(
-            f"{path} unpacks to more than the image it claims to be: the file is damaged or not "
-            "safe to open."
-        )
+        raise unpacks_too_far(path)
     try:
         with _silent_stderr(), pillow_without_limit(), Image.open(path, formats=["TIFF"]) as image:
             image.seek(number)

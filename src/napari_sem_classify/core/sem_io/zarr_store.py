@@ -6,17 +6,17 @@ one ``coordinateTransformations`` scale a level; 0.5 puts it under the key ``ome
 
 from __future__ import annotations
 
-import math
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 from napari_sem_classify.core.common.errors import ImageError
-from napari_sem_classify.core.sem_io.memory_budget import check_decoded_size, check_regular
 from napari_sem_classify.core.sem_io.pixels import Level, Pixels, first_line
 from napari_sem_classify.core.sem_io.source import Source
 from napari_sem_classify.core.sem_io.vendors.values import length_nm, number, pixel_size
+from napari_sem_classify.core.sem_io.zarr_guard import guard_array, open_guarded
 
+MOST_LEVELS = 64
 MARKERS = (".zarray", ".zgroup", "zarr.json")
 
 
@@ -36,7 +36,7 @@ def open_zarr(path: Path, level: int = 0) -> Pixels:
     import zarr
 
     try:
-        node = zarr.open(regular_files_store(path), mode="r")
+        node = open_guarded(path)
         if isinstance(node, zarr.Array):
             return _plain_array(path, node, level)
         return _group(path, node, level)
@@ -47,23 +47,6 @@ def open_zarr(path: Path, level: int = 0) -> Pixels:
             f"{path} cannot be read as zarr ({first_line(error)}): the folder is damaged or "
             "incomplete; copy it again."
         ) from error
-
-
-def regular_files_store(path: Path) -> Any:
-    """A zarr store of a folder that reads files only: a pipe in the place of a chunk never ends."""
-    from zarr.storage import LocalStore
-
-    class RegularFiles(LocalStore):
-        async def get(self, key: str, *others: Any, **options: Any) -> Any:
-            at = self.root / key
-            if at.exists() and not at.is_file() and not at.is_dir():
-                check_regular(at)
-            return await super().get(key, *others, **options)
-
-        def __reduce__(self) -> tuple[Any, ...]:  # workers of a cluster make their own
-            return regular_files_store, (path,)
-
-    return RegularFiles(path, read_only=True)
 
 
 def _plain_array(path: Path, array: Any, level: int) -> Pixels:
@@ -88,6 +71,11 @@ def _group(path: Path, group: Any, level: int) -> Pixels:
             )
         return _plain_array(path, group[arrays[0]], level)
     datasets = multiscale["datasets"]
+    if len(datasets) > MOST_LEVELS:
+        raise ImageError(
+            f"{path} names {len(datasets):,} resolution levels, which no image has: the folder is "
+            "damaged; copy it again."
+        )
     if not 0 <= level < len(datasets):
         raise ImageError(f"{path} has {len(datasets)} resolution levels, so level {level} is none.")
     axes = [_axis(axis) for axis in multiscale.get("axes", [])]
@@ -152,15 +140,12 @@ def _pixel_size(
 def _pixels(path: Path, array: Any, *, has_channels: bool, **more: Any) -> Pixels:
     spatial = slice(-3, -1) if has_channels else slice(-2, None)
     rows_cols = tuple(int(n) for n in array.shape[spatial])
-    chunk = tuple(int(n) for n in array.chunks)
-    chunk_bytes = array.dtype.itemsize * math.prod(chunk)
-    # The bytes of one stored chunk are not known beforehand: only its size in memory is judged.
-    check_decoded_size(path, chunk_bytes, chunk_bytes)
-    rows, cols = chunk[spatial] if len(rows_cols) == 2 else (0, 0)
+    guard_array(path, array, n_spatial=2 + has_channels)
+    rows, cols = array.chunks[spatial] if len(rows_cols) == 2 else (0, 0)
     return Pixels(
         data=array,
         has_channels=has_channels,
         source=Source(path=path, shape=rows_cols if len(rows_cols) == 2 else (0, 0)),
-        chunks=(rows, cols) if len(rows_cols) == 2 else None,
+        chunks=(int(rows), int(cols)) if len(rows_cols) == 2 else None,
         **more,
     )

@@ -18,6 +18,7 @@ from napari_sem_classify.plugin.forms.layout import Form, Note, button
 
 MOST_ROWS = 6
 DONE, EARLIER = "✓", "earlier"
+PAGE_ENDING = Path(PAGE).suffix  # its name may be another where the user has a file of that name
 
 
 class OutcomeForm:
@@ -77,7 +78,8 @@ class OutcomeForm:
                 self._rows.append(outcome)
                 state = EARLIER if outcome.resumed else DONE
                 when = "Finished by an earlier run" if outcome.resumed else "Done"
-                tooltip = f"{outcome.path}\n{when}: {outcome.note}\nDouble-click opens it."
+                about = f"{when}: {outcome.note}\n{outcome.renamed}".rstrip()
+                tooltip = f"{outcome.path}\n{about}\nDouble-click opens it."
                 self.done.add((outcome.path.name, largest_class(outcome), state), tooltip)
         self._seen = len(outcomes)
         bad = self.failed.rowCount()
@@ -90,7 +92,7 @@ class OutcomeForm:
     def finish(self, files: Sequence[Path]) -> None:
         """Offer what was written."""
         self._out = files[0].parent
-        self._page = next((path for path in files if path.name == PAGE), None)
+        self._page = next((path for path in files if path.suffix == PAGE_ENDING), None)
         self.report.enabled = self._page is not None
         self._row.show()
 

@@ -132,10 +132,10 @@ def _is_open(viewer: ViewerModel | None, saved: SavedMap) -> bool:
 
 def _picture(path: Path, saved: SavedMap) -> LayerData:
     """The picture in an OME-Zarr; it may be coarser than the image, so it is not classified."""
-    import zarr
+    from napari_sem_classify.core.sem_io.zarr_guard import open_guarded
 
     data, keywords, kind = file_layer(path)
-    multiscale: Any = zarr.open_group(path, mode="r").attrs["ome"]["multiscales"][0]  # type: ignore[index,call-overload]
+    multiscale: Any = open_guarded(path).attrs["ome"]["multiscales"][0]
     nm = 1000.0 if "unit" in multiscale["axes"][-1] else 1.0
     for transform in multiscale["datasets"][0]["coordinateTransformations"]:
         for step, keyword in (("scale", "scale"), ("translation", "translate")):

@@ -134,9 +134,9 @@ class ExportForm:
             from dataclasses import replace
 
             known = [image() for image in images] if kind.needs_image else [None] * len(images)
-            return write_export(
-                kind, replace(measured, images=known, look=look), target, job=context
-            )
+            whole = replace(measured, images=known, look=look)
+            # The dialog that gave the name asked whether a file of that name may be replaced.
+            return write_export(kind, whole, target, confirmed=True, job=context)
 
         self.run_form.start()
         message = self.run_form.message
