@@ -65,7 +65,7 @@ def own_folders(tmp_path, monkeypatch):
 @pytest.fixture
 def picture(tmp_path):
     path = tmp_path / "coating.tif"
-    tifffile.imwrite(path, np.random.default_rng(0).integers(1, 255, (64, 640), dtype=np.uint8))
+    tifffile.imwrite(path, np.random.default_rng(0).integers(1, 255, (320, 128), dtype=np.uint8))
     return path
 
 
@@ -221,11 +221,11 @@ assert not window.keeper.busy, window.keeper.problem
 
 @pytest.mark.slow
 def test_two_processes_lose_nothing_of_each_other(picture, kept):
-    for row in range(0, 4, 2):
+    for row in range(0, 20, 2):
         tests = str(Path(__file__).parents[2])
         command = [sys.executable, "-c", ANNOTATE, tests, str(picture)]
-        both = [subprocess.Popen([*command, str(row + more), "20"]) for more in (0, 1)]
+        both = [subprocess.Popen([*command, str(row + more), "8"]) for more in (0, 1)]
         assert [each.wait(120) for each in both] == [0, 0]
-    expected = {(16 * row, 16 * col, 16): f"class {row}" for row in range(4) for col in range(20)}
+    expected = {(16 * row, 16 * col, 16): f"class {row}" for row in range(20) for col in range(8)}
     assert kept() == expected
     assert not list(picture.parent.glob(".sem-classify-*"))

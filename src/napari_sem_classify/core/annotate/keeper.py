@@ -6,6 +6,7 @@ came from no file, in the user's data folder.
 
 from __future__ import annotations
 
+import hashlib
 import os
 import threading
 from collections.abc import Mapping
@@ -233,7 +234,7 @@ class Keeper:
             before = Annotations()  # of another place, which is given up: all goes to the new one
             mine = changed_onto(home.whole, self._written.get(key, before), mine)
         with file_lock(path, WAIT_S):
-            there = load_revision(path) if path.exists() else None
+            there = self._read(path, last)
             onto, revision = (Annotations(), None) if there is None else there
             newest = 0 if last is None or last.revision is None else last.revision
             older = last is not None and revision is not None and revision < newest
@@ -244,14 +245,23 @@ class Keeper:
             if there is None or older or not same_content(whole, found):
                 revision = max(newest, revision or 0) + 1
                 save_annotations(path, whole, revision)
+            digest = _digest(path)
         with self._lock:
-            self._files[path] = _File(whole, revision)
+            self._files[path] = _File(whole, revision, digest)
             self._known.update(spots(whole), spots(mine))
             known = Annotations() if last is None else last.whole
             if there is not None and not same_content(onto, known):
                 self._tell(key, mine, whole, differences(known, onto))
             elif older:
                 self.note = f"{path.name} was replaced by an older copy, and is up to date again."
+
+    def _read(self, path: Path, last: _File | None) -> tuple[Annotations, int | None] | None:
+        """What the file says and its revision; None where there is none."""
+        if not path.exists():
+            return None
+        if last is not None and last.digest == _digest(path):
+            return last.whole, last.revision  # after each stroke, and there may be many tiles
+        return load_revision(path)
 
     def _tell(self, key: str, mine: Annotations, whole: Annotations, changed: set[Spot]) -> None:
         planes = tuple(each for each in whole.images if each.fingerprint == key)
@@ -270,6 +280,11 @@ class _File:
 
     whole: Annotations
     revision: int | None
+    digest: bytes = b""
+
+
+def _digest(path: Path) -> bytes:
+    return hashlib.sha256(path.read_bytes()).digest()
 
 
 def file_text(places: Mapping[str, Path], key: str) -> str:

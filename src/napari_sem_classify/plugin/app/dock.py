@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import sys
 from typing import TYPE_CHECKING
 
 from qtpy.QtCore import QEvent
 from qtpy.QtWidgets import QWidget
 
+from napari_sem_classify.core.common.errors import OutputError
+from napari_sem_classify.core.common.log import log_unexpected
 from napari_sem_classify.plugin.app.jobs import JobSlot, SettleTimer
 from napari_sem_classify.plugin.app.session import session_of, unwrapped
 
@@ -15,9 +18,15 @@ if TYPE_CHECKING:
 
 
 def tell_unsaved(sentence: str) -> None:
-    """Say what was not saved where the dock, which would show it, goes away."""
+    """Say what was not saved where the dock, which would show it, goes away.
+
+    The whole window may go with it: then the terminal and the log file tell.
+    """
     from napari.utils.notifications import show_error
 
+    log_unexpected(OutputError(sentence), "closing the dock")
+    if sys.stderr is not None:
+        print(sentence, file=sys.stderr)
     show_error(sentence)
 
 
