@@ -7,6 +7,7 @@ From the repository's root, each a row or more of a table, status 1 where anythi
     python -m benchmarks.attacks.full_disk
     python -m benchmarks.attacks.dask_kills --times 3
     python -m benchmarks.attacks.cancels --times 100
+    xvfb-run -a python -m benchmarks.attacks.strokes --times 200
     python -m benchmarks.attacks.downloads
     python -m benchmarks.attacks.images --times 500 --classify-times 150
 
