@@ -305,6 +305,8 @@ def _spoil_value(value: Any, chance: random.Random) -> None:
             places.append((here, key))
             if isinstance(here[key], (dict, list)):
                 waiting.append(here[key])
+    if not places:
+        return
     here, key = chance.choice(places)
     if chance.random() < 0.15:
         del here[key]

@@ -139,3 +139,34 @@ def test_no_data_is_undefined_or_exactly_zero():
 def test_tiles_evened_out_one_by_one_are_not_stretched_as_one_picture():
     with pytest.raises(ValueError, match="one by one"):
         stretch_to_uint8(np.zeros((4, 4), np.uint8), IntensityRange(0.0, 255.0, per_tile=True))
+
+
+EXTREMES = [
+    (1e30, np.float32),
+    (np.finfo(np.float32).max, np.float32),
+    (-np.finfo(np.float64).max, np.float64),
+    (2**64 - 1, np.uint64),
+    (-(2**63), np.int64),
+]
+
+
+@pytest.mark.parametrize(("value", "dtype"), EXTREMES)
+def test_a_constant_image_of_any_size_of_number_has_a_range_and_one_grey(value, dtype):
+    picture = np.full((40, 50), value, dtype)
+    measured = measure_range(image_of(picture), RECIPE)
+    assert measured.low < measured.high < np.inf
+    assert len(np.unique(stretch_to_uint8(picture, measured))) == 1
+    assert len(np.unique(to_batch_dtype(picture, measured)[0])) == 1
+
+
+def test_values_further_apart_than_a_number_can_tell_are_black_and_white():
+    most = np.finfo(np.float64).max
+    picture = np.where(specimen(40, 50) > 110, most, -most)
+    shown = stretch_to_uint8(picture, measure_range(image_of(picture), RECIPE))
+    np.testing.assert_array_equal(shown, np.where(picture > 0, 255, 0))
+
+
+def test_whole_numbers_that_look_alike_as_floats_are_one_sentence():
+    picture = specimen(40, 50).astype(np.uint64) + np.uint64(2**64 - 300)
+    with pytest.raises(ImageError, match="differences are too small to be told apart"):
+        measure_range(image_of(picture), RECIPE)

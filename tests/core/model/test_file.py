@@ -241,6 +241,13 @@ def test_weights_that_are_no_numbers_are_refused_in_a_file(tmp_path, value):
     assert "NaN" in refusal(path)
 
 
+def test_weights_too_large_to_reckon_with_are_one_sentence_and_no_map_of_holes():
+    weight = np.full((2, 3), 3e38, np.float32)
+    head = Head(np.zeros(3, np.float32), np.ones(3, np.float32), weight, np.zeros(2, np.float32))
+    with pytest.raises(ModelError, match="gives no numbers for these tiles"):
+        head.probabilities(np.full((4, 3), 2, np.float32))
+
+
 def test_a_broken_model_is_not_saved_and_the_old_file_stays(tmp_path):
     path = save_model(tmp_path / "m.safetensors", taught())
     before = path.read_bytes()

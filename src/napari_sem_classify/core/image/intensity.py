@@ -21,6 +21,8 @@ from napari_sem_classify.core.image.sem_image import SemImage
 SAMPLE_BLOCKS = 64
 SAMPLE_BLOCK_PX = 256
 ZERO_RUN_PX = 16
+LARGEST_VALUE = float(np.finfo(np.float64).max)
+LEAST_STEPS = 256
 
 TILE_SPREAD = 0.22
 """Standard deviation that a tile gets, of 1 from black to white: about that of photographs."""
@@ -93,14 +95,23 @@ def measure_range(
     Raises
     ------
     ImageError
-        When no finite value is found.
+        When no finite value is found, or whole numbers are so large that they look alike.
     """
     source = image.source_range
     if source is not None:
         return IntensityRange(*source, recipe.per_tile)
-    found = range_of(_sample(image, plane), recipe)
+    values = _sample(image, plane)
+    found = range_of(values, recipe)
     if found is None:
         raise ImageError(f"{image.name} holds no finite values: there is nothing to classify.")
+    if values.dtype.kind in "ui" and values.dtype.itemsize == 8:
+        lowest, highest = int(values.min()), int(values.max())
+        step = np.spacing(float(max(-lowest, highest)))
+        if step > 1 and lowest != highest and found.high - found.low < LEAST_STEPS * step:
+            raise ImageError(
+                f"{image.name} holds whole numbers up to {highest:.3g} whose differences are too "
+                "small to be told apart: subtract the lowest from all, and save it as 16 bit."
+            )
     return found
 
 
@@ -109,13 +120,15 @@ def range_of(values: NDArray[Any], recipe: IntensityRecipe) -> IntensityRange | 
     finite = values[np.isfinite(values)] if values.dtype.kind == "f" else values
     if finite.size == 0:
         return None
-    finite = _without_zero_runs(finite)
-    low, high = np.percentile(
-        finite.astype(np.float64), [recipe.low_percentile, recipe.high_percentile]
-    )
+    finite = _without_zero_runs(finite).astype(np.float64)
+    # In quarters where the difference of two values may be more than a float64 can be.
+    unit = 4.0 if max(-finite.min(), finite.max()) > LARGEST_VALUE / 4 else 1.0
+    low, high = unit * np.percentile(finite / unit, [recipe.low_percentile, recipe.high_percentile])
     if not high > low:
         # A constant image: centre it, so that noise of one grey level is not blown up.
-        low, high = low - 0.5, low + 0.5
+        low = float(low)
+        half = max(0.5, abs(low) * 2.0**-50)
+        low, high = max(low - half, -LARGEST_VALUE), min(low + half, LARGEST_VALUE)
     return IntensityRange(float(low), float(high), recipe.per_tile)
 
 
@@ -166,7 +179,13 @@ def no_data_mask(pixels: NDArray[Any]) -> NDArray[np.bool_]:
 
 def _scaled(pixels: NDArray[Any], intensity: IntensityRange) -> NDArray[Any]:
     """Floats over the range, 0 to 1; NaN becomes 0."""
-    scaled = (pixels - intensity.low) / (intensity.high - intensity.low)
+    low, high = intensity.low, intensity.high
+    # Values far outside the range come out as inf, which is clipped; so may the range itself.
+    with np.errstate(over="ignore", invalid="ignore"):
+        if high - low <= LARGEST_VALUE:
+            scaled = (pixels - low) / (high - low)
+        else:
+            scaled = (pixels / 2 - low / 2) / (high / 2 - low / 2)
     return np.clip(np.nan_to_num(scaled, nan=0.0, posinf=1.0, neginf=0.0), 0.0, 1.0)
 
 

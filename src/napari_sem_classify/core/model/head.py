@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from napari_sem_classify.core.common.errors import ModelError
 from napari_sem_classify.core.model.card import ModelCard
 
 
@@ -32,15 +33,29 @@ class Head:
     def logits(self, features: NDArray[Any]) -> NDArray[np.float32]:
         """Logits, shape (N, classes), of features of shape (N, features)."""
         # Standardisation folded into the weights: one product, no N × features temporary.
-        weight = self.weight / self.scale
-        bias = self.bias - weight @ self.mean
-        return np.asarray(features.astype(np.float32, copy=False) @ weight.T + bias)
+        with np.errstate(over="ignore", invalid="ignore"):
+            weight = self.weight / self.scale
+            bias = self.bias - weight @ self.mean
+            return np.asarray(features.astype(np.float32, copy=False) @ weight.T + bias)
 
     def probabilities(
         self, features: NDArray[Any], temperature: float = 1.0
     ) -> NDArray[np.float32]:
-        """Softmax of the logits divided by `temperature`, shape (N, classes)."""
-        return softmax(self.logits(features) / np.float32(temperature))
+        """Softmax of the logits divided by `temperature`, shape (N, classes).
+
+        Raises
+        ------
+        ModelError
+            When they are no numbers: a NaN would pass for a tile that was left out.
+        """
+        with np.errstate(over="ignore", invalid="ignore"):
+            logits = self.logits(features) / np.float32(temperature)
+        if not np.isfinite(logits).all():
+            raise ModelError(
+                "The model gives no numbers for these tiles: its weights are damaged or far too "
+                "large; teach or train it again."
+            )
+        return softmax(logits)
 
 
 @dataclass(frozen=True, slots=True)
