@@ -201,6 +201,20 @@ def test_a_labels_layer_of_the_stack_annotates_the_plane_in_view(qtbot, stack, r
     assert list(stack.teacher.here.marks) == [(0, 0, TILE)]
 
 
+def test_what_was_just_drawn_counts_for_the_plane_that_is_left(qtbot, stack, real_viewer):
+    stack.live.value = False
+    mask = np.zeros((PLANES, 128, 256), np.uint8)
+    mask[0, :16, :16] = 1
+    layer = real_viewer.add_labels(mask, name="mask", scale=(20, 10, 10), units=("nm",) * 3)
+    stack.source_form.combo.value = layer
+    until(qtbot, lambda: counts(stack) == {"dark": 1, "bright": 0})
+    rows, cols = (each.ravel() for each in np.mgrid[64:80, 64:80])
+    layer.data_setitem((np.zeros_like(rows), rows, cols), 2)
+    turn_to(qtbot, stack, 2)  # at once
+    assert counts(stack) == {"dark": 1, "bright": 1}
+    assert stack.teacher.book.annotations.images[0].marks[64, 64, TILE].class_name == "bright"
+
+
 def test_points_on_other_planes_are_left_out(qtbot, stack, real_viewer):
     points = real_viewer.add_points(
         [[0, 100, 100], [40, 100, 500], [40, 100, 900]], units=("nm",) * 3, name="dots"

@@ -144,6 +144,7 @@ class TeachWidget(DockWidget):
         """Another plane of the stack is shown: annotate it, and draw its map."""
         if self.teacher.layer is None or not self.teacher.plane:
             return
+        self._settle.settle()  # what was just drawn belongs to the plane that was left
         if self.teacher.turn():
             self.guide.stop()
             self._tell_plane()
