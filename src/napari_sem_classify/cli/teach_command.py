@@ -17,6 +17,9 @@ if TYPE_CHECKING:
     from napari_sem_classify.core.model.card import ModelCard
 
 
+SPECIMENS_TOLD = 10
+
+
 def teach(
     images: Annotated[
         list[Path], typer.Option("--image", metavar="I", help="An annotated image; repeatable.")
@@ -42,7 +45,9 @@ def teach(
     groups: Annotated[
         list[str] | None,
         typer.Option(
-            "--specimen", metavar="NAME", help="The specimen of each --image, for an honest score."
+            "--specimen",
+            metavar="NAME",
+            help="The specimen that each --image shows; guessed from folders and names by default.",
         ),
     ] = None,
     min_share: Annotated[
@@ -164,11 +169,18 @@ def _text(card: ModelCard, counts: dict[str, int], path: Path) -> str:
         low, high = scores.get("intervals_95", {}).get("macro_f1", (None, None))
         between = "" if low is None else f" ({low:.3f} to {high:.3f})"
         verdict = (
-            f"Score, {scores['method']}: macro-F1 {scores['macro_f1']:.3f}{between}, "
-            f"accuracy {scores['accuracy']:.3f}"
+            f"Score on {scores['speaks_for']}, {scores['method']}: macro-F1 "
+            f"{scores['macro_f1']:.3f}{between}, accuracy {scores['accuracy']:.3f}"
         )
     else:
         verdict = f"No score: {scores.get('reason', 'not measured')}"
     choice = card.record.get("recipe")
     chosen = f"\nWay of looking: {choice['reason']}" if choice else ""
-    return f"{table(rows)}\n{verdict}{chosen}\nWritten: {path}"
+    return f"{table(rows)}\n{verdict}\n{_specimens(card)}{chosen}\nWritten: {path}"
+
+
+def _specimens(card: ModelCard) -> str:
+    """Which specimens were held out together, to be looked over."""
+    names = dict.fromkeys(str(image["specimen"]) for image in card.record.get("images", ()))
+    told = ", ".join(list(names)[:SPECIMENS_TOLD]) + (" …" if len(names) > SPECIMENS_TOLD else "")
+    return f"Specimens: {len(names)} ({told}); --specimen says others"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -124,12 +125,17 @@ def _trained_text(value: dict[str, Any], result: FineTuned, split: Split) -> str
         *result.notes,
         f"A random split would have shown the model {split.random_leak:.0%} of the held-out "
         "images beforehand; this one shows none.",
-        f"Score on {scores['method']}: macro-F1 {scores['macro_f1']:.3f}, "
+        f"Score on {_of(scores)}{scores['method']}: macro-F1 {scores['macro_f1']:.3f}, "
         f"accuracy {scores['accuracy']:.3f}",
         *(["Stopped early: this is the best model so far."] if result.cancelled else []),
         f"Written: {value['model']}",
     ]
     return "\n".join(lines)
+
+
+def _of(scores: Mapping[str, Any]) -> str:
+    told = scores["speaks_for"]
+    return f"{told}, " if told else ""
 
 
 def evaluate(

@@ -268,3 +268,12 @@ def test_the_geojson_holds_closed_squares_with_class_and_colour(painted):
     assert ring == [[0, 0], [32, 0], [32, 32], [0, 32], [0, 0]]
     assert features[2]["properties"]["classification"]["name"] == "oxide"
     assert features[2]["properties"]["classification"]["color"] == [86, 180, 233]
+
+
+def test_the_specimen_of_an_image_is_guessed_until_it_is_said(painted, tmp_path):
+    annotations, key = painted
+    guess = annotations.images[0].specimen
+    said = annotations.with_specimen(key, "steel A")
+    save_annotations(tmp_path / "said.json", said)
+    assert load_annotations(tmp_path / "said.json").images[0].specimen == "steel A"
+    assert said.with_specimen(key, " ").images[0].specimen == guess != "steel A"

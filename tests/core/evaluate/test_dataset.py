@@ -65,6 +65,35 @@ def test_a_folder_within_a_class_folder_is_one_specimen(tmp_path):
     assert groups == ["a/spot1"] * 2 + ["a/spot2"] * 2 + ["b/spot1"] * 2
 
 
+def test_specimens_that_nobody_says_are_guessed_and_held_out_whole(tmp_path):
+    for name in ("a", "b"):
+        for specimen in ("steel 1", "steel 2", "steel 3", "steel 4"):
+            write_classes(tmp_path / "set" / name, {specimen: 2})
+    flat = tmp_path / "flat"
+    for path in sorted((tmp_path / "set").rglob("*.png")):
+        place = flat / path.parts[-3]
+        place.mkdir(parents=True, exist_ok=True)
+        path.rename(place / f"{path.parent.name}_{path.stem[-1]:0>4}.png")
+    listing = read_listing(flat)
+    assert {record.group for record in listing.records} == {f"steel {n}" for n in range(1, 5)}
+    assert "4 specimens, guessed from folders and names for 16 images" in listing.notes[0]
+    groups = np.array([record.group for record in listing.records])
+    split = plan_split(listing.labels, listing.class_names, NONE, groups=groups.tolist())
+    assert split.speaks_for == "other specimens"
+    assert not set(groups[split.train]) & set(groups[split.scored])
+
+
+def test_a_csv_may_call_the_group_a_specimen(tmp_path):
+    write_classes(tmp_path / "set", {"a": 2, "b": 1})
+    rows = [
+        {"path": "set/a/a-0.png", "class": "matrix", "specimen": "S1"},
+        {"path": "set/a/a-1.png", "class": "matrix", "specimen": "S2"},
+        {"path": "set/b/b-0.png", "class": "oxide", "specimen": "S3"},
+    ]
+    listing = read_listing(table(tmp_path / "index.csv", rows))
+    assert [record.group for record in listing.records] == ["S1", "S2", "S3"]
+
+
 def test_a_csv_names_path_class_and_group(tmp_path):
     write_classes(tmp_path / "set", {"a": 2, "b": 1})
     rows = [

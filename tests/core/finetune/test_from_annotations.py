@@ -134,7 +134,7 @@ def test_tiles_of_two_images_come_from_their_files_and_their_saved_annotations(t
     merged = merge_annotations(several)
     tiles = open_annotated(merged, TILE)
     data = make_annotated_set(tiles, cache_folder=tmp_path)
-    assert len({facts.record.group for facts in data.images}) == 2
+    assert len({facts.key for facts in data.images}) == 2
     assert tile_counts(merged, TILE) == tiles.counts()
     assert tile_sizes(merged.images) == [(TILE, sum(tiles.counts().values()))]
     assert all(facts.sha256 for facts in data.images)

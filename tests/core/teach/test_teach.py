@@ -70,6 +70,7 @@ def test_the_card_tells_classes_scale_score_and_where_it_comes_from():
     assert [info.colour for info in card.classes] == ["#111111", "#222222"]
     assert (card.tile_px, card.network_px, card.pixel_size_nm) == (TILE, 32, 5.0)
     assert card.scores["method"] == "cross-validation by image (4 images, 4 folds)"
+    assert card.scores["speaks_for"] == "other images of these specimens"
     assert card.scores["accuracy"] > 0.95
     assert card.scores["tiles"] == 400
     low, high = card.scores["intervals_95"]["accuracy"]
@@ -93,6 +94,8 @@ def test_images_of_one_specimen_stay_on_one_side():
     pairs = [two_phase(seed) for seed in range(4)]
     card = taught(pairs, groups=["a", "a", "b", "c"]).card
     assert card.scores["method"] == "cross-validation by specimen (3 specimens, 3 folds)"
+    assert card.scores["speaks_for"] == "other specimens"
+    assert [image["specimen"] for image in card.record["images"]] == ["a", "a", "b", "c"]
     assert [row["specimen"] for row in card.record["images"]] == ["a", "a", "b", "c"]
 
 

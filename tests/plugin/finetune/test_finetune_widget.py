@@ -105,11 +105,21 @@ def test_saved_annotations_of_an_open_image_are_found_and_summed_up(qtbot, ready
 
 
 def test_an_image_that_is_unchecked_is_left_out(ready):
-    item = ready.data_form.list.item(0)
+    item = ready.data_form.list.item(0, 0)
     item.setCheckState(Qt.CheckState.Unchecked)
     assert ready.data_form.choice is None
     item.setCheckState(Qt.CheckState.Checked)
     assert ready.data_form.choice is not None
+
+
+def test_the_specimen_of_an_image_is_changed_where_it_is_listed(ready):
+    item = ready.data_form.list.item(0, 1)
+    guess = item.text()
+    assert guess == ready.data_form.choice.annotations.images[0].specimen != "steel A"
+    item.setText("steel A")
+    assert ready.data_form.choice.annotations.images[0].specimen == "steel A"
+    ready.data_form.list.item(0, 1).setText(" ")
+    assert ready.data_form.list.item(0, 1).text() == guess
 
 
 def test_annotations_of_an_image_that_is_not_open_can_be_added(qtbot, picture, widget):

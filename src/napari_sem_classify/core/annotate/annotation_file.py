@@ -75,6 +75,7 @@ def save_annotations(path: Path, annotations: Annotations, revision: int | None 
                 "fingerprint": image.fingerprint,
                 "shape": list(image.shape),
                 **({"plane": list(image.plane)} if image.plane else {}),
+                **({"specimen": image.said_specimen} if image.said_specimen else {}),
                 "tiles": [
                     [*place, numbers[mark.class_name], int(mark.correction)]
                     for place, mark in image.marks.items()
@@ -254,6 +255,7 @@ def _annotations(told: Fields, path: Path) -> Annotations:
                 path=where,
                 marks=_marks(item, rows, cols, names),
                 plane=plane if any(plane) else (),
+                said_specimen=item.text("specimen") if item.has("specimen") else "",
             )
         )
     has_choice = told.has("looking")

@@ -28,6 +28,7 @@ from napari_sem_classify.core.annotate.place import (
 from napari_sem_classify.core.common.errors import AnnotationError
 from napari_sem_classify.core.common.plain_text import name_problem
 from napari_sem_classify.core.image.sem_image import SemImage
+from napari_sem_classify.core.image.specimen_guess import guess_specimen
 from napari_sem_classify.core.model.card import MOST_CLASSES, OKABE_ITO, ClassInfo, default_colours
 from napari_sem_classify.core.model.recipe import RecipeChoice
 from napari_sem_classify.core.tiles.grid import TileGrid
@@ -57,6 +58,8 @@ class ImageAnnotations:
         In the order in which they were made.
     plane : tuple of int
         Index along the leading axes of a stack; () for its first plane and for a single image.
+    said_specimen : str
+        The specimen that it shows, where the user said; "" where it is to be guessed.
     """
 
     name: str
@@ -65,6 +68,12 @@ class ImageAnnotations:
     path: Path | None = None
     marks: Mapping[TilePlace, Mark] = field(default_factory=dict)
     plane: tuple[int, ...] = ()
+    said_specimen: str = ""
+
+    @property
+    def specimen(self) -> str:
+        """The specimen that the image shows, as the user said or as its name has it."""
+        return self.said_specimen or guess_specimen(self.path or Path(self.name))
 
     @property
     def key(self) -> str:
@@ -173,6 +182,16 @@ class Annotations:
         """Exchange the tiles of an image or plane that was taken in."""
         others = tuple(mine if each.key == mine.key else each for each in self.images)
         return replace(self, images=others if mine in others else (*others, mine))
+
+    def with_specimen(self, fingerprint: str, specimen: str) -> Annotations:
+        """Say which specimen an image shows, all its planes; "" for the guess from its name."""
+        images = tuple(
+            replace(each, said_specimen=specimen.strip())
+            if each.fingerprint == fingerprint
+            else each
+            for each in self.images
+        )
+        return replace(self, images=images)
 
     def with_class(self, name: str, colour: str | None = None) -> Annotations:
         """Add a class at the end; its colour is the first of the palette that is free."""

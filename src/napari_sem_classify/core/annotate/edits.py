@@ -87,7 +87,9 @@ def with_kept(
     annotations = _with_classes_of(annotations, kept)
     for theirs in kept.images_of(image, key):
         mine = annotations.of(plane_key(key, theirs.plane))
-        annotations = annotations.with_tiles_of(replace(mine, marks={**theirs.marks, **mine.marks}))
+        marks = {**theirs.marks, **mine.marks}
+        said = mine.said_specimen or theirs.said_specimen
+        annotations = annotations.with_tiles_of(replace(mine, marks=marks, said_specimen=said))
     return annotations
 
 

@@ -6,7 +6,7 @@ Only names are read here; `training_set` opens the images.
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Literal
 
@@ -16,8 +16,10 @@ from numpy.typing import NDArray
 from napari_sem_classify.core.common.checked import Malformed, is_path, shown
 from napari_sem_classify.core.common.csv_text import read_csv
 from napari_sem_classify.core.common.errors import DatasetError, ImageError
+from napari_sem_classify.core.evaluate.dataset_split import LEAST_SPECIMENS
 from napari_sem_classify.core.image.area import Area
 from napari_sem_classify.core.image.sem_image import SemImage
+from napari_sem_classify.core.image.specimen_guess import guess_specimen
 from napari_sem_classify.core.model.card import classes_problem
 from napari_sem_classify.core.sem_io.listing import is_image_name, natural_key
 
@@ -86,8 +88,11 @@ def read_listing(source: Path | str, *, least_classes: int = 2) -> Listing:
     source : Path or str
         A folder in which every folder is a class. Images in a folder within a class folder are one
         group (a specimen). Or a CSV with the columns ``path``, ``class`` and, where known,
-        ``group`` and ``split`` (train, valid or test); paths start at the CSV's own folder, and
-        rows without a class are left out.
+        ``specimen`` (or ``group``) and ``split`` (train, valid or test); paths start at the CSV's
+        own folder, and rows without a class are left out.
+
+        Where nobody says it the specimen is guessed from folder and name, see `guess_specimen`,
+        unless that gives fewer than `LEAST_SPECIMENS`.
     least_classes : int
         2 for training; 1 where a model is only scored.
 
@@ -105,7 +110,24 @@ def read_listing(source: Path | str, *, least_classes: int = 2) -> Listing:
             f"{source} holds one class only ({listing.class_names[0]}): "
             "a model learns to tell classes apart, so give it two or more."
         )
-    return listing
+    return _with_specimens(listing)
+
+
+def _with_specimens(listing: Listing) -> Listing:
+    """Guess the specimens of images of which nobody says them."""
+    records = tuple(
+        record if record.group else replace(record, group=guess_specimen(record.path))
+        for record in listing.records
+    )
+    names = {record.group for record in records}
+    without = sum(not record.group for record in listing.records)
+    if not without or len(names) < LEAST_SPECIMENS or len(names) == len(records):
+        return listing  # an image each says no more than that they are images
+    note = (
+        f"{len(names)} specimens, guessed from folders and names for {without} images: a table "
+        "with the column specimen says others."
+    )
+    return replace(listing, records=records, notes=(*listing.notes, note))
 
 
 @dataclass(frozen=True, slots=True)
@@ -230,7 +252,7 @@ def _from_table(table: Path) -> Listing:
         if column not in first:
             raise DatasetError(
                 f"{table} has no column {column!r}: a table of images needs path and class, "
-                "and may have group and split."
+                "and may have specimen and split."
             )
     used = [row for row in rows if row["class"].strip() and row["path"].strip()]
     if not used:
@@ -245,7 +267,7 @@ def _from_table(table: Path) -> Listing:
         if not path.exists():
             raise DatasetError(f"{table} names {path}, which does not exist: check the path.")
         part = _part(row.get("split", "").strip().lower(), table)
-        group = row.get("group", "").strip()
+        group = (row.get("specimen") or row.get("group", "")).strip()
         records.append(ImageRecord(path, number[row["class"].strip()], group, part))
     if len({record.part is None for record in records}) > 1:
         raise DatasetError(f"{table} gives a split for some images only: give it for all or none.")

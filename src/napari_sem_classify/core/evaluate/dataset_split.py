@@ -17,6 +17,15 @@ from numpy.typing import NDArray
 from napari_sem_classify.core.common.errors import DatasetError
 from napari_sem_classify.core.evaluate.duplicates import clusters
 
+OTHER_SPECIMENS = "other specimens"
+OTHER_IMAGES = "other images of these specimens"
+OTHER_PLACES = "other places of this image"
+PLACES_OF_IMAGES = "other places of these images"
+"""What a score speaks for, the most telling first."""
+
+LEAST_SPECIMENS = 3
+"""Fewer are not held out whole: too little would be left to learn from."""
+
 VALID_SHARE = 0.2
 TEST_SHARE = 0.2
 ENOUGH_FOR_TEST = 5
@@ -49,6 +58,8 @@ class Split:
         images been split at random; 0 to 1.
     notes : tuple of str
         What the user should know, a sentence each.
+    speaks_for : str
+        What a score on it tells of: other specimens, other images or other places.
     """
 
     train: NDArray[np.int64]
@@ -58,6 +69,7 @@ class Split:
     how: str
     random_leak: float
     notes: tuple[str, ...] = ()
+    speaks_for: str = ""
 
     @property
     def scored(self) -> NDArray[np.int64]:
@@ -73,6 +85,7 @@ class Split:
         """Plain values for a record."""
         return {
             "how": self.how,
+            "speaks_for": self.speaks_for,
             "images": {
                 "train": len(self.train),
                 "valid": len(self.valid),
@@ -122,9 +135,11 @@ def plan_split(
     notes: list[str] = []
     if parts is not None and any(parts):
         place = np.array([_PARTS[part or "train"] for part in parts], dtype=np.int64)
-        how = "as the table says"
+        how, speaks_for = "as the table says", ""
     else:
-        place, how = _by_clusters(labels, class_names, pairs, groups, test, generator, notes)
+        place, how, speaks_for = _by_clusters(
+            labels, class_names, pairs, groups, test, generator, notes
+        )
     held = np.isin(place, (_VALID, _TEST))
     split = Split(
         train=np.flatnonzero(place == _TRAIN),
@@ -134,6 +149,7 @@ def plan_split(
         how=how,
         random_leak=_random_leak(len(labels), pairs, float(held.mean()), generator),
         notes=tuple(notes),
+        speaks_for=speaks_for,
     )
     _check(split, labels, class_names)
     leaks = split.leaks(pairs)
@@ -151,7 +167,7 @@ def _by_clusters(
     test: bool | None,
     generator: np.random.Generator,
     notes: list[str],
-) -> tuple[NDArray[np.int64], str]:
+) -> tuple[NDArray[np.int64], str, str]:
     n_classes = len(class_names)
     together = clusters(len(labels), pairs, groups)
     by_place = clusters(len(labels), pairs)
@@ -190,7 +206,11 @@ def _by_clusters(
             f"The images of {', '.join(cut)} are one strip of overlapping frames: one end is "
             "scored, and frames that overlap it are left out."
         )
-    return place, f"by {len(np.unique(together))} clusters of images"
+    how = f"by {len(np.unique(together))} clusters of images"
+    if lonely or strips:
+        return place, how, PLACES_OF_IMAGES
+    known = groups is not None and all(groups) and len(set(groups)) >= LEAST_SPECIMENS
+    return place, how, OTHER_SPECIMENS if known else OTHER_IMAGES
 
 
 def _deal(

@@ -23,13 +23,14 @@ from napari_sem_classify.core.tiles.grid import TileGrid
 
 @dataclass(frozen=True, slots=True)
 class ImageFacts:
-    """What is known of an image that is in the set."""
+    """What is known of an image that is in the set; `key` is an annotated image's fingerprint."""
 
     record: ImageRecord
     sha256: str | None
     shape: tuple[int, int]
     pixel_size_nm: float | None
     specimen: tuple[int, int, int, int]
+    key: str = ""
 
 
 @dataclass(frozen=True, slots=True)

@@ -24,11 +24,14 @@ class AnnotatedImage:
         Its `fingerprint`.
     marks : mapping of TilePlace to str
         Class of each tile, in pixels of the image.
+    specimen : str
+        Which it shows.
     """
 
     image: SemImage
     key: str
     marks: Mapping[TilePlace, str]
+    specimen: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -116,7 +119,8 @@ def open_annotated(
             left_out[each.name] = str(error)
             continue
         # Planes of a stack share the key: they are never on both sides of a split.
-        images.append(AnnotatedImage(plane_image(image, each.plane), each.fingerprint, marks))
+        shown = plane_image(image, each.plane)
+        images.append(AnnotatedImage(shown, each.fingerprint, marks, each.specimen))
     if not images:
         why = next(iter(left_out.values()), "")
         raise AnnotationError(

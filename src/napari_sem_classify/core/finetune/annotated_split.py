@@ -1,4 +1,4 @@
-"""Which annotated tiles to learn from and which to score on: by image, else by places in them."""
+"""Which annotated tiles to learn from and which to score on: by specimen, image, else places."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ ONE_IMAGE = (
 
 
 def split_annotated(data: TrainingSet, *, test: bool | None = None) -> Split:
-    """Split annotated tiles by image where there are several, else by blocks with a buffer.
+    """Split annotated tiles by specimen or image where there are several, else by blocks.
 
     Nothing in it depends on chance.
 
@@ -50,7 +50,10 @@ def split_annotated(data: TrainingSet, *, test: bool | None = None) -> Split:
     """
     places, labels = places_of(data), data.labels
     n_images = len(np.unique(places.image))
+    n_specimens = len(set(data.groups))
+    by_specimen = plan_folds(labels, data.class_names, specimens=np.array(data.groups))
     by_image = plan_folds(labels, data.class_names, groups=places.image)
+    specimens = [(by_specimen, f"by specimen ({n_specimens} specimens)")]
     whole = [(by_image, f"by image ({n_images} images)")]
     many = "" if n_images == 1 else f" in {n_images} images"
     inside = [
@@ -60,8 +63,10 @@ def split_annotated(data: TrainingSet, *, test: bool | None = None) -> Split:
         )
         for size in BLOCK_SIZES
     ]
-    # An image that was never seen is what the model is for: it goes before places of seen ones.
-    for plans, least in ((whole, len(data.class_names)), (inside, 2), (whole, 2)):
+    # A specimen that was never seen is what the model is for: it goes before images and places of
+    # seen ones.
+    every = len(data.class_names)
+    for plans, least in ((specimens, every), (whole, every), (inside, 2), (whole, 2)):
         for wish in (True, False) if test is None else (test,):
             found = [_best(plan, labels, wish, how, test is None) for plan, how in plans]
             good = [each for each in found if each and _scored(each.valid, labels) >= least]
@@ -91,13 +96,15 @@ def _best(
         for number in chosen[1:]:
             train = np.intersect1d(train, plan.folds[number].train)
         held = [plan.folds[number].test for number in chosen]
-        split = _split(train, held, len(labels), how)
+        split = _split(train, held, len(labels), how, plan.speaks_for)
         if _usable(split, labels, plan.blocks if test and ask else None):
             found.append(split)
     return max(found, key=lambda split: _worth(split, labels)) if found else None
 
 
-def _split(train: NDArray[np.int64], held: list[NDArray[np.int64]], count: int, how: str) -> Split:
+def _split(
+    train: NDArray[np.int64], held: list[NDArray[np.int64]], count: int, how: str, speaks_for: str
+) -> Split:
     none = np.empty(0, dtype=np.int64)
     parts = [train, *held]
     return Split(
@@ -107,6 +114,7 @@ def _split(train: NDArray[np.int64], held: list[NDArray[np.int64]], count: int, 
         buffer=np.setdiff1d(np.arange(count), np.concatenate(parts)),
         how=how,
         random_leak=0.0,
+        speaks_for=speaks_for,
     )
 
 

@@ -98,7 +98,7 @@ def make_card(
         stages=options.preset.pooled_stages,
         kind="fine-tuned",
         temperature=temperature,
-        scores={"method": method, **held_out.to_dict()},
+        scores={"method": method, "speaks_for": split.speaks_for, **held_out.to_dict()},
         record={
             **run_record(job="fine-tune", settings=settings, seconds=seconds),
             **record,

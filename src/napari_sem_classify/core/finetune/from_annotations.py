@@ -60,8 +60,8 @@ def make_annotated_set(
     Returns
     -------
     TrainingSet
-        Its `images` are the tiles: `specimen` is a tile's place and the record's group the image's
-        fingerprint. `blocks` are the places of neighbouring tiles.
+        Its `images` are the tiles: `specimen` is a tile's place, `key` the image's fingerprint and
+        the record's group its specimen. `blocks` are the places of neighbouring tiles.
 
     Raises
     ------
@@ -82,7 +82,7 @@ def make_annotated_set(
 
 def places_of(data: TrainingSet) -> TilePlaces:
     """Where the tiles of an annotated set lie."""
-    keys = [facts.record.group for facts in data.images]
+    keys = [facts.key for facts in data.images]
     return TilePlaces(
         np.unique(keys, return_inverse=True)[1].reshape(-1).astype(np.int64),
         np.array([facts.specimen[0] for facts in data.images], dtype=np.int64),
@@ -192,9 +192,9 @@ def _completed(data: TrainingSet, annotated: int, wanted: int) -> TrainingSet:
 
 def _facts(source: AnnotatedImage, at: TilePlace, label: int, sha256: str | None) -> ImageFacts:
     image, window = source.image, _window(at, source.image.area)
-    record = ImageRecord(image.path or Path(image.name), label, source.key)
+    record = ImageRecord(image.path or Path(image.name), label, source.specimen)
     area = (window.top, window.bottom, window.left, window.right)
-    return ImageFacts(record, sha256, image.shape, image.pixel_size_nm, area)
+    return ImageFacts(record, sha256, image.shape, image.pixel_size_nm, area, source.key)
 
 
 def _sha256(image: SemImage) -> str | None:

@@ -13,6 +13,13 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from napari_sem_classify.core.evaluate.dataset_split import (
+    OTHER_IMAGES,
+    OTHER_PLACES,
+    OTHER_SPECIMENS,
+    PLACES_OF_IMAGES,
+)
+
 N_FOLDS = 5
 MIN_GROUPS = 3
 MIN_BLOCKS = 4
@@ -62,23 +69,26 @@ class Folds:
         Number of the image or block that each tile belongs to.
     how : str
         For the user: "by image (12 images, 5 folds)".
+    speaks_for : str
+        What a score on it tells of: `OTHER_SPECIMENS`, `OTHER_IMAGES` or other places.
     """
 
     folds: tuple[Fold, ...]
     blocks: NDArray[np.int64]
     how: str
+    speaks_for: str = ""
 
 
 def plan_folds(
     labels: NDArray[Any],
     class_names: tuple[str, ...],
     *,
+    specimens: NDArray[Any] | None = None,
     groups: NDArray[Any] | None = None,
     places: TilePlaces | None = None,
-    group_word: str = "image",
     block_tiles: int = BLOCK_TILES,
 ) -> Folds | str:
-    """Split annotated tiles by group, else by spatial blocks; or say why no honest split exists.
+    """Split annotated tiles by specimen, else image, else blocks; or say why there is no split.
 
     Why is one sentence for the user, where there are too few groups and too few blocks.
 
@@ -86,21 +96,20 @@ def plan_folds(
     ----------
     labels : int, shape (N,)
         Class of each tile.
-    groups : shape (N,), optional
-        The image or specimen of each tile; at least `MIN_GROUPS` of them are needed, and each class
-        in at least `MIN_GROUPS_PER_CLASS`.
+    specimens, groups : shape (N,), optional
+        The specimen and the image of each tile; at least `MIN_GROUPS` of them are needed, and each
+        class in at least `MIN_GROUPS_PER_CLASS`.
     places : TilePlaces, optional
         Where the tiles lie, for blocks and buffers.
-    group_word : str
-        What a group is called: "image", "specimen".
     block_tiles : int
         Tiles along a side of a block.
     """
     labels = np.asarray(labels, dtype=np.int64)
     ways: list[tuple[NDArray[np.int64], str, int, TilePlaces | None]] = []
-    if groups is not None:
-        numbers = np.unique(np.asarray(groups), return_inverse=True)[1].astype(np.int64)
-        ways.append((numbers, group_word, MIN_GROUPS, None))
+    for known, word in ((specimens, "specimen"), (groups, "image")):
+        if known is not None:
+            numbers = np.unique(np.asarray(known), return_inverse=True)[1].astype(np.int64)
+            ways.append((numbers, word, MIN_GROUPS, None))
     if places is not None:
         ways.append((spatial_blocks(places, block_tiles), "block", MIN_BLOCKS, places))
     why = "the annotated tiles come without their places, so they cannot be split into blocks"
@@ -115,8 +124,14 @@ def plan_folds(
             if apart is not None:
                 count += " through all planes" * apart.stacked
                 how = f"by spatial blocks ({count}, {len(folds)} folds, buffer of half a tile)"
-            return Folds(folds, numbers, how)
+            return Folds(folds, numbers, how, _speaks_for(word, places))
     return f"No score can be given: {why}; annotate tiles in more places or in more images."
+
+
+def _speaks_for(word: str, places: TilePlaces | None) -> str:
+    if word == "block" and places is not None:
+        return PLACES_OF_IMAGES if len(np.unique(places.image)) > 1 else OTHER_PLACES
+    return OTHER_SPECIMENS if word == "specimen" else OTHER_IMAGES
 
 
 def spatial_blocks(places: TilePlaces, block_tiles: int = BLOCK_TILES) -> NDArray[np.int64]:

@@ -49,8 +49,8 @@ class FitOptions:
 
     Attributes
     ----------
-    groups : shape (N,), or None
-        Image or specimen of each tile.
+    specimens, groups : shape (N,), or None
+        Specimen and image of each tile.
     places : TilePlaces or None
         Where the tiles lie, for a split by spatial blocks.
     folds : Folds or None
@@ -58,8 +58,8 @@ class FitOptions:
     strength : float or None
         A known strength with which to fit at once, without temperature and score: the way to
         redraw a map after each stroke.
-    seed, group_word
-        See `cross_validate` and `plan_folds`.
+    seed : int
+        See `cross_validate`.
     """
 
     groups: NDArray[Any] | None = None
@@ -67,7 +67,7 @@ class FitOptions:
     folds: Folds | None = None
     strength: float | None = None
     seed: int = 0
-    group_word: str = "image"
+    specimens: NDArray[Any] | None = None
 
 
 def fit_head(
@@ -113,7 +113,7 @@ def teach_head(
     strength, temperature, score, reason = how.strength, 1.0, None, "Not scored yet."
     if strength is None:
         plan = how.folds or plan_folds(
-            labels, class_names, groups=how.groups, places=how.places, group_word=how.group_word
+            labels, class_names, specimens=how.specimens, groups=how.groups, places=how.places
         )
         if isinstance(plan, str):
             strength, reason = DEFAULT_STRENGTH, plan

@@ -89,10 +89,7 @@ def learn(
 def fit(lesson: Lesson, options: TeachOptions, job: Job | None = None) -> Taught:
     """Fit the head of a lesson, with its temperature and score; raises as `teach_head` does."""
     how = FitOptions(
-        groups=lesson.groups(options.specimens),
-        places=lesson.places,
-        seed=options.seed,
-        group_word="specimen" if options.specimens else "image",
+        lesson.places.image, lesson.places, seed=options.seed, specimens=lesson.specimen_numbers
     )
     return head_fit.teach_head(lesson.features, lesson.labels, lesson.class_names, how, job)
 

@@ -48,6 +48,8 @@ class Lesson:
         neighbouring planes are near-duplicates.
     keys : tuple of str
         Fingerprints of the images.
+    specimens : tuple of str
+        Which each of the images shows.
     tiles : tuple of (str, TilePlace)
         Key of the image or plane, and place, of each tile.
     other_size : int
@@ -68,6 +70,7 @@ class Lesson:
     unseen: int = 0
     recipe: Recipe = STANDARD
     engine: EngineLabel = UNKNOWN
+    specimens: tuple[str, ...] = ()
 
     @property
     def class_names(self) -> tuple[str, ...]:
@@ -79,19 +82,19 @@ class Lesson:
         """Tiles of each class that are learned from."""
         return np.bincount(self.labels, minlength=len(self.classes)).astype(np.int64)
 
-    def groups(self, specimens: Mapping[str, str]) -> NDArray[np.int64]:
-        """Number of the image of each tile, or of its specimen where these are known."""
-        if not specimens:
+    @property
+    def specimen_numbers(self) -> NDArray[np.int64]:
+        """Number of the specimen of each tile."""
+        if not self.specimens:
             return self.places.image
-        numbers = np.unique([specimens[key] for key in self.keys], return_inverse=True)[1]
+        numbers = np.unique(self.specimens, return_inverse=True)[1]
         return numbers.astype(np.int64)[self.places.image]
 
     def teaches_as(self, other: Lesson) -> bool:
         """Whether a model learned from the other is the same."""
-        mine = (self.tiles, self.classes, self.recipe)
-        return mine == (other.tiles, other.classes, other.recipe) and np.array_equal(
-            self.labels, other.labels
-        )
+        mine = (self.tiles, self.classes, self.recipe, self.specimens)
+        theirs = (other.tiles, other.classes, other.recipe, other.specimens)
+        return mine == theirs and np.array_equal(self.labels, other.labels)
 
 
 def gather(
@@ -107,6 +110,7 @@ def gather(
     """
     number_of = {name: number for number, name in enumerate(annotations.class_names)}
     keys: list[str] = []
+    specimens: list[str] = []
     features, labels, images = [], [], []
     tiles: list[tuple[str, TilePlace]] = []
     other_size = unseen = 0
@@ -128,6 +132,7 @@ def gather(
         features.append(looked.features[rows[rows >= 0]].astype(np.float32))
         if image.fingerprint not in keys:
             keys.append(image.fingerprint)
+            specimens.append(image.specimen)
         labels += [number_of[image.marks[place].class_name] for place in known]
         images += [keys.index(image.fingerprint)] * len(known)
         tiles += [(image.key, place) for place in known]
@@ -149,6 +154,7 @@ def gather(
         unseen,
         recipe,
         engine,
+        tuple(specimens),
     )
 
 

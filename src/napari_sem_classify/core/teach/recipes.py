@@ -122,7 +122,8 @@ def choose_recipe(
             plan = plan_folds(
                 lesson.labels,
                 lesson.class_names,
-                groups=lesson.groups(options.specimens),
+                specimens=lesson.specimen_numbers,
+                groups=lesson.places.image,
                 places=lesson.places,
             )
             if not isinstance(plan, Folds):  # known before the other ways cost any time

@@ -46,8 +46,8 @@ class BlockedScore:
         95 % intervals of accuracy, balanced accuracy and macro-F1; blocks are drawn together.
     reliability, uncalibrated : Reliability
         After and before the temperature.
-    how : str
-        How the tiles were split, for the user.
+    how, speaks_for : str
+        How the tiles were split, and what the score tells of, for the user.
     scored : int64, shape (M,)
         Which annotated tiles were scored.
     probabilities : float32, shape (M, classes)
@@ -62,6 +62,7 @@ class BlockedScore:
     scored: NDArray[np.int64]
     probabilities: NDArray[np.float32]
     class_names: tuple[str, ...]
+    speaks_for: str = ""
 
     def to_dict(self) -> dict[str, Any]:
         """Plain values for a model card."""
@@ -69,6 +70,7 @@ class BlockedScore:
         recalls = found.recall_intervals()
         return {
             "method": "cross-validation " + self.how,
+            "speaks_for": self.speaks_for,
             "tiles": found.n,
             "accuracy": found.accuracy,
             "balanced_accuracy": found.balanced_accuracy,
@@ -152,5 +154,6 @@ def cross_validate(
         scored=scored,
         probabilities=probabilities,
         class_names=class_names,
+        speaks_for=folds.speaks_for,
     )
     return STRENGTHS[best], temperature, blocked

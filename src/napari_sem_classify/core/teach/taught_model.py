@@ -91,11 +91,11 @@ def _record(
         )
         settings["images"] = [image.name for image in material.images.values()]
     record = run_record(job="teach", engine=lesson.engine, settings=settings, seconds=seconds)
-    record |= {"images": _images(material, lesson, options), "strength": taught.strength}
+    record |= {"images": _images(material, lesson), "strength": taught.strength}
     return record if choice is None else record | {"recipe": choice.to_dict()}
 
 
-def _images(material: TeachingSet, lesson: Lesson, options: TeachOptions) -> list[dict[str, Any]]:
+def _images(material: TeachingSet, lesson: Lesson) -> list[dict[str, Any]]:
     names, labels = lesson.class_names, lesson.labels.tolist()
     rows = []
     for each in material.annotations.images:
@@ -109,7 +109,7 @@ def _images(material: TeachingSet, lesson: Lesson, options: TeachOptions) -> lis
         image = material.images.get(each.fingerprint)
         row: dict[str, Any] = {
             "name": each.name,
-            "specimen": options.specimens.get(each.fingerprint),
+            "specimen": each.specimen,
             "pixel_size_nm": None if image is None else image.pixel_size_nm,
             "tiles": {name: found[name] for name in names},
         }

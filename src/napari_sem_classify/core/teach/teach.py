@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import time
 from collections.abc import Sequence
-from dataclasses import replace
 
 import numpy as np
 
@@ -87,12 +86,9 @@ def teach_from_masks(
 ) -> TileClassifier:
     """Teach a model from images and label images of the same size.
 
-    Takes and refuses what `annotations_from_masks` and `teach` do; the specimens of the pairs take
-    the place of those of `options`.
+    Takes and refuses what `annotations_from_masks` and `teach` do.
     """
-    material = annotations_from_masks(pairs, classes, options, colours)
-    if specimens is not None:
-        options = replace(options, specimens=dict(zip(material.images, specimens, strict=True)))
+    material = annotations_from_masks(pairs, classes, options, colours, specimens)
     return teach(material, options, job, engine_of=engine_of)
 
 
@@ -101,6 +97,7 @@ def annotations_from_masks(
     classes: Sequence[tuple[int, str]],
     options: TeachOptions,
     colours: Sequence[str] | None = None,
+    specimens: Sequence[str] | None = None,
 ) -> TeachingSet:
     """Annotate the tiles of images as label images have them.
 
@@ -115,6 +112,8 @@ def annotations_from_masks(
         mask may label millions.
     colours : sequence of str, optional
         ``#rrggbb`` of each class.
+    specimens : sequence of str, optional
+        Which each image shows; guessed from its name where None or "".
 
     Raises
     ------
@@ -139,7 +138,8 @@ def annotations_from_masks(
     marks = [Mark(name) for name in names]
     images: dict[str, SemImage] = {}
     annotated, mixed = [], {}
-    for (image, _), (grid, tiles), kept in zip(pairs, found, labels, strict=True):
+    said = specimens or [""] * len(pairs)
+    for (image, _), (grid, tiles), kept, specimen in zip(pairs, found, labels, said, strict=True):
         key = fingerprint(image)
         while key in images:
             key += "'"
@@ -150,7 +150,9 @@ def annotations_from_masks(
             for top, left, number in zip(tops, lefts, kept[rows, cols].tolist(), strict=True)
         }
         images[key], mixed[key] = image, tiles.n_mixed
-        annotated.append(ImageAnnotations(image.name, key, image.shape, image.path, mine))
+        annotated.append(
+            ImageAnnotations(image.name, key, image.shape, image.path, mine, said_specimen=specimen)
+        )
     infos = tuple(ClassInfo(*each) for each in zip(names, colours, strict=True))
     return TeachingSet(Annotations(infos, tuple(annotated), options.rules), images, mixed)
 

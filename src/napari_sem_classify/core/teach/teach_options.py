@@ -46,9 +46,6 @@ class TeachOptions:
         Those of the fit before, with which a first map is there at once.
     max_tiles_per_class : int or None
         Of a class with more tiles a random sample of so many is used; None for no limit.
-    specimens : {fingerprint: name}
-        Images of one specimen are never on both sides of the score's split. Where empty, every
-        image counts as a specimen of its own.
     seed : int
         Of the sample and of the intervals of the score; the fit draws nothing at random.
     name : str
@@ -66,7 +63,6 @@ class TeachOptions:
     strength: float = DEFAULT_STRENGTH
     temperature: float = 1.0
     max_tiles_per_class: int | None = MAX_TILES_PER_CLASS
-    specimens: Mapping[str, str] = field(default_factory=dict)
     seed: int = 0
     name: str = "Taught model"
 

@@ -8,8 +8,7 @@ from typing import TYPE_CHECKING
 
 from magicgui import widgets
 from psygnal import Signal
-from qtpy.QtCore import Qt
-from qtpy.QtWidgets import QAbstractItemView, QFileDialog, QListWidget, QListWidgetItem, QWidget
+from qtpy.QtWidgets import QFileDialog, QWidget
 
 from napari_sem_classify.core.annotate.annotation_file import SUFFIX
 from napari_sem_classify.core.annotate.annotation_set import Annotations
@@ -20,6 +19,7 @@ from napari_sem_classify.plugin.app.jobs import JobSlot
 from napari_sem_classify.plugin.app.text import as_it_is, count_text
 from napari_sem_classify.plugin.finetune.chosen import AnnotatedChoice, Choice, FolderChoice
 from napari_sem_classify.plugin.finetune.finder import Finder
+from napari_sem_classify.plugin.forms.image_table import ImageTable, image_rows
 from napari_sem_classify.plugin.forms.layout import Form, Note, button, explain, narrow, slim
 
 if TYPE_CHECKING:
@@ -32,7 +32,10 @@ NO_IMAGES = (
 )
 NOT_ANNOTATED = "No tile is annotated yet: annotate tiles of two or more classes in Teach."
 NO_FOLDER = "Choose a folder with a folder of images for each class, or a CSV of path and class."
-ROWS_SHOWN = 4
+LIST_TOOLTIP = (
+    "Images to learn from, uncheck those to leave out; and the specimens that they show: whole "
+    "ones are held out to score the model"
+)
 USUAL_MOST = 1000
 TILE_PX = 128
 
@@ -48,7 +51,7 @@ class DataForm:
         self._reading = JobSlot(owner)
         self._listing: Listing | None = None
         self._unchecked: set[str] = set()
-        self._filling = False
+        self._specimens: dict[str, str] = {}
         self.finder = Finder(viewer, owner)
         self._build(form)
         self._connect()
@@ -63,11 +66,7 @@ class DataForm:
         self.teach = button("Open Teach", "Annotate tiles of the image there")
         self.problem = Note("Problem with the data")
         form.wide(self.empty, self.sample, self.teach, self.problem)
-        self.list = QListWidget()
-        self.list.setSelectionMode(QAbstractItemView.SelectionMode.NoSelection)
-        self.list.setHorizontalScrollBarPolicy(Qt.ScrollBarPolicy.ScrollBarAlwaysOff)
-        self.list.setTextElideMode(Qt.TextElideMode.ElideMiddle)
-        explain(self.list, "Annotated images", "Images to learn from; uncheck those to leave out")
+        self.list = ImageTable(self.problem, LIST_TOOLTIP)
         self.add = button("Add annotations…", "Add annotations of other images, saved by Teach")
         form.wide(self.list, self.add)
         self.tile = narrow(widgets.ComboBox(choices=[]), least=6)
@@ -98,7 +97,8 @@ class DataForm:
         self.finder.changed.connect(self.refresh)
         self.source.changed.connect(self.refresh)
         self.teach.changed.connect(self.teach_wanted.emit)
-        self.list.itemChanged.connect(self._on_checked)
+        self.list.checked.connect(self._on_checked)
+        self.list.said.connect(self._on_specimen)
         self.add.changed.connect(self._choose_annotations)
         self.folder.changed.connect(self._choose_folder)
         self.table.changed.connect(self._choose_table)
@@ -112,7 +112,7 @@ class DataForm:
         """What to learn from."""
         if self.source.value == FOLDER:
             return self._folder_choice()
-        annotations = self._checked(self.finder.annotations())
+        annotations = self._checked(self._annotations())
         if not annotations.images or self.tile.value is None:
             return None
         return AnnotatedChoice(
@@ -130,6 +130,13 @@ class DataForm:
         tile = int(self.cut_px.value) if self.cut.value else None
         return FolderChoice(self._listing, tile, crop)
 
+    def _annotations(self) -> Annotations:
+        """What is annotated, with the specimens as they were changed here."""
+        annotations = self.finder.annotations()
+        for key, specimen in self._specimens.items():
+            annotations = annotations.with_specimen(key, specimen)
+        return annotations
+
     def _checked(self, annotations: Annotations) -> Annotations:
         out = self._unchecked
         kept = tuple(each for each in annotations.images if each.fingerprint not in out)
@@ -140,7 +147,7 @@ class DataForm:
     def refresh(self) -> None:
         """Bring everything up to date with the viewer."""
         images = self.source.value == IMAGES
-        annotations = self.finder.annotations() if images else Annotations()
+        annotations = self._annotations() if images else Annotations()
         some = bool(annotations.images)
         self.problem.fail(self.finder.problem if images else "")
         self._tell_empty(images, some)
@@ -178,23 +185,13 @@ class DataForm:
 
     def _list(self, annotations: Annotations) -> None:
         size = self.tile.value
-        self._filling = True
-        self.list.clear()
-        open_images = self.finder.open_images()
-        for image in annotations.images:
-            count = dict(tile_sizes([image])).get(size, 0)
-            item = QListWidgetItem(f"{image.name} · {count_text(count)} tiles")
-            item.setData(Qt.ItemDataRole.UserRole, image.fingerprint)
-            item.setFlags(Qt.ItemFlag.ItemIsEnabled | Qt.ItemFlag.ItemIsUserCheckable)
-            out = image.fingerprint in self._unchecked
-            item.setCheckState(Qt.CheckState.Unchecked if out else Qt.CheckState.Checked)
-            where = "open" if image.fingerprint in open_images else str(image.path or "not open")
-            item.setToolTip(as_it_is(f"{image.name} ({where})"))
-            self.list.addItem(item)
-        self._filling = False
-        line = max(self.list.sizeHintForRow(0), self.list.fontMetrics().height() + 4)
-        shown = min(max(1, self.list.count()), ROWS_SHOWN)
-        self.list.setFixedHeight(shown * line + 2 * self.list.frameWidth() + 2)
+        sized = [
+            replace(image, marks={at: mark for at, mark in image.marks.items() if at[2] == size})
+            for image in annotations.images
+        ]
+        self.list.show_rows(
+            [replace(row, checked=row.key not in self._unchecked) for row in image_rows(sized)]
+        )
 
     def set_enabled(self, enabled: bool) -> None:
         """Let the data be chosen, or not while it is learned from."""
@@ -207,15 +204,17 @@ class DataForm:
 
     def _on_control(self) -> None:
         if self.source.value == IMAGES:
-            self._list(self.finder.annotations())
+            self._list(self._annotations())
         self.problem.say("")
         self.changed.emit()
 
-    def _on_checked(self, item: QListWidgetItem) -> None:
-        if self._filling:
-            return
-        key = item.data(Qt.ItemDataRole.UserRole)
-        if item.checkState() == Qt.CheckState.Checked:
+    def _on_specimen(self, key: str, specimen: str) -> None:
+        self._specimens[key] = specimen
+        self.finder.say_specimen(key, specimen)
+        self.refresh()
+
+    def _on_checked(self, key: str, wanted: bool) -> None:
+        if wanted:
             self._unchecked.discard(key)
         else:
             self._unchecked.add(key)

@@ -122,6 +122,11 @@ class Finder:
         self.changed.emit()
         return len(marked)
 
+    def say_specimen(self, key: str, specimen: str) -> None:
+        """Keep which specimen an image shows, where it is annotated in this viewer."""
+        if any(image.fingerprint == key for image in self._book.annotations.images):
+            self._book.edit(self._book.annotations.with_specimen(key, specimen))
+
     def look(self) -> None:
         """Look for the saved annotations of layers that were not looked at yet."""
         if self.looking:

@@ -85,8 +85,9 @@ class TrainedForm:
         self.outcome, self.saved = outcome, None
         found, card = outcome.evaluation, outcome.classifier.card
         value = found.scores.macro_f1
+        of = card.scores["speaks_for"] or f"held-out {found.what}"
         said = (
-            f"on {len(found.truth)} held-out {found.what}: macro-F1 {score_text(value)} "
+            f"on {of}: macro-F1 {score_text(value)} "
             f"{_interval(*card.scores['intervals_95']['macro_f1'])}"
         )
         self.score.say_html(f"<b>Score</b> {said}", f"Score {said}")

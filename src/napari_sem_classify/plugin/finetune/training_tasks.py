@@ -246,7 +246,7 @@ def _held(data: TrainingSet, held: HeldOut) -> tuple[HeldTile, ...]:
                 float(confidence[number]),
                 shrink(picture, min(SHOWN_PX, picture.shape[0])),
                 facts.record.path,
-                "" if data.blocks is None else facts.record.group,
+                facts.key,
                 _place(data, int(held.tile[number])),
                 not data.whole_images,
             )

@@ -46,13 +46,14 @@ class ScoreForm:
         found = score.scores
         low, high = score.intervals["macro_f1"]
         said = (
-            f"<b>Score</b> on tiles not learned from: macro-F1 <b>{score_text(found.macro_f1)}</b> "
+            f"<b>Score</b> on {score.speaks_for or 'other tiles'}: macro-F1 "
+            f"<b>{score_text(found.macro_f1)}</b> "
             f"({score_text(low)} to {score_text(high)})"
         )
         self.note.say_html(said, re.sub("</?b>", "", said))
         self.note.setToolTip(
-            "Mean F1 of the classes, with its 95 % interval. Whole images or blocks were left out "
-            "in turn, so that no tile was scored by a model that saw its neighbours."
+            "Mean F1 of the classes, with its 95 % interval. Whole specimens, images or blocks "
+            "were left out in turn: no tile was scored by a model that saw its neighbours."
         )
         self.detail.say(
             f"accuracy {score_text(found.accuracy)} · "

@@ -17,6 +17,7 @@ from napari_sem_classify.plugin.app.text import count_text, duration_text
 from napari_sem_classify.plugin.forms.compare_form import CompareForm
 from napari_sem_classify.plugin.forms.grid_form import GridForm
 from napari_sem_classify.plugin.forms.image_form import SAMPLE_PLUGIN, ImageForm
+from napari_sem_classify.plugin.forms.image_table import ImageTable, image_rows
 from napari_sem_classify.plugin.forms.layout import Form, Note, button, explain, fill
 from napari_sem_classify.plugin.forms.run_form import RunForm
 from napari_sem_classify.plugin.layers.annotation_layer import MAX_KEYS, KeyAction
@@ -93,6 +94,8 @@ class TeachWidget(DockWidget):
         self.correction_list = CorrectionList(self.teacher, self._viewer, form)
         self.guide = Guide(self.teacher, self._viewer, form, self)
         self.score_form = ScoreForm(form)
+        self.images = ImageTable(self.score_form.note)
+        form.wide(self.images)
         self.compare_form = CompareForm(self._viewer, form, self)
         self.keep_form = KeepForm(self.teacher, self.source_form, form, self)
         self.fine_tune = button("Fine-tune…", "Train the network itself on the annotated tiles")
@@ -103,6 +106,7 @@ class TeachWidget(DockWidget):
         self.grid_form.changed.connect(self._on_tile_size)
         self.show_grid.changed.connect(self._show_grid)
         self.class_table.chosen.connect(self._on_class)
+        self.images.said.connect(self._on_specimen)
         self.source_form.changed.connect(self._on_source)
         self.live.changed.connect(self._on_live)
         self.run_form.started.connect(self.teacher.learner.update)
@@ -241,6 +245,11 @@ class TeachWidget(DockWidget):
             layer.selected_label = names.index(name) + 1
             layer.mode = "paint"
 
+    def _on_specimen(self, key: str, specimen: str) -> None:
+        book = self.teacher.book
+        book.edit(book.annotations.with_specimen(key, specimen))
+        self._refresh_annotations()  # an empty name brings the guess back
+
     def _on_live(self) -> None:
         self.teacher.learner.live = bool(self.live.value)
         if self.teacher.learner.live and self.teacher.learner.out_of_date:
@@ -318,6 +327,9 @@ class TeachWidget(DockWidget):
         self._tell_annotations()
         self._tell_state()
         self.correction_list.refresh()
+        rows = image_rows(annotations.images)
+        self.images.show_rows(rows)
+        self.images.setVisible(len(rows) > 1)
         self.guide.refresh()
         self.keep_form.refresh()
 

@@ -1,0 +1,100 @@
+"""The annotated images, one row each, with the specimens that they show."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+
+from psygnal import Signal
+from qtpy.QtCore import Qt
+from qtpy.QtWidgets import QAbstractItemView, QHeaderView, QLabel, QTableWidgetItem
+
+from napari_sem_classify.core.annotate.annotation_set import ImageAnnotations
+from napari_sem_classify.plugin.app.text import as_it_is, count_text
+from napari_sem_classify.plugin.forms.dock_table import EDITABLE, DockTable
+
+IMAGE, SPECIMEN = range(2)
+ROWS_SHOWN = 4
+TOOLTIP = "Specimens, guessed from folders and names: whole ones are held out to score the model"
+
+
+@dataclass(frozen=True, slots=True)
+class ImageRow:
+    """An image by its fingerprint `key`; `checked` is None where there is nothing to choose."""
+
+    key: str
+    name: str
+    specimen: str
+    tooltip: str
+    checked: bool | None = None
+
+
+class ImageTable(DockTable):
+    """Images and their specimens; a specimen is renamed with a double click."""
+
+    said = Signal(str, str)
+    """Fingerprint of an image and the specimen that the user wrote; "" for the guess."""
+
+    checked = Signal(str, bool)
+    """Fingerprint of an image, and whether it is to be used."""
+
+    def __init__(self, label: QLabel, tooltip: str = TOOLTIP) -> None:
+        super().__init__(
+            label, "Annotated images", tooltip, ("Image", "Specimen"), most_rows=ROWS_SHOWN
+        )
+        self._rows: tuple[ImageRow, ...] = ()
+        self._filling = self._edited = False
+        self.setSelectionMode(QAbstractItemView.SelectionMode.NoSelection)
+        self.setTextElideMode(Qt.TextElideMode.ElideMiddle)
+        self.setEditTriggers(EDITABLE)
+        self.stretch(IMAGE, QHeaderView.ResizeMode.Stretch)
+        self.tell_headers({SPECIMEN: "Double-click to change it; empty for the guess"})
+        self.itemChanged.connect(self._on_item)
+
+    def show_rows(self, rows: Sequence[ImageRow]) -> None:
+        """Show images."""
+        if tuple(rows) == self._rows and not self._edited:
+            return
+        self._filling, self._edited = True, False
+        self._rows = tuple(rows)
+        self.setRowCount(len(rows))
+        for number, row in enumerate(rows):
+            image = self.put(number, IMAGE, row.name, as_it_is(row.tooltip))
+            flags = Qt.ItemFlag.ItemIsEnabled
+            if row.checked is not None:
+                flags |= Qt.ItemFlag.ItemIsUserCheckable
+                states = Qt.CheckState.Unchecked, Qt.CheckState.Checked
+                image.setCheckState(states[row.checked])
+            image.setFlags(flags)
+            told = as_it_is(f"{row.specimen}: double-click to change it")
+            self.put(number, SPECIMEN, row.specimen, told)
+        self._filling = False
+        self.fit()
+
+    def _on_item(self, item: QTableWidgetItem) -> None:
+        if self._filling:
+            return
+        row = self._rows[item.row()]
+        self._edited = True
+        if item.column() == SPECIMEN:
+            self.said.emit(row.key, item.text().strip())
+        else:
+            self.checked.emit(row.key, item.checkState() == Qt.CheckState.Checked)
+
+
+def image_rows(images: Iterable[ImageAnnotations]) -> list[ImageRow]:
+    """A row for each image with tiles; planes of a stack are one."""
+    marked = [image for image in images if image.marks]
+    counts: dict[str, int] = {}
+    for image in marked:
+        counts[image.fingerprint] = counts.get(image.fingerprint, 0) + len(image.marks)
+    first = {image.fingerprint: image for image in reversed(marked)}
+    return [
+        ImageRow(
+            key,
+            first[key].name,
+            first[key].specimen,
+            f"{first[key].name}, {count_text(count)} tiles ({first[key].path or 'no file'})",
+        )
+        for key, count in counts.items()
+    ]
