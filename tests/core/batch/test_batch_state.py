@@ -6,6 +6,7 @@ from dataclasses import asdict, replace
 
 from tiny_engine import brightness_classifier
 
+from napari_sem_classify.core.batch.batch_outcome import is_noted
 from napari_sem_classify.core.batch.batch_state import settings_digest
 from napari_sem_classify.core.classify.options import ClassifyOptions
 from napari_sem_classify.core.image.intensity import IntensityRecipe
@@ -26,3 +27,15 @@ def test_results_are_taken_over_where_nothing_changed_that_reaches_a_map():
     others = [settings_digest(replace(model, card=each), wish) for each in changed]
     others.append(settings_digest(model, {**wish, "a further wish": True}))
     assert len({first, *others}) == 1 + len(others)
+
+
+def test_a_plane_noted_with_the_wrong_kind_of_value_costs_its_image_alone():
+    share = {"name": "a", "cells": 1, "area_px": 9, "fraction": None, "area_um2": None}
+    sizes = dict.fromkeys(("cells", "cells_left_out", "tile_px", "stride_px"), 1)
+    plane = {"plane": [], "pixel_size_nm": None, "classes": [share], **sizes}
+    texts = dict.fromkeys(("image", "settings", "state", "note"), "")
+    noted = {**texts, "scale_warning": False, "planes": [plane]}
+    assert is_noted(noted)
+    wrong = [{**plane, "classes": [{**share, "fraction": "much"}]}, {**plane, "cells": -1}, 5]
+    assert not any(is_noted({**noted, "planes": [each]}) for each in wrong)
+    assert not is_noted({**noted, "image": None})

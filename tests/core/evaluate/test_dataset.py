@@ -12,6 +12,7 @@ from PIL import Image
 
 from napari_sem_classify.core.common.errors import Cancelled, DatasetError, ImageError, OutputError
 from napari_sem_classify.core.common.job import Job
+from napari_sem_classify.core.common.temporaries import MARK
 from napari_sem_classify.core.evaluate.dataset import RowCrop, read_listing
 from napari_sem_classify.core.evaluate.dataset_split import plan_split
 from napari_sem_classify.core.evaluate.duplicates import clusters, near_duplicates
@@ -228,7 +229,7 @@ def test_a_class_of_corrupt_images_only_is_refused(tmp_path, make_set):
     (source / "b" / "b-0.png").write_bytes(b"nothing")
     with pytest.raises(DatasetError, match="No image of the class b can be used"):
         make_set(source)
-    assert not list(tmp_path.glob("sem-tiles-*"))
+    assert not list(tmp_path.glob(f"{MARK}*"))
 
 
 def test_a_cancelled_reading_leaves_nothing_behind(tmp_path, make_set):
@@ -236,7 +237,7 @@ def test_a_cancelled_reading_leaves_nothing_behind(tmp_path, make_set):
     cancel.cancel()
     with pytest.raises(Cancelled):
         make_set(write_classes(tmp_path / "set", {"a": 2, "b": 2}), job=cancel)
-    assert not list(tmp_path.glob("sem-tiles-*"))
+    assert not list(tmp_path.glob(f"{MARK}*"))
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="needs a limit on the size of files")
@@ -252,7 +253,7 @@ def test_a_full_disk_is_one_sentence_and_leaves_nothing_behind(tmp_path, make_se
     finally:
         resource.setrlimit(resource.RLIMIT_FSIZE, before)
     assert "\n" not in str(problem.value)
-    assert not list(tmp_path.glob("sem-tiles-*"))
+    assert not list(tmp_path.glob(f"{MARK}*"))
 
 
 def test_the_same_images_give_the_same_fingerprint_and_another_crop_another(tmp_path, make_set):

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from napari_sem_classify.core.classify.options import GridChoice
+from napari_sem_classify.core.common.checked import LARGEST, Fields, Malformed
 from napari_sem_classify.core.common.errors import (
     Cancelled,
     DeviceError,
@@ -132,17 +133,35 @@ def as_json(outcome: ImageOutcome) -> dict[str, Any]:
 
 def is_noted(about: Mapping[str, Any]) -> bool:
     """Whether a record holds an image's outcome: `as_json`, and what a batch notes with it."""
-    texts = [about.get(key) for key in ("image", "settings", "state", "note")]
-    planes = about.get("planes")
-    return (
-        all(isinstance(text, str) for text in texts)
-        and isinstance(about.get("scale_warning"), bool)
-        and isinstance(planes, list)
-        and all(isinstance(plane, dict) and plane.keys() >= _PLANE for plane in planes)
-    )
+    known = Fields(about)
+    try:
+        for name in ("image", "settings", "state", "note"):
+            known.text(name)
+        known.flag("scale_warning")
+        for plane in known.objects("planes"):
+            _check_plane(plane)
+    except Malformed:
+        return False
+    return True
 
 
-_PLANE = {"plane", "cells", "cells_left_out", "tile_px", "stride_px", "pixel_size_nm", "classes"}
+def _check_plane(plane: Fields) -> None:
+    """Raise `Malformed` where a plane's `summary` is none."""
+    plane.wholes("plane", 0, LARGEST)
+    for name in ("cells", "cells_left_out", "tile_px", "stride_px"):
+        plane.whole(name, 0, LARGEST)
+    shares = list(plane.objects("classes"))
+    for share in shares:
+        share.text("name")
+        for name in ("cells", "area_px"):
+            share.whole(name, 0, LARGEST)
+    may_lack = [
+        (plane, "pixel_size_nm"),
+        *((s, n) for s in shares for n in ("fraction", "area_um2")),
+    ]
+    for fields, name in may_lack:
+        if fields.given(name) is not None:
+            fields.number(name, 0, LARGEST)
 
 
 def resumed_outcome(path: Path, out: Path, written: Written) -> ImageOutcome:

@@ -16,7 +16,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from napari_sem_classify.core.common.checked import decoded_json
+from napari_sem_classify.core.common.checked import MOST_BYTES, decoded_json
 from napari_sem_classify.core.common.errors import OutputError, cannot_write
 from napari_sem_classify.core.common.files import plain_values
 from napari_sem_classify.core.common.temporaries import MARK
@@ -217,23 +217,30 @@ def _read(path: Path) -> Iterator[Written]:
     try:
         if path.is_symlink() or not path.is_file():
             return
-        lines = path.read_bytes().split(b"\n")
+        with path.open("rb") as file:
+            for line in iter(lambda: file.readline(MOST_BYTES), b""):
+                written = _written(line.rstrip(b"\n"))
+                if written is not None:
+                    yield written
     except OSError:
         return
-    for line in lines:
-        checksum, _, text = line.partition(b" ")
-        if not text or checksum != _sum(text):
-            continue
-        try:
-            value = decoded_json(text)
-            files = {
-                _plain_name(name): Print(int(size), int(changed_ns), str(digest))
-                for name, (size, changed_ns, digest) in value["files"].items()
-            }
-            about = dict(value["about"])
-            yield Written(str(value["asked"]), _plain_name(value["stem"]), files, about)
-        except (ValueError, KeyError, TypeError, AttributeError):
-            continue
+
+
+def _written(line: bytes) -> Written | None:
+    """What a line names; None for a damaged one."""
+    checksum, _, text = line.partition(b" ")
+    if not text or checksum != _sum(text):
+        return None
+    try:
+        value = decoded_json(text)
+        files = {
+            _plain_name(name): Print(int(size), int(changed_ns), str(digest))
+            for name, (size, changed_ns, digest) in value["files"].items()
+        }
+        stem, about = _plain_name(value["stem"]), dict(value["about"])
+        return Written(str(value["asked"]), stem, files, about)
+    except (ValueError, KeyError, TypeError, AttributeError):
+        return None
 
 
 def _sum(text: bytes) -> bytes:

@@ -22,6 +22,7 @@ from numpy.typing import NDArray
 from napari_sem_classify.core.common.digest import digest_of
 from napari_sem_classify.core.common.errors import DatasetError, OutputError
 from napari_sem_classify.core.common.job import Job, Reporter
+from napari_sem_classify.core.common.temporaries import sweep, temporary_name
 from napari_sem_classify.core.evaluate import set_reading
 from napari_sem_classify.core.evaluate.dataset import Listing, RowCrop, one_by_one
 from napari_sem_classify.core.evaluate.dataset_split import Split, plan_split
@@ -174,7 +175,9 @@ def tiles_folder(what: str, cache_folder: Path | None) -> Iterator[Path]:
     place = Path(cache_folder or tempfile.gettempdir())
     folder: Path | None = None
     try:
-        folder = Path(tempfile.mkdtemp(prefix="sem-tiles-", dir=place))
+        sweep(place)
+        folder = place / temporary_name()
+        folder.mkdir(mode=0o700)  # the usual place is everybody's
         yield folder
     except BaseException as error:
         if folder is not None:

@@ -107,18 +107,21 @@ class ResultForm:
         if image is None or not maps or self._writing.running:
             return
 
-        def task(context: JobContext) -> int:
-            from napari_sem_classify.core.export.outputs import write_outputs
+        def task(context: JobContext) -> tuple[int, list[str]]:
+            from napari_sem_classify.core.common.output_folder import output_folder
+            from napari_sem_classify.core.export.outputs import stage_outputs
             from napari_sem_classify.core.image.file_names import stem_of
 
-            written = 0
-            for class_map in maps:
-                context.check()
-                written += len(write_outputs(class_map, image, folder, stem_of(image.name)))
-            return written
+            stem = stem_of(image.name)
+            with output_folder(folder) as out, out.staging() as staging:
+                for class_map in maps:
+                    context.check()
+                    stage_outputs(class_map, image, staging, stem)
+                return len(out.put(staging, stem)), out.told
 
-        def done(written: int) -> None:
-            self.message.say(f"{written} files written to {folder}.")
+        def done(result: tuple[int, list[str]]) -> None:
+            written, told = result
+            self.message.say(" ".join([f"{written} files written to {folder}.", *told]))
 
         self.message.say("writing…")
         self._writing.start(
