@@ -14,11 +14,16 @@ import numpy as np
 import pytest
 import tifffile
 import zarr
+from class_maps import map_of, patchy_labels
 from sem_pictures import one_strip, specimen
 
-from napari_sem_classify.core.common.errors import ImageError
+from napari_sem_classify.core.common.checked import Malformed, read_json
+from napari_sem_classify.core.common.csv_text import read_csv
+from napari_sem_classify.core.common.errors import AnnotationError, ImageError
+from napari_sem_classify.core.maps.map_file import SavedMap, describe, restore
 from napari_sem_classify.core.maps.ome_zarr_map import read_ome_map
 from napari_sem_classify.core.sem_io import open_image
+from napari_sem_classify.core.sem_io.label_file import read_labels
 from napari_sem_classify.core.sem_io.memory_budget import SPARE_BYTES
 from napari_sem_classify.core.sem_io.picture_size import picture_size
 
@@ -187,3 +192,24 @@ def test_a_pipe_named_in_an_ome_xml_is_refused(tmp_path, name):
 def test_an_ome_xml_with_billions_of_planes_is_refused(tmp_path):
     with pytest.raises(ImageError, match="more than 100,000 planes"):
         open_image(ome(tmp_path / "o.ome.tif", 10**10))
+
+
+def test_labels_and_maps_that_claim_more_than_the_memory_holds_are_one_sentence(tmp_path):
+    path = tmp_path / "l.zarr"
+    zarr.create_array(path, shape=(10**6, 10**6), chunks=(512, 512), dtype="u1")
+    with pytest.raises(AnnotationError, match=r"would take 1\d\d\d\.\d GB of memory"):
+        read_labels(path)
+    area = [0, 96_000, 0, 96_000]
+    told = describe(SavedMap.of(map_of(patchy_labels()))) | {"area": area, "cell_px": 8}
+    told |= {"tile_px": 8, "planes": [[]]}
+    cells = np.broadcast_to(np.uint8(0), (12_000, 12_000))
+    with pytest.raises(ImageError, match=r"would take \d+\.\d GB of memory"):
+        restore(tmp_path / "m.map.tif", told, cells, lambda shape: None)
+
+
+@pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="this system has no pipes with a name")
+@pytest.mark.parametrize("read", [read_json, read_csv])
+def test_text_is_read_from_files_only(tmp_path, read):
+    os.mkfifo(tmp_path / "pipe")
+    with pytest.raises(Malformed, match="pipe"):
+        read(tmp_path / "pipe")

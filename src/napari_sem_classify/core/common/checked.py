@@ -9,6 +9,7 @@ from __future__ import annotations
 import json
 import math
 import os
+import stat
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -59,11 +60,27 @@ def read_json(path: Path) -> Any:
     OSError
         When it cannot be read.
     Malformed
-        When it is larger than `MOST_BYTES`, or as `decoded_json` says.
+        As `file_bytes` and `decoded_json` say.
     """
-    if path.stat().st_size > MOST_BYTES:
+    return decoded_json(file_bytes(path))
+
+
+def file_bytes(path: Path) -> bytes:
+    """All of a file of text.
+
+    Raises
+    ------
+    OSError
+        When it cannot be read.
+    Malformed
+        When it is a pipe or device, which may have no end, or larger than `MOST_BYTES`.
+    """
+    found = path.stat()
+    if not stat.S_ISREG(found.st_mode):
+        raise Malformed("it is not a file: a folder, pipe, socket or device")
+    if found.st_size > MOST_BYTES:
         raise Malformed(f"it is larger than {MOST_BYTES // 1_000_000} MB")
-    return decoded_json(path.read_bytes())
+    return path.read_bytes()
 
 
 def _as_text(text: str | bytes) -> str:

@@ -16,7 +16,7 @@ from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
-from napari_sem_classify.core.common.checked import MOST_BYTES, Malformed
+from napari_sem_classify.core.common.checked import Malformed, file_bytes
 from napari_sem_classify.core.common.plain_text import printable
 
 _RUN = re.compile(r"'*[=+\-@\t\r\n]")
@@ -64,10 +64,8 @@ def read_csv(path: Path) -> list[dict[str, str]]:
     Malformed
         When it is too large, no text in UTF-8, or no table.
     """
-    if path.stat().st_size > MOST_BYTES:
-        raise Malformed(f"it is larger than {MOST_BYTES // 1_000_000} MB")
     try:
-        text = path.read_bytes().decode("utf-8-sig")  # spreadsheets write a mark at the start
+        text = file_bytes(path).decode("utf-8-sig")  # spreadsheets write a mark at the start
     except UnicodeDecodeError as error:
         raise Malformed("it is no text in UTF-8") from error
     first = text.partition("\n")[0]

@@ -10,6 +10,7 @@ the numbers count.
 
 from __future__ import annotations
 
+import math
 import zlib
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -195,15 +196,23 @@ def restore(path: Path, info: Mapping[str, Any], labels: NDArray[Any], stored: A
     Raises
     ------
     ImageError
-        When the description is damaged or of a newer version.
+        When the description is damaged or of a newer version, or the map too large.
     """
     if info.get("version") != VERSION:
         raise ImageError(
             f"{path} is a class map of another version ({shown(info.get('version'))}): "
             "update the program."
         )
+    from napari_sem_classify.core.sem_io.memory_budget import check_fits
+
+    def fitting(shape: tuple[int, ...]) -> Any:
+        # As stored, as numbers, and those that the class numbers alone would give.
+        needed = 3 * 4 * math.prod(shape)
+        check_fits(path, needed, "write it again with a larger stride or fewer classes")
+        return stored(shape)
+
     try:
-        return _saved_map(Fields.of(info), labels, stored)
+        return _saved_map(Fields.of(info), labels, fitting)
     except (Malformed, ValueError, GridError) as error:
         raise ImageError(
             f"{path} is a class map whose description is damaged ({error}): write it again."

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Collection, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -10,6 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from napari_sem_classify.core.common.errors import AnnotationError, ImageError, SemClassifyError
+from napari_sem_classify.core.sem_io.memory_budget import check_fits
 from napari_sem_classify.core.sem_io.opening import open_image, open_numbers
 from napari_sem_classify.core.sem_io.pixels import Pixels, guarded
 
@@ -49,6 +51,9 @@ def read_labels(path: Path | str, colours: Collection[int] | None = None) -> NDA
         raise AnnotationError(f"The labels {path} do not exist: check the name and the folder.")
     try:
         pixels = open_numbers(path)
+        n = math.prod(int(length) for length in pixels.data.shape)
+        needed = n * (2 * np.dtype(pixels.data.dtype).itemsize + (0 if colours is None else 24))
+        check_fits(path, needed, "cut it and its image into parts")
         stored = guarded(path, lambda: np.asarray(pixels.data[...]))
     except ImageError as error:
         raise AnnotationError(f"The labels cannot be read: {error}") from error

@@ -61,11 +61,21 @@ def check_decoded_size(path: Path, decoded: int, stored: int, peak: int = 0) -> 
             f"{path} claims {_size(decoded)} of pixels in {_size(stored)} of data, which no SEM "
             "image does: the file is damaged or not safe to open."
         )
-    limit = decoding_budget()
-    if peak > limit:
+    check_fits(path, peak, "save it as a tiled or uncompressed TIFF, or as OME-Zarr")
+
+
+def check_fits(path: Path, needed: int, advice: str) -> None:
+    """Refuse what would take `needed` bytes of memory where that is beyond the budget.
+
+    Raises
+    ------
+    ImageError
+        With `advice` as the end of its sentence.
+    """
+    limit = decoding_budget() if needed > ALWAYS_FINE_BYTES else needed
+    if needed > limit:
         raise ImageError(
-            f"{path} would take {_size(peak)} of memory and {_size(limit)} can be used: "
-            "save it as a tiled or uncompressed TIFF, or as OME-Zarr."
+            f"{path} would take {_size(needed)} of memory and {_size(limit)} can be used: {advice}."
         )
 
 
