@@ -17,7 +17,6 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from real_hand import Hand
 
 from benchmarks.attacks.harness import Tally, options, print_table, workplace
 
@@ -62,6 +61,13 @@ def a_viewer(folder: Path) -> Iterator[Any]:
         viewer.close()
 
 
+def hand_over(viewer: Any, chance: random.Random) -> Any:
+    """A user's hand over the viewer."""
+    from real_hand import Hand
+
+    return Hand(viewer, chance)
+
+
 def open_teach(viewer: Any) -> Any:
     """The Teach widget with three classes."""
     _, widget = viewer.window.add_plugin_dock_widget(PLUGIN, "Teach")
@@ -101,7 +107,7 @@ def teaching(times: int, chance: random.Random, folder: Path) -> Tally:
 
     tally, painted = Tally("strokes while teaching"), []
     with a_viewer(folder) as viewer:
-        widget, hand = open_teach(viewer), Hand(viewer, chance)
+        widget, hand = open_teach(viewer), hand_over(viewer, chance)
         for tiles in runs_of_tiles(chance):
             if len(painted) >= times:
                 break
@@ -143,7 +149,7 @@ def correcting(times: int, chance: random.Random, folder: Path) -> Tally:
     """Correct a map that learns from it and is drawn again meanwhile."""
     tally, painted = Tally("strokes while correcting"), []
     with a_viewer(folder) as viewer:
-        widget, hand = open_teach(viewer), Hand(viewer, chance)
+        widget, hand = open_teach(viewer), hand_over(viewer, chance)
         painting = widget.teacher.painting.layer
         with painting.block_history():
             for row in range(0, SIDE, 8):
@@ -203,7 +209,7 @@ def reviewing(times: int, chance: random.Random, folder: Path) -> Tally:
         widget.tabs.setCurrentIndex(REVIEW)
         widget.review_form.cells.value = times
         widget.review_form.start.native.click()
-        hand, told = Hand(viewer, chance), []
+        hand, told = hand_over(viewer, chance), []
         for _ in range(times):
             number = chance.randint(1, 3)
             if chance.random() < 0.2:
