@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from napari_sem_classify.core.classify.options import GridChoice
-from napari_sem_classify.core.common.checked import LARGEST, Fields, Malformed
+from napari_sem_classify.core.common.checked import Fields, Malformed
 from napari_sem_classify.core.common.errors import (
     Cancelled,
     DeviceError,
@@ -18,6 +18,7 @@ from napari_sem_classify.core.common.errors import (
 )
 from napari_sem_classify.core.common.folder_record import Written
 from napari_sem_classify.core.maps.class_map import ClassMap
+from napari_sem_classify.core.model.card import MOST_CLASSES, PIXEL_SIZE_NM, classes_from
 
 if TYPE_CHECKING:
     from napari_sem_classify.core.image.sem_image import SemImage
@@ -131,14 +132,17 @@ def as_json(outcome: ImageOutcome) -> dict[str, Any]:
     }
 
 
+_MOST = 2**62
+
+
 def is_noted(about: Mapping[str, Any]) -> bool:
     """Whether a record holds an image's outcome: `as_json`, and what a batch notes with it."""
-    known = Fields(about)
+    told = Fields(about)
     try:
         for name in ("image", "settings", "state", "note"):
-            known.text(name)
-        known.flag("scale_warning")
-        for plane in known.objects("planes"):
+            told.text(name)
+        told.flag("scale_warning")
+        for plane in told.objects("planes"):
             _check_plane(plane)
     except Malformed:
         return False
@@ -147,21 +151,23 @@ def is_noted(about: Mapping[str, Any]) -> bool:
 
 def _check_plane(plane: Fields) -> None:
     """Raise `Malformed` where a plane's `summary` is none."""
-    plane.wholes("plane", 0, LARGEST)
+    plane.wholes("plane", 0, _MOST)
     for name in ("cells", "cells_left_out", "tile_px", "stride_px"):
-        plane.whole(name, 0, LARGEST)
-    shares = list(plane.objects("classes"))
+        plane.whole(name, 0, _MOST)
+    if plane.has("pixel_size_nm"):
+        plane.number("pixel_size_nm", *PIXEL_SIZE_NM)
+    plane.given("pixel_size_nm")
+    shares = list(plane.objects("classes", MOST_CLASSES))
+    classes_from(shares, least=2)
+    some = False
     for share in shares:
-        share.text("name")
-        for name in ("cells", "area_px"):
-            share.whole(name, 0, LARGEST)
-    may_lack = [
-        (plane, "pixel_size_nm"),
-        *((s, n) for s in shares for n in ("fraction", "area_um2")),
-    ]
-    for fields, name in may_lack:
-        if fields.given(name) is not None:
-            fields.number(name, 0, LARGEST)
+        share.whole("cells", 0, _MOST)
+        some |= share.whole("area_px", 0, _MOST) > 0
+    for share in shares:
+        # Null where there is no scale, or where all of a plane was left out.
+        for name, known in (("area_um2", plane.has("pixel_size_nm")), ("fraction", some)):
+            if known or share.given(name) is not None:
+                share.number(name, 0.0, 1e30)
 
 
 def resumed_outcome(path: Path, out: Path, written: Written) -> ImageOutcome:

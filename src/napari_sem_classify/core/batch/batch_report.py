@@ -15,6 +15,7 @@ from typing import Any
 from napari_sem_classify.core.batch.batch_outcome import BatchReport, ImageOutcome
 from napari_sem_classify.core.common.checked import read_json
 from napari_sem_classify.core.common.csv_text import csv_text, number_text
+from napari_sem_classify.core.common.errors import OutputError
 from napari_sem_classify.core.common.files import write_text
 from napari_sem_classify.core.common.html_page import render
 from napari_sem_classify.core.common.output_folder import OutputFolder, output_folder
@@ -193,5 +194,9 @@ def _planes(report: BatchReport) -> list[tuple[ImageOutcome, Mapping[str, Any]]]
 
 
 def _share(plane: Mapping[str, Any], name: str) -> Mapping[str, Any]:
-    share: Mapping[str, Any] = next(each for each in plane["classes"] if each["name"] == name)
-    return share
+    for share in plane["classes"]:
+        if share["name"] == name:
+            return dict(share)
+    raise OutputError(
+        f"What an earlier run noted names no class {name!r}: classify the images again (--again)."
+    )
