@@ -10,6 +10,8 @@ From the repository's root, each a row or more of a table, status 1 where anythi
     xvfb-run -a python -m benchmarks.attacks.strokes --times 200
     python -m benchmarks.attacks.downloads
     python -m benchmarks.attacks.images --times 500 --classify-times 150
+    python -m benchmarks.attacks.models --times 500
+    python -m benchmarks.attacks.records --times 350
 
 They need Linux or macOS, and the packages of the tests. All files lie in a temporary folder, caches
 and settings too; the network is a tiny one (``tests/tiny_backbone.py``). The same ``--seed`` gives
