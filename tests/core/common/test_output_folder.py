@@ -131,6 +131,22 @@ def test_a_target_that_she_named_is_refused_unless_ours_or_confirmed(tmp_path):
     assert visible(tmp_path) == ["m.safetensors"]
 
 
+def test_a_folder_of_hers_is_not_replaced_on_a_confirmation(tmp_path):
+    path = tmp_path / "a.zarr"
+    path.mkdir()
+    (path / "notes.txt").write_text("hers")
+    with pytest.raises(OutputError), output_file(path, confirmed=True) as temporary:
+        temporary.mkdir()
+    assert (path / "notes.txt").read_text() == "hers"
+    (path / "notes.txt").unlink()
+    path.rmdir()
+    for text in "12":
+        with output_file(path, confirmed=True) as temporary:
+            temporary.mkdir()
+            (temporary / "c").write_text(text)
+    assert (path / "c").read_text() == "2"
+
+
 def test_what_fails_leaves_everything_as_it_was(tmp_path):
     put(tmp_path, {"a.csv": "1"})
     with pytest.raises(ZeroDivisionError), output_folder(tmp_path) as out, out.staging() as staging:
