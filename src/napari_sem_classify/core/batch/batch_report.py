@@ -15,7 +15,7 @@ from typing import Any
 from napari_sem_classify.core.batch.batch_outcome import BatchReport, ImageOutcome
 from napari_sem_classify.core.common.checked import read_json
 from napari_sem_classify.core.common.csv_text import csv_text, number_text
-from napari_sem_classify.core.common.errors import OutputError
+from napari_sem_classify.core.common.errors import ImageError, OutputError
 from napari_sem_classify.core.common.files import write_text
 from napari_sem_classify.core.common.html_page import render
 from napari_sem_classify.core.common.output_folder import OutputFolder, output_folder
@@ -169,13 +169,14 @@ def _small_picture(path: Path) -> str:
     """A picture as JPEG in base64; empty where it is gone."""
     from PIL import Image
 
+    from napari_sem_classify.core.sem_io.raster import open_raster
+
     buffer = io.BytesIO()
     try:
-        with Image.open(path) as picture:
-            small = picture.convert("RGB")
-        small.thumbnail((PICTURE_PX, PICTURE_PX))
-    except OSError:
+        small = Image.fromarray(open_raster(path).data).convert("RGB")
+    except ImageError:
         return ""
+    small.thumbnail((PICTURE_PX, PICTURE_PX))
     small.save(buffer, "JPEG", quality=82)
     return base64.b64encode(buffer.getvalue()).decode("ascii")
 

@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 
 from napari_sem_classify.core.common.errors import ImageError
 from napari_sem_classify.core.image.tile_note import noted
-from napari_sem_classify.core.sem_io.memory_budget import check_decoded_size
+from napari_sem_classify.core.sem_io.memory_budget import check_decoded_size, check_regular
 from napari_sem_classify.core.sem_io.pixels import Pixels, first_line, guarded
 from napari_sem_classify.core.sem_io.source import Source
 
@@ -29,7 +29,7 @@ _BYTES_A_PIXEL |= {mode: (2, 2) for mode in ("I;16", "I;16B", "I;16L")}
 _BYTES_A_PIXEL |= {mode: (4, 4) for mode in ("I", "F")}
 # A progressive JPEG is held as 16 bit coefficients until its last scan.
 PROGRESSIVE_BYTES_A_PIXEL = 6
-BAND_PX = 2**22
+BAND_PX = 2**20
 ORIENTATION = 0x0112
 _pillow_limit = threading.Lock()
 
@@ -57,10 +57,11 @@ def open_raster(path: Path, *, as_numbers: bool = False) -> Pixels:
     Raises
     ------
     ImageError
-        When it is none of these, is damaged, or claims more than it can hold.
+        When it is no file, none of these, is damaged, or claims more than it can hold.
     """
     from PIL import Image, UnidentifiedImageError
 
+    check_regular(path)
     with pillow_without_limit():
         try:
             image = Image.open(path, formats=FORMATS)

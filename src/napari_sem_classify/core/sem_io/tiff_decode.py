@@ -22,6 +22,7 @@ from numpy.typing import NDArray
 from napari_sem_classify.core.common.errors import ImageError
 from napari_sem_classify.core.sem_io.memory_budget import (
     ALWAYS_FINE_BYTES,
+    check_decoded_size,
     inflates_beyond,
     most_unpacked,
     unpacks_too_far,
@@ -152,6 +153,9 @@ def _by_pillow(path: Path, number: int, page: Any) -> NDArray[Any]:
         with _silent_stderr(), pillow_without_limit(), Image.open(path, formats=["TIFF"]) as image:
             image.seek(number)
             mode = image.mode
+            # Pillow's own picture, its bytes in one piece, and the array.
+            peak = 4 * math.prod(image.size) + 3 * int(page.nbytes)
+            check_decoded_size(path, int(page.nbytes), sum(page.databytecounts), peak)
             pixels = _as_stored(np.asarray(image), page.tags.valueof(ORIENTATION_TAG))
     except UnidentifiedImageError as error:
         raise ImageError(needs_codec(path, page)) from error
