@@ -264,7 +264,7 @@ def test_ctrl_c_stops_with_a_sentence_and_leaves_nothing(small_image, tmp_path):
     process = subprocess.Popen(
         [*command, *options], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
     )
-    while process.poll() is None and not list(tmp_path.glob("tiles/.tiles-*/*.tif")):
+    while process.poll() is None and not list(tmp_path.glob("tiles/.sem-classify-*/*.tif")):
         time.sleep(0.05)
     process.send_signal(signal.SIGINT)
     _, err = process.communicate()

@@ -174,7 +174,7 @@ def test_a_review_with_a_mask_in_the_reviewers_place_corrects_the_fractions(run,
         *("review", "answer", review, map_file, "--truth", folder / "truth.tif"),
         *("--classes", classes, "--json"),
     )
-    assert answered.json == {"review": str(review), "answered": 300, "open": 0}
+    assert (answered.json["answered"], answered.json["open"]) == (300, 0)
     for row, cell in zip(rows_of(folder / "r.csv"), load_review(review).cells, strict=True):
         assert row["answer"] == ("matrix", "oxide", "crack")[truth[cell.row, cell.col] - 1]
     found = run("review", "estimate", review, map_file, "--precision", 0.5, "--json").json
@@ -217,7 +217,7 @@ def test_pictures_of_the_cells_are_written_where_the_image_is(run, folder, tmp_p
     started = run(*command, "--pictures", pictures, "--json")
     assert started.status == 0, started.err
     assert started.json["pictures"] == 9
-    for path in pictures.iterdir():
+    for path in pictures.glob("*.png"):
         shown = np.asarray(Image.open(path))
         assert (shown == (255, 200, 0)).all(axis=-1).any()
     assert "is there already" in run(*command).err

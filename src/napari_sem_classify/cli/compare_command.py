@@ -42,7 +42,7 @@ def compare(
     Inception-v3 and ResNet50 on frozen features without augmentation, the article's recipe, and
     this program's own.
     """
-    from napari_sem_classify.core.common.files import ensure_folder
+    from napari_sem_classify.core.common.output_folder import output_folder
     from napari_sem_classify.core.evaluate.dataset import read_listing
     from napari_sem_classify.core.finetune.compare import FROZEN_PX, ComparedRow, CompareOptions
     from napari_sem_classify.core.finetune.compare import compare as compare_ways
@@ -65,23 +65,26 @@ def compare(
     backbone_path(network)  # refused before any image is read
     crop = labelled.row_crop(crop_rows)
     listing = read_listing(source)
-    ensure_folder(out)
     title = device_title(find_device(device))
 
     def tell(row: ComparedRow) -> None:
         if not as_json:
             complain(_row_text(row.to_dict()))
 
-    with labelled.split_set(
-        listing, tile_px=tile, crop=crop, largest_px=INPUT_PX, seed=seed
-    ) as found:
-        data, split, job = found
+    with (
+        output_folder(out) as folder,
+        labelled.split_set(listing, tile_px=tile, crop=crop, largest_px=INPUT_PX, seed=seed) as (
+            data,
+            split,
+            job,
+        ),
+    ):
         rows = compare_ways(data, split, options, on_row=tell, job=job)
-        files = write_comparison(data, split, rows, title, out)
+        files = write_comparison(data, split, rows, title, folder)
         value = comparison(data, split, rows, title)
-    value["files"] = [str(path) for path in files]
+    value |= {"files": [str(path) for path in files], "renamed": folder.told}
     written = (f"Written: {path}" for path in files)
-    report(value, "\n".join([*_table(value), *written]), as_json)
+    report(value, "\n".join([*_table(value), *written, *folder.told]), as_json)
 
 
 def _table(value: dict[str, Any]) -> list[str]:

@@ -76,11 +76,11 @@ def tile(
     Tiles without any data (the empty border of a mosaic) are left out. Without --tile or
     --tile-um tiles are 64 px.
 
-    Run again into the same folder, an image's new tiles take the place of its old ones: tiles that
-    the table of the earlier run lists and the new grid has not are deleted. Other files stay.
+    Run again into the same folder, an image's new tiles take the place of its old ones; those that
+    the new grid has not are deleted. Your own files stay.
     """
-    from napari_sem_classify.core.common.errors import SemClassifyError
-    from napari_sem_classify.core.common.files import ensure_folder
+    from napari_sem_classify.core.common.errors import OutputError, SemClassifyError
+    from napari_sem_classify.core.common.output_folder import output_folder
     from napari_sem_classify.core.image.file_names import free_stem
     from napari_sem_classify.core.sem_io import list_images, open_image
     from napari_sem_classify.core.tiles.tile_files import write_tiles
@@ -88,11 +88,10 @@ def tile(
 
     shared.check_tile(tile, tile_um, stride)
     paths = list_images(images)
-    ensure_folder(out)
     stems: set[str] = set()
     results: list[dict[str, Any]] = []
     failures: list[dict[str, str]] = []
-    with working() as job:
+    with output_folder(out) as folder, working() as job:
         for path in paths:
             stem = free_stem(path, stems)
             write = partial(write_tiles, stem=stem, format=format, stretch=stretch, job=job)
@@ -102,8 +101,10 @@ def tile(
                 written = []
                 for plane in image.planes():
                     keep = ~check_tiles(image, grid, plane=plane, job=job).no_data
-                    written.append(write(image, grid, out, keep=keep, plane=plane))
+                    written.append(write(image, grid, folder, keep=keep, plane=plane))
                 results.append({"image": str(path), **_counts(grid, written)})
+            except OutputError:
+                raise  # the next image would not fit either
             except SemClassifyError as error:
                 failures.append({"image": str(path), "problem": str(error)})
     text = "\n".join(
@@ -111,7 +112,8 @@ def tile(
         + (f"; {each['removed']} of an earlier run deleted" if each["removed"] else "")
         for each in results
     )
-    report({"images": results, "failures": failures, "out": str(out)}, text, as_json)
+    value = {"images": results, "failures": failures, "out": str(out), "renamed": folder.told}
+    report(value, "\n".join([text, *folder.told]), as_json)
     fail_if_any(failures)
 
 

@@ -14,6 +14,7 @@ from napari_sem_classify.cli.shell import report, table
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+    from napari_sem_classify.core.maps.class_map import ClassMap
     from napari_sem_classify.core.maps.map_set import MapOnDisk
     from napari_sem_classify.core.measure.area_fraction import FractionEstimate, Share
     from napari_sem_classify.core.measure.review import Review
@@ -104,6 +105,7 @@ def answer(
     from napari_sem_classify.core.sem_io.label_file import read_labels
 
     review = load_review(review_file)
+    renamed: list[str] = []
     if filled is not None:
         review = review_table.read_review_table(review, filled)
     else:
@@ -113,11 +115,12 @@ def answer(
         masks = [read_labels(path, colours) for path in truth or []]
         values, contains = dict(class_spec.parse_classes(spec)), class_spec.parse_contains(spec)
         review = review_table.answer_from_masks(review, ordered, masks, values, contains)
-        review_table.write_review_table(review, ordered, review_file.with_suffix(".csv"))
+        _, renamed = _write_table(review, ordered, review_file)
     save_review(review, review_file)
     left = len(review.cells) - review.n_answered
-    text = f"{review.n_answered} of {len(review.cells)} cells are answered."
-    report({"review": review_file, "answered": review.n_answered, "open": left}, text, as_json)
+    text = "\n".join([f"{review.n_answered} of {len(review.cells)} cells are answered.", *renamed])
+    value = {"review": review_file, "answered": review.n_answered, "open": left}
+    report(value | {"renamed": renamed}, text, as_json)
 
 
 @group.command("estimate")
@@ -208,16 +211,20 @@ def _ordered(review: Review, opened: Sequence[MapOnDisk]) -> list[MapOnDisk]:
 def _write(
     review: Review, opened: Sequence[MapOnDisk], out: Path, pictures: Path | None, as_json: bool
 ) -> None:
+    from napari_sem_classify.core.common.output_folder import output_folder
     from napari_sem_classify.core.measure import review_table
     from napari_sem_classify.core.measure.review_file import save_review
 
     maps, images = [one.class_map for one in opened], [one.image for one in opened]
-    listed = out.with_suffix(".csv")
-    count = 0
+    count, renamed = 0, []
     if pictures is not None:
-        count = review_table.write_cell_pictures(review, maps, images, pictures)
+        with output_folder(pictures) as folder, folder.staging() as staging:
+            count = review_table.write_cell_pictures(review, maps, images, staging)
+            folder.put(staging, "cell")
+        renamed += folder.told
     save_review(review, out)
-    review_table.write_review_table(review, maps, listed)
+    listed, told = _write_table(review, maps, out)
+    renamed += told
     text = (
         f"{len(review.cells)} cells, {len(review.cells) - review.n_answered} without an answer: "
         f'fill the column "answer" of {listed}, then `review answer {out} --table {listed}`.'
@@ -226,8 +233,22 @@ def _write(
         text += f"\n{count} pictures are in {pictures}."
         if count < len(review.cells):
             text += " Images that were not found have none: put them beside their maps."
-    value = {"review": out, "table": listed, "cells": len(review.cells)}
+    text = "\n".join([text, *renamed])
+    value = {"review": out, "table": listed, "cells": len(review.cells), "renamed": renamed}
     report({**value, "answered": review.n_answered, "pictures": count}, text, as_json)
+
+
+def _write_table(
+    review: Review, maps: Sequence[ClassMap], review_file: Path
+) -> tuple[Path, list[str]]:
+    """Write the table beside the review; one that a person filled stays, and she is told."""
+    from napari_sem_classify.core.common.output_folder import output_folder
+    from napari_sem_classify.core.measure.review_table import write_review_table
+
+    name = review_file.with_suffix(".csv").name
+    with output_folder(review_file.parent) as folder, folder.staging() as staging:
+        write_review_table(review, maps, staging / name)
+        return folder.put(staging, review_file.stem)[name], folder.told
 
 
 def _check_precision(precision: float | None) -> None:

@@ -98,8 +98,9 @@ def teach(
     side = _network_px(network_px)
     from napari_sem_classify.core.annotate import class_spec
     from napari_sem_classify.core.common.files import ensure_folder
+    from napari_sem_classify.core.common.output_folder import check_target
     from napari_sem_classify.core.image.file_names import stem_of
-    from napari_sem_classify.core.model.file import save_model
+    from napari_sem_classify.core.model.file import model_path, save_model
     from napari_sem_classify.core.sem_io.label_file import labelled_images
     from napari_sem_classify.core.teach.recipes import recipes_for
     from napari_sem_classify.core.teach.teach import teach_from_masks
@@ -108,6 +109,7 @@ def teach(
     backbone_path(network)  # refused before any image is read
     named, contains = class_spec.parse_classes(classes), class_spec.parse_contains(classes)
     ensure_folder(out.parent)
+    check_target(model_path(out))
     pairs, left_out = labelled_images(images, labels, class_spec.colours_in(classes))
     specimens = [groups[number] for number in pairs] if groups else None
     per_tile = None if recipe == "auto" else recipe == "tile"

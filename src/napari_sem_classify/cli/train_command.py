@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from contextlib import nullcontext
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -58,13 +59,14 @@ def train(
     keeps the best model so far. A training that was killed goes on when the same command is given.
     """
     from napari_sem_classify.core.common.files import ensure_folder
+    from napari_sem_classify.core.common.output_folder import check_target
     from napari_sem_classify.core.evaluate.dataset import read_listing
     from napari_sem_classify.core.finetune.finetune import fine_tune
     from napari_sem_classify.core.finetune.finetune_checkpoint import checkpoint_path
     from napari_sem_classify.core.finetune.finetune_options import FineTuneOptions
     from napari_sem_classify.core.finetune.finetune_presets import make_preset
     from napari_sem_classify.core.image.file_names import stem_of
-    from napari_sem_classify.core.model.file import save_model
+    from napari_sem_classify.core.model.file import model_path, save_model
 
     options = FineTuneOptions(
         preset=make_preset(
@@ -86,6 +88,7 @@ def train(
     crop = labelled.row_crop(crop_rows)
     listing = read_listing(source)
     ensure_folder(out.parent)
+    check_target(model_path(out))
 
     def tell(epoch: EpochReport) -> None:
         if not as_json:
@@ -97,6 +100,8 @@ def train(
     ) as (data, split, job):
         result = fine_tune(data, split, options, on_epoch=tell, job=job)
     path = save_model(out, result.classifier)
+    if options.checkpoint is not None and not result.cancelled:
+        options.checkpoint.unlink(missing_ok=True)
     value = _trained(result, data, split, path)
     report(value, _trained_text(value, result, split), as_json)
 
@@ -157,7 +162,7 @@ def evaluate(
     as_json: Json = False,
 ) -> None:
     """Score a model on labelled images: accuracy, precision, recall, F1, confusion, calibration."""
-    from napari_sem_classify.core.common.files import ensure_folder
+    from napari_sem_classify.core.common.output_folder import output_folder
     from napari_sem_classify.core.evaluate.dataset import read_listing
     from napari_sem_classify.core.evaluate.evaluate import evaluate_images
     from napari_sem_classify.core.evaluate.evaluate_report import write_evaluation
@@ -167,17 +172,19 @@ def evaluate(
     crop = labelled.row_crop(crop_rows)
     listing = read_listing(source, least_classes=1)
     classifier = load_model(model)
-    if out is not None:
-        ensure_folder(out)
-    engine = engine_for(classifier, device=device, backend=backend)
-    with working() as job:
-        found = evaluate_images(
-            listing, classifier, tile_px=tile, crop=crop, engine=engine, job=job
-        )
-    files = [] if out is None else write_evaluation(found, classifier.card, out)
+    files: list[Path] = []
+    told: list[str] = []
+    with nullcontext() if out is None else output_folder(out) as folder:
+        engine = engine_for(classifier, device=device, backend=backend)
+        with working() as job:
+            found = evaluate_images(
+                listing, classifier, tile_px=tile, crop=crop, engine=engine, job=job
+            )
+        if folder is not None:
+            files, told = write_evaluation(found, classifier.card, folder), folder.told
     value = {"model": classifier.card.name, **found.to_dict(), "left_out": dict(found.left_out)}
     value |= {"notes": list(found.notes), "device": engine.device, "files": files}
-    report(value, _evaluation_text(found, files), as_json)
+    report(value | {"renamed": told}, "\n".join([_evaluation_text(found, files), *told]), as_json)
 
 
 def _evaluation_text(found: Evaluation, files: list[Path]) -> str:

@@ -7,6 +7,7 @@ import json
 
 import numpy as np
 import pytest
+from cli_files import files_in
 from PIL import Image
 from tiny_engine import TinyEngine, brightness_classifier
 
@@ -75,7 +76,7 @@ def test_accuracy_rises_when_doubtful_ones_are_left_to_a_person():
 def test_the_files_tell_what_the_evaluation_says(tmp_path):
     found = evaluation(notes=("<b>odd</b> images were left out.",))
     paths = write_evaluation(found, brightness_classifier().card, tmp_path)
-    assert sorted(path.name for path in paths) == sorted(p.name for p in tmp_path.iterdir())
+    assert sorted(path.name for path in paths) == files_in(tmp_path)
     value = json.loads((tmp_path / "evaluation.json").read_text(encoding="utf-8"))
     assert value["accuracy"] == pytest.approx(found.scores.accuracy)
     with (tmp_path / "evaluation.confusion.csv").open(newline="") as file:

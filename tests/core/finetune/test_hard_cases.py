@@ -22,6 +22,7 @@ from napari_sem_classify.core.evaluate.dataset import read_listing
 from napari_sem_classify.core.evaluate.dataset_split import plan_split
 from napari_sem_classify.core.evaluate.training_set import make_training_set
 from napari_sem_classify.core.finetune.finetune import fine_tune
+from napari_sem_classify.core.finetune.finetune_checkpoint import checkpoint_path
 from napari_sem_classify.core.finetune.finetune_options import FineTuneOptions
 from napari_sem_classify.core.finetune.finetune_presets import make_preset
 from napari_sem_classify.core.model.catalogue import load_model
@@ -74,7 +75,7 @@ def test_a_killed_process_goes_on_when_the_same_command_is_given_again(tmp_path)
         *("train", str(source), "--out", str(out)),
         *("--sizes", "32", "--epochs", "3", "--batch", "8", "--device", "cpu"),
     ]
-    checkpoint = tmp_path / ".model.training.safetensors"
+    checkpoint = checkpoint_path(out)
     log = tmp_path / "log.txt"
     with log.open("w") as file:
         first = subprocess.Popen([*python, *command], stderr=file, stdout=file)
@@ -127,10 +128,11 @@ def test_a_disk_too_full_for_checkpoint_and_model_leaves_the_earlier_model(
         result = train(data, split, checkpoint=folder / ".model.training.safetensors")
         assert any("could not be kept on the way" in note for note in result.notes)
         with pytest.raises(OutputError, match=r"model\.safetensors cannot be written"):
-            save_model(out, result.classifier)
+            save_model(out, result.classifier, confirmed=True)
     assert [path.name for path in folder.iterdir()] == ["model.safetensors"]
     assert out.read_bytes() == b"an earlier model"
-    assert load_model(save_model(out, result.classifier)).card.kind == "fine-tuned"
+    saved = save_model(out, result.classifier, confirmed=True)
+    assert load_model(saved).card.kind == "fine-tuned"
 
 
 # --- odd sets

@@ -8,6 +8,7 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
+from cli_files import files_in
 
 from napari_sem_classify.core.common.errors import ModelError, OutputError
 from napari_sem_classify.core.model import catalogue as catalogue_module
@@ -82,7 +83,7 @@ def test_a_taught_model_comes_back_as_it_was_and_is_small(tmp_path):
         assert np.array_equal(getattr(back.head, name), getattr(model.head, name))
     assert back.trunk is None
     assert path.stat().st_size < 1_000_000
-    assert [item.name for item in tmp_path.iterdir()] == ["m.safetensors"]
+    assert files_in(tmp_path) == ["m.safetensors"]
 
 
 def test_a_fine_tuned_model_brings_its_network(tmp_path):
@@ -256,7 +257,7 @@ def test_a_broken_model_is_not_saved_and_the_old_file_stays(tmp_path):
     with pytest.raises(ModelError, match="NaN"):
         save_model(path, broken)
     assert path.read_bytes() == before
-    assert len(list(tmp_path.iterdir())) == 1
+    assert files_in(tmp_path) == ["m.safetensors"]
 
 
 def test_a_folder_that_is_not_there_is_told(tmp_path):

@@ -31,6 +31,7 @@ from napari_sem_classify.core.common.checked import (
 from napari_sem_classify.core.common.csv_text import csv_text
 from napari_sem_classify.core.common.errors import AnnotationError
 from napari_sem_classify.core.common.files import atomic_path, write_json, write_text
+from napari_sem_classify.core.common.output_folder import output_file
 from napari_sem_classify.core.common.plain_text import ascii_where_needed
 from napari_sem_classify.core.model.card import MOST_CLASSES, classes_from
 from napari_sem_classify.core.model.recipe import RecipeChoice
@@ -51,11 +52,17 @@ def beside(image_path: Path) -> Path:
     return image_path.with_name(image_path.stem + SUFFIX)
 
 
-def save_annotations(path: Path, annotations: Annotations, revision: int | None = None) -> None:
+def save_annotations(
+    path: Path,
+    annotations: Annotations,
+    revision: int | None = None,
+    *,
+    place: Path | None = None,
+) -> None:
     """Write all annotations, or leave the file as it was.
 
     Images in the same folder or below it are kept by their relative path, so that the folder can be
-    moved as a whole.
+    moved as a whole. `place` is where the file will lie, when that is elsewhere.
 
     Raises
     ------
@@ -71,7 +78,7 @@ def save_annotations(path: Path, annotations: Annotations, revision: int | None 
         "images": [
             {
                 "name": image.name,
-                "path": _relative(image.path, path),
+                "path": _relative(image.path, place or path),
                 "fingerprint": image.fingerprint,
                 "shape": list(image.shape),
                 **({"plane": list(image.plane)} if image.plane else {}),
@@ -134,11 +141,14 @@ def load_revision(path: Path) -> tuple[Annotations, int | None]:
         ) from error
 
 
-def export_annotations(path: Path, kind: str, annotations: Annotations, key: str) -> Path:
+def export_annotations(
+    path: Path, kind: str, annotations: Annotations, key: str, *, confirmed: bool = False
+) -> Path:
     """Write annotations for other programs: all images as a table, one image as a picture.
 
     The file gets the ending of `kind`, a key of `SUFFIXES`, where it has another. `key` names the
-    image or plane for the kinds that hold one alone.
+    image or plane for the kinds that hold one alone. `confirmed` tells that the user said that a
+    file at just this path may be replaced; else only one that this program wrote there is.
 
     Raises
     ------
@@ -147,15 +157,16 @@ def export_annotations(path: Path, kind: str, annotations: Annotations, key: str
     """
     suffix = SUFFIXES[kind]
     if not path.name.endswith(suffix):
-        path = path.with_name(path.name + suffix)
-    if kind == CSV:
-        write_text(path, annotations_csv(annotations))
-    elif kind == TIFF:
-        write_annotation_labels(path, annotations, annotations.of(key))
-    elif kind == GEOJSON:
-        write_json(path, annotations_geojson(annotations, annotations.of(key)))
-    else:
-        save_annotations(path, annotations)
+        path, confirmed = path.with_name(path.name + suffix), False
+    with output_file(path, confirmed=confirmed) as temporary:
+        if kind == CSV:
+            write_text(temporary, annotations_csv(annotations))
+        elif kind == TIFF:
+            write_annotation_labels(temporary, annotations, annotations.of(key))
+        elif kind == GEOJSON:
+            write_json(temporary, annotations_geojson(annotations, annotations.of(key)))
+        else:
+            save_annotations(temporary, annotations, place=path)
     return path
 
 

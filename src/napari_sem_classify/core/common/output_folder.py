@@ -85,7 +85,12 @@ class OutputFolder:
             When they cannot be moved.
         """
         sources = {path.name: path for path in sorted(staging.iterdir())} | dict(also or {})
-        stem = self._free_start(asked, list(sources), is_free)
+        stem, stays = self._free_start(asked, list(sources), is_free)
+        if stays is not None:
+            self.told.append(
+                f"{self.path / stays} was not written here by this program, or was changed since: "
+                f"it stays as it is, and the new files begin with {stem}."
+            )
         places = {name: stem + name.removeprefix(asked) for name in sources}
         prints = {places[name]: fingerprint(source) for name, source in sources.items()}
         files = {place: one for place, one in prints.items() if one is not None}
@@ -94,18 +99,25 @@ class OutputFolder:
             _move(source, self.path / places[name], staging)
         return {name: self.path / place for name, place in places.items()}
 
-    def remove(self, name: str) -> None:
-        """Delete a file if this program wrote it and nobody changed it since."""
+    def start_for(self, asked: str, names: list[str]) -> str:
+        """The start that `put` would give to files of these names now, which begin with `asked`."""
+        return self._free_start(asked, names, None)[0]
+
+    def remove(self, name: str) -> bool:
+        """Delete a file if this program wrote it and nobody changed it since; True where it did."""
         path = self.path / name
-        if self.record.is_ours(name) and path.is_file():
-            try:
-                path.unlink()
-            except OSError as error:
-                raise OutputError(cannot_write(path, error)) from error
+        if not (self.record.is_ours(name) and path.is_file()):
+            return False
+        try:
+            path.unlink()
+        except OSError as error:
+            raise OutputError(cannot_write(path, error)) from error
+        return True
 
     def _free_start(
         self, asked: str, names: list[str], is_free: Callable[[str], bool] | None
-    ) -> str:
+    ) -> tuple[str, str | None]:
+        """A start by which nothing of the user's is in the way, and what was, by the one asked."""
         stem, number, stays = asked, 1, None
         while True:
             places = [stem + name.removeprefix(asked) for name in names]
@@ -115,12 +127,7 @@ class OutputFolder:
             stays = stays or blocked
             number += 1
             stem = f"{asked}-{number}"
-        if stays is not None:
-            self.told.append(
-                f"{self.path / stays} was not written here by this program, or was changed since: "
-                f"it stays as it is, and the new files begin with {stem}."
-            )
-        return stem
+        return stem, stays
 
     def _is_theirs(self, name: str, asked: str) -> bool:
         return os.path.lexists(self.path / name) and not self.record.is_ours(name, asked)

@@ -14,6 +14,7 @@ from napari_sem_classify.core.common.csv_text import csv_text
 from napari_sem_classify.core.common.errors import SemClassifyError
 from napari_sem_classify.core.common.files import write_json, write_text
 from napari_sem_classify.core.common.html_page import as_base64, render
+from napari_sem_classify.core.common.output_folder import OutputFolder, output_folder
 from napari_sem_classify.core.evaluate.evaluate import Evaluation
 from napari_sem_classify.core.evaluate.set_reading import grey_picture, open_cropped
 from napari_sem_classify.core.model.card import ModelCard
@@ -26,10 +27,11 @@ WORST = 12
 WORST_PX = 160
 
 
-def write_evaluation(found: Evaluation, card: ModelCard, folder: Path) -> list[Path]:
+def write_evaluation(found: Evaluation, card: ModelCard, out: Path | OutputFolder) -> list[Path]:
     """Write ``evaluation`` as .json, .classes.csv, .confusion.csv, .cases.csv and .html.
 
-    The folder has to exist; gives the files written.
+    The folder is made when it is not there. Where one of the names is the user's, all get another
+    start. Gives the files written.
 
     Raises
     ------
@@ -37,18 +39,22 @@ def write_evaluation(found: Evaluation, card: ModelCard, folder: Path) -> list[P
         When a file cannot be written.
     """
     endings = ("json", "classes.csv", "confusion.csv", "cases.csv", "html")
-    paths = [folder / f"evaluation.{ending}" for ending in endings]
-    as_json, classes, confusion, cases, html = paths
+    names = [f"evaluation.{ending}" for ending in endings]
     value = {"model": card.name, **found.to_dict(), "left_out": dict(found.left_out)}
-    write_json(as_json, value)
-    write_rows(classes, [_flat(row) for row in found.class_rows()])
     shares = 100 * found.scores.row_normalised()
-    names = found.class_names
-    rows = [dict(zip(names, row, strict=True)) for row in shares.tolist()]
-    write_rows(confusion, [{"true class": n, **row} for n, row in zip(names, rows, strict=True)])
-    write_rows(cases, _case_rows(found))
-    write_text(html, evaluation_html(found, card))
-    return paths
+    confused = [
+        {"true class": name, **dict(zip(found.class_names, row, strict=True))}
+        for name, row in zip(found.class_names, shares.tolist(), strict=True)
+    ]
+    with output_folder(out) as folder, folder.staging() as staging:
+        as_json, classes, confusion, cases, html = (staging / name for name in names)
+        write_json(as_json, value)
+        write_rows(classes, [_flat(row) for row in found.class_rows()])
+        write_rows(confusion, confused)
+        write_rows(cases, _case_rows(found))
+        write_text(html, evaluation_html(found, card))
+        places = folder.put(staging, "evaluation")
+    return [places[name] for name in names]
 
 
 def evaluation_html(found: Evaluation, card: ModelCard) -> str:

@@ -9,6 +9,7 @@ from typing import Any
 from napari_sem_classify.core.classify.record import run_record
 from napari_sem_classify.core.common.files import write_json, write_text
 from napari_sem_classify.core.common.html_page import render
+from napari_sem_classify.core.common.output_folder import OutputFolder, output_folder
 from napari_sem_classify.core.evaluate.dataset_split import Split
 from napari_sem_classify.core.evaluate.evaluate_report import write_rows
 from napari_sem_classify.core.evaluate.training_set import TrainingSet
@@ -33,9 +34,16 @@ def comparison(
 
 
 def write_comparison(
-    data: TrainingSet, split: Split, rows: Sequence[ComparedRow], device: str, folder: Path
+    data: TrainingSet,
+    split: Split,
+    rows: Sequence[ComparedRow],
+    device: str,
+    out: Path | OutputFolder,
 ) -> list[Path]:
     """Write ``comparison`` as .json, .csv and .html; gives the files written.
+
+    The folder is made when it is not there. Where one of the names is the user's, all get another
+    start.
 
     Raises
     ------
@@ -43,12 +51,15 @@ def write_comparison(
         When a file cannot be written.
     """
     value = comparison(data, split, rows, device)
-    paths = [folder / f"comparison.{ending}" for ending in ("json", "csv", "html")]
-    write_json(paths[0], value)
+    names = [f"comparison.{ending}" for ending in ("json", "csv", "html")]
     keys = ("method", "seed", *_SCORES, "weighted_f1", "minutes", "problem")
-    write_rows(paths[1], [{key: row.get(key) for key in keys} for row in value["rows"]])
-    write_text(paths[2], _html(value))
-    return paths
+    with output_folder(out) as folder, folder.staging() as staging:
+        as_json, table, html = (staging / name for name in names)
+        write_json(as_json, value)
+        write_rows(table, [{key: row.get(key) for key in keys} for row in value["rows"]])
+        write_text(html, _html(value))
+        places = folder.put(staging, "comparison")
+    return [places[name] for name in names]
 
 
 def _html(value: dict[str, Any]) -> str:

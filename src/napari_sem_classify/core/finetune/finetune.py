@@ -160,10 +160,7 @@ class _Training:
                 "Take a lower learning rate or another preset."
             )
         self.model.load_state_dict(run.best_state)
-        result = self._finish(run)
-        if run.checkpoint is not None and not run.cancelled:
-            run.checkpoint.unlink(missing_ok=True)
-        return result
+        return self._finish(run)
 
     def _train(self, run: Run) -> None:
         learner = self._learner(0)

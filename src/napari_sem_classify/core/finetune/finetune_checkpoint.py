@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from napari_sem_classify.core.common.files import to_json, write_tensors
+from napari_sem_classify.core.common.temporaries import MARK
 from napari_sem_classify.core.image.file_names import stem_of
 
 if TYPE_CHECKING:
@@ -38,8 +39,8 @@ class Checkpoint:
 
 
 def checkpoint_path(model_path: Path) -> Path:
-    """Where the checkpoint of a model that is being made lies."""
-    return model_path.with_name(f".{stem_of(model_path)}.training.safetensors")
+    """Where the checkpoint of a model that is being made lies, by a name that is nobody else's."""
+    return model_path.with_name(f"{MARK}training-{stem_of(model_path)}.safetensors")
 
 
 def write_checkpoint(path: Path, checkpoint: Checkpoint) -> None:

@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from napari_sem_classify.core.common.checked import Malformed, shown
 from napari_sem_classify.core.common.csv_text import cell_text, cell_value, csv_text, read_csv
 from napari_sem_classify.core.common.errors import AnnotationError
-from napari_sem_classify.core.common.files import atomic_path, ensure_folder, write_text
+from napari_sem_classify.core.common.files import atomic_path, write_text
 from napari_sem_classify.core.image.area import Area
 from napari_sem_classify.core.image.sem_image import SemImage
 from napari_sem_classify.core.maps.class_map import ClassMap
@@ -140,10 +140,10 @@ def answer_from_masks(
 def write_cell_pictures(
     review: Review, maps: Sequence[ClassMap], images: Sequence[SemImage | None], folder: Path
 ) -> int:
-    """Write a picture of each cell with what lies around it, named by its number in the table.
+    """Write a picture of each cell and around it, named by its number: ``cell_0001.png``.
 
-    There is one image a map; a cell without its image gets no picture. The folder is made when it
-    is not there. Gives the number of pictures written.
+    There is one image a map; a cell without its image gets no picture. Gives the number of pictures
+    written.
 
     Raises
     ------
@@ -160,7 +160,6 @@ def write_cell_pictures(
         stretch_to_uint8,
     )
 
-    ensure_folder(folder)
     recipe, ranges, count = IntensityRecipe(), {}, 0
     for number, cell in enumerate(review.cells, start=1):
         image, class_map = images[cell.image], maps[cell.image]
@@ -171,7 +170,7 @@ def write_cell_pictures(
         place = class_map.grid.cell(cell.row, cell.col)
         window = _around(place, class_map.grid.tile, image.shape)
         grey = stretch_to_uint8(image.read(window, class_map.plane), ranges[cell.image])
-        with atomic_path(folder / f"{number:04d}.png") as temporary:
+        with atomic_path(folder / f"cell_{number:04d}.png") as temporary:
             Image.fromarray(_framed(grey, place, window)).save(temporary)
         count += 1
     return count

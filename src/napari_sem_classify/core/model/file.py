@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 from napari_sem_classify.core.common.checked import Malformed, decoded_json
 from napari_sem_classify.core.common.errors import ModelError
 from napari_sem_classify.core.common.files import to_json, write_tensors
+from napari_sem_classify.core.common.output_folder import output_file
 from napari_sem_classify.core.model.card import ModelCard
 from napari_sem_classify.core.model.head import Head, TileClassifier
 from napari_sem_classify.core.network.backbone import (
@@ -34,13 +35,22 @@ _HEAD_NAMES = ("mean", "scale", "weight", "bias")
 _TRUNK = "trunk."
 
 
-def save_model(path: Path | str, classifier: TileClassifier) -> Path:
+def model_path(path: Path | str) -> Path:
+    """The path of a model file: with the suffix ``.safetensors`` where it has another or none."""
+    path = Path(path)
+    return path if path.suffix == SUFFIX else path.with_name(path.name + SUFFIX)
+
+
+def save_model(path: Path | str, classifier: TileClassifier, *, confirmed: bool = False) -> Path:
     """Write a model file, all of it or nothing, and give its path.
 
     Parameters
     ----------
     path : Path or str
-        Gets the suffix ``.safetensors`` where it has another or none.
+        See `model_path`.
+    confirmed : bool
+        Whether the user said that a file at just this path may be replaced; else only one that
+        this program wrote there is.
 
     Raises
     ------
@@ -51,9 +61,7 @@ def save_model(path: Path | str, classifier: TileClassifier) -> Path:
     """
     from safetensors.numpy import save_file
 
-    path = Path(path)
-    if path.suffix != SUFFIX:
-        path = path.with_name(path.name + SUFFIX)
+    path, asked = model_path(path), Path(path)
     where = f"The model {classifier.card.name!r}"
     _check(classifier, where)
     told = to_json(classifier.card.to_dict())
@@ -65,7 +73,9 @@ def save_model(path: Path | str, classifier: TileClassifier) -> Path:
     }
     for name, value in (classifier.trunk or {}).items():
         tensors[_TRUNK + name] = np.asarray(value, order="C")  # keeps a scalar a scalar
-    write_tensors(path, save_file, tensors, {"card": told})
+    # Who confirmed "M" was not asked about "M.safetensors".
+    with output_file(path, confirmed=confirmed and path == asked) as temporary:
+        write_tensors(temporary, save_file, tensors, {"card": told})
     return path
 
 

@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-import re
-import shutil
-import tempfile
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
@@ -12,11 +9,11 @@ from typing import Any, Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from napari_sem_classify.core.common.checked import Malformed
-from napari_sem_classify.core.common.csv_text import csv_text, number_text, read_csv
-from napari_sem_classify.core.common.errors import OutputError
-from napari_sem_classify.core.common.files import ensure_folder, write_text
+from napari_sem_classify.core.common.csv_text import csv_text, number_text
+from napari_sem_classify.core.common.errors import OutputError, cannot_write
+from napari_sem_classify.core.common.files import write_text
 from napari_sem_classify.core.common.job import Job, Reporter
+from napari_sem_classify.core.common.output_folder import OutputFolder, output_folder
 from napari_sem_classify.core.image.file_names import stem_of
 from napari_sem_classify.core.image.intensity import (
     IntensityRange,
@@ -29,6 +26,7 @@ from napari_sem_classify.core.image.tile_note import tile_note
 from napari_sem_classify.core.tiles.grid import TileGrid
 
 TileFormat = Literal["tif", "png"]
+JOB = "tile"
 COLUMNS = ("file", "row", "col", "y", "x", "height", "width", "pixel_size_nm")
 RANGE_COLUMNS = ("range_low", "range_high")
 TABLE_SUFFIX = ".tile_files.csv"
@@ -36,17 +34,21 @@ TABLE_SUFFIX = ".tile_files.csv"
 
 @dataclass(frozen=True, slots=True)
 class TilesWritten:
-    """How many tiles were written, their table, and how many of an earlier run were deleted."""
+    """How many tiles were written, their table, and how many of an earlier run were deleted.
+
+    `renamed` is a sentence where the names are others than those asked for, "" else.
+    """
 
     count: int
     table: Path
     removed: int = 0
+    renamed: str = ""
 
 
 def write_tiles(
     image: SemImage,
     grid: TileGrid,
-    out_dir: Path,
+    out: Path | OutputFolder,
     *,
     stem: str | None = None,
     format: TileFormat = "tif",
@@ -61,12 +63,13 @@ def write_tiles(
     they are (16 and 32 bit too in TIFF); a PNG holds 8 or 16 bit, other types are stretched to 8.
     The table and each file tell the range of the whole image, see `tile_note`.
     All tiles appear together at the end: a cancelled or failed run leaves the folder as it was.
-    Tiles that the table of an earlier run lists and this run does not make are deleted, so that the
-    folder holds the tiles of one grid, those of the table; no other file is touched.
+    Tiles that an earlier run wrote there and this run does not make are deleted, so that the folder
+    holds the tiles of one grid, those of the table. No file of the user's is touched: where one has
+    a name that a tile or the table should get, all of them get another start.
 
     Parameters
     ----------
-    out_dir : Path
+    out : Path or OutputFolder
         Made when it is not there.
     stem : str, optional
         Start of each file's name; the image's name by default.
@@ -89,7 +92,6 @@ def write_tiles(
     Cancelled
         When the token was set.
     """
-    ensure_folder(out_dir)
     chosen = np.ones(grid.tile_shape, dtype=bool) if keep is None else keep
     if chosen.shape != grid.tile_shape:
         raise ValueError(f"keep has shape {chosen.shape}, not {grid.tile_shape}")
@@ -98,53 +100,36 @@ def write_tiles(
     intensity = measured if to_8_bit else None
     black, white = (0.0, 255.0) if to_8_bit else (measured.low, measured.high)
     stem = (stem or stem_of(image.name)) + plane_suffix(plane)
-    path = out_dir / f"{stem}{TABLE_SUFFIX}"
-    size = number_text(image.pixel_size_nm)
     tops, lefts = grid.row_starts(), grid.col_starts()
-    reporter = Reporter(int(chosen.sum()), "Writing tiles", job)
-    staging = Path(tempfile.mkdtemp(dir=out_dir, prefix=".tiles-"))
+    size = number_text(image.pixel_size_nm)
+    places = [(int(row), int(col)) for row, col in np.argwhere(chosen)]
+    tiles = [f"{stem}_r{row:04d}_c{col:04d}.{format}" for row, col in places]
+    table = f"{stem}{TABLE_SUFFIX}"
+    reporter = Reporter(len(places), "Writing tiles", job)
     rows: list[tuple[Any, ...]] = []
-    try:
-        for row, col in np.argwhere(chosen):
-            name = f"{stem}_r{row:04d}_c{col:04d}.{format}"
-            pixels = _tile(image, grid, int(row), int(col), plane, intensity)
+    with output_folder(out) as folder, folder.staging() as staging:
+        start = folder.start_for(stem, [*tiles, table])
+        for (row, col), name in zip(places, tiles, strict=True):
+            pixels = _tile(image, grid, row, col, plane, intensity)
             top, left = int(tops[row]), int(lefts[col])
             note = tile_note(black, white, image.name, top, left)
             _write_image(staging / name, pixels, format, image.pixel_size_nm, note)
-            rows.append((name, row, col, top, left, *pixels.shape, size, black, white))
+            named = start + name.removeprefix(stem)
+            rows.append((named, row, col, top, left, *pixels.shape, size, black, white))
             reporter.advance()
-        names = [row[0] for row in rows]
-        for name in names:
-            (staging / name).replace(out_dir / name)
-        # Before the new table comes: a kill in between leaves the old one, which still lists them.
-        removed = _remove(out_dir, _listed(path, stem) - set(names))
-    except OSError as error:
-        raise OutputError(
-            f"The tiles cannot be written into {out_dir} ({error.strerror or error}): "
-            "choose a folder you may write to, with free space."
-        ) from error
-    finally:
-        shutil.rmtree(staging, ignore_errors=True)
-    write_text(path, csv_text(COLUMNS + RANGE_COLUMNS, rows))
-    return TilesWritten(len(rows), path, removed)
+        write_text(staging / table, csv_text(COLUMNS + RANGE_COLUMNS, rows))
+        before = len(folder.told)
+        put = folder.put(staging, stem, about={"job": JOB})
+        removed = _remove_earlier(folder, stem, {path.name for path in put.values()})
+        return TilesWritten(len(rows), put[table], removed, " ".join(folder.told[before:]))
 
 
-def _listed(table: Path, stem: str) -> set[str]:
-    """Names of tiles in an earlier table; a name that this program would not give is no tile's."""
-    own = re.compile(re.escape(stem) + r"_r\d{4,}_c\d{4,}\.(tif|png)")
-    try:
-        names = [row.get("file", "") for row in read_csv(table)]
-    except (OSError, Malformed):
-        return set()
-    return {name for name in names if own.fullmatch(name)}
-
-
-def _remove(folder: Path, names: set[str]) -> int:
-    """Delete files, and count those that were there."""
-    there = [folder / name for name in names if (folder / name).is_file()]
-    for path in there:
-        path.unlink()
-    return len(there)
+def _remove_earlier(folder: OutputFolder, stem: str, but: set[str]) -> int:
+    """Delete what earlier runs wrote of the same image or plane; gives how many tiles."""
+    mine = [each for each in folder.record.written if each.asked == stem]
+    earlier = {name for each in mine if each.about.get("job") == JOB for name in each.files}
+    gone = [name for name in sorted(earlier - but) if folder.remove(name)]
+    return sum(not name.endswith(TABLE_SUFFIX) for name in gone)
 
 
 def _tile(
@@ -166,22 +151,25 @@ def _tile(
 def _write_image(
     path: Path, pixels: NDArray[Any], format: TileFormat, pixel_size_nm: float | None, note: str
 ) -> None:
-    if format == "png":
-        from PIL import Image
-        from PIL.PngImagePlugin import PngInfo
+    try:
+        if format == "png":
+            from PIL import Image
+            from PIL.PngImagePlugin import PngInfo
 
-        told = PngInfo()
-        told.add_text("Description", note)
-        Image.fromarray(pixels).save(path, pnginfo=told)
-        return
-    from tifffile import imwrite
+            told = PngInfo()
+            told.add_text("Description", note)
+            Image.fromarray(pixels).save(path, pnginfo=told)
+            return
+        from tifffile import imwrite
 
-    per_cm = None if pixel_size_nm is None else (1e7 / pixel_size_nm,) * 2
-    imwrite(
-        path,
-        pixels,
-        resolution=per_cm,
-        resolutionunit="CENTIMETER",
-        metadata=None,
-        description=note,
-    )
+        per_cm = None if pixel_size_nm is None else (1e7 / pixel_size_nm,) * 2
+        imwrite(
+            path,
+            pixels,
+            resolution=per_cm,
+            resolutionunit="CENTIMETER",
+            metadata=None,
+            description=note,
+        )
+    except OSError as error:
+        raise OutputError(cannot_write(path, error)) from error

@@ -20,6 +20,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from napari_sem_classify.core.common.errors import OutputError
+from napari_sem_classify.core.common.output_folder import output_file
 from napari_sem_classify.core.export.kinds import KINDS, Kind
 from napari_sem_classify.core.export.measured import Measured
 from napari_sem_classify.core.image.area import Area
@@ -51,12 +52,15 @@ def write_class_map(
     maps = list(saved.maps.values())
     whole = Measured(maps, [image] * len(maps), saved=[saved] * len(maps))
     if kind.for_all or kind.key == "map":
-        kind.write(whole, Path(path))
+        with output_file(Path(path), confirmed=True) as temporary:
+            kind.write(whole, temporary)
         return [path]
     written = []
     for at, class_map in enumerate(maps):
         target = f"{path[: -len(suffix)]}{plane_suffix(class_map.plane)}{number}{suffix}"
-        kind.write(whole.one(at), Path(target))
+        # napari's dialog asked about the name that it gave, not about those made of it.
+        with output_file(Path(target), confirmed=target == path) as temporary:
+            kind.write(whole.one(at), temporary)
         written.append(target)
     return written
 

@@ -9,6 +9,7 @@ from typing import Any
 from psygnal import Signal
 from qtpy.QtWidgets import QFileDialog, QHBoxLayout, QWidget
 
+from napari_sem_classify.core.image.file_names import stem_of
 from napari_sem_classify.core.model.card import ModelCard
 from napari_sem_classify.core.model.file import SUFFIX
 from napari_sem_classify.plugin.app.jobs import JobSlot
@@ -194,7 +195,7 @@ class TrainedForm:
         from napari_sem_classify.core.model.catalogue import user_models_folder
 
         name = "model" if self.outcome is None else self.outcome.classifier.card.name
-        start = user_models_folder() / f"{name} fine-tuned"
+        start = user_models_folder() / f"{stem_of(name)} fine-tuned"
         numbered = (f"{start} {number}" for number in count(2))
         paths = (Path(f"{each}{SUFFIX}") for each in chain([start], numbered))
         return next(path for path in paths if not path.exists())
@@ -209,7 +210,7 @@ class TrainedForm:
         dialog.setDirectory(str(start.parent))
         dialog.selectFile(start.name)
         if dialog.exec() and dialog.selectedFiles():
-            self.save_model(Path(dialog.selectedFiles()[0]))
+            self.save_model(Path(dialog.selectedFiles()[0]), confirmed=True)
         dialog.deleteLater()
 
     def save_and_classify(self) -> None:
@@ -219,8 +220,8 @@ class TrainedForm:
         else:
             self.save_model(self.suggested(), then=self.classify_wanted.emit)
 
-    def save_model(self, path: Path, then: Any = None) -> None:
-        """Write the model; `then` is told its path."""
+    def save_model(self, path: Path, then: Any = None, *, confirmed: bool = False) -> None:
+        """Write the model; `then` is told its path; `confirmed` as `save_model` has it."""
         if self.saving or self.outcome is None:
             return
 
@@ -234,7 +235,7 @@ class TrainedForm:
         self.message.say("saving…")
         self.save.enabled = self.classify.enabled = False
         self._saving.start(
-            save(path, self.outcome.classifier),
+            save(path, self.outcome.classifier, confirmed),
             doing="saving the model",
             on_end=self._let_save,
             on_done=done,

@@ -167,6 +167,8 @@ def _train(
     watch = TrainingWatch(options, data, split, context)
     job = stop.telling(watch.progress)
     result = fine_tune(data, split, options, on_epoch=watch.epoch, on_batch=watch.batch, job=job)
+    if options.checkpoint is not None and not result.cancelled:
+        options.checkpoint.unlink(missing_ok=True)
     kept = options.checkpoint is not None and options.checkpoint.is_file()
     return Outcome(
         classifier=result.classifier,
@@ -198,13 +200,13 @@ def preview(choice: Choice, preset: Preset) -> Callable[[JobContext], tuple[list
     return task
 
 
-def save(path: Path, classifier: TileClassifier) -> Callable[[JobContext], Path]:
-    """Task: write the model under its file's name."""
+def save(path: Path, classifier: TileClassifier, confirmed: bool) -> Callable[[JobContext], Path]:
+    """Task: write the model under its file's name; `confirmed` as `save_model` has it."""
 
     def task(_context: JobContext) -> Path:
         ensure_folder(path.parent)
         card = replace(classifier.card, name=stem_of(path))
-        return save_model(path, replace(classifier, card=card))
+        return save_model(path, replace(classifier, card=card), confirmed=confirmed)
 
     return task
 

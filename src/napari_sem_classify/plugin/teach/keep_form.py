@@ -14,6 +14,7 @@ from napari_sem_classify.core.annotate.annotation_file import (
 )
 from napari_sem_classify.core.annotate.keeper import file_text
 from napari_sem_classify.core.common.errors import SemClassifyError
+from napari_sem_classify.core.image.file_names import stem_of
 from napari_sem_classify.plugin.app.jobs import JobSlot
 from napari_sem_classify.plugin.app.text import as_it_is
 from napari_sem_classify.plugin.forms.layout import Form, Note, button, pop_below
@@ -84,17 +85,21 @@ class KeepForm:
         from napari_sem_classify.core.model.catalogue import user_models_folder
 
         image = self._teacher.image
-        start = user_models_folder() / f"{'model' if image is None else image.name}.safetensors"
+        name = "model" if image is None else stem_of(image.name)
+        start = user_models_folder() / f"{name}.safetensors"
         path, _ = QFileDialog.getSaveFileName(self._owner, "Save model", str(start), MODEL_FILES)
         if path:
-            self.save_model(Path(path))
+            self.save_model(Path(path), confirmed=True)
 
-    def save_model(self, path: Path) -> None:
-        """Save what was taught; Classify offers the models of the user's folder."""
+    def save_model(self, path: Path, *, confirmed: bool = False) -> None:
+        """Save what was taught; Classify offers the models of the user's folder.
+
+        `confirmed` is as `save_model` of core has it.
+        """
         if self.saving:
             return
         try:
-            task = self._teacher.learner.save_task(path, self._source.min_share)
+            task = self._teacher.learner.save_task(path, self._source.min_share, confirmed)
         except SemClassifyError as error:
             self.message.fail(str(error))
             return
@@ -118,20 +123,22 @@ class KeepForm:
     def _choose_export(self, kind: str) -> None:
         suffix = SUFFIXES[kind]
         image = self._teacher.image
-        name = ("annotations" if image is None else image.name) + suffix
+        name = ("annotations" if image is None else stem_of(image.name)) + suffix
         path, _ = QFileDialog.getSaveFileName(
             self._owner, "Export annotations", str(self._folder() / name), f"{kind} (*{suffix})"
         )
         if path:
-            self.export_annotations(Path(path), kind)
+            self.export_annotations(Path(path), kind, confirmed=True)
 
-    def export_annotations(self, path: Path, kind: str) -> None:
-        """Write the annotations for another program."""
+    def export_annotations(self, path: Path, kind: str, *, confirmed: bool = False) -> None:
+        """Write the annotations for another program; `confirmed` as in core."""
         teacher = self._teacher
         if teacher.key is None:
             return
         try:
-            written = export_annotations(path, kind, teacher.annotations, teacher.key)
+            written = export_annotations(
+                path, kind, teacher.annotations, teacher.key, confirmed=confirmed
+            )
         except SemClassifyError as error:
             self.message.fail(str(error))
             return

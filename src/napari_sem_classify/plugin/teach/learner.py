@@ -304,7 +304,9 @@ class Learner:
 
     # ------------------------------------------------------------------ keeping and ending
 
-    def save_task(self, path: Path, min_share: float) -> Callable[[JobContext], Path]:
+    def save_task(
+        self, path: Path, min_share: float, confirmed: bool = False
+    ) -> Callable[[JobContext], Path]:
         """The task that writes the model as it is taught now; refused where tiles are too few."""
         last = None if self.out_of_date else self.learned
         lesson = self.lesson() if last is None else last.lesson
@@ -325,7 +327,8 @@ class Learner:
 
             taught = known or fit(lesson, options, context)
             ensure_folder(path.parent)
-            return save_model(path, make_model(material, lesson, taught, options, choice))
+            made = make_model(material, lesson, taught, options, choice)
+            return save_model(path, made, confirmed=confirmed)
 
         return task
 

@@ -61,12 +61,11 @@ class WriteForm:
         kind: Any = "png" if self.format.value == PNG else "tif"
         stretch = bool(self.stretch.value)
 
-        def task(context: JobContext) -> int:
+        def task(context: JobContext) -> tuple[int, str]:
             from napari_sem_classify.core.tiles.tile_files import write_tiles
 
-            count = 0
-            for plane in image.planes():
-                count += write_tiles(
+            written = [
+                write_tiles(
                     image,
                     plan.grid,
                     folder,
@@ -75,8 +74,15 @@ class WriteForm:
                     stretch=stretch,
                     plane=plane,
                     job=context,
-                ).count
-            return count
+                )
+                for plane in image.planes()
+            ]
+            renamed = next((each.renamed for each in written if each.renamed), "")
+            return sum(each.count for each in written), renamed
+
+        def done(result: tuple[int, str]) -> None:
+            told = f"{count_text(result[0])} tiles and a table are in {folder}."
+            message.say(f"{told} {result[1]}".strip())
 
         message = self.run_form.message
         self.run_form.start()
@@ -84,7 +90,7 @@ class WriteForm:
             task,
             doing="writing tiles",
             on_end=self._end,
-            on_done=lambda n: message.say(f"{count_text(n)} tiles and a table are in {folder}."),
+            on_done=done,
             on_failed=message.fail,
             on_cancelled=lambda: message.say("Cancelled: nothing more was written."),
             on_progress=self.run_form.tell,
