@@ -154,7 +154,7 @@ class Process:
                 signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
                 most = file_kilobytes * 1024
                 resource.setrlimit(resource.RLIMIT_FSIZE, (most, most))
-            status = _command(work) if not callable(work) else int(work() or 0)
+            status = command(work) if not callable(work) else int(work() or 0)
         except SystemExit as end:
             status = end.code if isinstance(end.code, int) else int(end.code is not None)
         except BaseException:
@@ -175,6 +175,21 @@ class Process:
             os.kill(self.pid, number)  # it has not yet its own group
         except PermissionError:
             pass  # ended, on macOS
+
+    def kill_after(self, seconds: float) -> bool:
+        """Kill it so long after its start; False where it had ended by then."""
+        time.sleep(max(0.0, self.started + seconds - time.monotonic()))
+        ended = os.waitid(os.P_PID, self.pid, os.WEXITED | os.WNOHANG | os.WNOWAIT)
+        self.kill()
+        return self.wait().status == -signal.SIGKILL and ended is None
+
+    def signal_after(self, seconds: float, number: int, patience: float) -> tuple[Ran, float]:
+        """Send a signal so long after its start; how it ended, and how long that took then."""
+        time.sleep(max(0.0, self.started + seconds - time.monotonic()))
+        wish = time.monotonic()
+        self.kill(number)
+        ended = self.wait(patience)
+        return ended, time.monotonic() - wish
 
     def wait(self, seconds: float = 120.0) -> Ran:
         """Wait until it ends; it is killed where that takes longer than `seconds`."""
@@ -198,7 +213,8 @@ class Process:
         return Ran(status, texts[0], texts[1], took, usage.ru_maxrss / unit, late)
 
 
-def _command(arguments: Sequence[object]) -> int:
+def command(arguments: Sequence[object]) -> int:
+    """Run a command of the program in this process, which it may end."""
     from napari_sem_classify.cli import main
 
     sys.argv = ["napari-sem-classify", *map(str, arguments)]

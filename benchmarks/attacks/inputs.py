@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import hashlib
+import json
 import os
 from dataclasses import replace
 from pathlib import Path
@@ -86,3 +88,82 @@ def write_class_folders(folder: Path, each: int = 10) -> Path:
     from labelled_images import write_classes
 
     return write_classes(folder, {"fine": each, "coarse": each, "rough": each})
+
+
+def results(out: Path) -> dict[str, str]:
+    """What the files of a run hold, by name: all but when, how long and from where.
+
+    Tables and pictures byte by byte; of maps and models the numbers, of summaries the fractions.
+    Hidden files are left out.
+    """
+    found = {}
+    for path in sorted(out.iterdir()):
+        if path.name.startswith("."):
+            continue
+        if path.name.endswith(".map.tif"):
+            from napari_sem_classify.core.maps.map_file import read_map
+
+            saved = read_map(path)
+            maps = {} if saved is None else saved.maps
+            arrays = [each.probabilities.tobytes() for each in maps.values()]
+            found[path.name] = _hash(*arrays)
+        elif path.name.endswith(".summary.json"):
+            value = json.loads(path.read_text(encoding="utf-8"))
+            found[path.name] = _hash(json.dumps([value["classes"], value["cells"]]).encode())
+        elif path.suffix == ".safetensors":
+            from safetensors.numpy import load_file
+
+            tensors = sorted(load_file(path).items())
+            found[path.name] = _hash(*(name.encode() + each.tobytes() for name, each in tensors))
+        elif path.suffix in (".csv", ".png", ".geojson", ".tif"):
+            found[path.name] = _hash(path.read_bytes())
+        else:
+            found[path.name] = ""
+    return found
+
+
+def leftovers(folder: Path) -> list[str]:
+    """Temporary files that a run left in a folder and below, as faults."""
+    from napari_sem_classify.core.common.folder_record import RECORD_NAME
+
+    names = [
+        str(path.relative_to(folder))
+        for path in folder.rglob(".*")
+        if path.name.startswith(".sem-classify-") and path.name != RECORD_NAME
+    ]
+    return [f"left behind: {', '.join(names)}"] if names else []
+
+
+def differences(found: dict[str, str], expected: dict[str, str]) -> list[str]:
+    """Names of files that are missing, not asked for, or hold something else, as faults."""
+    wrong = []
+    for name in sorted(found.keys() | expected.keys()):
+        if found.get(name) != expected.get(name):
+            how = "missing" if name not in found else "other" if name in expected else "too many"
+            wrong.append(f"{name} is {how}")
+    return [", ".join(wrong)] if wrong else []
+
+
+def place_own_files(folder: Path) -> dict[str, str]:
+    """Put files of the user's into an output folder, with names near to those of ours."""
+    folder.mkdir(parents=True, exist_ok=True)
+    for name in ("notes.txt", ".field_0.map-abcdefgh.tif", "field_1.truth.tif"):
+        (folder / name).write_text(f"mine: {name}")
+    for name in (".field_0-abcdefgh", "field_2.map.tif.backup"):
+        (folder / name).mkdir()
+        (folder / name / "mine.txt").write_text("mine")
+    return harness.contents(folder)
+
+
+def own_files_lost(folder: Path, before: dict[str, str]) -> list[str]:
+    """Files of the user's that are gone or changed, as faults."""
+    now = harness.contents(folder)
+    lost = [name for name, content in before.items() if now.get(name) != content]
+    return [f"the user's own {', '.join(lost)} lost or changed"] if lost else []
+
+
+def _hash(*parts: bytes) -> str:
+    digest = hashlib.sha256()
+    for part in parts:
+        digest.update(part)
+    return digest.hexdigest()
