@@ -233,7 +233,7 @@ def _spoil_tag(content: bytearray, chance: random.Random) -> None:
             struct.pack_into(
                 order + offset_type, content, tag + (12 if big else 8), narrow
             )  # value
-    except (struct.error, IndexError):
+    except (struct.error, IndexError, OverflowError):
         _spoil_bytes(content, chance)
 
 

@@ -12,6 +12,8 @@ from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
 from napari_sem_classify.core.batch.batch_outcome import BatchReport, ImageOutcome
 from napari_sem_classify.core.common.checked import read_json
 from napari_sem_classify.core.common.csv_text import csv_text, number_text
@@ -173,7 +175,7 @@ def _small_picture(path: Path) -> str:
 
     buffer = io.BytesIO()
     try:
-        small = Image.fromarray(open_raster(path).data).convert("RGB")
+        small = Image.fromarray(np.asarray(open_raster(path).data)).convert("RGB")
     except ImageError:
         return ""
     small.thumbnail((PICTURE_PX, PICTURE_PX))
