@@ -160,20 +160,20 @@ CLASSES = {
 def _nasa_labels(name: str, data: Path, tile: int) -> dict[str, object]:
     classes, contains = CLASSES[name]
     labels = [
-        tiles_from_mask(mask, _whole_grid(image, tile), classes, contains=contains).labels.ravel()
+        tiles_from_mask(mask, whole_grid(image, tile), classes, contains=contains).labels.ravel()
         for image, mask, _ in nasa_pairs(data, name.rstrip("23"))
     ]
     return {"labels": np.concatenate(labels), "class_names": np.array(list(classes.values()))}
 
 
-def _whole_grid(image: SemImage, tile: int) -> TileGrid:
+def whole_grid(image: SemImage, tile: int) -> TileGrid:
     return TileGrid(Area(0, image.shape[0], 0, image.shape[1]), tile, tile)
 
 
 def _make_nasa(prefix: str, data: Path, tile: int, describe: Describe) -> dict[str, object]:
     parts: dict[str, list[object]] = {}
     for number, (image, _, group) in enumerate(nasa_pairs(data, prefix)):
-        grid = _whole_grid(image, tile)
+        grid = whole_grid(image, tile)
         rows, cols = np.indices(grid.tile_shape).reshape(2, -1)
         _append(parts, **describe(image.with_area(grid.area), grid))
         _append(parts, groups=np.full(len(rows), group), image=np.full(len(rows), number))

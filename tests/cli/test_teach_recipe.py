@@ -77,3 +77,36 @@ def test_a_network_whose_weights_are_not_here_is_refused_with_what_to_do(
     assert refused.status == 1
     assert f"models fetch {name}" in refused.err
     assert len(refused.err.strip().splitlines()) == 1
+
+
+def test_what_surrounds_a_tile_is_in_the_model_the_map_and_its_repetition(
+    run, small_image, small_labels, tmp_path
+):
+    model = tmp_path / "around.safetensors"
+    taught = run(
+        *("teach", "--image", small_image, "--labels", small_labels, "--classes", CLASSES),
+        *("--tile", 32, "--network-px", 64, "--out", model, "--json"),
+        *("--context", "yes", "--alignment", 0.5, "--smoothing", 0.2),
+    )
+    assert taught.status == 0, taught.err
+    around = {"context": True, "alignment": 0.5, "smoothing": 0.2}
+    assert taught.json["surroundings"] == around
+    assert "neighbours, aligned by 0.5, smoothed by 0.2" in run("models", "info", model).out
+    out = tmp_path / "out"
+    done = run("classify", small_image, "--model", model, "--out", out, "--stride", 16)
+    assert done.status == 0, done.err
+    [summary] = out.glob("*.summary.json")
+    again = run("rerun", summary, "--out", tmp_path / "again", "--json")
+    assert again.status == 0, again.err
+    assert again.json["cells_changed"] == 0
+
+
+def test_with_one_image_the_tile_counts_alone_and_the_reason_is_told(
+    run, small_image, small_labels, tmp_path
+):
+    done = run(
+        *("teach", "--image", small_image, "--labels", small_labels, "--classes", CLASSES),
+        *("--tile", 32, "--network-px", 64, "--out", tmp_path / "one.safetensors"),
+    )
+    assert done.status == 0, done.err
+    assert "The tile alone: what carries over to another image shows from three" in done.out

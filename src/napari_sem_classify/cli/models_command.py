@@ -72,6 +72,7 @@ def show_model(
         ("Tile", length_text(card.tile_px, card.pixel_size_nm)),
         ("Pixel size", f"{card.pixel_size_nm:.5g} nm" if card.pixel_size_nm else "not calibrated"),
         ("Network input", f"{card.network_px} px"),
+        ("Looks at", card.surroundings.title),
         *(("Class", f"{info.name}  {info.colour}") for info in card.classes),
     ]
     numbers = {name: value for name, value in scores.items() if isinstance(value, float)}

@@ -72,6 +72,22 @@ def teach(
             help="Size to which a tile is brought for the network, or auto.",
         ),
     ] = "128",
+    context: Annotated[
+        Literal["auto", "no", "yes"],
+        typer.Option(
+            "--context",
+            help="Look at a tile's neighbours too; auto takes what pays on specimens, or else "
+            "images, that were left out.",
+        ),
+    ] = "auto",
+    alignment: Annotated[
+        Literal["auto", "0", "0.5", "1"],
+        typer.Option("--alignment", help="Share of an image's mean to take away, or auto."),
+    ] = "auto",
+    smoothing: Annotated[
+        Literal["auto", "0", "0.2", "0.4", "0.7"],
+        typer.Option("--smoothing", help="How far neighbours draw a tile to their class, or auto."),
+    ] = "auto",
     dense: Annotated[
         bool, typer.Option("--dense", help="Teach for fine maps made with classify --dense.")
     ] = False,
@@ -101,6 +117,7 @@ def teach(
     from napari_sem_classify.core.common.output_folder import check_target
     from napari_sem_classify.core.image.file_names import stem_of
     from napari_sem_classify.core.model.file import model_path, save_model
+    from napari_sem_classify.core.model.surroundings import surroundings_for
     from napari_sem_classify.core.sem_io.label_file import labelled_images
     from napari_sem_classify.core.teach.recipes import recipes_for
     from napari_sem_classify.core.teach.teach import teach_from_masks
@@ -119,6 +136,11 @@ def teach(
         min_share=min_share,
         rules={own: contains[value] for value, own in named if value in contains},
         recipes=recipes_for(tile, per_tile=per_tile, network_px=side, backbone_id=network),
+        surroundings=surroundings_for(
+            None if context == "auto" else context == "yes",
+            None if alignment == "auto" else float(alignment),
+            None if smoothing == "auto" else float(smoothing),
+        ),
         dense=dense,
         device=device,
         backend=backend,
@@ -143,6 +165,8 @@ def _facts(card: ModelCard, left_out: Mapping[str, str]) -> dict[str, Any]:
         "scores": dict(card.scores),
         "recipe": {**asdict(card.intensity), "network_px": card.network_px},
         "recipe_choice": card.record.get("recipe"),
+        "surroundings": asdict(card.surroundings),
+        "surroundings_choice": card.record.get("surroundings"),
         "seconds": card.record.get("seconds"),
     }
 
@@ -178,6 +202,8 @@ def _text(card: ModelCard, counts: dict[str, int], path: Path) -> str:
         verdict = f"No score: {scores.get('reason', 'not measured')}"
     choice = card.record.get("recipe")
     chosen = f"\nWay of looking: {choice['reason']}" if choice else ""
+    around = card.record.get("surroundings")
+    chosen += f"\nSurroundings: {around['reason']}" if around else ""
     return f"{table(rows)}\n{verdict}\n{_specimens(card)}{chosen}\nWritten: {path}"
 
 

@@ -101,7 +101,6 @@ class BatchState:
         item: Item,
         stem: str,
         outcome: ImageOutcome,
-        also: Mapping[str, Path] | None = None,
     ) -> ImageOutcome:
         """Move an image's files from `staging` into their place, and note them with the outcome.
 
@@ -118,7 +117,7 @@ class BatchState:
         def free(other: str) -> bool:
             return other == own or is_free(other, self.taken)
 
-        folder.put(staging, stem, also=also, is_free=free, about=note | as_json(outcome))
+        folder.put(staging, stem, is_free=free, about=note | as_json(outcome))
         written = folder.record.written[-1]
         self.images[_name(item)] = written
         take_stem(written.stem, self.taken)

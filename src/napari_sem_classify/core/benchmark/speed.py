@@ -190,13 +190,13 @@ class _Bench:
 
     def _map_seconds(self, grid: TileGrid, dense: bool, job: Job | None) -> float:
         """Seconds from the image to every tile's class."""
-        from napari_sem_classify.core.classify.driver import tile_probabilities
+        from napari_sem_classify.core.classify.driver import tile_scores
 
         start = time.perf_counter()
         tiles = PlaneTiles(self.image, grid)
         seen = tiles.measure(self.model.card.intensity)
         told = tiles.reporter("Measuring", job)
-        tile_probabilities(tiles, self.model, self.engine, seen, reporter=told, dense=dense)
+        tile_scores(tiles, self.model, self.engine, seen, reporter=told, dense=dense)
         return time.perf_counter() - start
 
     def agreement(self) -> float:

@@ -6,16 +6,18 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-from numpy.typing import NDArray
 
 from napari_sem_classify.core.common.job import Reporter
 from napari_sem_classify.core.image.intensity import IntensityRange
+from napari_sem_classify.core.model.surroundings import ALONE
 from napari_sem_classify.core.network.features import features_to
 from napari_sem_classify.core.tiles.dense_blocks import HALO_PX, STEP
+from napari_sem_classify.core.tiles.neighbours import Neighbours
 from napari_sem_classify.core.tiles.plane_tiles import PlaneTiles
 
 if TYPE_CHECKING:
     from napari_sem_classify.core.model.head import TileClassifier
+    from napari_sem_classify.core.model.plane_scores import PlaneScores
     from napari_sem_classify.core.network.engine.base import Engine
 
 SAMPLE_TILES = 100
@@ -28,15 +30,15 @@ def agreement_with_tiles(
     engine: Engine,
     intensity: IntensityRange,
     classifier: TileClassifier,
-    dense: NDArray[np.float32],
+    dense: PlaneScores,
     seed: int = 0,
 ) -> dict[str, Any]:
     """Look at a random sample of tiles one by one, and compare with a dense map.
 
     Parameters
     ----------
-    dense : float32, shape (tile rows, tile columns, classes)
-        Probabilities from dense evaluation; NaN for tiles left out, but not for all.
+    dense : PlaneScores
+        From dense evaluation, of one tile at least.
 
     Returns
     -------
@@ -47,22 +49,23 @@ def agreement_with_tiles(
         class, 0 to 1), and the ``mean_difference`` and ``largest_difference`` of a probability.
     """
     grid = tiles.grid
-    done = np.flatnonzero(~np.isnan(dense[..., 0]))
+    done = np.flatnonzero(dense.known)
     apart = len(done) * (grid.stride / grid.tile) ** 2
     count = int(min(SAMPLE_TILES, max(LEAST_SAMPLE, SAMPLE_SHARE * apart), len(done)))
-    keep = np.zeros(grid.n_tiles, dtype=np.bool_)
-    keep[np.random.default_rng(seed).choice(done, count, replace=False)] = True
-    mine = dense.reshape(grid.n_tiles, -1)
-    same, differences = [], []
-
-    def compare(index: NDArray[np.int64], features: NDArray[Any]) -> None:
-        single = classifier.head.probabilities(features, classifier.card.temperature)
-        same.append(single.argmax(axis=1) == mine[index].argmax(axis=1))
-        differences.append(np.abs(single - mine[index]).max(axis=1))
-
-    some = replace(tiles, keep=keep.reshape(grid.tile_shape))
-    features_to(some, engine, intensity, compare, Reporter(count, ""))
-    agrees, difference = np.concatenate(same), np.concatenate(differences)
+    chosen = np.random.default_rng(seed).choice(done, count, replace=False)
+    looked_at = np.zeros(grid.n_tiles, dtype=np.bool_)
+    looked_at[chosen] = True
+    if classifier.card.surroundings != ALONE:
+        beside = Neighbours.on(grid).of(chosen)
+        looked_at[np.intersect1d(beside[beside >= 0], done)] = True
+    single = dense.copy()
+    some = replace(tiles, keep=looked_at.reshape(grid.tile_shape))
+    features_to(some, engine, intensity, single.add, Reporter(some.count, ""))
+    mine, others = (
+        each.probabilities().reshape(grid.n_tiles, -1)[chosen] for each in (dense, single)
+    )
+    agrees = mine.argmax(axis=1) == others.argmax(axis=1)
+    difference = np.abs(mine - others).max(axis=1)
     share = float(agrees.mean())
     return {
         "approximation": (

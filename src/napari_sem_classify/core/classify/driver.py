@@ -29,6 +29,7 @@ from napari_sem_classify.core.maps.class_map import ClassMap, map_sha256, tiles_
 from napari_sem_classify.core.model.engines import network_of
 from napari_sem_classify.core.model.file import head_sha256
 from napari_sem_classify.core.model.head import TileClassifier
+from napari_sem_classify.core.model.plane_scores import PlaneScores, scores_on
 from napari_sem_classify.core.network.embedding_cache import EmbeddingCache
 from napari_sem_classify.core.network.features import KnownFeatures, features_to
 from napari_sem_classify.core.tiles.grid import TileGrid
@@ -39,6 +40,8 @@ if TYPE_CHECKING:
     from napari_sem_classify.core.network.engine.base import Engine
 
 UPDATES_PER_S = 4.0
+UPDATES_SHARE = 0.2
+"""Of the time at most, where the probabilities of a large plane take long."""
 
 UpdateCallback = Callable[[NDArray[np.float32]], None]
 
@@ -169,7 +172,7 @@ def classify_tiles(
     tiles = tiles.in_memory()
     intensity = tiles.measure(classifier.card.intensity)
     known = None if cache is None else KnownFeatures(cache, network_of(classifier))
-    probabilities, from_cache = tile_probabilities(
+    scores, from_cache = tile_scores(
         tiles,
         classifier,
         engine,
@@ -181,15 +184,15 @@ def classify_tiles(
     )
     more: dict[str, Any] = {"features_from_cache": from_cache}
     if dense:
-        if np.isnan(probabilities[..., 0]).all():
+        if not scores.known.any():
             raise tiles.none_left()
-        more["dense"] = agreement_with_tiles(tiles, engine, intensity, classifier, probabilities)
+        more["dense"] = agreement_with_tiles(tiles, engine, intensity, classifier, scores)
         reporter.check()
     more["seconds"] = round(time.perf_counter() - start, 3)
-    return map_of_tiles(tiles, classifier, probabilities, intensity, engine, more)
+    return map_of_tiles(tiles, classifier, scores, intensity, engine, more)
 
 
-def tile_probabilities(
+def tile_scores(
     tiles: PlaneTiles,
     classifier: TileClassifier,
     engine: Engine,
@@ -199,8 +202,8 @@ def tile_probabilities(
     known: KnownFeatures | None = None,
     dense: bool = False,
     on_update: UpdateCallback | None = None,
-) -> tuple[NDArray[np.float32], bool]:
-    """Probabilities of a plane's tiles, and whether their features came from the cache.
+) -> tuple[PlaneScores, bool]:
+    """What the model says of a plane's tiles, and whether their features came from the cache.
 
     Parameters
     ----------
@@ -208,47 +211,40 @@ def tile_probabilities(
         Of the whole plane, also where the tiles are a block of it.
     reporter, known
         As for `features_to`; the others as for `classify_tiles`.
-
-    Returns
-    -------
-    float32, shape (tile rows, tile columns, classes)
-        NaN for tiles left out.
-    bool
     """
-    head, temperature = classifier.head, classifier.card.temperature
-    shape = (*tiles.grid.tile_shape, len(classifier.card.classes))
-    probabilities = np.full(shape, np.nan, dtype=np.float32)
-    flat = probabilities.reshape(-1, shape[-1])
-    last = -float("inf")
+    scores = scores_on(classifier, tiles.grid)
+    due = 0.0
 
     def sink(index: NDArray[np.int64], features: NDArray[Any]) -> None:
-        nonlocal last
-        flat[index] = head.probabilities(features, temperature)
-        if on_update is not None and time.perf_counter() - last >= 1.0 / UPDATES_PER_S:
-            on_update(probabilities.copy())
-            last = time.perf_counter()
+        nonlocal due
+        scores.add(index, features)
+        begin = time.perf_counter()
+        if on_update is not None and begin >= due:
+            on_update(scores.probabilities())
+            took = time.perf_counter() - begin
+            due = begin + max(1.0 / UPDATES_PER_S, took / UPDATES_SHARE)
 
     from_cache = features_to(tiles, engine, intensity, sink, reporter, known, dense)
-    if on_update is not None and not np.isnan(flat[:, 0]).all():
-        on_update(probabilities.copy())
+    if on_update is not None and scores.known.any():
+        on_update(scores.probabilities())
     reporter.check()
-    return probabilities, from_cache
+    return scores, from_cache
 
 
 def map_of_tiles(
     tiles: PlaneTiles,
     classifier: TileClassifier,
-    probabilities: NDArray[np.float32],
+    scores: PlaneScores,
     intensity: IntensityRange,
     engine: EngineNames,
     more: Mapping[str, Any],
 ) -> ClassMap:
-    """Make the class map of a plane from its tiles' probabilities, and the record of the run.
+    """Make the class map of a plane from what the model says of its tiles, and the run's record.
 
     Parameters
     ----------
-    probabilities : float32, shape (tile rows, tile columns, classes)
-        NaN for tiles left out.
+    scores : PlaneScores
+        Of the whole plane.
     intensity : IntensityRange
         As measured on the plane.
     more : mapping
@@ -260,7 +256,7 @@ def map_of_tiles(
         When all tiles were left out.
     """
     image, grid = tiles.image, tiles.grid
-    done = int(np.count_nonzero(~np.isnan(probabilities[..., 0])))
+    done = int(np.count_nonzero(scores.known))
     if not done:
         raise tiles.none_left()
     record: dict[str, Any] = {
@@ -272,7 +268,7 @@ def map_of_tiles(
         **more,
     }
     class_map = ClassMap(
-        probabilities=tiles_to_cells(grid, probabilities),
+        probabilities=tiles_to_cells(grid, scores.probabilities()),
         grid=grid,
         classes=classifier.card.classes,
         pixel_size_nm=image.pixel_size_nm,
@@ -285,7 +281,7 @@ def map_of_tiles(
 
 
 def _check_features(classifier: TileClassifier, engine: Engine) -> None:
-    wanted = len(classifier.head.mean)
+    wanted = len(classifier.head.mean) // (1 + classifier.card.surroundings.context)
     if engine.feature_size != wanted:
         raise ModelError(
             f"The model {classifier.card.name!r} needs {wanted} features of a tile and the network "
@@ -305,6 +301,7 @@ def _record(
         "head_sha256": head_sha256(classifier.head),
         "network_px": classifier.card.network_px,
         "classes": list(classifier.card.class_names),
+        "surroundings": asdict(classifier.card.surroundings),
     }
     record["grid"] = {"area": grid.area.as_list(), "tile_px": grid.tile, "stride_px": grid.stride}
     record["intensity"] = asdict(intensity)

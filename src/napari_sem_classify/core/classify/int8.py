@@ -25,6 +25,7 @@ from napari_sem_classify.core.common.job import Job, Reporter
 from napari_sem_classify.core.image.intensity import IntensityRange, measure_range
 from napari_sem_classify.core.image.sem_image import SemImage
 from napari_sem_classify.core.model.head import TileClassifier
+from napari_sem_classify.core.model.plane_scores import alone_probabilities
 from napari_sem_classify.core.network.backbone import backbone_info
 from napari_sem_classify.core.network.engine.devices import has_openvino
 from napari_sem_classify.core.network.engine.factory import load_network
@@ -181,6 +182,6 @@ def _probabilities(
         for start in range(0, len(each.pixels), engine.batch_size):
             some = each.pixels[start : start + engine.batch_size]
             features = engine.embed(some, each.intensity)
-            found.append(classifier.head.probabilities(features, classifier.card.temperature))
+            found.append(alone_probabilities(classifier, features))
             reporter.advance(len(some))
     return np.concatenate(found)

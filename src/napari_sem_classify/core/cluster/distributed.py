@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import queue
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, replace
 from functools import partial
@@ -30,7 +30,7 @@ from napari_sem_classify.core.batch.classify_many import batch_digest
 from napari_sem_classify.core.classify.options import ClassifyOptions
 from napari_sem_classify.core.cluster.connect import check_workers, connected, model_file
 from napari_sem_classify.core.cluster.huge import HugeImage, finish_huge, plan_huge
-from napari_sem_classify.core.cluster.tile_store import STORE_ENDING, Block
+from napari_sem_classify.core.cluster.tile_store import Block
 from napari_sem_classify.core.cluster.worker import (
     EngineFacts,
     LoadModel,
@@ -227,18 +227,17 @@ class _ClusterRun:
         seconds = round(time.perf_counter() - self._start, 3)
         with temporary_folder(self._staging) as staging:
             target = replace(self._target, folder=staging)
-            outcome, store = finish_huge(huge, self._classifier, target, seconds)
-            also = {f"{huge.stem}{STORE_ENDING}": store}
-            self._put(entry, outcome, staging, also)
+            outcome = finish_huge(huge, self._classifier, target, seconds)
+            self._put(entry, outcome, staging)
+        huge.store.forget()
 
     def _put(
         self,
         entry: _ClusterImage,
         outcome: ImageOutcome,
         staging: Path,
-        also: Mapping[str, Path] | None = None,
     ) -> None:
-        put = self._state.put(self._folder, staging, entry.path, entry.stem, outcome, also)
+        put = self._state.put(self._folder, staging, entry.path, entry.stem, outcome)
         entry.outcome = replace(put, path=entry.path)
 
     def _drop(self, entry: _ClusterImage) -> None:

@@ -12,9 +12,15 @@ from napari_sem_classify.core.batch.batch_outcome import ImageOutcome
 from napari_sem_classify.core.batch.batch_state import BatchTarget
 from napari_sem_classify.core.batch.classify_many import write_maps
 from napari_sem_classify.core.classify.options import ClassifyOptions, GridChoice
-from napari_sem_classify.core.cluster.tile_store import Block, TileStore, blocks_of
+from napari_sem_classify.core.cluster.tile_store import (
+    STORE_ENDING,
+    Block,
+    TileStore,
+    blocks_of,
+)
 from napari_sem_classify.core.cluster.worker import EngineFacts
 from napari_sem_classify.core.model.head import TileClassifier
+from napari_sem_classify.core.model.plane_scores import raw_numbers, scores_on
 from napari_sem_classify.core.tiles.plane_tiles import PlaneTiles
 
 if TYPE_CHECKING:
@@ -82,7 +88,8 @@ def plan_huge(
         "image": sha256(file_state(path).encode()).hexdigest(),
         "level": image.level,
     }
-    shape = (*image.leading_shape, *grid.tile_shape, len(card.classes))
+    numbers = raw_numbers(len(card.classes), card.surroundings)
+    shape = (*image.leading_shape, *grid.tile_shape, numbers)
     store = TileStore(target.folder, stem, shape, BLOCK_TILES, facts, target.resume)
     blocks = [block for plane in planes for block in blocks_of(grid, BLOCK_TILES, plane)]
     waiting = {block for block in blocks if not store.has(block)}
@@ -91,8 +98,8 @@ def plan_huge(
 
 def finish_huge(
     huge: HugeImage, classifier: TileClassifier, target: BatchTarget, seconds: float
-) -> tuple[ImageOutcome, Path]:
-    """Write the files of an image all of whose blocks are there; gives their zarr, too.
+) -> ImageOutcome:
+    """Write the files of an image all of whose blocks are there.
 
     Raises
     ------
@@ -108,18 +115,24 @@ def finish_huge(
         "stride_px": grid.stride,
         "pixel_size_nm": image.pixel_size_nm,
     }
-    return replace(outcome, path=huge.path), huge.store.finish(about)
+    found = (
+        (plane, scores_on(classifier, grid, huge.store.read(plane)).probabilities())
+        for plane in huge.ranges
+    )
+    huge.store.finish(target.folder / f"{huge.stem}{STORE_ENDING}", found, about)
+    return replace(outcome, path=huge.path)
 
 
 def _maps(huge: HugeImage, classifier: TileClassifier, seconds: float) -> Iterator[ClassMap]:
-    """A map of each plane, from the blocks' probabilities."""
+    """A map of each plane, from what the workers found in its blocks."""
     from napari_sem_classify.core.classify.driver import map_of_tiles
 
     engine = _together(huge.engines)
     more = {"features_from_cache": False, "seconds": seconds, "cluster": True}
     for plane, reach in huge.ranges.items():
         tiles = PlaneTiles(huge.image, huge.choice.grid, plane=plane)
-        yield map_of_tiles(tiles, classifier, huge.store.read(plane), reach, engine, more)
+        scores = scores_on(classifier, tiles.grid, huge.store.read(plane))
+        yield map_of_tiles(tiles, classifier, scores, reach, engine, more)
 
 
 def _together(engines: set[EngineFacts]) -> EngineFacts:

@@ -1,14 +1,15 @@
-"""The tiles' probabilities of a huge image in one zarr, written block by block.
+"""What a model says of the tiles of a huge image in one zarr, written block by block.
 
 A block that is not done yet has no chunk in the zarr, so a run that was stopped knows what is
 lacking. The zarr has a hidden name, which nobody else's can have, until all of it is there.
+While it has, it holds `PlaneScores.raw`; what is left in the end are the tiles' probabilities.
 """
 
 from __future__ import annotations
 
 import hashlib
 import shutil
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -22,7 +23,7 @@ from napari_sem_classify.core.common.temporaries import MARK
 from napari_sem_classify.core.image.area import Area
 from napari_sem_classify.core.tiles.grid import TileGrid
 
-NOT_DONE = -1.0
+NOT_DONE = float("-inf")
 STORE_ENDING = ".probabilities.zarr"
 """Of the finished zarr's name, after the image's."""
 
@@ -64,7 +65,7 @@ def blocks_of(grid: TileGrid, side: int, plane: tuple[int, ...] = ()) -> Iterato
 
 
 class TileStore:
-    """A zarr of float32 (plane..., tile rows, tile columns, classes); NaN for tiles left out.
+    """A zarr of float32 (plane..., tile rows, tile columns, numbers); NaN for tiles left out.
 
     Parameters
     ----------
@@ -73,7 +74,7 @@ class TileStore:
     stem : str
         What tells it from that of another image.
     shape : tuple of int
-        Planes, tile rows, tile columns, classes.
+        Planes, tile rows, tile columns, numbers of a tile.
     side : int
         Side of a block in tiles; a block is a chunk.
     facts : mapping
@@ -98,9 +99,10 @@ class TileStore:
     ) -> None:
         name = hashlib.sha256(stem.encode(errors="surrogatepass")).hexdigest()[:16]
         self._hidden = folder / f"{MARK}blocks-{name}.zarr"
+        self._side = side
         self._array: Any = self._of_earlier_run(shape, facts) if resume else None
         if self._array is None:
-            self._array = self._new(shape, side, facts)
+            self._array = self._new(self._hidden, shape, facts)
 
     def _of_earlier_run(self, shape: tuple[int, ...], facts: Mapping[str, Any]) -> Any:
         import zarr
@@ -111,14 +113,14 @@ class TileStore:
                 return array
         return None
 
-    def _new(self, shape: tuple[int, ...], side: int, facts: Mapping[str, Any]) -> Any:
+    def _new(self, path: Path, shape: tuple[int, ...], facts: Mapping[str, Any]) -> Any:
         import zarr
 
-        chunks = (*(1 for _ in shape[:-3]), side, side, shape[-1])
+        chunks = (*(1 for _ in shape[:-3]), self._side, self._side, shape[-1])
         with self._writing():
-            shutil.rmtree(self._hidden, ignore_errors=True)
+            shutil.rmtree(path, ignore_errors=True)
             return zarr.create_array(
-                str(self._hidden),
+                str(path),
                 shape=shape,
                 chunks=chunks,
                 dtype="float32",
@@ -132,21 +134,41 @@ class TileStore:
             return not bool((self._array[block.place] == NOT_DONE).any())
         return False
 
-    def write(self, block: Block, probabilities: NDArray[np.float32]) -> None:
-        """Write a block, shape (tile rows, tile columns, classes)."""
+    def write(self, block: Block, found: NDArray[np.float32]) -> None:
+        """Write a block, shape (tile rows, tile columns, numbers)."""
         with self._writing():
-            self._array[block.place] = probabilities
+            self._array[block.place] = found
 
     def read(self, plane: tuple[int, ...]) -> NDArray[np.float32]:
-        """All tiles of a plane, shape (tile rows, tile columns, classes)."""
+        """All tiles of a plane, shape (tile rows, tile columns, numbers)."""
         tiles: NDArray[np.float32] = np.asarray(self._array[plane])
         return tiles
 
-    def finish(self, attributes: Mapping[str, Any]) -> Path:
-        """Note what the finished zarr says besides its numbers; gives its path."""
+    def finish(
+        self,
+        path: Path,
+        planes: Iterable[tuple[tuple[int, ...], NDArray[np.float32]]],
+        attributes: Mapping[str, Any],
+    ) -> None:
+        """Write the finished zarr.
+
+        Parameters
+        ----------
+        planes : iterable of (plane, float32 of shape (tile rows, tile columns, classes))
+            The tiles' probabilities.
+        attributes : mapping
+            What the zarr says besides; its ``classes`` are the classes.
+        """
+        shape = (*self._array.shape[:-1], len(attributes["classes"]))
+        array = self._new(path, shape, self._array.attrs["run"])
         with self._writing():
-            self._array.attrs.update(dict(attributes))
-        return self._hidden
+            for plane, probabilities in planes:
+                array[plane] = probabilities
+            array.attrs.update(dict(attributes))
+
+    def forget(self) -> None:
+        """Delete the blocks, once what was made of them is in its place."""
+        shutil.rmtree(self._hidden, ignore_errors=True)
 
     @contextmanager
     def _writing(self) -> Iterator[None]:

@@ -102,18 +102,18 @@ def classify_block(
     """Classify the tiles of a block, on a worker.
 
     `grid` and `intensity` are those of the whole image, so that a block's tiles come out as they
-    would in one run over it. Gives their probabilities (tile rows, tile columns, classes), and
-    with what they were made.
+    would in one run over it. Gives `PlaneScores.raw` of them, which fits together with that of the
+    other blocks, and with what it was made.
     """
-    from napari_sem_classify.core.classify.driver import tile_probabilities
+    from napari_sem_classify.core.classify.driver import tile_scores
 
     with _lock:
         classifier, engine = _load(model)
         image = _opened(path, level, path.stat().st_mtime_ns)
         tiles = PlaneTiles(image, block.grid(grid), plane=block.plane)
         reporter = tiles.reporter("Classifying tiles", None)
-        found, _ = tile_probabilities(tiles, classifier, engine, intensity, reporter=reporter)
-    return found, EngineFacts(engine.backend, engine.device, engine.dtype)
+        found, _ = tile_scores(tiles, classifier, engine, intensity, reporter=reporter)
+    return found.raw, EngineFacts(engine.backend, engine.device, engine.dtype)
 
 
 def _load(model: WorkerModel) -> tuple[TileClassifier, Engine]:

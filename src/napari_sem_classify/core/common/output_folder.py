@@ -54,7 +54,6 @@ class OutputFolder:
         staging: Path,
         asked: str,
         *,
-        also: Mapping[str, Path] | None = None,
         is_free: Callable[[str], bool] | None = None,
         about: Mapping[str, Any] | None = None,
     ) -> dict[str, Path]:
@@ -67,8 +66,6 @@ class OutputFolder:
         ----------
         asked : str
             Start of all names in `staging`; it is kept where that can be.
-        also : mapping of str to Path, optional
-            What to move besides, by name, from elsewhere on the same disk; it comes last.
         is_free : callable, optional
             Whether another start may be used instead; where it is not given, each may.
         about : mapping, optional
@@ -84,7 +81,7 @@ class OutputFolder:
         OutputError
             When they cannot be moved.
         """
-        sources = {path.name: path for path in sorted(staging.iterdir())} | dict(also or {})
+        sources = {path.name: path for path in sorted(staging.iterdir())}
         stem, stays = self._free_start(asked, list(sources), is_free)
         if stays is not None:
             self.told.append(

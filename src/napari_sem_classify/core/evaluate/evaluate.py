@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -19,6 +19,8 @@ from napari_sem_classify.core.evaluate.set_reading import open_cropped, tile_gri
 from napari_sem_classify.core.evaluate.tile_ranges import tile_ranges
 from napari_sem_classify.core.image.sem_image import SemImage
 from napari_sem_classify.core.model.head import TileClassifier
+from napari_sem_classify.core.model.plane_scores import scores_on
+from napari_sem_classify.core.tiles.grid import TileGrid
 from napari_sem_classify.core.tiles.plane_tiles import PlaneTiles
 
 if TYPE_CHECKING:
@@ -184,7 +186,7 @@ def evaluate_images(
     ranges = tile_ranges(listing, crop, job)
     reporter = Reporter(len(listing.records), "Classifying images", job)
     reporter.check()
-    head, temperature = classifier.head, classifier.card.temperature
+    untempered = replace(classifier, card=replace(classifier.card, temperature=1.0))
     after: list[NDArray[np.float32]] = []
     before: list[NDArray[np.float32]] = []
     used: list[ImageRecord] = []
@@ -193,12 +195,12 @@ def evaluate_images(
     for number, record in enumerate(listing.records):
         try:
             image = ranges.apply(open_cropped(record.path, crop))
-            features = _features(image, classifier, engine, tile_px, whole)
+            grid, features = _features(image, classifier, engine, tile_px, whole)
         except SemClassifyError as error:
             left_out[str(record.path)] = str(error)
         else:
-            after.append(head.probabilities(features, temperature).mean(axis=0))
-            before.append(head.probabilities(features).mean(axis=0))
+            after.append(_mean(classifier, grid, features))
+            before.append(_mean(untempered, grid, features))
             used.append(record)
             groups.append(record.group or f"image {number}")
         reporter.advance()
@@ -254,8 +256,8 @@ def _features(
     engine: Engine,
     tile_px: int | None,
     whole: bool,
-) -> NDArray[np.float32]:
-    """Features of an image's tiles that hold data."""
+) -> tuple[TileGrid, NDArray[np.float32]]:
+    """An image's tiles and their features, NaN for those without data."""
     from napari_sem_classify.core.classify.options import ClassifyOptions
     from napari_sem_classify.core.network.features import embed_image
 
@@ -263,5 +265,15 @@ def _features(
     options = ClassifyOptions(tile_px=tile_px)
     grid = tile_grid(image, None) if whole else options.grid_for(image, card).grid
     plane = (0,) * len(image.leading_shape)
-    found = embed_image(PlaneTiles(image, grid, plane=plane), engine, card.intensity)
-    return found[~np.isnan(found).any(axis=1)]
+    return grid, embed_image(PlaneTiles(image, grid, plane=plane), engine, card.intensity)
+
+
+def _mean(
+    classifier: TileClassifier, grid: TileGrid, features: NDArray[np.float32]
+) -> NDArray[np.float32]:
+    """Mean probabilities of an image's tiles, shape (classes,)."""
+    scores = scores_on(classifier, grid)
+    known = np.flatnonzero(~np.isnan(features).any(axis=1))
+    scores.add(known, features[known])
+    found: NDArray[np.float32] = scores.probabilities()[scores.known].mean(axis=0)
+    return found

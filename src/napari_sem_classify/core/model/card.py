@@ -11,9 +11,12 @@ from napari_sem_classify.core.common.checked import Fields, Malformed, shown
 from napari_sem_classify.core.common.errors import ModelError
 from napari_sem_classify.core.common.plain_text import name_problem
 from napari_sem_classify.core.image.intensity import IntensityRecipe
+from napari_sem_classify.core.model.surroundings import ALONE, Surroundings
 
 FORMAT = "napari-sem-classify"
-FORMAT_VERSION = 1
+FORMAT_VERSION = 2
+ALONE_VERSION = 1
+"""Of models that look at tiles alone, so that earlier versions of this program open them too."""
 
 MOST_CLASSES = 1000
 """A map holds a probability of each class for each cell; the ordinary one has two to ten."""
@@ -72,6 +75,8 @@ class ModelCard:
         Where it comes from: images, annotations, versions, seeds, date.
     dense : bool
         Whether the head learned from dense evaluation, see `network.dense`.
+    surroundings : Surroundings
+        What of a tile's surroundings it looks at; models from before look at the tile alone.
     """
 
     name: str
@@ -87,8 +92,9 @@ class ModelCard:
     temperature: float = 1.0
     scores: Mapping[str, Any] = field(default_factory=dict)
     record: Mapping[str, Any] = field(default_factory=dict)
-    format_version: int = FORMAT_VERSION
+    format_version: int = ALONE_VERSION
     dense: bool = False
+    surroundings: Surroundings = ALONE
 
     @property
     def class_names(self) -> tuple[str, ...]:
@@ -145,6 +151,9 @@ class ModelCard:
             record=_record(card),
             format_version=card.whole("format_version", 1, FORMAT_VERSION),
             dense=card.flag("dense") if card.has("dense") else False,
+            surroundings=Surroundings.from_fields(card.object("surroundings"))
+            if card.has("surroundings")
+            else ALONE,
         )
 
 

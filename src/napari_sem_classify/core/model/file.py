@@ -32,6 +32,7 @@ MAX_HEADER_BYTES = 16_000_000
 """A card with the record of thousands of training images stays below a few megabytes."""
 
 _HEAD_NAMES = ("mean", "scale", "weight", "bias")
+_USUAL = "usual"
 _TRUNK = "trunk."
 
 
@@ -69,7 +70,7 @@ def save_model(path: Path | str, classifier: TileClassifier, *, confirmed: bool 
     head = classifier.head
     tensors: dict[str, NDArray[Any]] = {
         f"head.{name}": np.ascontiguousarray(getattr(head, name), dtype=np.float32)
-        for name in _HEAD_NAMES
+        for name in _head_names(classifier.card)
     }
     for name, value in (classifier.trunk or {}).items():
         tensors[_TRUNK + name] = np.asarray(value, order="C")  # keeps a scalar a scalar
@@ -89,10 +90,11 @@ def read_model(path: Path) -> TileClassifier:
         network, or holds anything else than it should.
     """
     card, tensors = _read(path, with_tensors=True)
-    missing = [name for name in _HEAD_NAMES if f"head.{name}" not in tensors]
+    names = _head_names(card)
+    missing = [name for name in names if f"head.{name}" not in tensors]
     if missing:
         raise ModelError(f"{path} lacks the weights head.{missing[0]}: the file is damaged.")
-    head = Head(**{name: tensors.pop(f"head.{name}") for name in _HEAD_NAMES})
+    head = Head(**{name: tensors.pop(f"head.{name}") for name in names})
     foreign = [name for name in tensors if not name.startswith(_TRUNK)]
     if foreign:
         raise ModelError(f"{path} holds unknown weights ({foreign[0]}): the file is damaged.")
@@ -113,9 +115,15 @@ def head_sha256(head: Head) -> str:
     import hashlib
 
     digest = hashlib.sha256()
-    for name in _HEAD_NAMES:
-        digest.update(np.ascontiguousarray(getattr(head, name), dtype="<f4").tobytes())
+    for name in (*_HEAD_NAMES, _USUAL):
+        if getattr(head, name) is not None:
+            digest.update(np.ascontiguousarray(getattr(head, name), dtype="<f4").tobytes())
     return digest.hexdigest()
+
+
+def _head_names(card: ModelCard) -> tuple[str, ...]:
+    """What the head of a card's model holds."""
+    return (*_HEAD_NAMES, _USUAL) if card.surroundings.alignment else _HEAD_NAMES
 
 
 def _read(path: Path, *, with_tensors: bool) -> tuple[ModelCard, dict[str, NDArray[Any]]]:
@@ -217,10 +225,11 @@ def _check(classifier: TileClassifier, where: str) -> None:
     """Prove that head, trunk and card belong together."""
     card, head = classifier.card, classifier.head
     _check_backbone(card, where)
-    features = BACKBONES[card.backbone_id].architecture.feature_size(card.stages)
+    tile = BACKBONES[card.backbone_id].architecture.feature_size(card.stages)
+    features = tile * (1 + card.surroundings.context)
     classes = len(card.classes)
-    shapes = ((features,), (features,), (classes, features), (classes,))
-    for name, shape in zip(_HEAD_NAMES, shapes, strict=True):
+    shapes = ((features,), (features,), (classes, features), (classes,), (tile,))
+    for name, shape in zip(_head_names(card), shapes, strict=False):
         value = np.asarray(getattr(head, name))
         if value.dtype != np.float32 or value.shape != shape:
             raise ModelError(

@@ -21,14 +21,20 @@ class Head:
     Attributes
     ----------
     mean, scale : float32, shape (features,)
+        Of a model that looks at the neighbours too, the features are the tile's own and then the
+        mean of its neighbours'; see `plane_scores`.
     weight : float32, shape (classes, features)
     bias : float32, shape (classes,)
+    usual : float32, shape (features of a tile,), or None
+        Of a model that takes an image's mean embedding away: the mean of the images that taught,
+        for tiles of which the image is not known.
     """
 
     mean: NDArray[np.float32]
     scale: NDArray[np.float32]
     weight: NDArray[np.float32]
     bias: NDArray[np.float32]
+    usual: NDArray[np.float32] | None = None
 
     def logits(self, features: NDArray[Any]) -> NDArray[np.float32]:
         """Logits, shape (N, classes), of features of shape (N, features)."""

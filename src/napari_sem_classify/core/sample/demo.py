@@ -97,6 +97,7 @@ def teach_demo_model(*, job: Job | None = None) -> TileClassifier:
     Cancelled
         When the token was set.
     """
+    from napari_sem_classify.core.model.surroundings import ALONE
     from napari_sem_classify.core.teach.teach import teach_from_masks
     from napari_sem_classify.core.teach.teach_options import TeachOptions
 
@@ -105,7 +106,11 @@ def teach_demo_model(*, job: Job | None = None) -> TileClassifier:
         sample = generate_cross_section(seed=seed)
         pairs.append((sample_image(sample, f"{IMAGE_NAME}-{seed}"), sample.truth))
     options = TeachOptions(
-        TILE_PX, rules={"crack": CRACK_SHARE}, max_tiles_per_class=TILES_PER_CLASS, name=MODEL_TITLE
+        TILE_PX,
+        rules={"crack": CRACK_SHARE},
+        surroundings=(ALONE,),
+        max_tiles_per_class=TILES_PER_CLASS,
+        name=MODEL_TITLE,
     )
     return teach_from_masks(pairs, CLASSES, options, job=job)
 

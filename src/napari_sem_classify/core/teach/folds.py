@@ -78,6 +78,11 @@ class Folds:
     how: str
     speaks_for: str = ""
 
+    @property
+    def whole(self) -> bool:
+        """Whether whole images or specimens are left out, not blocks of them."""
+        return self.speaks_for in (OTHER_SPECIMENS, OTHER_IMAGES)
+
 
 def plan_folds(
     labels: NDArray[Any],

@@ -11,9 +11,16 @@ from numpy.typing import NDArray
 from napari_sem_classify.core.annotate.annotation import check_teachable
 from napari_sem_classify.core.common.job import Job
 from napari_sem_classify.core.model.head import Head
+from napari_sem_classify.core.model.surroundings import ALONE, Surroundings, SurroundingsChoice
 from napari_sem_classify.core.teach.folds import Folds, TilePlaces, plan_folds
-from napari_sem_classify.core.teach.logistic import DEFAULT_STRENGTH, make_basis, solve
-from napari_sem_classify.core.teach.scores import BlockedScore, cross_validate
+from napari_sem_classify.core.teach.logistic import DEFAULT_STRENGTH, Basis, make_basis, solve
+from napari_sem_classify.core.teach.scores import (
+    BlockedScore,
+    HeldOut,
+    Smoothed,
+    blocked_score,
+    hold_out,
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,6 +35,10 @@ class Taught:
         1 where it could not be measured.
     no_score_reason : str
         One sentence where there is no score, else "".
+    surroundings : Surroundings
+        What the head takes beside the tile itself.
+    choice : SurroundingsChoice or None
+        How that was found, where it was looked for.
     """
 
     head: Head
@@ -35,6 +46,8 @@ class Taught:
     temperature: float
     score: BlockedScore | None
     no_score_reason: str = ""
+    surroundings: Surroundings = ALONE
+    choice: SurroundingsChoice | None = None
 
     def scores_for_card(self) -> dict[str, Any]:
         """The score, or why there is none, as plain values for a model card."""
@@ -59,7 +72,7 @@ class FitOptions:
         A known strength with which to fit at once, without temperature and score: the way to
         redraw a map after each stroke.
     seed : int
-        See `cross_validate`.
+        See `blocked_score`.
     """
 
     groups: NDArray[Any] | None = None
@@ -105,20 +118,59 @@ def teach_head(
         When the job was asked to stop.
     """
     how = options or FitOptions()
-    n_classes = len(class_names)
+    return taught_of(try_folds(features, labels, class_names, how, job), labels, class_names, how)
+
+
+@dataclass(frozen=True, slots=True)
+class Tried:
+    """Features with the space that they span, and what heads made of tiles that they had not seen.
+
+    `held` and `folds` are None where no honest split exists, for the `reason`, or none was asked
+    for.
+    """
+
+    basis: Basis
+    held: HeldOut | None
+    folds: Folds | None
+    reason: str
+
+
+def try_folds(
+    features: NDArray[Any],
+    labels: NDArray[Any],
+    class_names: tuple[str, ...],
+    how: FitOptions,
+    job: Job | None = None,
+) -> Tried:
+    """What is to be known before a head is fitted for good; takes and refuses as `teach_head`."""
     labels = np.asarray(labels, dtype=np.int64)
     if len(np.unique(labels)) < 2:
-        check_teachable(np.bincount(labels, minlength=n_classes), class_names)
+        check_teachable(np.bincount(labels, minlength=len(class_names)), class_names)
     basis = make_basis(features)
-    strength, temperature, score, reason = how.strength, 1.0, None, "Not scored yet."
-    if strength is None:
-        plan = how.folds or plan_folds(
-            labels, class_names, specimens=how.specimens, groups=how.groups, places=how.places
+    if how.strength is not None:
+        return Tried(basis, None, None, "Not scored yet.")
+    plan = how.folds or plan_folds(
+        labels, class_names, specimens=how.specimens, groups=how.groups, places=how.places
+    )
+    if isinstance(plan, str):
+        return Tried(basis, None, None, plan)
+    return Tried(basis, hold_out(basis, labels, len(class_names), plan, job=job), plan, "")
+
+
+def taught_of(
+    tried: Tried,
+    labels: NDArray[Any],
+    class_names: tuple[str, ...],
+    how: FitOptions,
+    smoothed: Smoothed | None = None,
+) -> Taught:
+    """The head for good, with the score of what was tried; for `smoothed` see `blocked_score`."""
+    held, labels = tried.held, np.asarray(labels, dtype=np.int64)
+    strength, temperature, score = how.strength or DEFAULT_STRENGTH, 1.0, None
+    if held is not None and tried.folds is not None:
+        strength, temperature = held.strength, held.temperature
+        score = blocked_score(
+            held, labels, class_names, tried.folds, smoothed=smoothed, seed=how.seed
         )
-        if isinstance(plan, str):
-            strength, reason = DEFAULT_STRENGTH, plan
-        else:
-            found = cross_validate(basis, labels, class_names, plan, seed=how.seed, job=job)
-            (strength, temperature, score), reason = found, ""
-    solution = solve(basis.coordinates, labels, n_classes, strength)
-    return Taught(basis.to_head(solution), strength, temperature, score, reason)
+    solution = solve(tried.basis.coordinates, labels, len(class_names), strength)
+    return Taught(tried.basis.to_head(solution), strength, temperature, score, tried.reason)

@@ -13,15 +13,15 @@ from napari_sem_classify.core.annotate.place import TilePlace, place_of
 from napari_sem_classify.core.common.errors import AnnotationError
 from napari_sem_classify.core.common.job import Job
 from napari_sem_classify.core.maps.class_map import ClassMap, tiles_to_cells
-from napari_sem_classify.core.model.head import Head
-from napari_sem_classify.core.teach import head_fit
+from napari_sem_classify.core.model.plane_scores import PlaneScores
+from napari_sem_classify.core.teach.around import offered
 from napari_sem_classify.core.teach.head_fit import FitOptions, Taught
 from napari_sem_classify.core.teach.lesson import Lesson
+from napari_sem_classify.core.teach.lesson_fit import fit_lesson, teach_lesson
 from napari_sem_classify.core.teach.looked import SeenTiles, Sight
 from napari_sem_classify.core.teach.teach_options import TeachOptions
 
 TAUGHT = "taught in this window"
-BLOCK = 2048
 NO_DATA = "The annotated tiles hold no data: annotate others."
 
 View = tuple[Sight, SeenTiles]
@@ -76,7 +76,8 @@ def learn(
     if len(set(lesson.labels.tolist())) < 2:
         raise AnnotationError(NO_DATA)
     known = FitOptions(strength=options.strength)
-    quick = head_fit.teach_head(lesson.features, lesson.labels, lesson.class_names, known)
+    before = offered(lesson, (options.before,))[0]
+    quick = teach_lesson(lesson, before, known)
     first = _learned(replace(quick, temperature=options.temperature), lesson, view)
     first = replace(first, seconds=time.perf_counter() - start)
     on_first(first)
@@ -87,11 +88,11 @@ def learn(
 
 
 def fit(lesson: Lesson, options: TeachOptions, job: Job | None = None) -> Taught:
-    """Fit the head of a lesson, with its temperature and score; raises as `teach_head` does."""
+    """Fit the head of a lesson, with its surroundings and score; raises as `teach_head` does."""
     how = FitOptions(
         lesson.places.image, lesson.places, seed=options.seed, specimens=lesson.specimen_numbers
     )
-    return head_fit.teach_head(lesson.features, lesson.labels, lesson.class_names, how, job)
+    return fit_lesson(lesson, options.surroundings, how, job)
 
 
 def suggest_places(
@@ -123,14 +124,11 @@ def suggest_places(
     return points, [place_of(seen.grid, int(tile) // cols, int(tile) % cols) for tile in chosen]
 
 
-def tile_probabilities(head: Head, temperature: float, seen: SeenTiles) -> NDArray[np.float32]:
+def tile_probabilities(taught: Taught, seen: SeenTiles) -> NDArray[np.float32]:
     """Probabilities of all tiles, shape (tile rows, tile cols, classes), NaN without data."""
-    n_classes = len(head.bias)
-    flat = np.full((seen.grid.n_tiles, n_classes), np.nan, dtype=np.float32)
-    for start in range(0, len(seen.index), BLOCK):
-        some = slice(start, start + BLOCK)
-        flat[seen.index[some]] = head.probabilities(seen.features[some], temperature)
-    return flat.reshape(*seen.grid.tile_shape, n_classes)
+    scores = PlaneScores(taught.head, taught.surroundings, taught.temperature, seen.grid)
+    scores.add(seen.index, seen.features)
+    return scores.probabilities()
 
 
 def _learned(taught: Taught, lesson: Lesson, view: View | None) -> Learned:
@@ -138,7 +136,7 @@ def _learned(taught: Taught, lesson: Lesson, view: View | None) -> Learned:
         return Learned(taught, lesson)
     sight, seen = view
     grid = seen.grid
-    tiles = tile_probabilities(taught.head, taught.temperature, seen)
+    tiles = tile_probabilities(taught, seen)
     counts = dict(zip(lesson.class_names, lesson.counts.tolist(), strict=True))
     class_map = ClassMap(
         probabilities=tiles_to_cells(grid, tiles),

@@ -58,6 +58,12 @@ class Lesson:
         Annotated tiles of images that are not open.
     recipe : Recipe
         How the network saw the tiles.
+    numbers : int64, shape (N,)
+        Of the tiles, on the grid of their image or plane.
+    seen : {key: SeenTiles}
+        All that was seen in these images and planes: the surroundings of the tiles.
+    presence : bool
+        Whether a class is found by its presence in a tile, see `Annotations.rules`.
     """
 
     features: NDArray[np.float32]
@@ -71,6 +77,9 @@ class Lesson:
     recipe: Recipe = STANDARD
     engine: EngineLabel = UNKNOWN
     specimens: tuple[str, ...] = ()
+    numbers: NDArray[np.int64] = field(default_factory=lambda: np.empty(0, np.int64))
+    seen: Mapping[str, SeenTiles] = field(default_factory=dict)
+    presence: bool = False
 
     @property
     def class_names(self) -> tuple[str, ...]:
@@ -111,7 +120,7 @@ def gather(
     number_of = {name: number for number, name in enumerate(annotations.class_names)}
     keys: list[str] = []
     specimens: list[str] = []
-    features, labels, images = [], [], []
+    features, labels, images, numbers = [], [], [], []
     tiles: list[tuple[str, TilePlace]] = []
     other_size = unseen = 0
     engine = UNKNOWN
@@ -133,6 +142,7 @@ def gather(
         if image.fingerprint not in keys:
             keys.append(image.fingerprint)
             specimens.append(image.specimen)
+        numbers.append(looked.index[rows[rows >= 0]])
         labels += [number_of[image.marks[place].class_name] for place in known]
         images += [keys.index(image.fingerprint)] * len(known)
         tiles += [(image.key, place) for place in known]
@@ -155,6 +165,9 @@ def gather(
         recipe,
         engine,
         tuple(specimens),
+        np.concatenate(numbers) if numbers else np.empty(0, np.int64),
+        {key: seen[key] for key in dict.fromkeys(key for key, _ in tiles)},
+        bool(annotations.rules),
     )
 
 

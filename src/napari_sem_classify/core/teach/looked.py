@@ -14,13 +14,21 @@ from napari_sem_classify.core.annotate.annotation_set import Annotations
 from napari_sem_classify.core.annotate.place import full_plane, has_plane, plane_of, tile_numbers
 from napari_sem_classify.core.common.job import Job, Progress
 from napari_sem_classify.core.image.sem_image import SemImage
+from napari_sem_classify.core.model.plane_scores import FEWEST_TILES
 from napari_sem_classify.core.model.recipe import STANDARD, Recipe
 from napari_sem_classify.core.teach.teach_options import STAGES
 from napari_sem_classify.core.tiles.grid import TileGrid
+from napari_sem_classify.core.tiles.neighbours import Neighbours
 from napari_sem_classify.core.tiles.plane_tiles import PlaneTiles
 
 if TYPE_CHECKING:
     from napari_sem_classify.core.network.engine.base import Engine
+
+SMALL_TILES = 512
+"""Of an image with at most so many tiles all are looked at where the surroundings count."""
+
+SAMPLE_TILES = 256
+"""Of a larger one so many, for its mean, which they give to a sixteenth of the tiles' spread."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,12 +53,15 @@ class Sight:
         Of the image or plane, see `plane_key`.
     tiles : int64, shape (N,), increasing, or None
         Numbers of the only tiles to look at; None for all.
+    sample : int64, shape (M,), or None
+        Those of them whose mean stands for the image's; None for all.
     """
 
     key: str
     image: SemImage
     grid: TileGrid
     tiles: NDArray[np.int64] | None = None
+    sample: NDArray[np.int64] | None = None
 
     @property
     def plane(self) -> tuple[int, ...]:
@@ -74,6 +85,8 @@ class SeenTiles:
     features : float16 or float32, shape (N, features)
     asked : int64, shape (M,), or None
         Numbers of the tiles that were to be looked at; None for all.
+    mean : float32, shape (features,), or None
+        Mean of the whole image or plane; None where too few tiles say anything of it.
     """
 
     grid: TileGrid
@@ -82,6 +95,7 @@ class SeenTiles:
     engine: EngineLabel = UNKNOWN
     recipe: Recipe = STANDARD
     asked: NDArray[np.int64] | None = None
+    mean: NDArray[np.float32] | None = None
 
     def covers(self, tiles: NDArray[np.int64] | None) -> bool:
         """Whether these tiles (None for all) were looked at, whether they hold data or not."""
@@ -97,7 +111,11 @@ class SeenTiles:
         return np.where(self.index[at] == tiles, at, -1)
 
     def only(self, tiles: NDArray[np.int64]) -> SeenTiles:
-        """The part about some tiles, for an image that was closed or a plane out of view."""
+        """The part about some tiles, for an image that was closed or a plane out of view.
+
+        With what surrounds them, so that they teach as before.
+        """
+        tiles, _ = with_surroundings(self.grid, tiles)
         rows = np.unique(self.rows_of(tiles))
         rows = rows[rows >= 0]
         return replace(
@@ -113,10 +131,13 @@ def sights_of(
     images: Mapping[str, SemImage],
     tile_px: int,
     stride_px: int | None = None,
+    *,
+    around: bool = False,
 ) -> list[Sight]:
     """The annotated tiles of the images that are open, as far as they lie on a grid over them.
 
-    Images are given by their fingerprint; `stride_px` is `tile_px` where None.
+    Images are given by their fingerprint; `stride_px` is `tile_px` where None. With `around` the
+    sights take in what surrounds the tiles.
     """
     sights = []
     for each in annotations.images:
@@ -124,10 +145,32 @@ def sights_of(
         if image is None or not each.marks or not has_plane(image, each.plane):
             continue
         grid = TileGrid(image.area, tile_px, stride_px or tile_px)
-        tiles = sorted(tile_numbers(grid, each.marks).values())
-        if tiles:
-            sights.append(Sight(each.key, image, grid, np.array(tiles, dtype=np.int64)))
+        tiles = np.array(sorted(tile_numbers(grid, each.marks).values()), dtype=np.int64)
+        if not len(tiles):
+            continue
+        sight = Sight(each.key, image, grid, tiles, np.empty(0, np.int64))
+        if around:
+            wider, sample = with_surroundings(grid, tiles)
+            sight = replace(sight, tiles=wider, sample=sample)
+        sights.append(sight)
     return sights
+
+
+def with_surroundings(
+    grid: TileGrid, tiles: NDArray[np.int64]
+) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+    """Tiles with their neighbours and a sample of the image; and that sample.
+
+    The sample is drawn at random and stands for the image's mean: what was annotated does not. Of
+    a small image all tiles are taken.
+    """
+    n_tiles = grid.n_tiles
+    if n_tiles <= SMALL_TILES:
+        return np.arange(n_tiles), np.arange(n_tiles)
+    drawn = np.random.default_rng(0).choice(n_tiles, SAMPLE_TILES, replace=False)
+    sample = np.sort(drawn).astype(np.int64)
+    beside = Neighbours.on(grid).of(tiles)
+    return np.unique(np.concatenate([tiles, beside[beside >= 0], sample])), sample
 
 
 def look(
@@ -177,7 +220,16 @@ def look(
     kept = features if has_data.all() else features[has_data]
     seen = kept.astype(np.float16) if cached else kept
     label = EngineLabel(engine.backend, engine.device, engine.dtype)
-    return SeenTiles(grid, tiles[has_data], seen, label, recipe, sight.tiles)
+    found = SeenTiles(grid, tiles[has_data], seen, label, recipe, sight.tiles)
+    return replace(found, mean=_mean(found, sight.sample))
+
+
+def _mean(seen: SeenTiles, sample: NDArray[np.int64] | None) -> NDArray[np.float32] | None:
+    rows = np.arange(len(seen.index)) if sample is None else seen.rows_of(sample)
+    rows = rows[rows >= 0]
+    if len(rows) < FEWEST_TILES:
+        return None
+    return np.asarray(seen.features[rows].mean(axis=0, dtype=np.float64), dtype=np.float32)
 
 
 def look_at_all(

@@ -165,7 +165,7 @@ def compare_recipes(
     truth, blocks = np.asarray(labels)[scored], folds.blocks[scored]
     n_classes = len(class_names)
     results = [score(truth, mine, n_classes) for mine in predicted]
-    drawn = _drawn_macro_f1(predicted, truth, blocks, n_classes)
+    drawn = drawn_macro_f1(predicted, truth, blocks, n_classes)
     scores = tuple(
         RecipeScore(
             recipe,
@@ -187,13 +187,13 @@ def compare_recipes(
     return RecipeChoice(best.recipe, scores, reason)
 
 
-def _drawn_macro_f1(
+def drawn_macro_f1(
     predicted: Sequence[NDArray[np.int64]],
     truth: NDArray[np.int64],
     blocks: NDArray[np.int64],
     n_classes: int,
 ) -> NDArray[np.float64]:
-    """Macro-F1 of each recipe in each draw of blocks, shape (recipes, draws)."""
+    """Macro-F1 of each way in each draw of images or blocks, shape (ways, draws)."""
     counts = np.stack([counts_of_groups(truth, mine, n_classes, blocks) for mine in predicted])
     n_blocks = counts.shape[1]
     generator = np.random.default_rng(0)

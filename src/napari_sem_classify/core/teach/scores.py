@@ -33,6 +33,9 @@ from napari_sem_classify.core.teach.logistic import (
 
 STRENGTHS = (3e-4, 1e-3, 3e-3, 1e-2)
 
+Smoothed = tuple[NDArray[np.float32], NDArray[np.float32]]
+"""Probabilities of the scored tiles, shape (M, classes): with the temperature and without."""
+
 
 @dataclass(frozen=True, slots=True)
 class BlockedScore:
@@ -92,26 +95,46 @@ class BlockedScore:
         }
 
 
-def cross_validate(
+@dataclass(frozen=True, slots=True)
+class HeldOut:
+    """What heads said of tiles that they, and all near them, had not seen.
+
+    Attributes
+    ----------
+    strength : float
+        The one of `STRENGTHS` with the lowest balanced log-loss.
+    temperature : float
+    logits : float64, shape (N, classes)
+        Before the temperature; NaN for tiles that no fold scores.
+    solutions : tuple of Solution
+        Of each fold.
+    scored : int64, shape (M,)
+        Tiles with logits.
+    """
+
+    strength: float
+    temperature: float
+    logits: NDArray[np.float64]
+    solutions: tuple[Solution, ...]
+    scored: NDArray[np.int64]
+
+    def probabilities(self, *, tempered: bool = True) -> NDArray[np.float32]:
+        """Of the scored tiles, shape (M, classes)."""
+        return softmax(self.logits[self.scored] / (self.temperature if tempered else 1.0))
+
+
+def hold_out(
     basis: Basis,
     labels: NDArray[Any],
-    class_names: tuple[str, ...],
+    n_classes: int,
     folds: Folds,
     *,
-    seed: int = 0,
     job: Job | None = None,
-) -> tuple[float, float, BlockedScore]:
-    """Fit without each fold in turn and score on it.
+) -> HeldOut:
+    """Fit without each fold in turn, and say what each head makes of its fold.
 
     Strengths are tried from the weakest up; each fit starts from the one before. The features are
     standardised once over all annotated tiles, which uses no label.
-
-    Returns
-    -------
-    strength : float
-        The one of `STRENGTHS` with the lowest balanced log-loss out of fold.
-    temperature : float
-    score : BlockedScore
 
     Raises
     ------
@@ -119,17 +142,19 @@ def cross_validate(
         When the job was asked to stop; nothing is kept.
     """
     labels = np.asarray(labels, dtype=np.int64)
-    n_classes = len(class_names)
     reporter = Reporter(len(folds.folds) * len(STRENGTHS), "Scoring", job)
     logits = np.full((len(STRENGTHS), len(labels), n_classes), np.nan)
     taught = np.zeros(len(labels), dtype=bool)
+    solutions: list[list[Solution]] = []
     for fold in folds.folds:
         taught[fold.test] = np.isin(labels[fold.test], labels[fold.train])
         solution: Solution | None = None
+        solutions.append([])
         for number, strength in enumerate(STRENGTHS):
             solution = solve(
                 basis.coordinates[fold.train], labels[fold.train], n_classes, strength, solution
             )
+            solutions[-1].append(solution)
             logits[number, fold.test] = solution.logits(basis.coordinates[fold.test])
             reporter.advance()
     scored = np.flatnonzero(~np.isnan(logits[0, :, 0]))
@@ -141,19 +166,41 @@ def cross_validate(
     losses = [log_loss(some[scored][told], truth[told], weights[told]) for some in logits]
     best = int(np.argmin(losses))
     temperature = fit_temperature(logits[best, scored][told], truth[told])
-    probabilities = softmax(logits[best, scored] / temperature)
-    predicted = probabilities.argmax(axis=1)
-    blocked = BlockedScore(
+    chosen = tuple(each[best] for each in solutions)
+    return HeldOut(STRENGTHS[best], temperature, logits[best], chosen, scored)
+
+
+def blocked_score(
+    held: HeldOut,
+    labels: NDArray[Any],
+    class_names: tuple[str, ...],
+    folds: Folds,
+    *,
+    smoothed: Smoothed | None = None,
+    seed: int = 0,
+) -> BlockedScore:
+    """Score what was held out.
+
+    Parameters
+    ----------
+    smoothed : Smoothed, optional
+        In place of what `held` says.
+    seed : int
+        Of the intervals.
+    """
+    truth, n_classes = np.asarray(labels, dtype=np.int64)[held.scored], len(class_names)
+    after, before = smoothed or (held.probabilities(), held.probabilities(tempered=False))
+    predicted = after.argmax(axis=1)
+    return BlockedScore(
         scores=score(truth, predicted, n_classes),
         intervals=bootstrap_intervals(
-            truth, predicted, n_classes, groups=folds.blocks[scored], seed=seed
+            truth, predicted, n_classes, groups=folds.blocks[held.scored], seed=seed
         ),
-        reliability=reliability(probabilities, truth),
-        uncalibrated=reliability(softmax(logits[best, scored]), truth),
+        reliability=reliability(after, truth),
+        uncalibrated=reliability(before, truth),
         how=folds.how,
-        scored=scored,
-        probabilities=probabilities,
+        scored=held.scored,
+        probabilities=after,
         class_names=class_names,
         speaks_for=folds.speaks_for,
     )
-    return STRENGTHS[best], temperature, blocked

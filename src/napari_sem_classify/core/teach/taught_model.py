@@ -9,9 +9,10 @@ from typing import Any
 import numpy as np
 
 from napari_sem_classify.core.image.sem_image import SemImage
-from napari_sem_classify.core.model.card import ModelCard
+from napari_sem_classify.core.model.card import ALONE_VERSION, FORMAT_VERSION, ModelCard
 from napari_sem_classify.core.model.head import TileClassifier
 from napari_sem_classify.core.model.recipe import RecipeChoice
+from napari_sem_classify.core.model.surroundings import ALONE
 from napari_sem_classify.core.teach.head_fit import Taught
 from napari_sem_classify.core.teach.lesson import Lesson, TeachingSet
 from napari_sem_classify.core.teach.teach_options import STAGES, TeachOptions
@@ -52,6 +53,8 @@ def make_model(
         temperature=taught.temperature,
         scores=taught.scores_for_card(),
         record=_record(material, lesson, taught, options, choice, seconds),
+        format_version=ALONE_VERSION if taught.surroundings == ALONE else FORMAT_VERSION,
+        surroundings=taught.surroundings,
     )
     return TileClassifier(card, taught.head)
 
@@ -92,6 +95,8 @@ def _record(
         settings["images"] = [image.name for image in material.images.values()]
     record = run_record(job="teach", engine=lesson.engine, settings=settings, seconds=seconds)
     record |= {"images": _images(material, lesson), "strength": taught.strength}
+    if taught.choice is not None:
+        record["surroundings"] = taught.choice.to_dict()
     return record if choice is None else record | {"recipe": choice.to_dict()}
 
 

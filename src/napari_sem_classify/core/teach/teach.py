@@ -20,6 +20,8 @@ from napari_sem_classify.core.common.job import Job
 from napari_sem_classify.core.image.sem_image import ArrayLike, SemImage
 from napari_sem_classify.core.model.card import ClassInfo, default_colours
 from napari_sem_classify.core.model.head import TileClassifier
+from napari_sem_classify.core.model.surroundings import ALONE
+from napari_sem_classify.core.teach.folds import MIN_GROUPS
 from napari_sem_classify.core.teach.learn import fit
 from napari_sem_classify.core.teach.lesson import TeachingSet, gather, sample_labels, sample_tiles
 from napari_sem_classify.core.teach.looked import look_at_all, sights_of
@@ -64,7 +66,11 @@ def teach(
     annotations = material.annotations
     choice = choose_recipe(material, options, engine_of, job)
     engine = (engine_of or options.engine)(choice.recipe)
-    sights = sights_of(annotations, material.images, options.tile_px, options.stride_px)
+    tile_px, stride_px = options.tile_px, options.stride_px
+    # Chosen among several only where images can be left out: not looked at for nothing.
+    several = len(options.surroundings) > 1
+    around = len(material.images) >= MIN_GROUPS if several else options.surroundings != (ALONE,)
+    sights = sights_of(annotations, material.images, tile_px, stride_px, around=around)
     seen = look_at_all(sights, choice.recipe, engine, job, options.dense)
     lesson = gather(annotations, seen, options.tile_px, choice.recipe)
     check_teachable(lesson.counts, names)

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 from napari_sem_classify.core.annotate.annotation import MIN_SHARE
 from napari_sem_classify.core.model.recipe import STANDARD, Recipe
+from napari_sem_classify.core.model.surroundings import ALONE, Surroundings, surroundings_for
 from napari_sem_classify.core.teach.logistic import DEFAULT_STRENGTH
 
 if TYPE_CHECKING:
@@ -42,8 +43,12 @@ class TeachOptions:
         recipes with the brightness of the image alone.
     device, backend : str
         What runs the network, see `make_engine`.
-    strength, temperature : float
-        Those of the fit before, with which a first map is there at once.
+    surroundings : tuple of Surroundings
+        What of a tile's surroundings may count; of several the first is used unless another is
+        clearly better on specimens, or else images, that were left out.
+    strength, temperature, before
+        Strength, temperature and surroundings of the fit before, with which a first map is there
+        at once.
     max_tiles_per_class : int or None
         Of a class with more tiles a random sample of so many is used; None for no limit.
     seed : int
@@ -60,8 +65,10 @@ class TeachOptions:
     dense: bool = False
     device: str = "auto"
     backend: str = "auto"
+    surroundings: tuple[Surroundings, ...] = surroundings_for()
     strength: float = DEFAULT_STRENGTH
     temperature: float = 1.0
+    before: Surroundings = ALONE
     max_tiles_per_class: int | None = MAX_TILES_PER_CLASS
     seed: int = 0
     name: str = "Taught model"

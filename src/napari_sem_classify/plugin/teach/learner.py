@@ -19,6 +19,7 @@ from napari_sem_classify.core.image.file_names import stem_of
 from napari_sem_classify.core.image.sem_image import SemImage
 from napari_sem_classify.core.maps.class_map import ClassMap
 from napari_sem_classify.core.model.recipe import RecipeChoice
+from napari_sem_classify.core.model.surroundings import ALONE, Surroundings, surroundings_for
 from napari_sem_classify.core.network.engine.devices import AUTOMATIC, DeviceChoice
 from napari_sem_classify.core.teach.learn import Learned, View, fit, learn
 from napari_sem_classify.core.teach.lesson import Lesson, TeachingSet, gather
@@ -47,6 +48,8 @@ class Learner:
         A map of the image in view, without corrections.
     wish : DeviceChoice
         The processor that looks at tiles.
+    surroundings : tuple of Surroundings
+        What of a tile's surroundings may count.
     live : bool
         Whether each change is learned at once.
     status, problem : str
@@ -74,7 +77,8 @@ class Learner:
         self._failed: set[tuple[str, TileGrid]] = set()
         self._paused = False
         self.wish = AUTOMATIC
-        self._strength, self._temperature = DEFAULT_STRENGTH, 1.0
+        self.surroundings = surroundings_for()
+        self._strength, self._temperature, self._before = DEFAULT_STRENGTH, 1.0, ALONE
         self._settle = SettleTimer(owner, SETTLE_MS, self.learn)
 
     def follow(self, key: str | None, image: SemImage | None, grid: TileGrid | None) -> None:
@@ -122,8 +126,10 @@ class Learner:
             recipes=(self._memory.recipe,),
             device=self.wish.id,
             backend=self.wish.backend,
+            surroundings=self.surroundings,
             strength=self._strength,
             temperature=self._temperature,
+            before=self._before,
             max_tiles_per_class=None,
         )
 
@@ -191,9 +197,10 @@ class Learner:
         here = self._in_view
         if here is None or not self.has_looked(here):
             return here
-        for sight in sights_of(self._book.annotations, self._memory.images, self.tile_px):
+        images = self._memory.images
+        for sight in sights_of(self._book.annotations, images, self.tile_px, around=True):
             if not sight.image.leading_shape:
-                sight = replace(sight, tiles=None)  # only of planes the annotated tiles are enough
+                sight = replace(sight, tiles=None, sample=None)  # of planes a part is enough
             if not self.has_looked(sight) and (sight.key, sight.grid) not in self._failed:
                 return sight
         return None
@@ -250,6 +257,15 @@ class Learner:
             self.out_of_date = self.learned is not None
             self.update()
 
+    def use_surroundings(self, wished: tuple[Surroundings, ...]) -> None:
+        """Let other surroundings of a tile count from now on; the map follows."""
+        self.surroundings = wished
+        if self._before not in wished:
+            self._before = wished[0]
+        self.out_of_date = self.learned is not None
+        self.later()
+        self.changed.emit()
+
     def use_device(self, wish: DeviceChoice) -> None:
         """Look at tiles on another processor from now on; what was seen stays."""
         self.wish = wish
@@ -294,7 +310,9 @@ class Learner:
         self.changed.emit()
 
     def _take(self, learned: Learned) -> None:
-        self._strength, self._temperature = learned.taught.strength, learned.taught.temperature
+        taught = learned.taught
+        self._strength, self._temperature = taught.strength, taught.temperature
+        self._before = taught.surroundings
         self.problem = ""
         self.learned = learned
         self.out_of_date = False

@@ -16,6 +16,7 @@ from napari_sem_classify.plugin.app.session import Session
 from napari_sem_classify.plugin.forms.device_form import DeviceForm
 from napari_sem_classify.plugin.forms.layout import Form, Note, button, explain, narrow
 from napari_sem_classify.plugin.forms.network_row import NetworkRow
+from napari_sem_classify.plugin.teach.around_form import AroundForm
 from napari_sem_classify.plugin.teach.teacher import Teacher
 
 FIND = "Find best"
@@ -45,6 +46,7 @@ class WayForm:
         form.row("Seen", self.combo, self.button)
         self.network = NetworkRow(form)
         form.wide(self.note)
+        self.around = AroundForm(teacher.learner, form)
         self.combo.changed.connect(self._on_combo)
         self.button.changed.connect(self._on_button)
         self.network.changed.connect(self._on_network)
@@ -69,6 +71,7 @@ class WayForm:
                 self.combo.choices = _choices(offered)
             self.combo.value = recipe
         self.button.enabled = self.finding or learner.teachable
+        self.around.refresh()
 
     def find(self) -> None:
         """Look for the best way in the background; what is taught goes on meanwhile."""

@@ -1,0 +1,63 @@
+"""What of a tile's surroundings counts: left to the score, or chosen by hand."""
+
+from __future__ import annotations
+
+from magicgui import widgets
+
+from napari_sem_classify.core.model.surroundings import ALIGNMENTS, SMOOTHINGS, surroundings_for
+from napari_sem_classify.plugin.forms.layout import Form, Note, explain, narrow
+from napari_sem_classify.plugin.teach.learner import Learner
+
+CHOSEN = "as the score shows"
+AMOUNTS = {0.0: "none", 0.5: "half", 1.0: "all"}
+
+
+class AroundForm:
+    """A row for each part of the surroundings; a note tells what the model uses, and why."""
+
+    def __init__(self, learner: Learner, form: Form) -> None:
+        self._learner = learner
+        self.context = _combo([("not looked at", False), ("looked at", True)])
+        self.alignment = _combo([(AMOUNTS[share], share) for share in ALIGNMENTS])
+        self.smoothing = _combo([(f"{each:g}" if each else "none", each) for each in SMOOTHINGS])
+        self.note = Note("What the surroundings of a tile add")
+        explain(
+            self.context,
+            "Neighbours",
+            "Whether the eight tiles around a tile are looked at beside the tile itself",
+        )
+        explain(
+            self.alignment,
+            "Taken away of the image's mean",
+            "How much of what all tiles of an image have in common is left aside: helps from one "
+            "specimen to the next where each image holds several classes",
+        )
+        explain(
+            self.smoothing,
+            "Smoothing",
+            "How far neighbours that are of one class draw a tile to it; never where a class is "
+            "found by containing a little of it",
+        )
+        form.row("Neighbours", self.context)
+        form.row("Less mean", self.alignment)
+        form.row("Smoothing", self.smoothing)
+        form.wide(self.note)
+        for combo in (self.context, self.alignment, self.smoothing):
+            combo.changed.connect(self._on_choice)
+
+    def refresh(self) -> None:
+        """Tell what the model uses."""
+        learned = self._learner.learned
+        if learned is None or not learned.scored:
+            return
+        taught = learned.taught
+        said = f"Used: {taught.surroundings.title}."
+        self.note.say(said if taught.choice is None else taught.choice.reason)
+
+    def _on_choice(self) -> None:
+        wished = surroundings_for(self.context.value, self.alignment.value, self.smoothing.value)
+        self._learner.use_surroundings(wished)
+
+
+def _combo(choices: list[tuple[str, bool]] | list[tuple[str, float]]) -> widgets.ComboBox:
+    return narrow(widgets.ComboBox(choices=[(CHOSEN, None), *choices], nullable=True))
