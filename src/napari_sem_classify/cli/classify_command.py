@@ -149,7 +149,7 @@ def classify(
     from napari_sem_classify.core.batch.batch_plan import images_to_classify
     from napari_sem_classify.core.batch.batch_state import BatchTarget
     from napari_sem_classify.core.classify.options import ClassifyOptions
-    from napari_sem_classify.core.common.files import ensure_folder
+    from napari_sem_classify.core.common.output_folder import output_folder
     from napari_sem_classify.core.model.catalogue import load_model
 
     shared.check_tile(tile, tile_um, stride)
@@ -173,17 +173,17 @@ def classify(
     target = BatchTarget(out, (*USUAL, *further), resume=not again)
     paths = images_to_classify(images)
     classifier = load_model(model)
-    ensure_folder(out)
-    place = _place(paths, classifier, options, scheduler)
-    if not as_json:
-        say(f"Model {classifier.card.name}, on {place.told}")
-    with working(FINISHED_STAY) as job:
-        result = place.classify(paths, classifier, target, options, job=job)
     reports: list[Path] = []
-    if with_report:
-        from napari_sem_classify.core.batch.batch_report import write_batch_report
+    with output_folder(out) as folder:
+        place = _place(paths, classifier, options, scheduler)
+        if not as_json:
+            say(f"Model {classifier.card.name}, on {place.told}")
+        with working(FINISHED_STAY) as job:
+            result = place.classify(paths, classifier, target, options, folder=folder, job=job)
+        if with_report:
+            from napari_sem_classify.core.batch.batch_report import write_batch_report
 
-        reports = write_batch_report(result, out, classifier.card)
+            reports = write_batch_report(result, folder, classifier.card)
     _tell(result, reports, out, place, as_json)
 
 

@@ -26,7 +26,7 @@ from napari_sem_classify.core.batch.batch_state import (
 from napari_sem_classify.core.classify.engine_choice import engine_for_images
 from napari_sem_classify.core.classify.options import ChosenTiles, ClassifyOptions, GridChoice
 from napari_sem_classify.core.common.job import Job
-from napari_sem_classify.core.common.output_folder import output_folder
+from napari_sem_classify.core.common.output_folder import OutputFolder, output_folder
 from napari_sem_classify.core.export.kinds import USUAL, in_order
 from napari_sem_classify.core.export.outputs import stage_outputs
 from napari_sem_classify.core.model.head import TileClassifier
@@ -54,6 +54,7 @@ def classify_many(
     options: ClassifyOptions,
     *,
     engine: Engine | None = None,
+    folder: OutputFolder | None = None,
     job: Job | None = None,
     on_image: Callable[[ImageOutcome], None] | None = None,
 ) -> BatchReport:
@@ -71,6 +72,8 @@ def classify_many(
         calibration, area and level.
     engine : Engine, optional
         Chosen by the options where none is given, once for all images.
+    folder : OutputFolder, optional
+        The target's folder, where the caller has it open and goes on to write into it.
     job : Job, optional
         Progress counts the tiles of the image at work; its stage names the image.
     on_image : callable, optional
@@ -85,7 +88,7 @@ def classify_many(
     """
     start = time.perf_counter()
     outcomes = []
-    with output_folder(target.folder) as folder:
+    with output_folder(folder or target.folder) as folder:
         state = BatchState(folder.record, batch_digest(classifier, options, target.kinds))
         for number, (item, stem) in enumerate(state.with_stems(paths), start=1):
             if job is not None:

@@ -55,6 +55,7 @@ def classify_on_cluster(
     options: ClassifyOptions,
     *,
     scheduler: str,
+    folder: OutputFolder | None = None,
     job: Job | None = None,
     load: LoadModel | None = None,
 ) -> BatchReport:
@@ -71,6 +72,8 @@ def classify_on_cluster(
         own for each of them.
     scheduler : str
         Address of the scheduler, "tcp://host:8786".
+    folder : OutputFolder, optional
+        The target's folder, where the caller has it open and goes on to write into it.
     job : Job, optional
         Progress counts images, and the blocks of huge ones.
     load : callable, optional
@@ -90,10 +93,11 @@ def classify_on_cluster(
     start = time.perf_counter()
     digest = batch_digest(classifier, options, target.kinds)
     with (
-        output_folder(target.folder.resolve()) as folder,
-        folder.staging() as staging,
+        output_folder(folder or target.folder) as folder,
+        folder.staging() as made,
         connected(scheduler) as client,
     ):
+        staging = made.resolve()  # the workers start elsewhere
         file = staging if load is not None else model_file(staging, classifier)
         check_workers(client, file, folder.path)
         original = None if classifier.path is None else classifier.path.absolute()

@@ -19,6 +19,7 @@ from napari_sem_classify.core.batch.batch_plan import (
 from napari_sem_classify.core.batch.batch_state import BatchTarget, Item, item_path
 from napari_sem_classify.core.classify.options import ClassifyOptions
 from napari_sem_classify.core.common.job import Progress
+from napari_sem_classify.core.common.output_folder import output_folder
 from napari_sem_classify.core.model.card import ModelCard
 from napari_sem_classify.core.tiles.dense_blocks import DENSE_COST
 from napari_sem_classify.plugin.app.jobs import JobContext
@@ -140,17 +141,19 @@ def run(
             name = "".join(f"{item_path(item).name} {count}" for item in following)
             context.publish(Under(clock.at(None), name, tuple(outcomes)))
 
-        report = classify_many(
-            found.items,
-            model.classifier,
-            BatchTarget(out, wish.kinds, resume=not again),
-            options,
-            engine=engine,
-            job=context.telling(progress),
-            on_image=on_image,
-        )
-        context.publish(Under(clock.at(None), "writing table and page", report.images))
-        files = write_batch_report(report, out, wish.card)
+        with output_folder(out) as folder:
+            report = classify_many(
+                found.items,
+                model.classifier,
+                BatchTarget(out, wish.kinds, resume=not again),
+                options,
+                engine=engine,
+                folder=folder,
+                job=context.telling(progress),
+                on_image=on_image,
+            )
+            context.publish(Under(clock.at(None), "writing table and page", report.images))
+            files = write_batch_report(report, folder, wish.card)
         # Fine maps, 8-bit arithmetic and what the cache knew say nothing of how fast tiles are.
         planes = [plane for each in report.done if not each.resumed for plane in each.planes]
         known = any(plane["features_from_cache"] for plane in planes)
