@@ -43,8 +43,10 @@ def open_zarr(path: Path, level: int = 0) -> Pixels:
     except ImageError:
         raise
     except Exception as error:  # zarr raises what its codecs, JSON and the file system raise
+        # A TypeError speaks of zarr's own functions, which says nothing to who has the folder.
+        why = "its description is no zarr's" if isinstance(error, TypeError) else first_line(error)
         raise ImageError(
-            f"{path} cannot be read as zarr ({first_line(error)}): the folder is damaged or "
+            f"{path} cannot be read as zarr ({why}): the folder is damaged or "
             "incomplete; copy it again."
         ) from error
 
