@@ -20,10 +20,11 @@ from teach_nasa import forest, neighbours
 from tile_sets import TileSet, load_set
 
 from napari_sem_classify.core.evaluate.metrics import Scores, score
+from napari_sem_classify.core.teach.axes import reduce_features
 from napari_sem_classify.core.teach.folds import TilePlaces
 from napari_sem_classify.core.teach.head_fit import FitOptions, Taught, teach_head
 from napari_sem_classify.core.teach.logistic import DEFAULT_STRENGTH
-from napari_sem_classify.core.teach.suggest import reduce_features, suggest_tiles
+from napari_sem_classify.core.teach.suggest import suggest_tiles
 
 SETS = {"ebc3": 64, "super3": 64, "ncm": 224}
 BUDGET, STEP = 100, 10

@@ -22,6 +22,7 @@ from napari_sem_classify.cli.inspect_commands import info, tile
 from napari_sem_classify.cli.measure_command import benchmark
 from napari_sem_classify.cli.repeat_command import rerun
 from napari_sem_classify.cli.shell import SentenceGroup
+from napari_sem_classify.cli.similar_command import similar
 from napari_sem_classify.cli.teach_command import teach
 from napari_sem_classify.cli.train_command import evaluate, train
 
@@ -34,7 +35,8 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"]},
 )
-for job in (info, tile, demo, classify, export, rerun, teach, train, evaluate, compare, benchmark):
+jobs = (info, tile, demo, classify, export, rerun, teach, similar, train, evaluate, compare)
+for job in (*jobs, benchmark):
     app.command()(job)
 app.add_typer(review_command.group, name="review")
 app.add_typer(datasets_command.group, name="datasets")

@@ -5,8 +5,8 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
+from napari_sem_classify.core.teach.axes import reduce_features
 from napari_sem_classify.core.teach.suggest import (
-    reduce_features,
     suggest_tiles,
     suspicious_tiles,
     typical_tiles,

@@ -113,7 +113,8 @@ def suggest_places(
     labels : int64, shape ``grid.tile_shape``
     probabilities : float32, shape (tile rows, tile cols, classes), or None
     """
-    from napari_sem_classify.core.teach.suggest import reduce_features, suggest_tiles
+    from napari_sem_classify.core.teach.axes import reduce_features
+    from napari_sem_classify.core.teach.suggest import suggest_tiles
 
     points = reduce_features(seen.features) if reduced is None else reduced
     sure = None

@@ -15,41 +15,12 @@ from numpy.typing import NDArray
 
 from napari_sem_classify.core.annotate.annotation import UNLABELLED
 
-REDUCED_SIZE = 64
-BASIS_TILES = 2000
 FEW_PER_CLASS = 8
 MAX_CLUSTERS = 300
 MIN_CLUSTER = 5
 NEIGHBOURS = 20
 POOL_FACTOR = 10
 SUSPICIOUS = 0.9
-
-
-def reduce_features(features: NDArray[Any], seed: int = 0) -> NDArray[np.float32]:
-    """Principal components of standardised features, for clustering; once per image.
-
-    Parameters
-    ----------
-    features : float, shape (N, features)
-        Of all tiles; at most `BASIS_TILES` of them, drawn at random, find the components.
-
-    Returns
-    -------
-    float32, shape (N, at most `REDUCED_SIZE`)
-    """
-    x = np.asarray(features, dtype=np.float32)
-    generator = np.random.default_rng(seed)
-    drawn = x if len(x) <= BASIS_TILES else x[generator.choice(len(x), BASIS_TILES, replace=False)]
-    mean, spread = drawn.mean(axis=0), drawn.std(axis=0)
-    scale = np.maximum(spread, 0.1 * (float(np.median(spread)) or 1.0))
-    z = (drawn - mean) / scale
-    # Eigenvectors of the smaller product; the features are many, the drawn tiles may be few.
-    values, vectors = np.linalg.eigh((z @ z.T).astype(np.float64))
-    kept = np.argsort(values)[::-1][: min(REDUCED_SIZE, len(z))]
-    kept = kept[values[kept] > 1e-6 * values.max()]
-    axes = (z.T @ vectors[:, kept].astype(np.float32)) / np.sqrt(values[kept]).astype(np.float32)
-    weight = axes / scale[:, None]
-    return np.asarray(x @ weight - mean @ weight, dtype=np.float32)
 
 
 def suggest_tiles(
@@ -66,7 +37,7 @@ def suggest_tiles(
     Parameters
     ----------
     reduced : float32, shape (N, components)
-        From `reduce_features`.
+        From `axes.reduce_features`.
     labels : int, shape (N,)
         Class of each tile, or `UNLABELLED`.
     probabilities : float, shape (N, classes), optional
@@ -98,19 +69,19 @@ def typical_tiles(
     if n == 0:
         return np.zeros(0, dtype=np.int64)
     n_clusters = min(int(known.sum()) + n, MAX_CLUSTERS, len(reduced))
-    cluster = _cluster(reduced, n_clusters, seed)
-    sizes = np.bincount(cluster, minlength=n_clusters)
-    taken = np.bincount(cluster[known], minlength=n_clusters)
+    found = cluster(reduced, n_clusters, seed)
+    sizes = np.bincount(found, minlength=n_clusters)
+    taken = np.bincount(found[known], minlength=n_clusters)
     chosen: list[int] = []
     used = known.copy()
     while len(chosen) < n:
-        free = np.bincount(cluster[~used], minlength=n_clusters) > 0
+        free = np.bincount(found[~used], minlength=n_clusters) > 0
         # Without a label first, then those that are no mere scatter of outliers, then the largest.
         order = np.lexsort((-sizes, sizes < MIN_CLUSTER, taken, ~free))
         number = int(order[0])
-        members = np.flatnonzero(cluster == number)
+        members = np.flatnonzero(found == number)
         open_ = members[~used[members]]
-        best = int(open_[np.argmax(_typicality(reduced[members], reduced[open_]))])
+        best = int(open_[np.argmax(typicality(reduced[members], reduced[open_]))])
         chosen.append(best)
         used[best] = True
         taken[number] += 1
@@ -132,9 +103,9 @@ def uncertain_tiles(
     best_two = np.sort(probabilities[open_], axis=1)[:, -2:]
     margin = best_two[:, 1] - best_two[:, 0]
     pool = np.argsort(margin, kind="stable")[: POOL_FACTOR * n]
-    cluster = _cluster(reduced[open_[pool]], n, seed)
+    found = cluster(reduced[open_[pool]], n, seed)
     # The pool is in order of margin, so the first tile of a cluster is its least certain.
-    firsts = np.sort(np.unique(cluster, return_index=True)[1])
+    firsts = np.sort(np.unique(found, return_index=True)[1])
     rest = np.setdiff1d(np.arange(len(pool)), firsts)
     return np.asarray(open_[pool[np.concatenate([firsts, rest])[:n]]], dtype=np.int64)
 
@@ -158,7 +129,8 @@ def suspicious_tiles(labels: NDArray[Any], probabilities: NDArray[Any]) -> NDArr
     return np.asarray(found[np.argsort(-sure[found], kind="stable")], dtype=np.int64)
 
 
-def _cluster(points: NDArray[np.float32], n_clusters: int, seed: int) -> NDArray[np.int64]:
+def cluster(points: NDArray[np.float32], n_clusters: int, seed: int) -> NDArray[np.int64]:
+    """Number of the group of each point, (N,); the same points and seed give the same groups."""
     from sklearn.cluster import KMeans, MiniBatchKMeans
 
     if n_clusters >= len(points):
@@ -169,8 +141,8 @@ def _cluster(points: NDArray[np.float32], n_clusters: int, seed: int) -> NDArray
     return np.asarray(model.fit_predict(points), dtype=np.int64)
 
 
-def _typicality(members: NDArray[np.float32], of: NDArray[np.float32]) -> NDArray[np.float64]:
-    """One over the mean distance to the nearest neighbours in the cluster."""
+def typicality(members: NDArray[np.float32], of: NDArray[np.float32]) -> NDArray[np.float64]:
+    """One over the mean distance of some members of a group to their nearest neighbours in it."""
     from scipy.spatial import cKDTree
 
     nearest = min(NEIGHBOURS + 1, len(members))
