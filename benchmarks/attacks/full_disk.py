@@ -3,7 +3,7 @@
     python -m benchmarks.attacks.full_disk [--times 4] [--seed 0] [--only TEXT]
 
 Each command runs well once. Then it is to write again, other things into the same folder, and the
-system refuses: files beyond a size (none, some or most of what it needs), on Linux as root also a
+system refuses: files beyond a size (1 kB first, room for its own messages), on Linux as root also a
 real disk with as little room, and a folder that may not be written. Survived: one sentence and
 status 1, the files of the first run as they were, no temporary file left; or, where what it needs
 fits, status 0. Given room again, the same command ends well.
@@ -40,8 +40,23 @@ class Command:
     """
 
     name: str
-    first: Callable[[Path], list[Any]]
+    first: Callable[[Path], Any]
     again: Callable[[Path], list[Any]]
+
+
+def in_turn(*several: list[Any]) -> Callable[[], int]:
+    """Commands one after the other, as far as they end well."""
+
+    def work() -> int:
+        for arguments in several:
+            try:
+                harness.command(arguments)
+            except SystemExit as end:
+                if end.code:
+                    raise
+        return 0
+
+    return work
 
 
 def commands(place: Path) -> list[Command]:
@@ -49,12 +64,12 @@ def commands(place: Path) -> list[Command]:
     model = inputs.taught_model(place)
     images = inputs.write_images(place / "images", 2)
     folders = inputs.write_class_folders(place / "set")
+    known = inputs.write_class_folders(place / "known", 4, ("matrix", "oxide"))
     asked = ("--model", model, *inputs.ON_CPU, "--no-cache")
-    maps = place / "maps"
+    maps, labels = place / "maps", place / "images" / "labels"
     record = maps / f"{images[0].stem}.summary.json"
-    for made in (["classify", *images, "--out", maps, *asked],):
-        if wrong := faults(run(made), 0):
-            raise RuntimeError(wrong)
+    if wrong := faults(run(["classify", *images, "--out", maps, *asked]), 0):
+        raise RuntimeError(wrong)
     kinds = "tiles,map,geojson,regions,ome-zarr,figure,fractions,report"
     size = ("--sizes", "32", "--device", "cpu", "--batch", "8")
 
@@ -66,6 +81,10 @@ def commands(place: Path) -> list[Command]:
 
     def start(out: Path, *more: str) -> list[Any]:
         return ["review", "start", maps, "--out", review(out), "--pictures", out / "p", *more]
+
+    def answer(out: Path) -> list[Any]:
+        truth = [part for path in images for part in ("--truth", labels / path.name)]
+        return ["review", "answer", review(out), maps, *truth, "--classes", inputs.CLASSES]
 
     def classify(out: Path, *more: str) -> list[Any]:
         return ["classify", *images, "--out", out, *asked, "--report", *more]
@@ -100,7 +119,7 @@ def commands(place: Path) -> list[Command]:
         ),
         Command(
             "review extend",
-            lambda out: start(out, "--cells", "20"),
+            lambda out: in_turn(start(out, "--cells", "20"), answer(out)),
             lambda out: ["review", "extend", review(out), maps, "--precision", "5"],
         ),
         Command("teach", teach, lambda out: teach(out, "--stride", "16")),
@@ -111,8 +130,8 @@ def commands(place: Path) -> list[Command]:
         ),
         Command(
             "evaluate",
-            lambda out: ["evaluate", folders, "--model", model, "--out", out, *inputs.ON_CPU],
-            lambda out: ["evaluate", folders, "--model", model, "--out", out, "--tile", "32"],
+            lambda out: ["evaluate", known, "--model", model, "--out", out, *inputs.ON_CPU],
+            lambda out: ["evaluate", known, "--model", model, "--out", out, "--tile", "32"],
         ),
     ]
 
@@ -170,7 +189,7 @@ def judge(command: Command, out: Path, ended: harness.Ran, before: dict[str, str
     if ended.status:
         now = harness.contents(out, HIDDEN)
         lost = [name for name, content in before.items() if now.get(name) != content]
-        more = sorted(now.keys() - before.keys())
+        more = sorted(name for name in now.keys() - before.keys() if now[name])
         wrong += [f"lost or changed: {', '.join(lost)}"] if lost else []
         if command.name in ("teach", "train", "review start", "evaluate", "rerun") and more:
             wrong.append(f"half-written: {', '.join(more)}")
@@ -187,7 +206,7 @@ def too_large(command: Command, place: Path, times: int, chance: random.Random) 
             tally.count(wrong, "with room")
             return tally
         before = harness.contents(out, HIDDEN)
-        kilobytes = 0 if number == 0 else int(2 ** chance.uniform(0.0, 9.0))
+        kilobytes = 1 if number == 0 else int(2 ** chance.uniform(0.0, 9.0))
         ended = run(command.again(out), file_kilobytes=kilobytes)
         wrong = judge(command, out, ended, before)
         wrong += faults(run(command.again(out)), 0)

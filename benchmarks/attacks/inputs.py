@@ -83,11 +83,13 @@ def taught_model(folder: Path) -> Path:
     return path
 
 
-def write_class_folders(folder: Path, each: int = 10) -> Path:
-    """Class folders for ``train``."""
+def write_class_folders(
+    folder: Path, each: int = 10, names: tuple[str, ...] = ("fine", "coarse", "rough")
+) -> Path:
+    """Class folders for ``train`` and ``evaluate``."""
     from labelled_images import write_classes
 
-    return write_classes(folder, {"fine": each, "coarse": each, "rough": each})
+    return write_classes(folder, dict.fromkeys(names, each))
 
 
 def results(out: Path) -> dict[str, str]:
