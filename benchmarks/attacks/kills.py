@@ -35,6 +35,8 @@ class Target:
         those of a run that nobody killed.
     leaves : callable
         What the second run left behind that it should have removed.
+    close_enough : str
+        Ending of files that are compared by others alone.
     """
 
     kind: str
@@ -42,6 +44,7 @@ class Target:
     seconds: float = 120.0
     expected: Callable[[Path], list[str]] | None = None
     leaves: Callable[[Path], list[str]] = inputs.leftovers
+    close_enough: str = "none"
 
 
 def kill_often(target: Target, place: Path, times: int, chance: random.Random) -> Tally:
@@ -53,7 +56,12 @@ def kill_often(target: Target, place: Path, times: int, chance: random.Random) -
     if wrong := faults(first, 0):
         tally.count(wrong, "without a kill")
         return tally
-    expected = inputs.results(whole)
+
+    def exact(out: Path) -> dict[str, str]:
+        found = inputs.results(out).items()
+        return {name: told for name, told in found if not name.endswith(target.close_enough)}
+
+    expected = exact(whole)
     too_late = 0
     while tally.tried < times and too_late < 10 * times:
         out = place / f"out-{tally.tried}-{too_late}"
@@ -66,7 +74,7 @@ def kill_often(target: Target, place: Path, times: int, chance: random.Random) -
             again = run(target.work(out), target.seconds)
             wrong = faults(again, 0) + inputs.own_files_lost(out, before) + target.leaves(out)
             if target.expected is None:
-                wrong += inputs.differences(inputs.results(out), expected)
+                wrong += inputs.differences(exact(out), expected)
             else:
                 wrong += target.expected(out)
             tally.count(wrong, f"after {moment:.3f} s")
@@ -91,7 +99,8 @@ def targets(place: Path) -> list[Target]:
         Target(
             "cache",
             lambda out: with_own_cache(["classify", *images, "--out", out, *asked, "--again"], out),
-            leaves=lambda out: inputs.leftovers(cache_of(out)),
+            leaves=lambda out: inputs.leftovers(out) + inputs.leftovers(cache_of(out)),
+            close_enough=".map.tif",  # kept features have half the digits; the table has fewer
         ),
         Target("teach", lambda out: inputs.teach_arguments(images, out / "m.safetensors")),
         Target(

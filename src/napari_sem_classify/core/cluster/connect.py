@@ -34,9 +34,11 @@ def connected(scheduler: str) -> Iterator[Any]:
     import distributed
 
     connect: Any = distributed.Client
-    chatty = logging.getLogger("distributed")
-    before = chatty.level
-    chatty.setLevel(logging.CRITICAL)  # the user reads one sentence, not its tracebacks
+    # The user reads one sentence, not its tracebacks; dask sets the level of its client by itself.
+    chatty = [logging.getLogger(name) for name in ("distributed", "distributed.client")]
+    before = [each.level for each in chatty]
+    for each in chatty:
+        each.setLevel(logging.CRITICAL)
     try:
         try:
             client = connect(scheduler, timeout=CONNECT_S, set_as_default=False)
@@ -48,7 +50,8 @@ def connected(scheduler: str) -> Iterator[Any]:
         with client:
             yield client
     finally:
-        chatty.setLevel(before)
+        for each, level in zip(chatty, before, strict=True):
+            each.setLevel(level)
 
 
 def model_file(folder: Path, classifier: TileClassifier) -> Path:
