@@ -273,6 +273,7 @@ def _outcome(outcome: ImageOutcome) -> dict[str, Any]:
         "image": outcome.path,
         "files": outcome.files,
         "planes": outcome.planes,
+        **outcome.judgement.to_dict(),
         "scale_note": outcome.note,
         "scale_warning": outcome.scale_warning,
         "resumed": outcome.resumed,
@@ -290,6 +291,7 @@ def _outcome_text(outcome: ImageOutcome) -> str:
     lines = [f"{outcome.path}{done_before}", f"{mark}{outcome.note}"]
     if outcome.renamed:
         lines.append(f"  note: {outcome.renamed}")
+    lines.append(f"  {outcome.judgement.sentence}")
     return "\n".join([*lines, *(_fractions(plane) for plane in outcome.planes)])
 
 

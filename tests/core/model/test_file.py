@@ -10,13 +10,19 @@ import numpy as np
 import pytest
 from cli_files import files_in
 
+from napari_sem_classify.core.classify.judgement import judgement_of
 from napari_sem_classify.core.common.errors import ModelError, OutputError
 from napari_sem_classify.core.model import catalogue as catalogue_module
-from napari_sem_classify.core.model.card import ClassInfo, ModelCard
+from napari_sem_classify.core.model.card import FORMAT_VERSION, ClassInfo, ModelCard
 from napari_sem_classify.core.model.catalogue import catalogue, load_model
 from napari_sem_classify.core.model.file import read_card, save_model
 from napari_sem_classify.core.model.head import Head, TileClassifier
+from napari_sem_classify.core.model.plane_scores import scores_on
+from napari_sem_classify.core.model.stage_heads import StageHeads
+from napari_sem_classify.core.model.transfer import NO_JUDGEMENT, Calibration, Transfer
 from napari_sem_classify.core.network.backbone import BACKBONES, DEFAULT_BACKBONE
+from napari_sem_classify.core.sem_io import image_from_array
+from napari_sem_classify.core.tiles.grid import TileGrid
 
 FEATURES = 3584
 
@@ -355,3 +361,59 @@ def test_a_card_that_could_not_be_read_back_is_not_written(tmp_path):
     with pytest.raises(ModelError, match="comes twice"):
         save_model(tmp_path / "m.safetensors", replace(model, card=twice))
     assert list(tmp_path.iterdir()) == []
+
+
+def judging(**changes):
+    """A model with heads of its stages."""
+    rng = np.random.default_rng(1)
+    stages = StageHeads(
+        rng.normal(size=(3, FEATURES)).astype(np.float32),
+        rng.normal(size=(3, 3)).astype(np.float32),
+        (512, 1024, 2048),
+        np.zeros(FEATURES, np.float32),
+        np.ones(FEATURES, np.float32),
+    )
+    known = Transfer(Calibration(0.93, -0.02, 0.03, 5, 4, 1.0, 0.1))
+    changes = {"transfer": known, "format_version": FORMAT_VERSION} | changes
+    return replace(taught(**changes), stages=stages)
+
+
+def test_heads_of_the_stages_and_their_calibration_come_back(tmp_path):
+    model = judging()
+    found = load_model(save_model(tmp_path / "judging", model))
+    assert found.card.transfer == model.card.transfer
+    np.testing.assert_array_equal(found.stages.weight, model.stages.weight)
+    np.testing.assert_array_equal(found.stages.bias, model.stages.bias)
+    assert found.stages.sizes == (512, 1024, 2048)
+
+
+def test_a_model_from_before_opens_and_carries_no_judgement(tmp_path):
+    def from_before(card):
+        del card["transfer"]
+
+    path = save_model(tmp_path / "old", taught())
+    rewritten(path, from_before)
+    found = load_model(path)
+    assert found.stages is None
+    image = image_from_array(np.zeros((64, 64), np.uint8), "image")
+    scores = scores_on(found, TileGrid(image.area, 64, 64))
+    assert judgement_of(found, image, scores) == NO_JUDGEMENT
+
+
+@pytest.mark.parametrize(
+    ("name", "value"), [("promise", 1.5), ("spread", "wide"), ("images", 1), ("offset", None)]
+)
+def test_an_impossible_calibration_is_refused(tmp_path, name, value):
+    path = save_model(tmp_path / "judging", judging())
+    rewritten(path, lambda card: card["transfer"]["calibration"].update({name: value}))
+    with pytest.raises(ModelError, match=f"transfer.calibration.{name}"):
+        load_model(path)
+
+
+def test_heads_of_the_stages_without_a_word_on_the_card_are_refused(tmp_path):
+    with pytest.raises(ModelError, match="heads of the stages"):
+        save_model(tmp_path / "judging", judging(transfer=None))
+    path = save_model(tmp_path / "taught", taught())
+    rewritten(path, lambda card: card.update(transfer={"calibration": None, "reason": ""}))
+    with pytest.raises(ModelError, match=r"lacks the weights stages\.weight"):
+        load_model(path)

@@ -11,6 +11,7 @@ from napari_sem_classify.core.common.checked import Fields, Malformed
 from napari_sem_classify.core.image.area import Area
 from napari_sem_classify.core.model.head import Head, softmax
 from napari_sem_classify.core.model.plane_scores import FEWEST_TILES, PlaneScores
+from napari_sem_classify.core.model.stage_heads import StageHeads, stage_columns
 from napari_sem_classify.core.model.surroundings import Surroundings, surroundings_for
 from napari_sem_classify.core.tiles.grid import TileGrid
 from napari_sem_classify.core.tiles.neighbours import Neighbours
@@ -102,3 +103,35 @@ def test_a_copy_is_added_to_alone():
     assert mine.known.sum() == 1
     assert not scores.known.any()
     assert replace(Surroundings(), context=True).title == "neighbours"
+
+
+@pytest.mark.parametrize("context", [False, True])
+def test_heads_of_the_stages_agree_as_they_do_on_spelled_out_features(context):
+    surroundings = Surroundings(context, 0.5 * context)
+    head, (index, features) = head_for(surroundings), seen()
+    wide = FEATURES * (1 + context)
+    weight = GENERATOR.normal(size=(CLASSES, wide)).astype(np.float32)
+    bias = GENERATOR.normal(size=(2, CLASSES)).astype(np.float32)
+    centre, scale = np.full(FEATURES, 1.5, np.float32), np.full(FEATURES, 0.5, np.float32)
+    stages = StageHeads(weight, bias, (2, 3), centre, scale)
+    scores = PlaneScores(head, surroundings, TEMPERATURE, GRID, stages=stages)
+    scores.add(index, features)
+    found = scores.agreement()
+
+    plane = np.full((*GRID.tile_shape, FEATURES), np.nan, np.float32)
+    plane.reshape(-1, FEATURES)[index] = features
+    level = surroundings.alignment * np.nanmean(plane, axis=(0, 1))
+    parts = [plane - level] + [Neighbours.on(GRID).mean(plane) - level] * context
+    whole, said = np.concatenate(parts, axis=-1), []
+    for mine, columns in zip(bias, stage_columns((2, 3), 1 + context), strict=True):
+        said.append((whole[..., columns] @ weight[:, columns].T + mine).argmax(axis=-1))
+    expected = np.where(np.isnan(plane[..., 0]), np.nan, said[0] == said[1])
+    np.testing.assert_array_equal(found, expected)
+    far = np.sqrt((((plane - centre) / scale) ** 2).mean(axis=-1))
+    np.testing.assert_allclose(scores.distance(), far, rtol=1e-4)
+    # What they say does not change the map, and goes with it through a file of blocks.
+    alone = PlaneScores(head, surroundings, TEMPERATURE, GRID)
+    alone.add(index, features)
+    np.testing.assert_array_equal(scores.probabilities(), alone.probabilities())
+    again = PlaneScores(head, surroundings, TEMPERATURE, GRID, scores.raw, stages)
+    np.testing.assert_array_equal(again.agreement(), found)

@@ -19,6 +19,7 @@ from napari_sem_classify.core.common.errors import (
 from napari_sem_classify.core.common.folder_record import Written
 from napari_sem_classify.core.maps.class_map import ClassMap
 from napari_sem_classify.core.model.card import MOST_CLASSES, PIXEL_SIZE_NM, classes_from
+from napari_sem_classify.core.model.transfer import Judgement, judgement_in, least
 
 if TYPE_CHECKING:
     from napari_sem_classify.core.image.sem_image import SemImage
@@ -39,7 +40,7 @@ class ImageOutcome:
     planes : tuple of mapping
         A summary of each plane's map: ``plane``, ``cells``, ``cells_left_out``, ``tile_px``,
         ``stride_px``, ``pixel_size_nm``, ``classes`` (name, colour, cells, fraction, area_px,
-        area_um2), ``features_from_cache``, ``seconds``.
+        area_um2), ``features_from_cache``, ``seconds``, and the judgement, see `judgement_in`.
     note : str
         About the tile size, see `GridChoice`.
     problem : str
@@ -59,6 +60,11 @@ class ImageOutcome:
     problem: str = ""
     resumed: bool = False
     renamed: str = ""
+
+    @property
+    def judgement(self) -> Judgement:
+        """Whether the model holds on the image; of a stack that of the plane it does worst on."""
+        return least([judgement_in(plane) for plane in self.planes])
 
 
 @dataclass(frozen=True, slots=True)
@@ -101,6 +107,7 @@ def summary(class_map: ClassMap) -> dict[str, Any]:
         "features_from_cache": class_map.record.get("features_from_cache"),
         "seconds": class_map.record.get("seconds"),
         "approximation": class_map.record.get("dense", {}).get("approximation"),
+        **judgement_in(class_map.record).to_dict(),
     }
 
 

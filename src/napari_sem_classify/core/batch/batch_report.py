@@ -25,12 +25,14 @@ from napari_sem_classify.core.export.kinds import ending
 from napari_sem_classify.core.export.quantities import area_text, percent_text, spread_texts
 from napari_sem_classify.core.measure.field_statistics import field_spread
 from napari_sem_classify.core.model.card import ModelCard
+from napari_sem_classify.core.model.transfer import estimate_of, judgement_in
 
 STEM = "batch"
 TABLE, FAILURES, PAGE = f"{STEM}.csv", f"{STEM}.failures.csv", f"{STEM}.html"
 COLUMNS = (
     *("image", "plane", "files", "tile_px", "stride_px", "pixel_size_nm"),
     *("cells", "cells_left_out", "area_um2"),
+    *("transfer", "expected_accuracy", "expected_low", "expected_high"),
 )
 MOST_PICTURES = 60
 PICTURE_PX = 640
@@ -63,6 +65,7 @@ def write_batch_report(
 def batch_csv(report: BatchReport, card: ModelCard) -> str:
     """The table as text: a row per classified image (of a stack per plane).
 
+    Rows with the least accuracy to expect come first, see `Judgement`.
     ``fraction_<class>`` is the share of the classified area, 0 to 1, as the map says;
     ``area_um2_<class>`` is empty without calibration. ``files`` is the start of the image's files.
     """
@@ -79,6 +82,7 @@ def batch_csv(report: BatchReport, card: ModelCard) -> str:
                 *(outcome.stem, plane["tile_px"], plane["stride_px"]),
                 *(number_text(plane["pixel_size_nm"]), plane["cells"], plane["cells_left_out"]),
                 number_text(whole),
+                *_judged(plane),
                 *(number_text(share["fraction"]) for share in shares),
                 *(number_text(area) for area in areas),
                 outcome.note,
@@ -100,6 +104,8 @@ def batch_html(report: BatchReport, card: ModelCard) -> str:
         done=done,
         pooled=_pooled(report, card) if done else None,
         planes=_planes(report),
+        judged=judgement_in,
+        unlike=_unlike(done),
         share_of=_share,
         percent=percent_text,
         scale_notes=sorted({each.note for each in done if each.scale_warning})[:5],
@@ -121,6 +127,11 @@ def _summary(report: BatchReport, card: ModelCard) -> str:
     if earlier:
         words.append(f"{earlier} images were finished by an earlier run")
     return "; ".join(words) + "."
+
+
+def _unlike(done: Sequence[ImageOutcome]) -> int:
+    """Images that are unlike what the model learned from."""
+    return sum(each.judgement.verdict in ("unlike", "very unlike") for each in done)
 
 
 def _pooled(report: BatchReport, card: ModelCard) -> dict[str, Any]:
@@ -193,7 +204,17 @@ def _record(done: Sequence[ImageOutcome]) -> tuple[str, Any] | None:
 
 
 def _planes(report: BatchReport) -> list[tuple[ImageOutcome, Mapping[str, Any]]]:
-    return [(outcome, plane) for outcome in report.done for plane in outcome.planes]
+    planes = [(outcome, plane) for outcome in report.done for plane in outcome.planes]
+    return sorted(planes, key=lambda each: estimate_of(judgement_in(each[1])))
+
+
+def _judged(plane: Mapping[str, Any]) -> list[str]:
+    judgement = judgement_in(plane)
+    expected = judgement.expected
+    if expected is None:
+        return [judgement.verdict, "", "", ""]
+    each = (expected.estimate, expected.low, expected.high)
+    return [judgement.verdict, *(number_text(value) for value in each)]
 
 
 def _share(plane: Mapping[str, Any], name: str) -> Mapping[str, Any]:

@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 
 from napari_sem_classify.core.classify.agreement import agreement_with_tiles
 from napari_sem_classify.core.classify.engine_choice import engine_for_images
+from napari_sem_classify.core.classify.judgement import judgement_of
 from napari_sem_classify.core.classify.options import ChosenTiles, ClassifyOptions
 from napari_sem_classify.core.classify.record import (
     EngineNames,
@@ -267,6 +268,9 @@ def map_of_tiles(
         "chosen_tiles": None if tiles.keep is None else pack_mask(tiles.keep),
         **more,
     }
+    agreement = scores.agreement()
+    if agreement is not None:
+        agreement = tiles_to_cells(grid, agreement[..., None])[..., 0]
     class_map = ClassMap(
         probabilities=tiles_to_cells(grid, scores.probabilities()),
         grid=grid,
@@ -275,7 +279,9 @@ def map_of_tiles(
         image_name=image.name,
         plane=tiles.plane,
         record=record,
+        agreement=agreement,
     )
+    record |= judgement_of(classifier, image, scores).to_dict()
     record["map_sha256"] = map_sha256(class_map)
     return class_map
 

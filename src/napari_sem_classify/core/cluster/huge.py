@@ -88,7 +88,7 @@ def plan_huge(
         "image": sha256(file_state(path).encode()).hexdigest(),
         "level": image.level,
     }
-    numbers = raw_numbers(len(card.classes), card.surroundings)
+    numbers = raw_numbers(len(card.classes), card.surroundings, classifier.stages)
     shape = (*image.leading_shape, *grid.tile_shape, numbers)
     store = TileStore(target.folder, stem, shape, BLOCK_TILES, facts, target.resume)
     blocks = [block for plane in planes for block in blocks_of(grid, BLOCK_TILES, plane)]

@@ -26,6 +26,7 @@ from napari_sem_classify.core.measure.area_fraction import FractionEstimate
 from napari_sem_classify.core.measure.field_statistics import pooled_fractions
 from napari_sem_classify.core.measure.regions import find_regions
 from napari_sem_classify.core.model.card import ModelCard
+from napari_sem_classify.core.model.transfer import judgement_in
 
 MOST_PICTURES = 24
 NOT_CORRECTED = (
@@ -72,6 +73,7 @@ def report_html(measured: Measured) -> str:
         "export/report.html",
         title=measured.title or f"Area fractions of {of}",
         summary=_summary(maps),
+        judgements=_judgements(maps),
         fractions=_fractions(measured),
         accuracies=[] if estimate is None else _accuracies(estimate),
         overall="" if estimate is None else share_text(estimate.overall),
@@ -97,6 +99,12 @@ def _summary(maps: Sequence[ClassMap]) -> str:
     if len({(m.grid.tile, m.pixel_size_nm) for m in maps}) > 1:
         text += " in the first image"
     return text + (f"; {left:,} cells left out." if left else ".")
+
+
+def _judgements(maps: Sequence[ClassMap]) -> list[tuple[str, str]]:
+    """Name and sentence of each image of which it is known whether the model holds there."""
+    judged = [(each.image_name or "image", judgement_in(each.record)) for each in maps]
+    return [(name, each.sentence) for name, each in judged if each.agreement is not None]
 
 
 def _fractions(measured: Measured) -> dict[str, Any]:

@@ -6,6 +6,7 @@ from typing import Any
 
 from napari_sem_classify.core.image.sem_image import SemImage
 from napari_sem_classify.core.maps.class_map import ClassMap
+from napari_sem_classify.core.model.transfer import judgement_in
 
 _OF_CLASS = ("name", "colour", "cells", "fraction", "area_px", "area_um2")
 
@@ -13,6 +14,7 @@ _OF_CLASS = ("name", "colour", "cells", "fraction", "area_px", "area_um2")
 def summarise(class_map: ClassMap, image: SemImage) -> dict[str, Any]:
     """The run in numbers, as plain JSON values: image, grid, classes with fractions, record.
 
+    ``transfer`` says whether the model holds on this image, see `Judgement.to_dict`.
     Fractions are shares of the classified area, 0 to 1; areas are in pixels and, where the image
     is calibrated, in µm².
     """
@@ -37,6 +39,7 @@ def summarise(class_map: ClassMap, image: SemImage) -> dict[str, Any]:
         "classified_area_px": classified_px,
         "classified_area_um2": None if size is None else classified_px * (size / 1000.0) ** 2,
         "classes": _classes(class_map),
+        **judgement_in(class_map.record).to_dict(),
         "record": dict(class_map.record),
     }
 

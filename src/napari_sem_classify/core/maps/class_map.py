@@ -58,6 +58,9 @@ class ClassMap:
         Which plane of a stack, ``()`` for a single image.
     record : mapping
         What it takes to repeat the run.
+    agreement : float32, shape (rows, cols), or None
+        Share of the model's stage heads that agree, 0 to 1, NaN in cells left out: low where it may
+        not hold. It is not kept in files.
     """
 
     probabilities: NDArray[np.float32]
@@ -67,6 +70,7 @@ class ClassMap:
     image_name: str = ""
     plane: tuple[int, ...] = ()
     record: Mapping[str, Any] = field(default_factory=dict)
+    agreement: NDArray[np.float32] | None = None
 
     def __post_init__(self) -> None:
         expected = (*self.grid.shape, len(self.classes))

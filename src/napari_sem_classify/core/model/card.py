@@ -12,6 +12,7 @@ from napari_sem_classify.core.common.errors import ModelError
 from napari_sem_classify.core.common.plain_text import name_problem
 from napari_sem_classify.core.image.intensity import IntensityRecipe
 from napari_sem_classify.core.model.surroundings import ALONE, Surroundings
+from napari_sem_classify.core.model.transfer import Transfer
 
 FORMAT = "napari-sem-classify"
 FORMAT_VERSION = 2
@@ -77,6 +78,8 @@ class ModelCard:
         Whether the head learned from dense evaluation, see `network.dense`.
     surroundings : Surroundings
         What of a tile's surroundings it looks at; models from before look at the tile alone.
+    transfer : Transfer or None
+        What is known of it on other specimens; None where it carries no heads to judge by.
     """
 
     name: str
@@ -95,6 +98,7 @@ class ModelCard:
     format_version: int = ALONE_VERSION
     dense: bool = False
     surroundings: Surroundings = ALONE
+    transfer: Transfer | None = None
 
     @property
     def class_names(self) -> tuple[str, ...]:
@@ -154,6 +158,9 @@ class ModelCard:
             surroundings=Surroundings.from_fields(card.object("surroundings"))
             if card.has("surroundings")
             else ALONE,
+            transfer=Transfer.from_fields(card.object("transfer"))
+            if card.has("transfer")
+            else None,
         )
 
 

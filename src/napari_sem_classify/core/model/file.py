@@ -20,6 +20,7 @@ from napari_sem_classify.core.common.files import to_json, write_tensors
 from napari_sem_classify.core.common.output_folder import output_file
 from napari_sem_classify.core.model.card import ModelCard
 from napari_sem_classify.core.model.head import Head, TileClassifier
+from napari_sem_classify.core.model.stage_heads import StageHeads
 from napari_sem_classify.core.network.backbone import (
     BACKBONES,
     backbone_sha256,
@@ -34,6 +35,8 @@ MAX_HEADER_BYTES = 16_000_000
 _HEAD_NAMES = ("mean", "scale", "weight", "bias")
 _USUAL = "usual"
 _TRUNK = "trunk."
+_STAGES = "stages."
+_STAGE_NAMES = ("weight", "bias", "centre", "scale")
 
 
 def model_path(path: Path | str) -> Path:
@@ -72,6 +75,10 @@ def save_model(path: Path | str, classifier: TileClassifier, *, confirmed: bool 
         f"head.{name}": np.ascontiguousarray(getattr(head, name), dtype=np.float32)
         for name in _head_names(classifier.card)
     }
+    if classifier.stages is not None:
+        for name in _STAGE_NAMES:
+            value = getattr(classifier.stages, name)
+            tensors[_STAGES + name] = np.ascontiguousarray(value, dtype=np.float32)
     for name, value in (classifier.trunk or {}).items():
         tensors[_TRUNK + name] = np.asarray(value, order="C")  # keeps a scalar a scalar
     # Who confirmed "M" was not asked about "M.safetensors".
@@ -95,11 +102,12 @@ def read_model(path: Path) -> TileClassifier:
     if missing:
         raise ModelError(f"{path} lacks the weights head.{missing[0]}: the file is damaged.")
     head = Head(**{name: tensors.pop(f"head.{name}") for name in names})
+    stages = _stages(card, tensors, path)
     foreign = [name for name in tensors if not name.startswith(_TRUNK)]
     if foreign:
         raise ModelError(f"{path} holds unknown weights ({foreign[0]}): the file is damaged.")
     trunk = {name.removeprefix(_TRUNK): value for name, value in tensors.items()}
-    classifier = TileClassifier(card, head, trunk or None, path)
+    classifier = TileClassifier(card, head, trunk or None, path, stages)
     _check(classifier, str(path))
     _check_user_weights(card, str(path))
     return classifier
@@ -119,6 +127,20 @@ def head_sha256(head: Head) -> str:
         if getattr(head, name) is not None:
             digest.update(np.ascontiguousarray(getattr(head, name), dtype="<f4").tobytes())
     return digest.hexdigest()
+
+
+def _stages(card: ModelCard, tensors: dict[str, NDArray[Any]], path: Path) -> StageHeads | None:
+    """The heads of the stages, taken out of the tensors of a file."""
+    if card.transfer is None:
+        return None
+    try:
+        weight, bias, centre, scale = (tensors.pop(_STAGES + name) for name in _STAGE_NAMES)
+    except KeyError as error:
+        raise ModelError(
+            f"{path} lacks the weights {error.args[0]}: the file is damaged."
+        ) from error
+    sizes = BACKBONES[card.backbone_id].architecture.sizes_of(card.stages)
+    return StageHeads(weight, bias, sizes, centre, scale)
 
 
 def _head_names(card: ModelCard) -> tuple[str, ...]:
@@ -223,22 +245,35 @@ def _check_user_weights(card: ModelCard, where: str) -> None:
 
 def _check(classifier: TileClassifier, where: str) -> None:
     """Prove that head, trunk and card belong together."""
-    card, head = classifier.card, classifier.head
+    card, head, stages = classifier.card, classifier.head, classifier.stages
     _check_backbone(card, where)
     tile = BACKBONES[card.backbone_id].architecture.feature_size(card.stages)
     features = tile * (1 + card.surroundings.context)
     classes = len(card.classes)
     shapes = ((features,), (features,), (classes, features), (classes,), (tile,))
-    for name, shape in zip(_head_names(card), shapes, strict=False):
-        value = np.asarray(getattr(head, name))
+    told = [
+        (f"head.{name}", getattr(head, name), shape)
+        for name, shape in zip(_head_names(card), shapes, strict=False)
+    ]
+    if (stages is None) != (card.transfer is None):
+        has = "lacks" if stages is None else "holds"
+        raise ModelError(f"{where} {has} heads of the stages, against its card: teach it again.")
+    if stages is not None:
+        theirs = ((classes, features), (len(card.stages), classes), (tile,), (tile,))
+        told += [
+            (_STAGES + name, getattr(stages, name), shape)
+            for name, shape in zip(_STAGE_NAMES, theirs, strict=True)
+        ]
+    for name, given, shape in told:
+        value = np.asarray(given)
         if value.dtype != np.float32 or value.shape != shape:
             raise ModelError(
-                f"{where} does not fit its card: head.{name} is {value.dtype} {value.shape}, and "
+                f"{where} does not fit its card: {name} is {value.dtype} {value.shape}, and "
                 f"{classes} classes on {features} features need float32 {shape}."
             )
         if not np.isfinite(value).all():
             raise ModelError(f"{where} holds weights that are no numbers (NaN): teach it again.")
-    if not (head.scale > 0).all():
+    if not (head.scale > 0).all() or (stages is not None and not (stages.scale > 0).all()):
         raise ModelError(f"{where} holds a scale of zero or less: the file is damaged.")
     if (card.kind == "fine-tuned") != bool(classifier.trunk):
         has = "holds" if classifier.trunk else "lacks"

@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 
 from napari_sem_classify.core.common.errors import ModelError
 from napari_sem_classify.core.model.card import ModelCard
+from napari_sem_classify.core.model.stage_heads import StageHeads
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,12 +76,15 @@ class TileClassifier:
         which stands on the backbone that its card names.
     path : Path or None
         The file it was read from; None for one that was just made.
+    stages : StageHeads or None
+        By which it is judged on other specimens, see `transfer`; None where it carries none.
     """
 
     card: ModelCard
     head: Head
     trunk: Mapping[str, NDArray[Any]] | None = None
     path: Path | None = field(default=None, compare=False)
+    stages: StageHeads | None = None
 
 
 def softmax(logits: NDArray[Any]) -> NDArray[np.float32]:

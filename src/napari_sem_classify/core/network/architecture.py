@@ -43,7 +43,11 @@ class Architecture:
 
     def feature_size(self, stages: Iterable[int]) -> int:
         """Length of the features of some stages side by side."""
-        return sum(self.feature_sizes[stage - 1] for stage in stages)
+        return sum(self.sizes_of(stages))
+
+    def sizes_of(self, stages: Iterable[int]) -> tuple[int, ...]:
+        """Length of the features of each of some stages."""
+        return tuple(self.feature_sizes[stage - 1] for stage in stages)
 
 
 def _resnet50(*, strides_first: bool) -> Module:

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from napari_sem_classify.core.model.head import Head
 from napari_sem_classify.core.model.plane_scores import PlaneScores
-from napari_sem_classify.core.model.surroundings import Surroundings
+from napari_sem_classify.core.model.surroundings import ALONE, Surroundings
 from napari_sem_classify.core.teach.lesson import Lesson
 from napari_sem_classify.core.teach.looked import SeenTiles
 from napari_sem_classify.core.tiles.neighbours import AROUND, Neighbours
@@ -25,19 +25,44 @@ def features_in(lesson: Lesson, surroundings: Surroundings) -> NDArray[np.float3
     -------
     float32, shape (N, features) or with context (N, 2 × features)
     """
-    found = lesson.features
+    if surroundings == ALONE:
+        return lesson.features
+    size = lesson.features.shape[1] * (1 + surroundings.context)
+    found = np.empty((len(lesson.labels), size), dtype=np.float32)
+    usual = usual_mean(lesson) if surroundings.alignment else None
+    for _, seen, rows in planes_of(lesson):
+        found[rows] = features_on(seen, seen.rows_of(lesson.numbers[rows]), surroundings, usual)
+    return found
+
+
+def features_on(
+    seen: SeenTiles,
+    rows: NDArray[np.int64],
+    surroundings: Surroundings,
+    usual: NDArray[np.float32] | None,
+) -> NDArray[np.float32]:
+    """Features of tiles of one image or plane, as a head with surroundings takes them.
+
+    Parameters
+    ----------
+    rows : int64, shape (N,)
+        Of `seen`.
+    usual : float32, shape (features,), or None
+        From `usual_mean`, for an image without a mean of its own.
+    """
+    found = seen.features[rows].astype(np.float32)
     if surroundings.context:
-        found = np.concatenate([found, _beside(lesson)], axis=1)
+        found = np.concatenate([found, _beside(seen, rows)], axis=1)
     if surroundings.alignment:
-        means = _image_means(lesson)
-        level = np.tile(means, (1, 1 + surroundings.context))
-        found = found - np.float32(surroundings.alignment) * level
+        mean = usual if seen.mean is None else seen.mean
+        assert mean is not None  # see `offered`
+        found -= np.float32(surroundings.alignment) * np.tile(mean, 1 + surroundings.context)
     return found
 
 
 def usual_mean(lesson: Lesson) -> NDArray[np.float32] | None:
     """Mean of the images, each with the weight of its annotated tiles; None where none has one."""
-    known = [(seen.mean, len(rows)) for _, seen, rows in _planes(lesson) if seen.mean is not None]
+    known = [(seen.mean, len(rows)) for _, seen, rows in planes_of(lesson) if seen.mean is not None]
     if not known:
         return None
     means, counts = zip(*known, strict=True)
@@ -80,13 +105,13 @@ def offered(lesson: Lesson, wished: tuple[Surroundings, ...]) -> tuple[Surroundi
 def _mixed_share(lesson: Lesson) -> float:
     """Share of the annotated tiles that lie in images with tiles of several classes."""
     mixed = 0
-    for _, _, rows in _planes(lesson):
+    for _, _, rows in planes_of(lesson):
         if len(np.unique(lesson.labels[rows])) > 1:
             mixed += len(rows)
     return mixed / max(1, len(lesson.labels))
 
 
-def _planes(lesson: Lesson) -> Iterator[tuple[str, SeenTiles, NDArray[np.int64]]]:
+def planes_of(lesson: Lesson) -> Iterator[tuple[str, SeenTiles, NDArray[np.int64]]]:
     """Key of each image or plane, what was seen in it, and the rows of its annotated tiles."""
     rows: dict[str, list[int]] = {}
     for row, (key, _) in enumerate(lesson.tiles):
@@ -95,24 +120,13 @@ def _planes(lesson: Lesson) -> Iterator[tuple[str, SeenTiles, NDArray[np.int64]]
         yield key, lesson.seen[key], np.array(mine, dtype=np.int64)
 
 
-def _beside(lesson: Lesson) -> NDArray[np.float32]:
+def _beside(seen: SeenTiles, rows: NDArray[np.int64]) -> NDArray[np.float32]:
     """Mean features of the neighbours; a tile stands for those of its own that were not seen."""
-    total = np.zeros_like(lesson.features)
-    for _, seen, rows in _planes(lesson):
-        own = lesson.features[rows]
-        beside = Neighbours.on(seen.grid).of(lesson.numbers[rows])
-        for number in range(len(AROUND)):
-            at = np.where(beside[:, number] >= 0, seen.rows_of(beside[:, number]), -1)
-            there = (at >= 0)[:, None]
-            total[rows] += np.where(there, seen.features[at].astype(np.float32), own)
+    own = seen.features[rows].astype(np.float32)
+    beside = Neighbours.on(seen.grid).of(seen.index[rows])
+    total = np.zeros_like(own)
+    for number in range(len(AROUND)):
+        at = np.where(beside[:, number] >= 0, seen.rows_of(beside[:, number]), -1)
+        there = (at >= 0)[:, None]
+        total += np.where(there, seen.features[at].astype(np.float32), own)
     return total / np.float32(len(AROUND))
-
-
-def _image_means(lesson: Lesson) -> NDArray[np.float32]:
-    """Mean features of the image of each annotated tile, the usual ones where it has none."""
-    usual = usual_mean(lesson)
-    assert usual is not None  # see `offered`
-    means = np.empty_like(lesson.features)
-    for _, seen, rows in _planes(lesson):
-        means[rows] = usual if seen.mean is None else seen.mean
-    return means

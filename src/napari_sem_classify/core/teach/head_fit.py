@@ -11,7 +11,9 @@ from numpy.typing import NDArray
 from napari_sem_classify.core.annotate.annotation import check_teachable
 from napari_sem_classify.core.common.job import Job
 from napari_sem_classify.core.model.head import Head
+from napari_sem_classify.core.model.stage_heads import StageHeads
 from napari_sem_classify.core.model.surroundings import ALONE, Surroundings, SurroundingsChoice
+from napari_sem_classify.core.model.transfer import Transfer
 from napari_sem_classify.core.teach.folds import Folds, TilePlaces, plan_folds
 from napari_sem_classify.core.teach.logistic import DEFAULT_STRENGTH, Basis, make_basis, solve
 from napari_sem_classify.core.teach.scores import (
@@ -39,6 +41,8 @@ class Taught:
         What the head takes beside the tile itself.
     choice : SurroundingsChoice or None
         How that was found, where it was looked for.
+    stages, transfer
+        See `teach.transfer`; None where they were not fitted.
     """
 
     head: Head
@@ -48,6 +52,8 @@ class Taught:
     no_score_reason: str = ""
     surroundings: Surroundings = ALONE
     choice: SurroundingsChoice | None = None
+    stages: StageHeads | None = None
+    transfer: Transfer | None = None
 
     def scores_for_card(self) -> dict[str, Any]:
         """The score, or why there is none, as plain values for a model card."""

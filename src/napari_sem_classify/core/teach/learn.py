@@ -9,17 +9,20 @@ from dataclasses import dataclass, replace
 import numpy as np
 from numpy.typing import NDArray
 
-from napari_sem_classify.core.annotate.place import TilePlace, place_of
+from napari_sem_classify.core.annotate.place import TilePlace, is_of, place_of
+from napari_sem_classify.core.classify.judgement import judgement_on
 from napari_sem_classify.core.common.errors import AnnotationError
 from napari_sem_classify.core.common.job import Job
 from napari_sem_classify.core.maps.class_map import ClassMap, tiles_to_cells
 from napari_sem_classify.core.model.plane_scores import PlaneScores
+from napari_sem_classify.core.model.transfer import LEARNED_HERE, Judgement
 from napari_sem_classify.core.teach.around import offered
 from napari_sem_classify.core.teach.head_fit import FitOptions, Taught
 from napari_sem_classify.core.teach.lesson import Lesson
 from napari_sem_classify.core.teach.lesson_fit import fit_lesson, teach_lesson
 from napari_sem_classify.core.teach.looked import SeenTiles, Sight
 from napari_sem_classify.core.teach.teach_options import TeachOptions
+from napari_sem_classify.core.teach.transfer import with_judgement
 
 TAUGHT = "taught in this window"
 NO_DATA = "The annotated tiles hold no data: annotate others."
@@ -38,6 +41,8 @@ class Learned:
         Of the image in view.
     class_map : ClassMap or None
         The same as a map, without corrections.
+    judgement : Judgement or None
+        Whether the model holds on the image in view; None before the score.
     seconds : float
         Until the first map: what the user waits for; the score comes after it.
     scored : bool
@@ -48,6 +53,7 @@ class Learned:
     lesson: Lesson
     tile_probabilities: NDArray[np.float32] | None = None
     class_map: ClassMap | None = None
+    judgement: Judgement | None = None
     seconds: float = 0.0
     scored: bool = False
 
@@ -88,11 +94,18 @@ def learn(
 
 
 def fit(lesson: Lesson, options: TeachOptions, job: Job | None = None) -> Taught:
-    """Fit the head of a lesson, with its surroundings and score; raises as `teach_head` does."""
+    """Fit the head of a lesson, with its surroundings, score and judgement of other specimens.
+
+    Raises
+    ------
+    AnnotationError, Cancelled
+        As `teach_head` does.
+    """
     how = FitOptions(
         lesson.places.image, lesson.places, seed=options.seed, specimens=lesson.specimen_numbers
     )
-    return fit_lesson(lesson, options.surroundings, how, job)
+    taught = fit_lesson(lesson, options.surroundings, how, job)
+    return with_judgement(lesson, taught, options.seed, job)
 
 
 def suggest_places(
@@ -127,9 +140,14 @@ def suggest_places(
 
 def tile_probabilities(taught: Taught, seen: SeenTiles) -> NDArray[np.float32]:
     """Probabilities of all tiles, shape (tile rows, tile cols, classes), NaN without data."""
-    scores = PlaneScores(taught.head, taught.surroundings, taught.temperature, seen.grid)
+    return _scores(taught, seen).probabilities()
+
+
+def _scores(taught: Taught, seen: SeenTiles) -> PlaneScores:
+    how = taught.surroundings, taught.temperature
+    scores = PlaneScores(taught.head, *how, seen.grid, stages=taught.stages)
     scores.add(seen.index, seen.features)
-    return scores.probabilities()
+    return scores
 
 
 def _learned(taught: Taught, lesson: Lesson, view: View | None) -> Learned:
@@ -137,7 +155,12 @@ def _learned(taught: Taught, lesson: Lesson, view: View | None) -> Learned:
         return Learned(taught, lesson)
     sight, seen = view
     grid = seen.grid
-    tiles = tile_probabilities(taught, seen)
+    scores = _scores(taught, seen)
+    tiles = scores.probabilities()
+    judgement = None
+    if taught.transfer is not None:
+        here = any(is_of(sight.key, key) for key in lesson.keys)
+        judgement = LEARNED_HERE if here else judgement_on(scores, taught.transfer)
     counts = dict(zip(lesson.class_names, lesson.counts.tolist(), strict=True))
     class_map = ClassMap(
         probabilities=tiles_to_cells(grid, tiles),
@@ -157,4 +180,4 @@ def _learned(taught: Taught, lesson: Lesson, view: View | None) -> Learned:
             },
         },
     )
-    return Learned(taught, lesson, tiles, class_map)
+    return Learned(taught, lesson, tiles, class_map, judgement)

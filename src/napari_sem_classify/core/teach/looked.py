@@ -110,6 +110,13 @@ class SeenTiles:
         at = np.minimum(np.searchsorted(self.index, tiles), len(self.index) - 1)
         return np.where(self.index[at] == tiles, at, -1)
 
+    def surrounded(self) -> NDArray[np.bool_]:
+        """Which of the tiles have all their neighbours among those that were looked at."""
+        if self.asked is None:
+            return np.ones(len(self.index), dtype=np.bool_)
+        beside = Neighbours.on(self.grid).of(self.index)
+        return np.asarray(((beside < 0) | np.isin(beside, self.asked)).all(axis=1))
+
     def only(self, tiles: NDArray[np.int64]) -> SeenTiles:
         """The part about some tiles, for an image that was closed or a plane out of view.
 

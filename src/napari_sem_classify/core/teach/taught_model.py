@@ -39,6 +39,7 @@ def make_model(
     """
     from napari_sem_classify.core.network.backbone import backbone_sha256
 
+    plain = taught.surroundings == ALONE and taught.transfer is None
     card = ModelCard(
         name=options.name,
         classes=lesson.classes,
@@ -53,10 +54,11 @@ def make_model(
         temperature=taught.temperature,
         scores=taught.scores_for_card(),
         record=_record(material, lesson, taught, options, choice, seconds),
-        format_version=ALONE_VERSION if taught.surroundings == ALONE else FORMAT_VERSION,
+        format_version=ALONE_VERSION if plain else FORMAT_VERSION,
         surroundings=taught.surroundings,
+        transfer=taught.transfer,
     )
-    return TileClassifier(card, taught.head)
+    return TileClassifier(card, taught.head, stages=taught.stages)
 
 
 def common_pixel_size(images: Iterable[SemImage]) -> float | None:
@@ -114,6 +116,7 @@ def _images(material: TeachingSet, lesson: Lesson) -> list[dict[str, Any]]:
         image = material.images.get(each.fingerprint)
         row: dict[str, Any] = {
             "name": each.name,
+            "fingerprint": each.fingerprint.rstrip("'"),
             "specimen": each.specimen,
             "pixel_size_nm": None if image is None else image.pixel_size_nm,
             "tiles": {name: found[name] for name in names},

@@ -35,7 +35,7 @@ class OutcomeForm:
         self.title = Note("Images done")
         self.done = OutcomeTable(
             self.title,
-            ("Image", "Largest class", ""),
+            ("Image", "Largest class", "Like learned", ""),
             "Double-click an image to open it with its map",
         )
         self.failed_title = Note("Files that could not be used")
@@ -79,8 +79,10 @@ class OutcomeForm:
                 state = EARLIER if outcome.resumed else DONE
                 when = "Finished by an earlier run" if outcome.resumed else "Done"
                 about = f"{when}: {outcome.note}\n{outcome.renamed}".rstrip()
-                tooltip = f"{outcome.path}\n{about}\nDouble-click opens it."
-                self.done.add((outcome.path.name, largest_class(outcome), state), tooltip)
+                judged = outcome.judgement
+                tooltip = f"{outcome.path}\n{about}\n{judged.sentence}\nDouble-click opens it."
+                told = (outcome.path.name, largest_class(outcome), judged.short, state)
+                self.done.add(told, tooltip)
         self._seen = len(outcomes)
         bad = self.failed.rowCount()
         if self._rows:

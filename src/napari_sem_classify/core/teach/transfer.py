@@ -1,0 +1,281 @@
+"""What a model needs to be judged on other specimens: heads a stage, and their calibration.
+
+The calibration leaves specimens out: the model's head and those of the stages are fitted without
+them, and what the signs were on their images is set beside the accuracy there.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from napari_sem_classify.core.common.job import Job, Reporter
+from napari_sem_classify.core.model.head import Head, softmax
+from napari_sem_classify.core.model.stage_heads import StageHeads, stage_columns
+from napari_sem_classify.core.model.surroundings import Surroundings
+from napari_sem_classify.core.model.transfer import Calibration, Transfer, agreement_of, sign_of
+from napari_sem_classify.core.network.backbone import BACKBONES
+from napari_sem_classify.core.teach.around import features_on, planes_of, usual_mean
+from napari_sem_classify.core.teach.head_fit import Taught
+from napari_sem_classify.core.teach.lesson import Lesson
+from napari_sem_classify.core.teach.logistic import Basis, make_basis, solve
+from napari_sem_classify.core.teach.teach_options import STAGES
+
+JUDGING = "Trying the model on specimens left out"
+MIN_SPECIMENS = 3
+MOST_LEFT_OUT = 8
+"""Rounds of leaving out; of more specimens several are left out together."""
+MIN_TILES = 10
+"""Annotated tiles of an image whose accuracy says anything."""
+TILES_PER_CLASS = 400
+"""That the heads of the stages are fitted to; more hardly change on which tiles they fall apart."""
+LEAST = 0.01
+LEAST_FAR = 0.1
+"""Spread of a calibration, and of the distance as a share: three images alike promise no more."""
+MOST_TILES, MOST_OF_IMAGE = 4000, 512
+"""That are looked at in all images and in each of them: annotated ones, and as many of any kind."""
+
+_FEW_SPECIMENS = (
+    "It is not known how the model does on other specimens, as it learned from fewer than three "
+    "specimens or images."
+)
+_FEW_TILES = (
+    "It is not known how the model does on other specimens, as fewer than three of its images have "
+    f"{MIN_TILES} annotated tiles or more."
+)
+_ONE_CLASS = (
+    "It is not known how the model does on other specimens, as none can be left out without which "
+    "a class is gone."
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Seen:
+    """Tiles with what the head looks at.
+
+    Attributes
+    ----------
+    features : float, shape (N, features)
+    labels : int64, shape (N,)
+        -1 where a tile is not annotated: it counts for the signs, not for the accuracy.
+    image : int64, shape (N,)
+        Number of the image.
+    specimen : int64, shape (N,)
+        Number of the specimen.
+    drawn : bool, shape (N,), or None
+        Which tiles stand for their image; None for all.
+    own : float, shape (N, features of a tile), or None
+        What the network saw in the tile itself; `features` where None.
+    """
+
+    features: NDArray[Any]
+    labels: NDArray[np.int64]
+    image: NDArray[np.int64]
+    specimen: NDArray[np.int64]
+    drawn: NDArray[np.bool_] | None = None
+    own: NDArray[Any] | None = None
+
+
+def with_judgement(lesson: Lesson, taught: Taught, seed: int, job: Job | None = None) -> Taught:
+    """What was taught, with the heads of the stages and what is known of other specimens.
+
+    Raises
+    ------
+    Cancelled
+        When the job was asked to stop.
+    """
+    sizes = BACKBONES[lesson.recipe.backbone_id].architecture.sizes_of(STAGES)
+    if sum(sizes) != lesson.features.shape[1]:
+        return taught
+    seen = seen_of(lesson, taught.surroundings, seed)
+    stages, transfer = teach_judges(
+        seen, len(lesson.classes), sizes, taught.strength, taught.temperature, seed, job
+    )
+    return replace(taught, stages=stages, transfer=transfer)
+
+
+def seen_of(lesson: Lesson, surroundings: Surroundings, seed: int = 0) -> Seen:
+    """A sample of the tiles of a lesson's images: annotated ones, and others that were seen.
+
+    The signs are taken from all kinds of tiles, as in an image without annotations: where two
+    classes meet, the heads agree less.
+    """
+    generator = np.random.default_rng(seed)
+    planes = list(planes_of(lesson))
+    usual = usual_mean(lesson) if surroundings.alignment else None
+    most = min(MOST_OF_IMAGE, max(2 * MIN_TILES, MOST_TILES // max(1, len(planes))))
+    features, own, labels, images, specimens, drawn = [], [], [], [], [], []
+    for _, seen, rows in planes:
+        known = np.full(len(seen.index), -1, dtype=np.int64)
+        known[seen.rows_of(lesson.numbers[rows])] = lesson.labels[rows]
+        told = np.flatnonzero(known >= 0)
+        whole = seen.surrounded() if surroundings.context else np.ones(len(known), np.bool_)
+        any_kind = _some(np.flatnonzero(whole | (known >= 0)), most, generator)
+        mine = np.union1d(_some(told, most, generator), any_kind)
+        features.append(features_on(seen, mine, surroundings, usual))
+        own.append(seen.features[mine])
+        labels.append(known[mine])
+        drawn.append(np.isin(mine, any_kind))
+        images.append(np.full(len(mine), lesson.places.image[rows[0]]))
+        specimens.append(np.full(len(mine), lesson.specimen_numbers[rows[0]]))
+    return Seen(
+        np.concatenate(features),
+        np.concatenate(labels),
+        np.concatenate(images),
+        np.concatenate(specimens),
+        np.concatenate(drawn),
+        np.concatenate(own),
+    )
+
+
+def teach_judges(
+    seen: Seen,
+    classes: int,
+    sizes: Sequence[int],
+    strength: float,
+    temperature: float,
+    seed: int = 0,
+    job: Job | None = None,
+) -> tuple[StageHeads, Transfer]:
+    """Fit the heads of the stages, and calibrate their agreement on specimens left out.
+
+    Parameters
+    ----------
+    seen : Seen
+        What the model was taught from, with the other tiles of its images where they were looked
+        at.
+    classes : int
+    sizes : sequence of int
+        Features of a tile in each stage.
+    strength, temperature : float
+        Of the model's own fit.
+    seed : int
+        Of the sample of tiles, where there are more than `TILES_PER_CLASS`.
+
+    Raises
+    ------
+    Cancelled
+        When the job was asked to stop.
+    """
+    features = seen.features.astype(np.float32, copy=False)
+    columns = stage_columns(sizes, features.shape[1] // sum(sizes))
+    parts = [np.arange(features.shape[1]), *columns]
+    some = _sample(seen.labels, classes, seed)
+    rounds, reason = _rounds(seen, some)
+    used = parts if rounds else columns
+    reporter = Reporter(len(columns) + len(rounds) * len(parts), JUDGING, job)
+    bases = [make_basis(features[np.ix_(some, part)]) for part in used]
+    weight = np.zeros((classes, features.shape[1]), dtype=np.float32)
+    bias = np.zeros((len(columns), classes), dtype=np.float32)
+    for number, (basis, part) in enumerate(zip(bases[-len(columns) :], columns, strict=True)):
+        found = _fitted(basis, seen.labels[some], classes, strength)
+        weight[:, part], bias[number] = _plain(found)
+        reporter.advance()
+    own = features if seen.own is None else seen.own.astype(np.float32, copy=False)
+    stages = StageHeads(weight, bias, tuple(sizes), *_place(own[some]))
+    if not rounds:
+        return stages, Transfer(None, reason)
+    drawn = np.ones(len(seen.labels), np.bool_) if seen.drawn is None else seen.drawn
+    signs, right, counts, far = [], [], [], []
+    for out in rounds:
+        train = ~np.isin(seen.specimen[some], out)
+        there = np.flatnonzero(np.isin(seen.specimen, out))
+        logits = []
+        for basis, part in zip(bases, parts, strict=True):
+            mine = _fitted(basis, seen.labels[some], classes, strength, train)
+            logits.append(mine.logits(features[np.ix_(there, part)]))
+            reporter.advance()
+        centred = StageHeads(weight, bias, tuple(sizes), *_place(own[some[train]]))
+        distance = centred.distance(own[there])
+        sure = softmax(logits[0] / np.float32(temperature)).max(axis=1)
+        agreed = agreement_of([each.argmax(axis=1) for each in logits[1:]])
+        hit = logits[0].argmax(axis=1) == seen.labels[there]
+        for image in np.unique(seen.image[there]):
+            here = seen.image[there] == image
+            told, here = here & (seen.labels[there] >= 0), here & drawn[there]
+            if np.count_nonzero(told) < MIN_TILES:
+                continue
+            counts.append(int(np.count_nonzero(told)))
+            right.append(hit[told].mean())
+            far.append(float(distance[here].mean()))
+            signs.append(sign_of(float(agreed[here].mean()), float(sure[here].mean())))
+    if len(counts) < MIN_SPECIMENS:
+        return stages, Transfer(None, _FEW_TILES)
+    specimens = len(np.unique(np.concatenate(rounds)))
+    calibration = _calibration(np.array(right), np.array(signs), counts, np.array(far), specimens)
+    return stages, Transfer(calibration)
+
+
+def _calibration(
+    right: NDArray[np.float64],
+    signs: NDArray[np.float64],
+    counts: Sequence[int],
+    far: NDArray[np.float64],
+    specimens: int,
+) -> Calibration:
+    gaps, weights = right - signs, np.array(counts, dtype=np.float64)
+    offset, images = float(np.average(gaps, weights=weights)), len(gaps)
+    return Calibration(
+        promise=float(np.average(right, weights=weights)),
+        offset=offset,
+        spread=max(float(np.sqrt(np.mean((gaps - offset) ** 2) * images / (images - 1))), LEAST),
+        images=images,
+        specimens=specimens,
+        distance=float(far.mean()),
+        distance_spread=max(float(far.std(ddof=1)), LEAST_FAR * float(far.mean())),
+    )
+
+
+def _place(own: NDArray[np.float32]) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
+    """Mean and spread of features; one that never varies has a spread of 1."""
+    scale = own.std(axis=0, dtype=np.float64)
+    scale[scale == 0] = 1.0
+    return own.mean(axis=0, dtype=np.float64).astype(np.float32), scale.astype(np.float32)
+
+
+def _rounds(seen: Seen, some: NDArray[np.int64]) -> tuple[list[NDArray[np.int64]], str]:
+    """Specimens to leave out in each round, or why none; those that alone have a class stay in."""
+    labels, specimens = seen.labels[some], seen.specimen[some]
+    numbers = np.unique(specimens)
+    if len(numbers) < MIN_SPECIMENS:
+        return [], _FEW_SPECIMENS
+    rounds = [numbers[at::MOST_LEFT_OUT] for at in range(min(MOST_LEFT_OUT, len(numbers)))]
+    all_classes = set(labels.tolist())
+    kept = [set(labels[~np.isin(specimens, out)].tolist()) for out in rounds]
+    rounds = [out for out, left in zip(rounds, kept, strict=True) if left == all_classes]
+    return rounds, "" if rounds else _ONE_CLASS
+
+
+def _sample(labels: NDArray[np.int64], classes: int, seed: int) -> NDArray[np.int64]:
+    generator = np.random.default_rng(seed)
+    each = [np.flatnonzero(labels == number) for number in range(classes)]
+    return np.sort(np.concatenate([_some(mine, TILES_PER_CLASS, generator) for mine in each]))
+
+
+def _some(
+    numbers: NDArray[np.int64], most: int, generator: np.random.Generator
+) -> NDArray[np.int64]:
+    if len(numbers) <= most:
+        return numbers
+    return np.sort(generator.choice(numbers, most, replace=False))
+
+
+def _fitted(
+    basis: Basis,
+    labels: NDArray[np.int64],
+    classes: int,
+    strength: float,
+    train: NDArray[np.bool_] | None = None,
+) -> Head:
+    mine = slice(None) if train is None else train
+    return basis.to_head(solve(basis.coordinates[mine], labels[mine], classes, strength))
+
+
+def _plain(head: Head) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
+    """Weight and bias of a head on features as they are."""
+    weight = head.weight / head.scale
+    return weight, np.asarray(head.bias - weight @ head.mean, dtype=np.float32)
