@@ -212,3 +212,12 @@ def test_nothing_but_our_temporaries_is_swept(tmp_path):
 
 def test_a_temporary_name_is_short_however_long_the_file_is_called():
     assert len(temporary_name("." + "x" * 200)) < 60
+
+
+def test_a_file_that_took_hours_is_put_beside_the_files_of_a_run_that_is_at_work(
+    tmp_path, monkeypatch
+):
+    monkeypatch.setattr("napari_sem_classify.core.common.output_folder._WAIT_S", 0.0)
+    with output_folder(tmp_path), output_file(tmp_path / "model.txt") as temporary:
+        temporary.write_text("trained")
+    assert (tmp_path / "model.txt").read_text() == "trained"

@@ -8,11 +8,11 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
-from napari_sem_classify.core.common.errors import OutputError, cannot_write
+from napari_sem_classify.core.common.errors import BusyError, OutputError, cannot_write
 from napari_sem_classify.core.common.files import ensure_folder
 from napari_sem_classify.core.common.folder_lock import folder_lock
 from napari_sem_classify.core.common.folder_record import FolderRecord, Written, fingerprint
@@ -177,7 +177,11 @@ def output_file(path: Path, *, confirmed: bool = False) -> Iterator[Path]:
         if confirmed and not temporary.is_dir():
             _move(temporary, path, staging)
             return
-        with folder_lock(path.parent, _WAIT_S):
+        with ExitStack() as stack:
+            # A run that works there for hours is no reason to lose a training: one file of another
+            # name does it no harm.
+            with suppress(BusyError):
+                stack.enter_context(folder_lock(path.parent, _WAIT_S))
             record = _checked(path)
             made = fingerprint(temporary)
             if made is not None:

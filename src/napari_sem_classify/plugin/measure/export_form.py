@@ -102,14 +102,15 @@ class ExportForm:
         maps = there[0].maps
         if len(maps) > 1 and not kind.for_all:
             folder = QFileDialog.getExistingDirectory(self._owner, f"Folder for {kind.title}")
-            target = Path(folder) if folder else None
+            target, asked = (Path(folder) if folder else None), False
         else:
             stem = file_stem(maps[0]) if len(maps) == 1 else f"{len(maps)} images"
-            target = self._ask_file(kind, stem)
+            target, asked = self._ask_file(kind, stem)
         if target is not None:
-            self.write(kind, target)
+            self.write(kind, target, confirmed=asked)
 
-    def _ask_file(self, kind: Kind, stem: str) -> Path | None:
+    def _ask_file(self, kind: Kind, stem: str) -> tuple[Path | None, bool]:
+        """A file, and whether the dialog asked about just this name if there is one already."""
         endings = kind.suffixes
         # Of ".figure.png" only ".png" is asked for.
         known = [f".{suffix.rpartition('.')[2]}" for suffix in endings]
@@ -118,12 +119,16 @@ class ExportForm:
             self._owner, kind.title, f"{stem}{endings[0]}", filters
         )
         if not name:
-            return None
+            return None, False
         path = Path(name)
-        return path if path.suffix.lower() in known else Path(f"{name}{endings[0]}")
+        whole = path.suffix.lower() in known
+        return (path if whole else Path(f"{name}{endings[0]}")), whole
 
-    def write(self, kind: Kind, target: Path) -> None:
-        """Write one kind to a file, or a folder of files, off the main thread."""
+    def write(self, kind: Kind, target: Path, *, confirmed: bool = False) -> None:
+        """Write one kind to a file, or a folder of files, off the main thread.
+
+        `confirmed` tells that the user said that a file of that name may be replaced.
+        """
         there = self._source()
         if there is None or self.busy:
             return
@@ -135,8 +140,7 @@ class ExportForm:
 
             known = [image() for image in images] if kind.needs_image else [None] * len(images)
             whole = replace(measured, images=known, look=look)
-            # The dialog that gave the name asked whether a file of that name may be replaced.
-            return write_export(kind, whole, target, confirmed=True, job=context)
+            return write_export(kind, whole, target, confirmed=confirmed, job=context)
 
         self.run_form.start()
         message = self.run_form.message
