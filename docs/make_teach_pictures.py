@@ -60,6 +60,14 @@ def _drive(folder: Path) -> None:
         widget.class_table.add_class(name, edit=False)
     shoot(viewer, "1-classes")
 
+    look, (rows, cols) = widget.guide.look_form, teacher.grid.tile_shape
+    look.find_at((rows // 2, cols // 2))
+    wait(lambda: widget.guide.tour.active)
+    viewer.reset_view()
+    shoot(viewer, "look")
+    widget.guide.stop()
+    viewer.layers.remove(next(layer for layer in viewer.layers if "alike" in layer.name))
+
     def scored() -> bool:
         known = learner.learned is not None and learner.learned.scored
         return known and not learner.out_of_date and not learner.busy

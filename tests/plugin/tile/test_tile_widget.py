@@ -141,7 +141,7 @@ def click(layer, row, col, moved=None):
         position = tuple(layer.data_to_world((row, col)))
 
     event = Event()
-    ours = [each for each in layer.mouse_drag_callbacks if "grid_layers" in each.__module__]
+    ours = [each for each in layer.mouse_drag_callbacks if "clicks" in each.__module__]
     (callback,) = ours
     steps = callback(layer, event)
     next(steps)

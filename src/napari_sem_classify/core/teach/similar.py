@@ -60,15 +60,15 @@ def most_similar(
 
 
 def tile_at(grid: TileGrid, y: float, x: float) -> tuple[int, int] | None:
-    """Row and column of the tile that holds a place, in image pixels; None outside the specimen."""
-    area = grid.area
-    if not (area.top - 0.5 <= y < area.bottom - 0.5 and area.left - 0.5 <= x < area.right - 0.5):
+    """Row and column of the tile drawn over a place, in image pixels; None outside the specimen.
+
+    For tiles side by side.
+    """
+    row = round(y) - grid.area.top
+    col = round(x) - grid.area.left
+    if not (0 <= row < grid.area.height and 0 <= col < grid.area.width):
         return None
-    rows, cols = (
-        int(np.searchsorted(starts, round(at), side="right")) - 1
-        for starts, at in ((grid.row_starts(), y), (grid.col_starts(), x))
-    )
-    return max(0, rows), max(0, cols)
+    return row // grid.stride, col // grid.stride
 
 
 def sample_at(axes: Axes, features: NDArray[Any], row: int) -> Sample:

@@ -6,7 +6,7 @@ are one small texture. Each pixel stands for a tile and lies around the tile's c
 
 from __future__ import annotations
 
-from collections.abc import Callable, Generator
+from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -16,6 +16,7 @@ from napari_sem_classify.core.common.errors import GridError
 from napari_sem_classify.core.image.area import Area
 from napari_sem_classify.core.tiles.grid import TileGrid
 from napari_sem_classify.plugin.app.session import unwrapped
+from napari_sem_classify.plugin.layers import clicks
 from napari_sem_classify.plugin.layers.layer_image import METADATA_KEY, pixels_at
 from napari_sem_classify.plugin.layers.made_layers import (
     AREA,
@@ -185,25 +186,19 @@ def attach_click(layer: Labels, toggle: Callable[[int, int], None]) -> None:
     Takes the place of one attached before.
     """
     callbacks = layer.mouse_drag_callbacks
-    for before in [each for each in callbacks if getattr(each, "__module__", "") == __name__]:
+    for before in [
+        each for each in callbacks if getattr(each, "__module__", "") == clicks.__name__
+    ]:
         callbacks.remove(before)
 
-    def on_press(clicked: Labels, event: Any) -> Generator[None, None, None]:
-        if event.button != 1:
-            return
-        position = event.position
-        yield
-        while event.type == "mouse_move":
-            if np.linalg.norm(np.subtract(event.position, position)) > 0:
-                return
-            yield
-        place = clicked.world_to_data(position)[-2:]
+    def clicked(position: Any) -> None:
+        place = layer.world_to_data(position)[-2:]
         row, col = (round(float(value)) for value in place)
-        rows, cols = clicked.data.shape
+        rows, cols = layer.data.shape
         if 0 <= row < rows and 0 <= col < cols:
             toggle(row, col)
 
-    callbacks.append(on_press)
+    callbacks.append(clicks.click_callback(clicked))
 
 
 def _tile_place(image_layer: Layer, grid: TileGrid) -> dict[str, Any]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -15,6 +16,7 @@ from napari_sem_classify.core.teach.suggest import suspicious_tiles
 from napari_sem_classify.plugin.app.jobs import JobSlot
 from napari_sem_classify.plugin.app.text import count_text
 from napari_sem_classify.plugin.forms.layout import Form, Note, button
+from napari_sem_classify.plugin.teach.look_form import LookForm
 from napari_sem_classify.plugin.teach.teacher import Teacher
 from napari_sem_classify.plugin.teach.tour import Tour, focus_canvas
 
@@ -39,12 +41,14 @@ class Guide:
         self._owner = owner
         self._choosing = JobSlot(owner)
         self._reduced: tuple[SeenTiles | None, NDArray[np.float32] | None] = (None, None)
+        self._again: Callable[[], None] | None = None  # gives more tiles at the end of a tour
         self.tour = Tour(viewer)
         self.button = button(SUGGEST, SUGGEST_TOOLTIP)
         self.where = Note("Tile of the tour")
         self.doubts = Note("Annotations that look wrong")
         self.show_doubts = button("Show", DOUBTS_TOOLTIP, "Show annotations that look wrong")
         form.wide(self.button, self.where)
+        self.look_form = LookForm(teacher, viewer, self._start, form, owner)
         self._row = form.row("Doubtful", self.doubts, self.show_doubts)
         self._row.setVisible(False)
         self.button.changed.connect(self._on_button)
@@ -84,7 +88,7 @@ class Guide:
 
         def done(found: tuple[NDArray[np.float32], list[TilePlace]]) -> None:
             self._reduced = (looked, found[0])
-            self._start(found[1], "Suggested")
+            self._start(found[1], "Suggested", self.suggest)
             if not found[1]:
                 self.where.say("All tiles are annotated.")
 
@@ -130,7 +134,10 @@ class Guide:
         tiles = [learned.lesson.tiles[int(number)] for number in numbers]
         return [at for key, at in tiles if key == self._teacher.key and at in here.marks]
 
-    def _start(self, places: list[TilePlace], what: str) -> None:
+    def _start(
+        self, places: list[TilePlace], what: str, again: Callable[[], None] | None = None
+    ) -> None:
+        self._again = again
         layer = self._teacher.layer
         if layer is None:
             return
@@ -155,11 +162,10 @@ class Guide:
             self._forward()
 
     def _forward(self) -> None:
-        suggested = self.tour.what == "Suggested"
         if not self.tour.forward():
             self._bind(False)
-            if suggested:
-                self.suggest()
+            if self._again is not None:
+                self._again()
         self._tell()
 
     def _back(self) -> None:
@@ -171,6 +177,7 @@ class Guide:
         if self.tour.active:
             self.tour.stop()
             self._bind(False)
+        self.look_form.stop()
         self._tell()
 
     def _bind(self, on: bool) -> None:
@@ -194,6 +201,7 @@ class Guide:
     def refresh(self) -> None:
         """Bring the form up to date."""
         teacher = self._teacher
+        self.look_form.refresh()
         self.button.enabled = teacher.key is not None and bool(teacher.book.annotations.classes)
         count = 0 if self.tour.active else len(self.doubtful())
         self._row.setVisible(count > 0 and teacher.learner.teachable)

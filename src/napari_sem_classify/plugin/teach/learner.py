@@ -162,6 +162,11 @@ class Learner:
         """Whether the next map is on its way."""
         return self.looking or self._fitting.running or self._settle.isActive()
 
+    @property
+    def paused(self) -> bool:
+        """Whether the user stopped the work until she asks for it."""
+        return self._paused
+
     def changed_annotations(self) -> None:
         """Hear that the annotations are others than before."""
         self.out_of_date = self.learned is not None

@@ -173,9 +173,14 @@ class Teacher:
     def _keep_annotated(self, key: str) -> None:
         """Of what the network saw keep the annotated tiles; the rest can be had again."""
         looked = self.memory.looked.get(key)
-        if looked is not None:
-            found = tile_numbers(looked.grid, self.book.annotations.of(key).marks)
-            self.memory.looked[key] = looked.only(np.array(list(found.values()), dtype=np.int64))
+        if looked is None:
+            return
+        images = self.book.annotations.images
+        if not any(is_of(key, each.fingerprint) for each in images):
+            del self.memory.looked[key]  # looked at for another image, and never in view here
+            return
+        found = tile_numbers(looked.grid, self.book.annotations.of(key).marks)
+        self.memory.looked[key] = looked.only(np.array(list(found.values()), dtype=np.int64))
 
     def _leave(self) -> None:
         self._opening.abandon()
