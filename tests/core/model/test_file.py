@@ -19,6 +19,7 @@ from napari_sem_classify.core.model.file import read_card, save_model
 from napari_sem_classify.core.model.head import Head, TileClassifier
 from napari_sem_classify.core.model.plane_scores import scores_on
 from napari_sem_classify.core.model.stage_heads import StageHeads
+from napari_sem_classify.core.model.surroundings import ALONE, Surroundings
 from napari_sem_classify.core.model.transfer import NO_JUDGEMENT, Calibration, Transfer
 from napari_sem_classify.core.network.backbone import BACKBONES, DEFAULT_BACKBONE
 from napari_sem_classify.core.sem_io import image_from_array
@@ -417,3 +418,40 @@ def test_heads_of_the_stages_without_a_word_on_the_card_are_refused(tmp_path):
     rewritten(path, lambda card: card.update(transfer={"calibration": None, "reason": ""}))
     with pytest.raises(ModelError, match=r"lacks the weights stages\.weight"):
         load_model(path)
+
+
+def looking_around():
+    around = Surroundings(context=True, alignment=0.5, smoothing=0.2)
+    model, rng = taught(surroundings=around, format_version=2), np.random.default_rng(1)
+    wide = [rng.uniform(0.5, 2, 2 * FEATURES).astype(np.float32) for _ in range(2)]
+    weight = rng.normal(size=(3, 2 * FEATURES)).astype(np.float32)
+    usual = rng.normal(size=FEATURES).astype(np.float32)
+    return replace(model, head=Head(*wide, weight, model.head.bias, usual))
+
+
+def test_what_surrounds_a_tile_comes_back_with_the_model(tmp_path):
+    model = looking_around()
+    found = load_model(save_model(tmp_path / "around", model))
+    assert found.card == model.card
+    assert np.array_equal(found.head.usual, model.head.usual)
+    assert found.head.weight.shape == (3, 2 * FEATURES)
+
+
+def test_a_model_from_before_looks_at_the_tile_alone(tmp_path):
+    path = save_model(tmp_path / "old", taught())
+    rewritten(path, lambda card: card.pop("surroundings"))
+    found = load_model(path)
+    assert found.card.surroundings == ALONE
+    assert found.card.format_version == 1
+    assert found.head.usual is None
+
+
+def test_surroundings_that_do_not_fit_the_head_are_refused(tmp_path):
+    path = save_model(tmp_path / "around", looking_around())
+    rewritten(path, lambda card: card["surroundings"].update(context=False))
+    assert "does not fit its card" in refusal(path)
+    path = save_model(tmp_path / "alone", taught())
+    rewritten(path, lambda card: card["surroundings"].update(alignment=1.0))
+    assert "lacks the weights head.usual" in refusal(path)
+    rewritten(path, lambda card: card["surroundings"].update(alignment="much"))
+    assert "impossible model card" in refusal(path)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -16,8 +17,11 @@ from napari_sem_classify.core.classify.options import ClassifyOptions
 from napari_sem_classify.core.common.errors import GridError
 from napari_sem_classify.core.image.area import Area
 from napari_sem_classify.core.image.intensity import IntensityRange
+from napari_sem_classify.core.maps.class_map import tiles_to_cells
 from napari_sem_classify.core.model.card import ClassInfo, ModelCard
 from napari_sem_classify.core.model.head import Head, TileClassifier
+from napari_sem_classify.core.model.plane_scores import scores_on
+from napari_sem_classify.core.model.surroundings import Surroundings
 from napari_sem_classify.core.network.dense import embed_densely
 from napari_sem_classify.core.network.embedding_cache import EmbeddingCache
 from napari_sem_classify.core.network.engine.devices import has_openvino
@@ -183,6 +187,25 @@ def test_the_record_names_the_approximation_and_its_agreement(taught_dense, engi
     assert f"{told['same_class']:.0%} of 30 tiles" in told["approximation"]
     assert told["taught_dense"] is taught_dense
     assert "dense" not in classify_image(image, classifier, grid, engine=engine).record
+
+
+def test_a_dense_map_has_the_surroundings_of_its_tiles_too(engine):
+    image = image_from_array(picture(200, 260), "around")
+    alone, grid = classifier_of(engine), TileGrid(image.area, 64, 32)
+    around = Surroundings(context=True, alignment=0.5)
+    wide = [np.tile(each, 2) for each in (alone.head.mean, alone.head.scale)]
+    weight = np.concatenate([alone.head.weight, -alone.head.weight / 2], axis=1)
+    head = Head(*wide, weight, alone.head.bias, alone.head.mean)
+    classifier = replace(alone, card=replace(alone.card, surroundings=around), head=head)
+    tiles = PlaneTiles(image, grid)
+    found = classify_tiles(tiles, classifier, engine, dense=True)
+    expected = scores_on(classifier, grid)
+    seen = list(embed_densely(tiles, engine, tiles.measure(classifier.card.intensity)))
+    for some in reversed(seen):
+        expected.add(some.index, some.features)
+    cells = tiles_to_cells(grid, expected.probabilities())
+    np.testing.assert_allclose(found.probabilities, cells, atol=1e-5)
+    assert found.record["dense"]["compared_tiles"] == 30
 
 
 def test_a_dense_map_that_equals_the_tiles_agrees_with_all_of_them(engine):

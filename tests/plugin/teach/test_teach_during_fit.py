@@ -7,7 +7,7 @@ import threading
 import numpy as np
 import pytest
 
-from napari_sem_classify.core.teach import head_fit
+from napari_sem_classify.core.teach import lesson_fit
 
 from ..conftest import LONG_MS, half_dark, until
 from .conftest import TILE, add_classes, counts, learned, own_map, paint, paint_halves, ready
@@ -18,7 +18,7 @@ ALL = {"dark": 12, "bright": 12}
 @pytest.fixture
 def fit_gate(monkeypatch):
     """Lets fits go on once it is set; `started` tells that one has begun."""
-    gate, real = threading.Event(), head_fit.teach_head
+    gate, real = threading.Event(), lesson_fit.teach_lesson
     gate.started = threading.Event()
 
     def fit(*args, **more):
@@ -26,7 +26,7 @@ def fit_gate(monkeypatch):
         assert gate.wait(LONG_MS / 1000)
         return real(*args, **more)
 
-    monkeypatch.setattr(head_fit, "teach_head", fit)
+    monkeypatch.setattr(lesson_fit, "teach_lesson", fit)
     yield gate
     gate.set()
 

@@ -16,10 +16,10 @@ from napari_sem_classify.core.common.job import Job
 from napari_sem_classify.core.maps.class_map import ClassMap, tiles_to_cells
 from napari_sem_classify.core.model.plane_scores import PlaneScores
 from napari_sem_classify.core.model.transfer import LEARNED_HERE, Judgement
+from napari_sem_classify.core.teach import lesson_fit
 from napari_sem_classify.core.teach.around import offered
 from napari_sem_classify.core.teach.head_fit import FitOptions, Taught
 from napari_sem_classify.core.teach.lesson import Lesson
-from napari_sem_classify.core.teach.lesson_fit import fit_lesson, teach_lesson
 from napari_sem_classify.core.teach.looked import SeenTiles, Sight
 from napari_sem_classify.core.teach.teach_options import TeachOptions
 from napari_sem_classify.core.teach.transfer import with_judgement
@@ -83,7 +83,7 @@ def learn(
         raise AnnotationError(NO_DATA)
     known = FitOptions(strength=options.strength)
     before = offered(lesson, (options.before,))[0]
-    quick = teach_lesson(lesson, before, known)
+    quick = lesson_fit.teach_lesson(lesson, before, known)
     first = _learned(replace(quick, temperature=options.temperature), lesson, view)
     first = replace(first, seconds=time.perf_counter() - start)
     on_first(first)
@@ -104,7 +104,7 @@ def fit(lesson: Lesson, options: TeachOptions, job: Job | None = None) -> Taught
     how = FitOptions(
         lesson.places.image, lesson.places, seed=options.seed, specimens=lesson.specimen_numbers
     )
-    taught = fit_lesson(lesson, options.surroundings, how, job)
+    taught = lesson_fit.fit_lesson(lesson, options.surroundings, how, job)
     return with_judgement(lesson, taught, options.seed, job)
 
 

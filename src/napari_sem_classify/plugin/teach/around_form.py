@@ -8,7 +8,7 @@ from napari_sem_classify.core.model.surroundings import ALIGNMENTS, SMOOTHINGS, 
 from napari_sem_classify.plugin.forms.layout import Form, Note, explain, narrow
 from napari_sem_classify.plugin.teach.learner import Learner
 
-CHOSEN = "as the score shows"
+CHOSEN, AUTOMATIC = "as the score shows", "automatic"
 AMOUNTS = {0.0: "none", 0.5: "half", 1.0: "all"}
 
 
@@ -55,9 +55,10 @@ class AroundForm:
         self.note.say(said if taught.choice is None else taught.choice.reason)
 
     def _on_choice(self) -> None:
-        wished = surroundings_for(self.context.value, self.alignment.value, self.smoothing.value)
-        self._learner.use_surroundings(wished)
+        combos = (self.context, self.alignment, self.smoothing)
+        wished = (None if each.value == AUTOMATIC else each.value for each in combos)
+        self._learner.use_surroundings(surroundings_for(*wished))
 
 
 def _combo(choices: list[tuple[str, bool]] | list[tuple[str, float]]) -> widgets.ComboBox:
-    return narrow(widgets.ComboBox(choices=[(CHOSEN, None), *choices], nullable=True))
+    return narrow(widgets.ComboBox(choices=[(CHOSEN, AUTOMATIC), *choices]))
