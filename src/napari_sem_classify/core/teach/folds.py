@@ -7,7 +7,7 @@ into blocks of several tiles, and tiles within half a tile of a scored one are l
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -82,6 +82,18 @@ class Folds:
     def whole(self) -> bool:
         """Whether whole images or specimens are left out, not blocks of them."""
         return self.speaks_for in (OTHER_SPECIMENS, OTHER_IMAGES)
+
+    def with_copies(self, of: NDArray[np.int64]) -> Folds:
+        """The same split with copies after the tiles, `of` a tile each.
+
+        Copies are learned from where their tile is, and never scored.
+        """
+        n = len(self.blocks)
+        folds = tuple(
+            Fold(np.append(fold.train, n + np.flatnonzero(np.isin(of, fold.train))), fold.test)
+            for fold in self.folds
+        )
+        return replace(self, folds=folds)
 
 
 def plan_folds(

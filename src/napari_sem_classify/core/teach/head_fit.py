@@ -23,6 +23,7 @@ from napari_sem_classify.core.teach.scores import (
     blocked_score,
     hold_out,
 )
+from napari_sem_classify.core.teach.turned import Copies
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,6 +80,8 @@ class FitOptions:
         redraw a map after each stroke.
     seed : int
         See `blocked_score`.
+    copies : Copies or None
+        Of the tiles, with other settings of the microscope.
     """
 
     groups: NDArray[Any] | None = None
@@ -87,6 +90,7 @@ class FitOptions:
     strength: float | None = None
     seed: int = 0
     specimens: NDArray[Any] | None = None
+    copies: Copies | None = None
 
 
 def fit_head(
@@ -131,11 +135,12 @@ def teach_head(
 class Tried:
     """Features with the space that they span, and what heads made of tiles that they had not seen.
 
-    `held` and `folds` are None where no honest split exists, for the `reason`, or none was asked
-    for.
+    `labels` are those of the tiles and then of their copies; `held` and `folds` are None where no
+    honest split exists, for the `reason`, or none was asked for.
     """
 
     basis: Basis
+    labels: NDArray[np.int64]
     held: HeldOut | None
     folds: Folds | None
     reason: str
@@ -152,15 +157,22 @@ def try_folds(
     labels = np.asarray(labels, dtype=np.int64)
     if len(np.unique(labels)) < 2:
         check_teachable(np.bincount(labels, minlength=len(class_names)), class_names)
+    taught = labels
+    if how.copies is not None:
+        features = np.concatenate([features, how.copies.features])
+        taught = np.concatenate([labels, labels[how.copies.of]])
     basis = make_basis(features)
     if how.strength is not None:
-        return Tried(basis, None, None, "Not scored yet.")
+        return Tried(basis, taught, None, None, "Not scored yet.")
     plan = how.folds or plan_folds(
         labels, class_names, specimens=how.specimens, groups=how.groups, places=how.places
     )
     if isinstance(plan, str):
-        return Tried(basis, None, None, plan)
-    return Tried(basis, hold_out(basis, labels, len(class_names), plan, job=job), plan, "")
+        return Tried(basis, taught, None, None, plan)
+    if how.copies is not None:
+        plan = plan.with_copies(how.copies.of)
+    held = hold_out(basis, taught, len(class_names), plan, job=job)
+    return Tried(basis, taught, held, plan, "")
 
 
 def taught_of(
@@ -178,5 +190,5 @@ def taught_of(
         score = blocked_score(
             held, labels, class_names, tried.folds, smoothed=smoothed, seed=how.seed
         )
-    solution = solve(tried.basis.coordinates, labels, len(class_names), strength)
+    solution = solve(tried.basis.coordinates, tried.labels, len(class_names), strength)
     return Taught(tried.basis.to_head(solution), strength, temperature, score, tried.reason)

@@ -16,6 +16,7 @@ from napari_sem_classify.core.model.card import ClassInfo
 from napari_sem_classify.core.model.recipe import STANDARD, Recipe
 from napari_sem_classify.core.teach.folds import TilePlaces
 from napari_sem_classify.core.teach.looked import UNKNOWN, EngineLabel, SeenTiles
+from napari_sem_classify.core.teach.turned import Copies, SeenCopies
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,6 +65,8 @@ class Lesson:
         All that was seen in these images and planes: the surroundings of the tiles.
     presence : bool
         Whether a class is found by its presence in a tile, see `Annotations.rules`.
+    copies : Copies or None
+        Of tiles as they would look with other settings of the microscope.
     """
 
     features: NDArray[np.float32]
@@ -80,6 +83,7 @@ class Lesson:
     numbers: NDArray[np.int64] = field(default_factory=lambda: np.empty(0, np.int64))
     seen: Mapping[str, SeenTiles] = field(default_factory=dict)
     presence: bool = False
+    copies: Copies | None = None
 
     @property
     def class_names(self) -> tuple[str, ...]:
@@ -107,7 +111,11 @@ class Lesson:
 
 
 def gather(
-    annotations: Annotations, seen: Mapping[str, SeenTiles], tile_px: int, recipe: Recipe = STANDARD
+    annotations: Annotations,
+    seen: Mapping[str, SeenTiles],
+    tile_px: int,
+    recipe: Recipe = STANDARD,
+    copies: Mapping[str, SeenCopies] | None = None,
 ) -> Lesson:
     """Put the annotated tiles of all images together with their features in one way of looking.
 
@@ -115,13 +123,16 @@ def gather(
     Tiles without data are left out, as nothing can be seen in them.
 
     Tiles of other sizes, and what was seen in other ways, are not used. `seen` is by the key of the
-    image or plane.
+    image or plane, `copies` likewise, as far as the network saw some.
     """
     number_of = {name: number for number, name in enumerate(annotations.class_names)}
     keys: list[str] = []
     specimens: list[str] = []
-    features, labels, images, numbers = [], [], [], []
+    features, images = [], []
+    numbers: list[NDArray[np.int64]] = []
+    labels: list[int] = []
     tiles: list[tuple[str, TilePlace]] = []
+    copied: list[Copies] = []
     other_size = unseen = 0
     engine = UNKNOWN
     for image in annotations.images:
@@ -137,12 +148,14 @@ def gather(
         known = [place for (_, place), row in zip(on_grid, rows, strict=True) if row >= 0]
         if not known:
             continue
+        numbers.append(looked.index[rows[rows >= 0]])
+        if copies and image.key in copies:
+            copied.append(copies[image.key].of(looked, numbers[-1], first=len(labels)))
         engine = looked.engine
         features.append(looked.features[rows[rows >= 0]].astype(np.float32))
         if image.fingerprint not in keys:
             keys.append(image.fingerprint)
             specimens.append(image.specimen)
-        numbers.append(looked.index[rows[rows >= 0]])
         labels += [number_of[image.marks[place].class_name] for place in known]
         images += [keys.index(image.fingerprint)] * len(known)
         tiles += [(image.key, place) for place in known]
@@ -168,6 +181,7 @@ def gather(
         np.concatenate(numbers) if numbers else np.empty(0, np.int64),
         {key: seen[key] for key in dict.fromkeys(key for key, _ in tiles)},
         bool(annotations.rules),
+        Copies.joined(copied),
     )
 
 

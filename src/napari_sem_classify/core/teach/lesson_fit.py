@@ -34,6 +34,7 @@ from napari_sem_classify.core.teach.head_fit import (
 from napari_sem_classify.core.teach.lesson import Lesson, sample_labels
 from napari_sem_classify.core.teach.recipes import drawn_macro_f1
 from napari_sem_classify.core.teach.scores import Smoothed
+from napari_sem_classify.core.teach.turned import Copies
 
 TILES_PER_CLASS = 400
 """Of each class that the surroundings are judged by; it takes seconds."""
@@ -71,6 +72,7 @@ def teach_lesson(
 ) -> Taught:
     """Fit a head that takes these surroundings; takes and refuses as `teach_head`."""
     names = lesson.class_names
+    how = replace(how, copies=_copies(lesson, surroundings))
     tried = try_folds(features_in(lesson, surroundings), lesson.labels, names, how, job)
     smoothed = None
     if surroundings.smoothing and tried.folds is not None and tried.folds.whole:
@@ -102,7 +104,7 @@ def choose_surroundings(
     silent = (job or Job()).telling(lambda _: None)
     predicted: dict[Surroundings, NDArray[np.float32]] = {}
     scored = np.empty(0, np.int64)
-    how = replace(how, folds=plan, strength=None)
+    how = replace(how, folds=plan, strength=None, copies=None)
     for seen, alike in _by_features(ways):
         tried = try_folds(features_in(some, seen), some.labels, some.class_names, how, silent)
         assert tried.held is not None
@@ -138,6 +140,15 @@ def part_of(lesson: Lesson, rows: NDArray[np.int64]) -> Lesson:
         tiles=tuple(lesson.tiles[row] for row in rows.tolist()),
         numbers=lesson.numbers[rows],
     )
+
+
+def _copies(lesson: Lesson, surroundings: Surroundings) -> Copies | None:
+    """Copies as `features_in`: the tile is turned, its surroundings are as they are."""
+    copies = lesson.copies
+    if copies is None:
+        return None
+    turned = replace(part_of(lesson, copies.of), features=copies.features)
+    return Copies(features_in(turned, surroundings), copies.of)
 
 
 def _sample(lesson: Lesson, seed: int) -> NDArray[np.int64]:

@@ -89,6 +89,7 @@ def _record(
         "max_tiles_per_class": options.max_tiles_per_class,
         "seed": options.seed,
         "dense": options.dense,
+        "turned_copies": 0 if lesson.copies is None else len(lesson.copies.of),
     }
     if not material.mixed:  # painted: as models always told it
         settings["annotated_tiles"] = dict(

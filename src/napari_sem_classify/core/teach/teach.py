@@ -28,6 +28,7 @@ from napari_sem_classify.core.teach.looked import look_at_all, sights_of
 from napari_sem_classify.core.teach.recipes import choose_recipe
 from napari_sem_classify.core.teach.taught_model import make_model
 from napari_sem_classify.core.teach.teach_options import EngineOf, TeachOptions
+from napari_sem_classify.core.teach.turned import look_at_missing
 from napari_sem_classify.core.tiles.grid import TileGrid
 
 Pair = tuple[SemImage, ArrayLike]
@@ -72,7 +73,10 @@ def teach(
     around = len(material.images) >= MIN_GROUPS if several else options.surroundings != (ALONE,)
     sights = sights_of(annotations, material.images, tile_px, stride_px, around=around)
     seen = look_at_all(sights, choice.recipe, engine, job, options.dense)
-    lesson = gather(annotations, seen, options.tile_px, choice.recipe)
+    copies = {}
+    if options.turned and not options.dense:
+        copies = look_at_missing(annotations, sights, {}, choice.recipe, lambda: engine, job)
+    lesson = gather(annotations, seen, options.tile_px, choice.recipe, copies)
     check_teachable(lesson.counts, names)
     taught = fit(lesson, options, job)
     seconds = time.perf_counter() - start

@@ -51,6 +51,8 @@ class TeachOptions:
         at once.
     max_tiles_per_class : int or None
         Of a class with more tiles a random sample of so many is used; None for no limit.
+    turned : bool
+        Learn from the tiles also as they would look with other settings of the microscope.
     seed : int
         Of the sample and of the intervals of the score; the fit draws nothing at random.
     name : str
@@ -70,6 +72,7 @@ class TeachOptions:
     temperature: float = 1.0
     before: Surroundings = ALONE
     max_tiles_per_class: int | None = MAX_TILES_PER_CLASS
+    turned: bool = True
     seed: int = 0
     name: str = "Taught model"
 

@@ -14,6 +14,7 @@ from napari_sem_classify.core.annotate.keeper import Keeper
 from napari_sem_classify.core.image.sem_image import SemImage
 from napari_sem_classify.core.model.recipe import STANDARD, Recipe, RecipeChoice
 from napari_sem_classify.core.teach.looked import SeenTiles
+from napari_sem_classify.core.teach.turned import SeenCopies
 from napari_sem_classify.plugin.app.session import helper_of
 from napari_sem_classify.plugin.app.text import count_text
 
@@ -68,6 +69,8 @@ class Memory:
     ----------
     looked : {key of the image or plane: SeenTiles}
         Of planes of a stack that are out of view only the annotated tiles.
+    copies : {key of the image or plane: SeenCopies}
+        Of annotated tiles, as they would look with other settings of the microscope.
     images : {fingerprint: SemImage}
         Those that are open.
     layers : {fingerprint: weak reference to the image layer}
@@ -79,6 +82,7 @@ class Memory:
 
     keeper: Keeper = field(default_factory=Keeper)
     looked: dict[str, SeenTiles] = field(default_factory=dict)
+    copies: dict[str, SeenCopies] = field(default_factory=dict)
     images: dict[str, SemImage] = field(default_factory=dict)
     layers: dict[str, weakref.ref[Layer]] = field(default_factory=dict)
     recipe: Recipe = STANDARD

@@ -27,6 +27,7 @@ from napari_sem_classify.core.teach.logistic import DEFAULT_STRENGTH
 from napari_sem_classify.core.teach.looked import SeenTiles, Sight, look, sights_of
 from napari_sem_classify.core.teach.taught_model import make_model
 from napari_sem_classify.core.teach.teach_options import TeachOptions
+from napari_sem_classify.core.teach.turned import SeenCopies, look_at_missing
 from napari_sem_classify.core.tiles.grid import TileGrid
 from napari_sem_classify.plugin.app.jobs import JobContext, JobSlot, SettleTimer
 from napari_sem_classify.plugin.teach.book import Book, Memory
@@ -74,6 +75,7 @@ class Learner:
         self._image: SemImage | None = None
         self._grid: TileGrid | None = None
         self._looking, self._fitting = JobSlot(owner), JobSlot(owner)
+        self._turning = JobSlot(owner)
         self._failed: set[tuple[str, TileGrid]] = set()
         self._paused = False
         self.wish = AUTOMATIC
@@ -135,8 +137,8 @@ class Learner:
 
     def lesson(self) -> Lesson:
         """All annotated tiles with their features, as far as they were looked at."""
-        memory = self._memory
-        return gather(self._book.annotations, memory.looked, self.tile_px, memory.recipe)
+        memory, annotations = self._memory, self._book.annotations
+        return gather(annotations, memory.looked, self.tile_px, memory.recipe, memory.copies)
 
     def _not_yet(self) -> str:
         """Why nothing can be learned although something is annotated, in core's words, else ""."""
@@ -160,7 +162,8 @@ class Learner:
     @property
     def busy(self) -> bool:
         """Whether the next map is on its way."""
-        return self.looking or self._fitting.running or self._settle.isActive()
+        working = self.looking or self._fitting.running or self._turning.running
+        return working or self._settle.isActive()
 
     @property
     def paused(self) -> bool:
@@ -288,10 +291,11 @@ class Learner:
         view, options = self._view(), self.options
         # Neither changes any more: the thread reads them while the user paints on.
         annotations, seen = self._book.annotations, dict(self._memory.looked)
+        copies = dict(self._memory.copies)
 
         def task(context: JobContext) -> Learned:
             def lesson_of() -> Lesson:
-                return gather(annotations, seen, options.tile_px, options.recipes[0])
+                return gather(annotations, seen, options.tile_px, options.recipes[0], copies)
 
             return learn(lesson_of, view, options, context, context.publish)
 
@@ -301,6 +305,30 @@ class Learner:
             on_done=self._take,
             on_failed=self._fail,
             on_published=self._take,
+        )
+
+    def _turn(self) -> None:
+        """Look at copies of the annotated tiles in the background; the next fit takes them."""
+        options, known = self.options, self._memory.copies
+        if not options.turned or self._turning.running:
+            return
+        annotations = self._book.annotations
+        sights = sights_of(annotations, dict(self._memory.images), options.tile_px)
+
+        def task(context: JobContext) -> dict[str, SeenCopies]:
+            recipe = options.recipes[0]
+            return look_at_missing(
+                annotations, sights, known, recipe, lambda: options.engine(recipe), context
+            )
+
+        def done(found: dict[str, SeenCopies]) -> None:
+            self._memory.copies = found
+            fresh = any(found[key] is not known.get(key) for key in found)
+            if fresh and self.live and not self._paused and not self._fitting.running:
+                self._settle.start()
+
+        self._turning.start(
+            task, doing="looking at tiles with other settings", on_done=done, on_failed=self._fail
         )
 
     def _view(self) -> View | None:
@@ -324,6 +352,8 @@ class Learner:
         if learned.class_map is not None and learned.class_map.grid == self._grid:
             self.drawn.emit(learned.class_map)
         self.changed.emit()
+        if learned.scored:
+            self._turn()
 
     # ------------------------------------------------------------------ keeping and ending
 
@@ -360,3 +390,4 @@ class Learner:
         self._settle.stop()
         self._fitting.abandon()
         self._looking.abandon()
+        self._turning.abandon()
