@@ -15,6 +15,7 @@ import typer
 
 from napari_sem_classify.cli import shared_options as shared
 from napari_sem_classify.cli.shell import complain, fail_if_any, report, say, table, working
+from napari_sem_classify.core.common.plain_text import printable
 from napari_sem_classify.core.export.kinds import EACH, USUAL
 
 if TYPE_CHECKING:
@@ -151,6 +152,7 @@ def classify(
     from napari_sem_classify.core.classify.options import ClassifyOptions
     from napari_sem_classify.core.common.output_folder import output_folder
     from napari_sem_classify.core.model.catalogue import load_model
+    from napari_sem_classify.core.model.transfer import NO_JUDGEMENT
 
     shared.check_tile(tile, tile_um, stride)
     further = shared.kinds_of(also, "--also", FURTHER)
@@ -178,6 +180,8 @@ def classify(
         place = _place(paths, classifier, options, scheduler)
         if not as_json:
             say(f"Model {classifier.card.name}, on {place.told}")
+            if classifier.card.transfer is None:
+                say(NO_JUDGEMENT.sentence)
         with working(FINISHED_STAY) as job:
             result = place.classify(paths, classifier, target, options, folder=folder, job=job)
         if with_report:
@@ -282,16 +286,19 @@ def _outcome(outcome: ImageOutcome) -> dict[str, Any]:
 
 
 def _outcome_text(outcome: ImageOutcome) -> str:
+    from napari_sem_classify.core.model.transfer import NO_JUDGEMENT
+
     done_before = ""
     if outcome.resumed:
         done_before = " (finished by an earlier run)"
     elif all(plane.get("features_from_cache") for plane in outcome.planes):
         done_before = " (its tiles were known from an earlier run)"
     mark = "  note: " if outcome.scale_warning else "  "
-    lines = [f"{outcome.path}{done_before}", f"{mark}{outcome.note}"]
+    lines = [f"{printable(str(outcome.path))}{done_before}", f"{mark}{outcome.note}"]
     if outcome.renamed:
         lines.append(f"  note: {outcome.renamed}")
-    lines.append(f"  {outcome.judgement.sentence}")
+    if outcome.judgement != NO_JUDGEMENT:  # that is the model's, and told with its name
+        lines.append(f"  {outcome.judgement.sentence}")
     return "\n".join([*lines, *(_fractions(plane) for plane in outcome.planes)])
 
 
