@@ -156,3 +156,15 @@ def test_the_chosen_processor_looks_at_the_tiles(qtbot, widget, engine, monkeypa
     learned(qtbot, widget)
     widget.grid_form.tile_px.value = 2 * TILE
     until(qtbot, lambda: (wish.id, wish.backend) in asked)
+
+
+def test_neighbours_are_looked_at_by_hand_and_left_to_the_score_again(qtbot, taught):
+    learner, around = taught.teacher.learner, taught.way_form.around
+    assert "three annotated images" in around.note.said
+    around.context.value = True
+    learned(qtbot, taught)
+    assert learner.learned.taught.surroundings.context
+    assert len(learner.learned.taught.head.mean) == 2 * learner.learned.lesson.features.shape[1]
+    around.context.value = around.context.choices[0]
+    learned(qtbot, taught)
+    assert not learner.learned.taught.surroundings.context
