@@ -36,8 +36,19 @@ def teach(
             'the colours: "#ff0000=oxide,#0000ff=matrix".',
         ),
     ],
-    tile: Annotated[int, typer.Option("--tile", metavar="PX", help="Side of a tile in pixels.")],
     out: Annotated[Path, typer.Option("--out", metavar="M", help="Model file to write.")],
+    tile: Annotated[
+        int | None, typer.Option("--tile", metavar="PX", help="Side of a tile in pixels.")
+    ] = None,
+    further: Annotated[
+        str | None,
+        typer.Option(
+            "--from",
+            metavar="MODEL",
+            help="Teach this model further, without the images that taught it: tiles and way of "
+            "looking are its own, and the new model is a new file.",
+        ),
+    ] = None,
     stride: Annotated[
         int | None,
         typer.Option("--stride", metavar="PX", help="Distance between neighbouring tiles."),
@@ -111,18 +122,24 @@ def teach(
         raise typer.BadParameter("give a share above 0 up to 1", param_hint="--min-share")
     if dense and recipe != "image":
         raise typer.BadParameter("dense maps need --recipe image", param_hint="--recipe")
+    if (tile is None) == (further is None):
+        problem = "give --tile, or --from with a model, which has tiles of its own; not both"
+        raise typer.BadParameter(problem, param_hint="--tile")
     side = _network_px(network_px)
     from napari_sem_classify.core.annotate import class_spec
     from napari_sem_classify.core.common.files import ensure_folder
     from napari_sem_classify.core.common.output_folder import check_target
     from napari_sem_classify.core.image.file_names import stem_of
+    from napari_sem_classify.core.model.catalogue import load_model
     from napari_sem_classify.core.model.file import model_path, save_model
     from napari_sem_classify.core.model.surroundings import surroundings_for
     from napari_sem_classify.core.sem_io.label_file import labelled_images
+    from napari_sem_classify.core.teach.further import teach_further
     from napari_sem_classify.core.teach.recipes import recipes_for
     from napari_sem_classify.core.teach.teach import teach_from_masks
     from napari_sem_classify.core.teach.teach_options import TeachOptions
 
+    model = None if further is None else load_model(further)
     backbone_path(network)  # refused before any image is read
     named, contains = class_spec.parse_classes(classes), class_spec.parse_contains(classes)
     ensure_folder(out.parent)
@@ -130,6 +147,7 @@ def teach(
     pairs, left_out = labelled_images(images, labels, class_spec.colours_in(classes))
     specimens = [groups[number] for number in pairs] if groups else None
     per_tile = None if recipe == "auto" else recipe == "tile"
+    tile = tile or (model.card.tile_px if model is not None else 0)
     options = TeachOptions(
         tile,
         stride_px=stride,
@@ -148,10 +166,27 @@ def teach(
     )
     with working() as job:
         shown = list(pairs.values())
-        classifier = teach_from_masks(shown, named, options, specimens=specimens, job=job)
+        if model is None:
+            done = None
+            classifier = teach_from_masks(shown, named, options, specimens=specimens, job=job)
+        else:
+            done = teach_further(model, shown, named, options, specimens=specimens, job=job)
+            classifier = done.classifier
     path = save_model(out, classifier)
     value = {"model": str(path), **_facts(classifier.card, left_out)}
     lines = [_text(classifier.card, value["tiles"], path)]
+    if done is not None:
+        value["further"] = {
+            "from": further,
+            "tiles": dict(done.tiles),
+            "right_before": done.before,
+            "right_after": done.after,
+        }
+        after = "too few to tell" if done.after is None else f"{done.after:.3f}"
+        lines.append(
+            f"Of {sum(done.tiles.values())} new tiles right: before {done.before:.3f}, after "
+            f"{after} (left out in turn)"
+        )
     lines += [f"Left out: {why}" for why in left_out.values()]
     report(value, "\n".join(lines), as_json)
 

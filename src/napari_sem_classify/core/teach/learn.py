@@ -114,6 +114,7 @@ def suggest_places(
     labels: NDArray[np.int64],
     probabilities: NDArray[np.float32] | None,
     n: int,
+    learned: int = 0,
 ) -> tuple[NDArray[np.float32], list[TilePlace]]:
     """Which tiles of an image to annotate next, at most `n`, and `reduced` for the next call.
 
@@ -125,6 +126,8 @@ def suggest_places(
         From the last call for the same image.
     labels : int64, shape ``grid.tile_shape``
     probabilities : float32, shape (tile rows, tile cols, classes), or None
+    learned : int
+        Tiles that the model of these probabilities learned from.
     """
     from napari_sem_classify.core.teach.axes import reduce_features
     from napari_sem_classify.core.teach.suggest import suggest_tiles
@@ -134,7 +137,7 @@ def suggest_places(
     if probabilities is not None:
         sure = probabilities.reshape(-1, probabilities.shape[-1])[seen.index]
     cols = seen.grid.tile_shape[1]
-    chosen = seen.index[suggest_tiles(points, labels.ravel()[seen.index], sure, n)]
+    chosen = seen.index[suggest_tiles(points, labels.ravel()[seen.index], sure, n, learned=learned)]
     return points, [place_of(seen.grid, int(tile) // cols, int(tile) % cols) for tile in chosen]
 
 

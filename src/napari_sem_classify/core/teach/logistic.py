@@ -26,6 +26,7 @@ DEFAULT_STRENGTH = 1e-3
 ABSENT_BIAS = -30.0
 _RIDGE = 1e-9
 _MAX_ITERATIONS = 200
+_BIAS_HELD = 0.01
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,17 +74,20 @@ class Solution:
         return np.asarray(coordinates @ self.weight.T + self.bias, dtype=np.float64)
 
 
-def make_basis(features: NDArray[Any]) -> Basis:
+def make_basis(features: NDArray[Any], like: Head | None = None) -> Basis:
     """Standardise features of shape (N, features) and find the space that they span.
 
     A feature that hardly varies keeps a scale of a tenth of the usual one, so that it cannot blow
-    up on tiles that were not annotated.
+    up on tiles that were not annotated. With `like` they are standardised as that head does it.
     """
     x = np.asarray(features, dtype=np.float32)
-    mean = x.mean(axis=0, dtype=np.float64)
-    spread = x.std(axis=0, dtype=np.float64)
-    usual = float(np.median(spread)) or 1.0
-    scale = np.maximum(spread, 0.1 * usual).astype(np.float32)
+    if like is None:
+        mean = x.mean(axis=0, dtype=np.float64)
+        spread = x.std(axis=0, dtype=np.float64)
+        usual = float(np.median(spread)) or 1.0
+        scale = np.maximum(spread, 0.1 * usual).astype(np.float32)
+    else:
+        mean, scale = like.mean, like.scale
     z = (x - mean.astype(np.float32)) / scale
     n, size = z.shape
     if 2 * n > size:
@@ -101,6 +105,7 @@ def solve(
     n_classes: int,
     strength: float,
     start: Solution | None = None,
+    before: NDArray[Any] | None = None,
 ) -> Solution:
     """Fit weights and biases.
 
@@ -113,31 +118,40 @@ def solve(
         ``C`` above; larger fits the annotations more closely.
     start : Solution, optional
         Where to begin, for a fit that differs little from the last one.
+    before : float, shape (N, classes), optional
+        Logits of a head that knows all the classes: what is to be added to it is fitted, and the
+        penalty keeps that small. All classes compete then, those without a tile too.
     """
     from scipy.optimize import minimize
     from threadpoolctl import threadpool_limits  # type: ignore[import-untyped]
 
     labels = np.asarray(labels)
     counts = np.bincount(labels, minlength=n_classes)
-    present = np.flatnonzero(counts)
+    present = np.flatnonzero(counts) if before is None else np.arange(n_classes)
     n, rank = coordinates.shape
     own = np.searchsorted(present, labels)
     target = np.zeros((n, len(present)))
     target[np.arange(n), own] = 1.0
-    weight_of = (n / (len(present) * counts[labels]))[:, None]
+    weight_of = (n / (np.count_nonzero(counts) * counts[labels]))[:, None]
     split = len(present) * rank
+    # Tiles of a single class must not push the bias of a head that is there without end.
+    held = 0.0 if before is None else _BIAS_HELD
 
     def loss(parameters: NDArray[np.float64]) -> tuple[float, NDArray[np.float64]]:
         weight = parameters[:split].reshape(len(present), rank)
-        logits = coordinates @ weight.T.astype(np.float32) + parameters[split:]
+        bias = parameters[split:]
+        logits = coordinates @ weight.T.astype(np.float32) + bias
+        if before is not None:
+            logits += before
         logits -= logits.max(axis=1, keepdims=True)
         powers = np.exp(logits)
         total = powers.sum(axis=1, keepdims=True)
         fit = float((weight_of * (np.log(total) - (target * logits).sum(1, keepdims=True))).sum())
         error = strength * weight_of * (powers / total - target)
         slope = error.T.astype(np.float32) @ coordinates + weight
-        value = strength * fit + 0.5 * float((weight**2).sum())
-        return value, np.concatenate([slope.ravel(), error.sum(axis=0)]).astype(np.float64)
+        value = strength * fit + 0.5 * float((weight**2).sum() + held * (bias**2).sum())
+        parts = [slope.ravel(), error.sum(axis=0) + held * bias]
+        return value, np.concatenate(parts).astype(np.float64)
 
     first = np.zeros(split + len(present))
     if start is not None and start.weight.shape == (n_classes, rank):

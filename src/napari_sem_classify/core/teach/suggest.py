@@ -29,10 +29,13 @@ def suggest_tiles(
     probabilities: NDArray[Any] | None = None,
     n: int = 10,
     seed: int = 0,
+    learned: int = 0,
 ) -> NDArray[np.int64]:
     """Tiles to annotate next, the most useful first.
 
-    Typical ones until there are `FEW_PER_CLASS` labels per class that has any.
+    Typical ones until there are `FEW_PER_CLASS` labels per class that has any. A model that learned
+    from enough tiles of other images is asked at once: on the next specimen its doubtful tiles
+    teach more than typical ones (`benchmarks/ten_tiles.py`).
 
     Parameters
     ----------
@@ -42,6 +45,8 @@ def suggest_tiles(
         Class of each tile, or `UNLABELLED`.
     probabilities : float, shape (N, classes), optional
         Of the current model; NaN for tiles that it left out.
+    learned : int
+        Tiles of all images that this model learned from.
 
     Returns
     -------
@@ -50,6 +55,8 @@ def suggest_tiles(
     """
     known = labels != UNLABELLED
     n_classes = len(np.unique(labels[known]))
+    if probabilities is not None and learned >= FEW_PER_CLASS * probabilities.shape[1]:
+        return uncertain_tiles(reduced, labels, probabilities, n, seed)
     few = int(known.sum()) < FEW_PER_CLASS * max(n_classes, 2)
     if probabilities is None or few or n_classes < 2:
         return typical_tiles(reduced, labels, n, seed)

@@ -97,13 +97,14 @@ def _record(
         )
         settings["images"] = [image.name for image in material.images.values()]
     record = run_record(job="teach", engine=lesson.engine, settings=settings, seconds=seconds)
-    record |= {"images": _images(material, lesson), "strength": taught.strength}
+    record |= {"images": images_told(material, lesson), "strength": taught.strength}
     if taught.choice is not None:
         record["surroundings"] = taught.choice.to_dict()
     return record if choice is None else record | {"recipe": choice.to_dict()}
 
 
-def _images(material: TeachingSet, lesson: Lesson) -> list[dict[str, Any]]:
+def images_told(material: TeachingSet, lesson: Lesson) -> list[dict[str, Any]]:
+    """A row for each image that taught, as the record of a card tells of it."""
     names, labels = lesson.class_names, lesson.labels.tolist()
     rows = []
     for each in material.annotations.images:

@@ -108,6 +108,8 @@ def annotations_from_masks(
     options: TeachOptions,
     colours: Sequence[str] | None = None,
     specimens: Sequence[str] | None = None,
+    *,
+    few: bool = False,
 ) -> TeachingSet:
     """Annotate the tiles of images as label images have them.
 
@@ -124,6 +126,8 @@ def annotations_from_masks(
         ``#rrggbb`` of each class.
     specimens : sequence of str, optional
         Which each image shows; guessed from its name where None or "".
+    few : bool
+        Whether any number of tiles will do, of a single class too.
 
     Raises
     ------
@@ -141,7 +145,8 @@ def annotations_from_masks(
     if not pairs:
         raise AnnotationError("No image with labels was given: give at least one pair.")
     found = [_tile_labels(image, mask, classes, options) for image, mask in pairs]
-    check_teachable(np.sum([tiles.counts for _, tiles in found], axis=0), names)
+    if not few:
+        check_teachable(np.sum([tiles.counts for _, tiles in found], axis=0), names)
     labels = [tiles.labels for _, tiles in found]
     if options.max_tiles_per_class is not None:
         labels = sample_labels(labels, options.max_tiles_per_class, options.seed)

@@ -79,12 +79,13 @@ class Guide:
         of, reduced = self._reduced
         if of is not looked:
             reduced = None
-        probabilities = None
+        probabilities, count = None, 0
         learned = teacher.learner.learned
         if learned is not None and learned.class_map is not None:
             seen = learned.class_map
             fits = (seen.grid, seen.image_name, seen.plane) == (grid, image.name, teacher.plane)
             probabilities = learned.tile_probabilities if fits else None
+            count = len(learned.lesson.labels)
 
         def done(found: tuple[NDArray[np.float32], list[TilePlace]]) -> None:
             self._reduced = (looked, found[0])
@@ -94,7 +95,9 @@ class Guide:
 
         self.where.say("Choosing tiles…")
         self._choosing.start(
-            lambda _context: suggest_places(looked, reduced, labels, probabilities, SUGGESTIONS),
+            lambda _context: suggest_places(
+                looked, reduced, labels, probabilities, SUGGESTIONS, count
+            ),
             doing="choosing tiles to annotate",
             on_done=done,
             on_failed=self.where.fail,
