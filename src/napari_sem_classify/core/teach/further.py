@@ -1,7 +1,7 @@
 """A model taught further on tiles of other images, without the images that taught it.
 
 The head that is there stays, and only what the new tiles add to it is fitted: with ``W`` the head,
-``argmin C * sum_i w_i * crossentropy(y_i, (W + D) z_i) + 1/2 ||D||^2``. Keeping a sample of the old
+``argmin C * sum_i crossentropy(y_i, (W + D) z_i) + 1/2 ||D||^2``. Keeping a sample of the old
 tiles and fitting all anew was worse, see `benchmarks/ten_tiles.py`: what thousands of tiles taught
 is in the head, and not in a sample of them.
 """

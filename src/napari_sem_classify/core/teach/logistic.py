@@ -120,7 +120,8 @@ def solve(
         Where to begin, for a fit that differs little from the last one.
     before : float, shape (N, classes), optional
         Logits of a head that knows all the classes: what is to be added to it is fitted, and the
-        penalty keeps that small. All classes compete then, those without a tile too.
+        penalty keeps that small. All classes compete then, those without a tile too, and every tile
+        counts alike: the head that is there has balanced the classes.
     """
     from scipy.optimize import minimize
     from threadpoolctl import threadpool_limits  # type: ignore[import-untyped]
@@ -132,7 +133,7 @@ def solve(
     own = np.searchsorted(present, labels)
     target = np.zeros((n, len(present)))
     target[np.arange(n), own] = 1.0
-    weight_of = (n / (np.count_nonzero(counts) * counts[labels]))[:, None]
+    weight_of = (n / (len(present) * counts[labels]))[:, None] if before is None else np.float64(1)
     split = len(present) * rank
     # Tiles of a single class must not push the bias of a head that is there without end.
     held = 0.0 if before is None else _BIAS_HELD
