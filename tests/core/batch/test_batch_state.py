@@ -30,12 +30,14 @@ def test_results_are_taken_over_where_nothing_changed_that_reaches_a_map():
 
 
 def test_a_plane_noted_with_the_wrong_kind_of_value_costs_its_image_alone():
-    share = {"name": "a", "cells": 1, "area_px": 9, "fraction": None, "area_um2": None}
+    share = {"colour": "#0072b2", "cells": 1, "area_px": 9, "fraction": 0.5, "area_um2": None}
+    shares = [{**share, "name": name} for name in ("a", "b")]
     sizes = dict.fromkeys(("cells", "cells_left_out", "tile_px", "stride_px"), 1)
-    plane = {"plane": [], "pixel_size_nm": None, "classes": [share], **sizes}
+    plane = {"plane": [], "pixel_size_nm": None, "classes": shares, **sizes}
     texts = dict.fromkeys(("image", "settings", "state", "note"), "")
     noted = {**texts, "scale_warning": False, "planes": [plane]}
     assert is_noted(noted)
-    wrong = [{**plane, "classes": [{**share, "fraction": "much"}]}, {**plane, "cells": -1}, 5]
+    much = [{**each, "fraction": "much"} for each in shares]
+    wrong = [{**plane, "classes": much}, {**plane, "cells": -1}, 5]
     assert not any(is_noted({**noted, "planes": [each]}) for each in wrong)
     assert not is_noted({**noted, "image": None})
