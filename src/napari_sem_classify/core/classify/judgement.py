@@ -2,11 +2,19 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+from typing import TYPE_CHECKING
+
+import numpy as np
+from numpy.typing import NDArray
+
+from napari_sem_classify.core.common.job import Job
 from napari_sem_classify.core.image.fingerprint import fingerprint
 from napari_sem_classify.core.image.sem_image import SemImage
 from napari_sem_classify.core.model.card import ModelCard
+from napari_sem_classify.core.model.engines import network_of
 from napari_sem_classify.core.model.head import TileClassifier
-from napari_sem_classify.core.model.plane_scores import PlaneScores
+from napari_sem_classify.core.model.plane_scores import PlaneScores, scores_on
 from napari_sem_classify.core.model.transfer import (
     LEARNED_HERE,
     NO_JUDGEMENT,
@@ -14,6 +22,16 @@ from napari_sem_classify.core.model.transfer import (
     Transfer,
     judge,
 )
+from napari_sem_classify.core.network.embedding_cache import EmbeddingCache
+from napari_sem_classify.core.network.features import KnownFeatures, features_to
+from napari_sem_classify.core.tiles.neighbours import Neighbours
+from napari_sem_classify.core.tiles.plane_tiles import PlaneTiles
+
+if TYPE_CHECKING:
+    from napari_sem_classify.core.network.engine.base import Engine
+
+SAMPLE_TILES = 64
+"""That are looked at before a run: seconds of a CPU, also with their neighbours."""
 
 
 def judgement_of(classifier: TileClassifier, image: SemImage, scores: PlaneScores) -> Judgement:
@@ -37,13 +55,59 @@ def judgement_of(classifier: TileClassifier, image: SemImage, scores: PlaneScore
     return judgement_on(scores, card.transfer)
 
 
-def judgement_on(scores: PlaneScores, known: Transfer) -> Judgement:
-    """Judge by the scores of an image's tiles alone; they hold the heads of the stages."""
+def judge_sample(
+    tiles: PlaneTiles,
+    classifier: TileClassifier,
+    engine: Engine,
+    job: Job | None = None,
+    *,
+    dense: bool = False,
+    seed: int = 0,
+) -> Judgement:
+    """Judge a model on an image before a run, by a random sample of its tiles.
+
+    They come from the cache where it knows them.
+
+    Raises
+    ------
+    ImageError, DeviceError
+        When the image cannot be read or the network not be run.
+    Cancelled
+        When the job was asked to stop.
+    """
+    card = classifier.card
+    if card.transfer is None:
+        return NO_JUDGEMENT
+    if learned_from(card, tiles.image):
+        return LEARNED_HERE
+    grid = tiles.grid
+    every = np.arange(grid.n_tiles) if tiles.keep is None else np.flatnonzero(tiles.keep)
+    chosen = every
+    if len(every) > SAMPLE_TILES:
+        chosen = np.random.default_rng(seed).choice(every, SAMPLE_TILES, replace=False)
+    wanted = np.zeros(grid.n_tiles, dtype=np.bool_)
+    wanted[chosen] = True
+    if card.surroundings.context:
+        beside = Neighbours.on(grid).of(chosen)
+        wanted[np.intersect1d(beside[beside >= 0], every)] = True
+    some = replace(tiles, keep=wanted.reshape(grid.tile_shape))
+    reporter = some.reporter("Looking whether the model holds here", job)
+    scores = scores_on(classifier, grid)
+    known = KnownFeatures(EmbeddingCache(), network_of(classifier))
+    features_to(some, engine, some.measure(card.intensity), scores.add, reporter, known, dense)
+    return judgement_on(scores, card.transfer, chosen)
+
+
+def judgement_on(
+    scores: PlaneScores, known: Transfer, chosen: NDArray[np.int64] | None = None
+) -> Judgement:
+    """Judge by the scores of tiles alone, all of them or those `chosen`."""
     agreement, distance = scores.agreement(), scores.distance()
     assert agreement is not None
     assert distance is not None
     confidence = scores.probabilities(smoothed=False).max(axis=-1)
-    return judge(agreement.ravel(), confidence.ravel(), distance.ravel(), known)
+    mine = slice(None) if chosen is None else chosen
+    return judge(agreement.ravel()[mine], confidence.ravel()[mine], distance.ravel()[mine], known)
 
 
 def learned_from(card: ModelCard, image: SemImage) -> bool:

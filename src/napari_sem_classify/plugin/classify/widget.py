@@ -11,11 +11,15 @@ from numpy.typing import NDArray
 
 from napari_sem_classify.core.classify.options import ChosenTiles, ClassifyOptions, GridChoice
 from napari_sem_classify.core.common.errors import SemClassifyError
+from napari_sem_classify.core.model.transfer import judgement_in, least
 from napari_sem_classify.core.tiles.dense_blocks import DENSE_COST
+from napari_sem_classify.core.tiles.grid import TileGrid
+from napari_sem_classify.core.tiles.plane_tiles import PlaneTiles
 from napari_sem_classify.plugin.app.dock import DockWidget
 from napari_sem_classify.plugin.app.jobs import JobSlot
 from napari_sem_classify.plugin.app.session import GridPlan
 from napari_sem_classify.plugin.app.text import count_text, duration_text
+from napari_sem_classify.plugin.classify.judge_form import JudgeForm
 from napari_sem_classify.plugin.classify.result_form import ResultForm
 from napari_sem_classify.plugin.classify.run import ClassifyResult, approximation, classify_task
 from napari_sem_classify.plugin.forms.compare_form import CompareForm
@@ -64,7 +68,9 @@ class ClassifyWidget(DockWidget):
         self.use_plan = check_box(
             "use the tiles of Tile image", "Classify the tiles laid there", value=True
         )
-        form.wide(self.scale_note, self.use_plan)
+        form.wide(self.scale_note)
+        self.judge_form = JudgeForm(form, self)
+        form.wide(self.use_plan)
         self.grid_form = GridForm(form)
         self.dense = fine_map_box()
         form.wide(self.dense)
@@ -150,6 +156,7 @@ class ClassifyWidget(DockWidget):
         if choice is not None and entry is not None and not self.busy:
             self.device_form.want(entry, choice.grid.tile)
         self._tell_estimate(choice)
+        self._judge(choice)
         self._show_grid()
 
     @property
@@ -223,6 +230,22 @@ class ClassifyWidget(DockWidget):
         self.estimate.say(" · ".join(words))
         self.run_form.allow(tiles > 0, "All tiles are left out")
 
+    def _judge(self, choice: GridChoice | None) -> None:
+        """Ask whether the model holds on the image, by the first plane there is to classify."""
+        image, entry = self.image_form.image, self.model_form.entry
+        if self.busy:
+            return
+        if choice is None or image is None or entry is None:
+            self.judge_form.forget()
+            return
+        tiles = PlaneTiles(image, choice.grid, self._keep(), self._planes()[0])
+        ready = self.device_form.ready(entry)
+        self.judge_form.ask(self._question(choice.grid), tiles, ready, bool(self.dense.value))
+
+    def _question(self, grid: TileGrid) -> tuple[Any, ...]:
+        image, entry = self.image_form.image, self.model_form.entry
+        return id(image), entry, grid, self._planes()[:1], bool(self.dense.value)
+
     def _show_grid(self) -> None:
         layer = self.image_form.layer
         # A grid with a plan behind it belongs to Tile image.
@@ -258,6 +281,7 @@ class ClassifyWidget(DockWidget):
         if choice is None:
             return
         self.device_form.stop()
+        self.judge_form.forget()
         self.image_form.follow = False
         self._run_layers = RunLayers(self._viewer, layer, image.leading_shape)
         self.run_form.start()
@@ -298,6 +322,8 @@ class ClassifyWidget(DockWidget):
         self.grid_form.show.value = False
         self._end()
         maps = [each.class_map for each in result.maps.values()]
+        judged = least([judgement_in(each.record) for each in maps])
+        self.judge_form.show(self._question(maps[0].grid), judged)
         tiles = sum(int(each.record["tiles"]["classified"]) for each in maps)
         self.run_form.message.say(
             f"Done: {count_text(tiles)} tiles in {duration_text(result.seconds)} on "

@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from napari.utils.colormaps import DirectLabelColormap
 
 CLASSES, CONFIDENCE, GRID, AREA = "classes", "confidence", "grid", "area"
+UNLIKE = "unlike"
 LEFT_OUT = "left out"
 CLASS_OPACITY = 0.5
 PLACE = ("units", "scale", "translate", "rotate", "shear", "affine")
@@ -253,6 +254,31 @@ def add_confidence(
         data[plane] = class_map.confidence()
     look = confidence_look(len(first.classes)) | cells_on(image_layer, first.grid, data.ndim, level)
     layer: Image = add_made(viewer, image_layer, CONFIDENCE, "image", data, **look)
+    return layer
+
+
+def add_unlike(
+    viewer: ViewerModel,
+    maps: Mapping[tuple[int, ...], ClassMap],
+    image_layer: Image,
+    *,
+    leading_shape: tuple[int, ...] = (),
+    level: int | None = None,
+) -> Image | None:
+    """Add where the heads of the stages disagree, 0 to 1, as an image, hidden at first.
+
+    None where the model has no such heads.
+    """
+    first = next(iter(maps.values()))
+    if first.agreement is None:
+        return None
+    data = np.full((*leading_shape, *first.grid.shape), np.nan, dtype=np.float32)
+    for plane, class_map in maps.items():
+        if class_map.agreement is not None:
+            data[plane] = 1 - class_map.agreement
+    look = {**confidence_look(2), "colormap": "magma", "contrast_limits": (0.0, 1.0)}
+    look |= cells_on(image_layer, first.grid, data.ndim, level)
+    layer: Image = add_made(viewer, image_layer, UNLIKE, "image", data, **look)
     return layer
 
 

@@ -87,13 +87,15 @@ class RunLayers:
         for old in made_layers.made_from(self._viewer, self.image_layer, made_layers.CLASSES):
             if old is not fresh and _model_name(old) == model:
                 made_layers.remove_layer(self._viewer, old)
-        for old in made_layers.made_from(self._viewer, self.image_layer, made_layers.CONFIDENCE):
-            made_layers.remove_layer(self._viewer, old)
+        for kind in (made_layers.CONFIDENCE, made_layers.UNLIKE):
+            for old in made_layers.made_from(self._viewer, self.image_layer, kind):
+                made_layers.remove_layer(self._viewer, old)
         fresh.name = made_layers.layer_name(self.image_layer.name, made_layers.CLASSES)
         maps = {plane: each.class_map for plane, each in finished.items()}
-        made_layers.add_confidence(
-            self._viewer, maps, self.image_layer, leading_shape=self._leading, level=self._level
-        )
+        for add in (made_layers.add_unlike, made_layers.add_confidence):
+            add(
+                self._viewer, maps, self.image_layer, leading_shape=self._leading, level=self._level
+            )
         # The chequerboard would shine through the map and change its colours.
         for grid in made_layers.made_from(self._viewer, self.image_layer, made_layers.GRID):
             grid.visible = False

@@ -12,9 +12,11 @@ from qtpy.QtWidgets import QAbstractItemView, QHeaderView, QLabel, QTableWidgetI
 
 from napari_sem_classify.core.evaluate.metrics import Scores
 from napari_sem_classify.core.model.card import ClassInfo
+from napari_sem_classify.core.teach.learn import Learned
 from napari_sem_classify.core.teach.scores import BlockedScore
 from napari_sem_classify.plugin.app.text import as_it_is
 from napari_sem_classify.plugin.forms.dock_table import NARROWEST, DockTable, square
+from napari_sem_classify.plugin.forms.judgement_note import JudgementNote
 from napari_sem_classify.plugin.forms.layout import Form, Note
 from napari_sem_classify.plugin.teach.reliability_plot import ReliabilityPlot
 
@@ -38,8 +40,20 @@ class ScoreForm:
         self.matrix = ConfusionTable(self.note)
         self.plot = ReliabilityPlot(self.note)
         self.sureness = Note("How far the confidence can be trusted")
-        form.wide(self.note, self.matrix, self.detail, self.plot, self.sureness)
+        self.judgement = JudgementNote()
+        form.wide(self.note, self.judgement, self.matrix, self.detail, self.plot, self.sureness)
         self.matrix.cellClicked.connect(self._on_cell)
+
+    def tell(self, learned: Learned | None) -> None:
+        """Tell of what was learned: its score, or why there is none, and how it does in view."""
+        if learned is None or learned.scored:
+            self.judgement.tell(None if learned is None else learned.judgement)
+        if learned is None:
+            self.say("")
+        elif learned.scored and learned.taught.score is not None:
+            self.show(learned.taught.score, learned.lesson.classes)
+        elif learned.scored:
+            self.say(learned.taught.no_score_reason)
 
     def show(self, score: BlockedScore, classes: tuple[ClassInfo, ...]) -> None:
         """Show a score."""

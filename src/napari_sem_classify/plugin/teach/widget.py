@@ -343,7 +343,7 @@ class TeachWidget(DockWidget):
                 form.idle()
             form.allow(learner.teachable, "Annotate tiles of two classes first")
         self._refresh_annotations()
-        self._tell_score()
+        self.score_form.tell(learner.learned if learner.teachable else None)
         self.way_form.refresh()
         self.compare_form.follow(self.teacher.layer)
 
@@ -370,15 +370,6 @@ class TeachWidget(DockWidget):
             message.say(f"Updated in {duration_text(learner.learned.seconds)}")
         elif not learner.busy:
             message.warn("The map is out of date: press Update map.")
-
-    def _tell_score(self) -> None:
-        learned = self.teacher.learner.learned
-        if learned is None or not self.teacher.learner.teachable:
-            self.score_form.say("")
-        elif learned.scored and learned.taught.score is not None:
-            self.score_form.show(learned.taught.score, learned.lesson.classes)
-        elif learned.scored:
-            self.score_form.say(learned.taught.no_score_reason)
 
     def _on_progress(self, progress: Progress) -> None:
         if self.teacher.learner.looking:

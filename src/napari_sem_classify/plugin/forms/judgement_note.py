@@ -1,0 +1,30 @@
+"""Whether a model holds on the image in view, in a sentence."""
+
+from __future__ import annotations
+
+from napari_sem_classify.core.model.transfer import Judgement
+from napari_sem_classify.plugin.forms.layout import Note
+
+WHAT_IT_IS = (
+    "How often heads on single stages of the network agree, calibrated on specimens that were left "
+    "out when the model was taught; 9 of 10 such images lay within the interval."
+)
+
+
+class JudgementNote(Note):
+    """Says how far a model can be trusted on an image; takes no room where nothing is known."""
+
+    def __init__(self) -> None:
+        super().__init__("Whether the model holds on this image")
+
+    def tell(self, judgement: Judgement | None) -> None:
+        """Show a judgement; what is unlike asks for attention."""
+        self.setToolTip("")
+        if judgement is None:
+            self.say("")
+            return
+        self.setToolTip(WHAT_IT_IS)
+        if judgement.verdict in ("unlike", "very unlike"):
+            self.warn(judgement.sentence)
+        else:
+            self.say(judgement.sentence, "●" if judgement.verdict == "like" else "")
