@@ -12,6 +12,7 @@ from qtpy.QtWidgets import QHBoxLayout, QHeaderView, QLabel, QWidget
 
 from napari_sem_classify.core.batch.batch_outcome import ImageOutcome
 from napari_sem_classify.core.batch.batch_report import PAGE
+from napari_sem_classify.core.model.transfer import estimate_of
 from napari_sem_classify.plugin.app.text import percent_text
 from napari_sem_classify.plugin.forms.dock_table import DockTable
 from napari_sem_classify.plugin.forms.layout import Form, Note, button
@@ -76,13 +77,7 @@ class OutcomeForm:
                 self.failed.add((outcome.path.name, outcome.problem), str(outcome.path))
             else:
                 self._rows.append(outcome)
-                state = EARLIER if outcome.resumed else DONE
-                when = "Finished by an earlier run" if outcome.resumed else "Done"
-                about = f"{when}: {outcome.note}\n{outcome.renamed}".rstrip()
-                judged = outcome.judgement
-                tooltip = f"{outcome.path}\n{about}\n{judged.sentence}\nDouble-click opens it."
-                told = (outcome.path.name, largest_class(outcome), judged.short, state)
-                self.done.add(told, tooltip)
+                self._add(outcome)
         self._seen = len(outcomes)
         bad = self.failed.rowCount()
         if self._rows:
@@ -92,11 +87,24 @@ class OutcomeForm:
             self.failed_title.warn(f"{one} could not be used:")
 
     def finish(self, files: Sequence[Path]) -> None:
-        """Offer what was written."""
+        """Offer what was written, and show first what is unlike what the model learned."""
+        self._rows.sort(key=lambda outcome: estimate_of(outcome.judgement))
+        self.done.setRowCount(0)
+        for outcome in self._rows:
+            self._add(outcome)
         self._out = files[0].parent
         self._page = next((path for path in files if path.suffix == PAGE_ENDING), None)
         self.report.enabled = self._page is not None
         self._row.show()
+
+    def _add(self, outcome: ImageOutcome) -> None:
+        state = EARLIER if outcome.resumed else DONE
+        when = "Finished by an earlier run" if outcome.resumed else "Done"
+        about = f"{when}: {outcome.note}\n{outcome.renamed}".rstrip()
+        judged = outcome.judgement
+        tooltip = f"{outcome.path}\n{about}\n{judged.sentence}\nDouble-click opens it."
+        told = (outcome.path.name, largest_class(outcome), judged.short, state)
+        self.done.add(told, tooltip)
 
     def _open_place(self, path: Path | None) -> None:
         if path is not None:
