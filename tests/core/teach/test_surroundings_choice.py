@@ -145,3 +145,14 @@ def test_of_a_closed_image_what_surrounds_the_annotated_tiles_goes_on_teaching(p
     kept = seen.only(np.array([45]))
     assert kept.covers(tiles)
     assert kept.mean == 1
+
+
+def test_of_a_tile_that_looks_otherwise_the_surroundings_stay_as_they_are(patches):
+    other = replace(patches, features=patches.features + 1)
+    around = Surroundings(context=True)
+    moved = features_in(other, around) - features_in(patches, around)
+    np.testing.assert_allclose(moved[:, :FEATURES], 1, atol=1e-5)
+    inner = np.isin(patches.numbers // SIDE, range(1, SIDE - 1)) & np.isin(
+        patches.numbers % SIDE, range(1, SIDE - 1)
+    )
+    np.testing.assert_allclose(moved[inner, FEATURES:], 0, atol=1e-5)

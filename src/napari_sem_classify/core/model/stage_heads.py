@@ -11,7 +11,6 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-
 _ENOUGH = 448
 """Features, spread over all stages, that tell a distance."""
 

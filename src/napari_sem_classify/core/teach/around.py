@@ -31,7 +31,8 @@ def features_in(lesson: Lesson, surroundings: Surroundings) -> NDArray[np.float3
     found = np.empty((len(lesson.labels), size), dtype=np.float32)
     usual = usual_mean(lesson) if surroundings.alignment else None
     for _, seen, rows in planes_of(lesson):
-        found[rows] = features_on(seen, seen.rows_of(lesson.numbers[rows]), surroundings, usual)
+        at = seen.rows_of(lesson.numbers[rows])
+        found[rows] = features_on(seen, at, surroundings, usual, lesson.features[rows])
     return found
 
 
@@ -40,6 +41,7 @@ def features_on(
     rows: NDArray[np.int64],
     surroundings: Surroundings,
     usual: NDArray[np.float32] | None,
+    own: NDArray[np.float32] | None = None,
 ) -> NDArray[np.float32]:
     """Features of tiles of one image or plane, as a head with surroundings takes them.
 
@@ -49,14 +51,17 @@ def features_on(
         Of `seen`.
     usual : float32, shape (features,), or None
         From `usual_mean`, for an image without a mean of its own.
+    own : float32, shape (N, features), optional
+        Of the tiles themselves, where these are others than in `seen`.
     """
-    found = seen.features[rows].astype(np.float32)
+    found = seen.features[rows].astype(np.float32) if own is None else own
     if surroundings.context:
-        found = np.concatenate([found, _beside(seen, rows)], axis=1)
+        found = np.concatenate([found, _beside(seen, rows, found)], axis=1)
     if surroundings.alignment:
         mean = usual if seen.mean is None else seen.mean
         assert mean is not None  # see `offered`
-        found -= np.float32(surroundings.alignment) * np.tile(mean, 1 + surroundings.context)
+        level = np.tile(mean, 1 + surroundings.context)
+        found = found - np.float32(surroundings.alignment) * level
     return found
 
 
@@ -120,9 +125,10 @@ def planes_of(lesson: Lesson) -> Iterator[tuple[str, SeenTiles, NDArray[np.int64
         yield key, lesson.seen[key], np.array(mine, dtype=np.int64)
 
 
-def _beside(seen: SeenTiles, rows: NDArray[np.int64]) -> NDArray[np.float32]:
+def _beside(
+    seen: SeenTiles, rows: NDArray[np.int64], own: NDArray[np.float32]
+) -> NDArray[np.float32]:
     """Mean features of the neighbours; a tile stands for those of its own that were not seen."""
-    own = seen.features[rows].astype(np.float32)
     beside = Neighbours.on(seen.grid).of(seen.index[rows])
     total = np.zeros_like(own)
     for number in range(len(AROUND)):
