@@ -100,7 +100,7 @@ def targets(place: Path) -> list[Target]:
             "cache",
             lambda out: with_own_cache(["classify", *images, "--out", out, *asked, "--again"], out),
             leaves=lambda out: inputs.leftovers(out) + inputs.leftovers(cache_of(out)),
-            close_enough=".map.tif",  # kept features have half the digits; the table has fewer
+            close_enough=".map.tif",  # other batches round the last bit otherwise
         ),
         Target("teach", lambda out: inputs.teach_arguments(images, out / "m.safetensors")),
         Target(

@@ -16,7 +16,7 @@ from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
-from typing import TYPE_CHECKING, BinaryIO
+from typing import TYPE_CHECKING, Any, BinaryIO
 
 import numpy as np
 from numpy.typing import NDArray
@@ -139,6 +139,16 @@ class EmbeddingCache:
         return found
 
 
+def as_kept(features: NDArray[Any]) -> NDArray[np.float16] | None:
+    """Features, shape (N, features), as an entry keeps them.
+
+    None where a number is beyond float16: better not kept than kept wrong.
+    """
+    with np.errstate(over="ignore"):
+        small = features.astype(np.float16)
+    return small if np.isfinite(small).all() else None
+
+
 class FeatureWriter:
     """Writes one entry while the network runs; kept only when the block ends without an error."""
 
@@ -160,18 +170,19 @@ class FeatureWriter:
         return self
 
     def add(
-        self, index: NDArray[np.int64], features: NDArray[np.float32], empty: NDArray[np.int64]
+        self,
+        index: NDArray[np.int64],
+        features: NDArray[np.float16] | None,
+        empty: NDArray[np.int64],
     ) -> None:
-        """Append features of tiles, shape (N, features), and the tiles found empty."""
+        """Append features of tiles as `as_kept` gave them, and the tiles found empty."""
         if self._given_up:
             return
-        with np.errstate(over="ignore"):
-            small = features.astype(np.float16)
-        if not np.isfinite(small).all():
-            self._abandon()  # beyond float16: better not kept than kept wrong
+        if features is None:
+            self._abandon()
             return
         try:
-            self._file.write(small.tobytes())
+            self._file.write(features.tobytes())
         except OSError:
             self._abandon()
             return

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from napari_sem_classify.core.common.job import Job, Reporter
 from napari_sem_classify.core.image.intensity import IntensityRange, IntensityRecipe
 from napari_sem_classify.core.network.dense import TileFeatures, embed_densely
-from napari_sem_classify.core.network.embedding_cache import EmbeddingCache, features_key
+from napari_sem_classify.core.network.embedding_cache import EmbeddingCache, as_kept, features_key
 from napari_sem_classify.core.tiles.plane_tiles import PlaneTiles
 from napari_sem_classify.core.tiles.tile_source import (
     CutBatch,
@@ -122,10 +122,12 @@ def features_to(
     done = (embed_densely if dense else _embed_tiles)(tiles, engine, intensity)
     with closing(done), writer or nullcontext():
         for some in done:
+            # As they come out of the cache, so that a run and its repetition see the same.
+            kept = None if writer is None else as_kept(some.features)
             if len(some.index):
-                sink(some.index, some.features)
+                sink(some.index, some.features if kept is None else kept)
             if writer is not None:
-                writer.add(some.index, some.features, some.empty)
+                writer.add(some.index, kept, some.empty)
             reporter.advance(len(some.index) + len(some.empty))
     return False
 
