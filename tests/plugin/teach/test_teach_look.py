@@ -56,6 +56,12 @@ def test_a_click_shows_how_alike_all_tiles_of_all_images_are_and_the_best_are_su
     press(widget, Qt.Key.Key_1)
     assert counts(widget)["dark"] == 1
     assert tour.place[1] < 8 * TILE
+    real_viewer.layers.selection.active = other
+    until(qtbot, lambda: widget.teacher.layer is other and widget.teacher.key is not None)
+    assert not tour.active
+    until(qtbot, lambda: look.go.enabled)
+    look.go.native.click()
+    assert tour.place[1] >= 8 * TILE
 
 
 def test_groups_are_shown_before_any_class_and_a_click_makes_one_of_them_a_class(

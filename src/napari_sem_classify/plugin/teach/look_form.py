@@ -75,15 +75,19 @@ class LookForm:
         self._stopped_before = False
         self._later = SettleTimer(owner, 0, self._next)
         self.find = button(FIND, "Click a tile: see how alike all others are, in all open images")
+        self.go = button(
+            "Go to alike", "Go to the most alike tiles that have no class, in this image"
+        )
         self.groups = slim(widgets.SpinBox(value=GROUPS, min=2, max=MOST_GROUPS), "00")
         explain(self.groups, "Groups", "Into how many groups of like tiles the image is divided")
         self.structure = button("Show structure", "Show tiles that look alike as groups")
         self.make = button("Make a class…", "Click a group: a class of its own, to be annotated")
         self.note = Note("Alike tiles and groups")
-        form.wide(self.find)
+        form.row("Similar", self.find, self.go)
         form.row("Groups", self.groups, self.structure, self.make)
         form.wide(self.note)
         self.find.changed.connect(self._on_find)
+        self.go.changed.connect(self._suggest_alike)
         self.structure.changed.connect(self._on_structure)
         self.make.changed.connect(self._on_make)
 
@@ -122,6 +126,7 @@ class LookForm:
 
     def _take_alike(self, sight: Sight, seen: SeenTiles, values: NDArray[np.float32]) -> None:
         self._alike[sight.key] = seen, values
+        self.refresh()
         for name, reference in self._teacher.memory.layers.items():
             layer = reference()
             if is_of(sight.key, name) and layer is not None and layer in self._viewer.layers:
@@ -134,6 +139,8 @@ class LookForm:
         if sight is None or sight.key not in self._alike:
             return
         seen, values = self._alike[sight.key]
+        if seen.grid != sight.grid:
+            return
         if not self._teacher.book.annotations.classes:
             self.note.say(NO_CLASS)
             return
@@ -346,6 +353,8 @@ class LookForm:
         known = teacher.key is not None and teacher.grid is not None
         self.find.text = CANCEL if self._click.active else FIND
         self.find.enabled = self.structure.enabled = known
+        alike = None if teacher.key is None else self._alike.get(teacher.key)
+        self.go.enabled = known and alike is not None and alike[0].grid == teacher.grid
         groups = None if self._groups is None else self._groups[0]
         here = None if teacher.key is None else teacher.memory.looked.get(teacher.key)
         self.make.enabled = known and groups is not None and groups is here
