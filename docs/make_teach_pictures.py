@@ -60,7 +60,7 @@ def _drive(folder: Path) -> None:
         widget.class_table.add_class(name, edit=False)
     shoot(viewer, "1-classes")
 
-    look, (rows, cols) = widget.guide.look_form, teacher.grid.tile_shape
+    look, (rows, cols) = widget.guide.look_form.similar, teacher.grid.tile_shape
     look.find_at((rows // 2, cols // 2))
     wait(lambda: widget.guide.tour.active)
     viewer.reset_view()

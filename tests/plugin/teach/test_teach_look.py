@@ -39,7 +39,7 @@ def test_a_click_shows_how_alike_all_tiles_of_all_images_are_and_the_best_are_su
     ready(qtbot, widget)
     add_classes(widget)
     look = widget.guide.look_form
-    look.find.native.click()
+    look.similar.find.native.click()
     assert "Click a tile" in look.note.said
     click(qtbot, real_viewer, image_layer, 5 * TILE + 3, 2 * TILE + 3)
     until(qtbot, lambda: of_kind(real_viewer, other, ALIKE) is not None)
@@ -59,8 +59,8 @@ def test_a_click_shows_how_alike_all_tiles_of_all_images_are_and_the_best_are_su
     real_viewer.layers.selection.active = other
     until(qtbot, lambda: widget.teacher.layer is other and widget.teacher.key is not None)
     assert not tour.active
-    until(qtbot, lambda: look.go.enabled)
-    look.go.native.click()
+    until(qtbot, lambda: look.similar.go.enabled)
+    look.similar.go.native.click()
     assert tour.place[1] >= 8 * TILE
 
 
@@ -68,13 +68,13 @@ def test_groups_are_shown_before_any_class_and_a_click_makes_one_of_them_a_class
     qtbot, widget, real_viewer, image_layer
 ):
     look = widget.guide.look_form
-    assert not look.make.enabled
-    look.groups.value = 2
-    look.structure.native.click()
+    assert not look.structure.make.enabled
+    look.structure.groups.value = 2
+    look.structure.structure.native.click()
     until(qtbot, lambda: of_kind(real_viewer, image_layer, STRUCTURE) is not None)
     groups = np.asarray(of_kind(real_viewer, image_layer, STRUCTURE).data)
     assert {len(np.unique(groups[:, :8])), len(np.unique(groups[:, 8:]))} == {1}
-    look.make.native.click()
+    look.structure.make.native.click()
     click(qtbot, real_viewer, image_layer, 3 * TILE, 12 * TILE)
     name = f"group {groups[3, 12]}"
     until(qtbot, lambda: widget.guide.tour.active)
@@ -95,13 +95,13 @@ def test_while_a_click_is_waited_for_nothing_is_painted_and_the_brush_comes_back
     brush = real_viewer.layers.selection.active
     assert brush.mode == "paint"
     look = widget.guide.look_form
-    look.find.native.click()
+    look.similar.find.native.click()
     click(qtbot, real_viewer, image_layer, -40, -40)
     assert "not on the specimen" in look.note.said
     assert not np.any(brush.data)
     assert real_viewer.layers.selection.active is brush
-    look.find.native.click()
-    look.find.native.click()
+    look.similar.find.native.click()
+    look.similar.find.native.click()
     click(qtbot, real_viewer, image_layer, 5, 5)
     until(qtbot, lambda: counts(widget)["bright"] == 1)
     assert of_kind(real_viewer, image_layer, ALIKE) is None
