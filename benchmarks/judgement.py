@@ -132,9 +132,10 @@ def tell(name: str, knob: str, found: list[tuple[float, Judgement]]) -> None:
             inside.append(expected.low <= right <= expected.high)
         low.append(right <= (judgement.promise or 0) - 0.1)
         alarms.append(judgement.verdict in ("unlike", "very unlike"))
+    off = 100 * float(np.mean(gaps)) if gaps else float("nan")
     bad, warned = np.array(low), np.array(alarms)
     print(
-        f"| {name} | {knob} | {len(found)} | {100 * np.mean(gaps):.1f} | "
+        f"| {name} | {knob} | {len(found)} | {off:.1f} | "
         f"{sum(inside)} of {len(inside)} | {np.sum(bad & warned)} of {np.sum(bad)} | "
         f"{np.sum(~bad & warned)} of {np.sum(~bad)} |",
         flush=True,

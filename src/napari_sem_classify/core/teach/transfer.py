@@ -33,8 +33,7 @@ MIN_TILES = 10
 """Annotated tiles of an image whose accuracy says anything."""
 TILES_PER_CLASS = 400
 """That the heads of the stages are fitted to; more hardly change on which tiles they fall apart."""
-LEAST = 0.01
-LEAST_FAR = 0.1
+LEAST, LEAST_FAR = 0.01, 0.17
 """Spread of a calibration, and of the distance as a share: three images alike promise no more."""
 MOST_TILES, MOST_OF_IMAGE = 4000, 512
 """That are looked at in all images and in each of them: annotated ones, and as many of any kind."""
