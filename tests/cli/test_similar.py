@@ -66,7 +66,8 @@ def test_a_place_off_the_image_and_files_of_the_user_are_left_with_one_sentence(
     refused = run(*command, "--at", "400,70")
     assert (refused.status, refused.err.count("\n")) == (1, 1)
     assert "row from 0 to 127" in refused.err
-    assert run(*command, "--at", "40").status == 2
+    for place in ("40", "nan,3", "3,inf"):
+        assert run(*command, "--at", place).status == 2
     (out / "a.similar.csv").write_text("mine")
     assert run(*command, "--at", "40,70").status == 0
     assert (out / "a.similar.csv").read_text() == "mine"

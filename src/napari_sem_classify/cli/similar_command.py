@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -90,9 +91,11 @@ def similar(
 def _place(text: str) -> tuple[float, float]:
     try:
         y, x = (float(part) for part in text.split(","))
-    except ValueError as error:
+    except ValueError:
+        y = x = math.nan
+    if not (math.isfinite(y) and math.isfinite(x)):
         problem = f"{text!r} is no place: give row and column, such as 120,340"
-        raise typer.BadParameter(problem, param_hint="--at") from error
+        raise typer.BadParameter(problem, param_hint="--at")
     return y, x
 
 

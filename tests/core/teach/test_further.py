@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from napari_sem_classify.core.annotate.annotation import UNLABELLED
-from napari_sem_classify.core.teach.further import further_head
+from napari_sem_classify.core.teach.further import _rows_before, further_head
 from napari_sem_classify.core.teach.head_fit import fit_head
 from napari_sem_classify.core.teach.suggest import suggest_tiles, uncertain_tiles
 
@@ -50,6 +50,19 @@ def test_what_the_head_is_sure_of_changes_it_hardly():
     mended = further_head(head, features[:10], labels[:10])
     assert np.abs(mended.weight - head.weight).max() < 0.05 * np.abs(head.weight).max()
     assert mended.mean is head.mean
+
+
+def test_of_cards_from_before_and_from_strangers_only_whole_rows_are_taken_over():
+    old = {"name": "a", "tiles": {"oxide": 3}}
+    spoilt = [
+        None,
+        "a",
+        {"name": "b"},
+        {"name": 3, "tiles": {}},
+        {"name": "c", "tiles": {"o": "x"}},
+    ]
+    assert _rows_before({"images": [old, *spoilt]}) == [{**old, "specimen": "a"}]
+    assert _rows_before({"images": 3}) == _rows_before({}) == []
 
 
 def test_a_model_of_other_images_is_asked_at_once_which_tiles_of_a_new_one_it_doubts():

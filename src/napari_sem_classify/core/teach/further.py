@@ -183,9 +183,8 @@ def _taught(
     engine = parts[0].lesson.engine
     seconds = time.perf_counter() - start
     record = run_record(job="teach", engine=engine, settings=settings, seconds=seconds)
-    known = card.record.get("images")
     record |= {
-        "images": [*(known if isinstance(known, list) else ()), *rows],
+        "images": [*_rows_before(card.record), *rows],
         "taught_further": {"from": card.name, "head_sha256": head_sha256(head)},
     }
     fresh = replace(
@@ -203,6 +202,21 @@ def _taught(
         _after(head, features, labels, card.class_names, parts),
         dict(zip(card.class_names, counts, strict=True)),
     )
+
+
+def _rows_before(record: Mapping[str, Any]) -> list[dict[str, Any]]:
+    """The images that taught first, as far as a card of any age and origin tells of them."""
+    images = record.get("images")
+    found = []
+    for row in images if isinstance(images, list) else ():
+        tiles = row.get("tiles") if isinstance(row, dict) else None
+        if not isinstance(tiles, dict) or not isinstance(row.get("name"), str):
+            continue
+        if all(isinstance(count, int) for count in tiles.values()):
+            specimen = row.get("specimen")
+            named = specimen if isinstance(specimen, str) else row["name"]
+            found.append({**row, "specimen": named})
+    return found
 
 
 def _after(
