@@ -306,7 +306,7 @@ def test_a_cancelled_batch_keeps_what_is_finished_and_goes_on_there(
     said = widget.plan_form.earlier.said
     assert f"{len(plan.finished)} of 6 done earlier" in said or said.startswith("All done: 5")
     run(qtbot, widget)
-    states = [row[2] for row in widget.outcome_form.done.texts()]
+    states = [row[-1] for row in widget.outcome_form.done.texts()]
     assert states.count("earlier") == len(plan.finished)
     assert len(states) == 5
 
@@ -338,7 +338,7 @@ def test_what_is_done_is_not_done_twice_unless_asked(qtbot, widget, folder, smal
     until(qtbot, lambda: not widget.looking)
     assert widget.plan_form.estimate.said.startswith("5 images")
     run(qtbot, widget)
-    assert {row[2] for row in widget.outcome_form.done.texts()} == {"✓"}
+    assert {row[-1] for row in widget.outcome_form.done.texts()} == {"✓"}
 
 
 def test_a_folder_that_goes_bad_in_mid_run_is_one_sentence(qtbot, widget, folder, gate, tmp_path):

@@ -107,17 +107,17 @@ def _pixels(image: Any, as_numbers: bool) -> NDArray[Any]:
     mode = image.mode
     if mode not in _KEPT_MODES and not (as_numbers and mode == "P"):
         mode = "L" if mode == "1" else "RGB"
+    pixels: NDArray[Any] | None = None
     with pillow_without_limit():
         image.load()
-    cols, rows = image.size
-    step = max(1, BAND_PX // max(1, cols))
-    pixels: NDArray[Any] | None = None
-    for top in range(0, rows, step):
-        band = image.crop((0, top, cols, min(rows, top + step)))
-        part = np.asarray(band if band.mode == mode else band.convert(mode))
-        if pixels is None:
-            pixels = np.empty((rows, *part.shape[1:]), part.dtype)
-        pixels[top : top + len(part)] = part
+        cols, rows = image.size
+        step = max(1, BAND_PX // max(1, cols))
+        for top in range(0, rows, step):
+            band = image.crop((0, top, cols, min(rows, top + step)))
+            part = np.asarray(band if band.mode == mode else band.convert(mode))
+            if pixels is None:
+                pixels = np.empty((rows, *part.shape[1:]), part.dtype)
+            pixels[top : top + len(part)] = part
     assert pixels is not None
     return pixels
 

@@ -30,7 +30,8 @@ class StructureForm:
         explain(self.groups, "Groups", "Into how many groups of like tiles the image is divided")
         self.structure = button("Show structure", "Show tiles that look alike as groups")
         self.make = button("Make a class…", "Click a group: a class of its own, to be annotated")
-        form.row("Groups", self.groups, self.structure, self.make)
+        form.row("Groups", self.groups, self.structure)
+        form.wide(self.make)
         self.structure.changed.connect(self._on_structure)
         self.make.changed.connect(self._on_make)
 
@@ -109,3 +110,4 @@ class StructureForm:
         groups = None if self._groups is None else self._groups[0]
         here = None if teacher.key is None else teacher.memory.looked.get(teacher.key)
         self.make.enabled = known and groups is not None and groups is here
+        self.make.native.setVisible(self.make.enabled)  # no row for it before there are groups
