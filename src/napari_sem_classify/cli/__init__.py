@@ -21,7 +21,7 @@ from napari_sem_classify.cli.export_command import export
 from napari_sem_classify.cli.inspect_commands import info, tile
 from napari_sem_classify.cli.measure_command import benchmark
 from napari_sem_classify.cli.repeat_command import rerun
-from napari_sem_classify.cli.shell import SentenceGroup
+from napari_sem_classify.cli.shell import STOPPED, STOPPED_TEXT, SentenceGroup, complain
 from napari_sem_classify.cli.similar_command import similar
 from napari_sem_classify.cli.teach_command import teach
 from napari_sem_classify.cli.train_command import evaluate, train
@@ -67,4 +67,8 @@ def main() -> None:
     logging.getLogger().addHandler(logging.NullHandler())
     if not sys.warnoptions:
         warnings.simplefilter("ignore")
-    app()
+    try:
+        app()
+    except KeyboardInterrupt:  # before the command itself, which says what it leaves
+        complain(STOPPED_TEXT)
+        sys.exit(STOPPED)

@@ -177,6 +177,14 @@ def packed_zeros(codec, total):
     return b"\x78\xda" + block * (total // len(piece)) + packer.flush() + checksum
 
 
+def test_a_tiff_that_claims_more_strips_than_it_has_bytes_is_refused(tmp_path):
+    path = tmp_path / "rows.tif"
+    tifffile.imwrite(path, specimen(96, 64), rowsperstrip=48, compression="zlib")
+    with tifffile.TiffFile(path, mode="r+") as tiff:
+        tiff.pages.first.tags["ImageLength"].overwrite(2**32 - 1)
+    assert "claims 89,478,486 strips" in sentence(path)
+
+
 @pytest.mark.parametrize("compression", [8, 5, 34925, 7])
 def test_a_tiff_that_claims_gigabytes_in_kilobytes_is_refused(tmp_path, compression):
     path = tmp_path / "claim.tif"

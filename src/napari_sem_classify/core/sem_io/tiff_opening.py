@@ -56,6 +56,12 @@ def _check_directories(path: Path, tiff: Any, checked: bool) -> None:
         tiff.is_ome = False  # tifffile would parse it without any bounds
     if checked:
         return
+    pieces = math.prod(tiff.pages.first.chunked)
+    if pieces > path.stat().st_size:  # each takes a byte at least: reading would fill them all in
+        raise ImageError(
+            f"{path} claims {pieces:,} strips or tiles, more than it has bytes: the file is "
+            "damaged or not safe to open."
+        )
     subifds = tiff.pages.first.subifds or ()
     if len(subifds) > MOST_SUBIFDS:
         raise ImageError(
