@@ -40,7 +40,7 @@ def stop_often(target: kills.Target, place: Path, times: int, chance: random.Ran
         moment = chance.uniform(0.0, first.seconds)
         process = Process(target.work(out))
         ended, waited = process.signal_after(moment, signal.SIGINT, PATIENCE_S)
-        wrong = inputs.own_files_lost(out, before) + inputs.leftovers(out)
+        wrong = inputs.own_files_lost(out, before) + inputs.leftovers(out, resumable=True)
         if ended.late:
             wrong.append(f"no end {waited:.0f} s after the wish")
         elif ended.status == STOPPED:
@@ -48,7 +48,7 @@ def stop_often(target: kills.Target, place: Path, times: int, chance: random.Ran
         else:
             wrong += faults(ended, 0)
         wrong += faults(run(target.work(out), target.seconds), 0)
-        wrong += inputs.differences(inputs.results(out), expected)
+        wrong += inputs.differences(inputs.results(out), expected) + inputs.leftovers(out)
         tally.count(wrong, f"after {moment:.3f} s")
         shutil.rmtree(out)
     shutil.rmtree(whole)

@@ -124,14 +124,18 @@ def results(out: Path) -> dict[str, str]:
     return found
 
 
-def leftovers(folder: Path) -> list[str]:
-    """Temporary files that a run left in a folder and below, as faults."""
+def leftovers(folder: Path, *, resumable: bool = False) -> list[str]:
+    """Temporary files that a run left in a folder and below, as faults.
+
+    `resumable` tells that what a training goes on from may lie there.
+    """
     from napari_sem_classify.core.common.folder_record import RECORD_NAME
 
     names = [
         str(path.relative_to(folder))
         for path in folder.rglob(".*")
         if path.name.startswith(".sem-classify-") and path.name != RECORD_NAME
+        if not (resumable and path.name.startswith(".sem-classify-training-"))
     ]
     return [f"left behind: {', '.join(names)}"] if names else []
 
