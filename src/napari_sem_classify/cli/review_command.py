@@ -222,8 +222,8 @@ def _write(
             count = review_table.write_cell_pictures(review, maps, images, staging)
             folder.put(staging, "cell")
         renamed += folder.told
-    save_review(review, out)
     listed, told = _write_table(review, maps, out)
+    save_review(review, out)  # last: a review that is there stands in the way of another start
     renamed += told
     text = (
         f"{len(review.cells)} cells, {len(review.cells) - review.n_answered} without an answer: "
