@@ -67,11 +67,17 @@ def check_workers(client: Any, path: Path, folder: Path) -> None:
     DeviceError
         When it is not so; the sentence names the worker.
     """
+    from distributed.comm.core import CommClosedError
+
     from napari_sem_classify import __version__
 
     try:
         client.wait_for_workers(1, timeout=CONNECT_S)
-        found = client.run(look_around, path)
+        try:
+            found = client.run(look_around, path)
+        except CommClosedError:  # a worker went away meanwhile: the others are asked
+            client.wait_for_workers(1, timeout=CONNECT_S)
+            found = client.run(look_around, path)
     except TimeoutError as error:
         raise DeviceError("The Dask cluster has no workers: start some, then try again.") from error
     except Exception as error:
