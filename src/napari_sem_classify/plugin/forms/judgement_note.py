@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from napari_sem_classify.core.model.transfer import Judgement
+from napari_sem_classify.plugin.app.text import as_it_is
 from napari_sem_classify.plugin.forms.layout import Note
 
 WHAT_IT_IS = (
@@ -23,7 +24,7 @@ class JudgementNote(Note):
         if judgement is None:
             self.say("")
             return
-        self.setToolTip(WHAT_IT_IS)
+        self.setToolTip(as_it_is(WHAT_IT_IS))
         if judgement.verdict in ("unlike", "very unlike"):
             self.warn(judgement.sentence)
         else:
