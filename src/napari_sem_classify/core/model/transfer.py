@@ -26,7 +26,7 @@ VERY_UNLIKE = 0.1
 """Points of accuracy, as shares, that an image is expected to lie under what the model promises."""
 
 INTERVAL = 0.9
-"""Of the images that were left out, so many lay within the interval."""
+"""Share of images that should lie within it, if those left out are like those to come."""
 
 TOO_FAR = 3.0
 """Times its spread that the distance of an image lies over that of images left out."""
@@ -44,7 +44,7 @@ class Calibration:
     promise : float
         Accuracy on the left-out images, 0 to 1, each counted by its annotated tiles.
     offset : float
-        Mean of accuracy minus sign, see `Judgement.sign`.
+        Mean of accuracy minus sign, see `sign_of`.
     spread : float
         Standard deviation of the same from image to image.
     images, specimens : int
