@@ -101,7 +101,7 @@ def main() -> None:
     ticks = Ticks(options.where)
     ticks.phase = "form opens"
     seconds = {}
-    _dock, form = viewer.window.add_plugin_dock_widget("napari-sem-classify", "Classify")
+    form = viewer.window.add_plugin_dock_widget("napari-sem-classify", "Classify")[1].opened
     seconds["form opens"] = until(lambda: form.image_form.image is not None, "form opens", ticks)
     if options.tile:
         form.grid_form.tile_px.value = options.tile

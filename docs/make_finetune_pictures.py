@@ -45,7 +45,7 @@ def _drive() -> None:
     viewer.open_sample(PLUGIN, SAMPLE)
     truth, names = viewer.layers[1].data, list(viewer.layers[1].features["class"])
     viewer.layers.remove(viewer.layers[1])
-    _dock, widget = viewer.window.add_plugin_dock_widget(PLUGIN, "Fine-tune")
+    widget = viewer.window.add_plugin_dock_widget(PLUGIN, "Fine-tune")[1].opened
     wait(lambda: not widget.data_form.finder.looking)
     viewer.reset_view()
     annotate(viewer, np.asarray(truth), names)

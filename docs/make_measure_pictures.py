@@ -42,13 +42,12 @@ def _drive() -> None:
     names = list(viewer.layers[1].features["class"])
     viewer.layers.remove(viewer.layers[1])
     viewer.layers.selection.active = viewer.layers[0]
-    dock, classify = viewer.window.add_plugin_dock_widget(PLUGIN, "Classify")
+    classify = viewer.window.add_plugin_dock_widget(PLUGIN, "Classify")[1].opened
     wait(lambda: classify.image_form.image is not None)
     classify.run_form.button.native.click()
     wait(lambda: not classify.busy)
-    viewer.window.remove_dock_widget(dock)
 
-    _dock, widget = viewer.window.add_plugin_dock_widget(PLUGIN, "Measure")
+    widget = viewer.window.add_plugin_dock_widget(PLUGIN, "Measure")[1].opened
     wait(lambda: bool(widget.fields))
     wait(lambda: widget.fraction_form.spread.isVisible(), 60)
     viewer.reset_view()

@@ -49,7 +49,7 @@ def _drive(folder: Path) -> None:
     names = list(viewer.layers[1].features["class"])
     viewer.layers.remove(viewer.layers[1])
     viewer.layers.selection.active = image
-    _dock, widget = viewer.window.add_plugin_dock_widget(PLUGIN, "Teach")
+    widget = viewer.window.add_plugin_dock_widget(PLUGIN, "Teach")[1].opened
     teacher, learner = widget.teacher, widget.teacher.learner
     wait(lambda: teacher.key is not None)
     wait(lambda: False, 1.0)

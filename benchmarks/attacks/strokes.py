@@ -70,7 +70,7 @@ def hand_over(viewer: Any, chance: random.Random) -> Any:
 
 def open_teach(viewer: Any) -> Any:
     """The Teach widget with three classes."""
-    _, widget = viewer.window.add_plugin_dock_widget(PLUGIN, "Teach")
+    widget = viewer.window.add_plugin_dock_widget(PLUGIN, "Teach")[1].opened
     until(lambda: widget.teacher.key is not None)
     widget.grid_form.tile_px.value = TILE
     for name in CLASSES:
@@ -204,7 +204,7 @@ def reviewing(times: int, chance: random.Random, folder: Path) -> Tally:
     labels = np.random.default_rng(1).integers(1, 4, (SIDE, SIDE))
     with a_viewer(folder) as viewer:
         add_class_map(viewer, map_of(labels, names=CLASSES), viewer.layers["coating"])
-        _, widget = viewer.window.add_plugin_dock_widget(PLUGIN, "Measure")
+        widget = viewer.window.add_plugin_dock_widget(PLUGIN, "Measure")[1].opened
         until(lambda: bool(widget.fields))
         widget.tabs.setCurrentIndex(REVIEW)
         widget.review_form.cells.value = times

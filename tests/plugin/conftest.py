@@ -9,7 +9,9 @@ import numpy as np
 import pytest
 from tiny_engine import TinyEngine, brightness_classifier
 
-PLUGIN = "napari-sem-classify"
+from napari_sem_classify.plugin.app import docks
+
+PLUGIN = docks.PLUGIN
 LONG_MS = 120_000
 
 
@@ -75,8 +77,7 @@ def open_widget(real_viewer):
     """Open a widget by its name in the manifest."""
 
     def open_it(name):
-        _dock, widget = real_viewer.window.add_plugin_dock_widget(PLUGIN, name)
-        return widget
+        return docks.open_entry(real_viewer, name)
 
     return open_it
 

@@ -293,7 +293,7 @@ def test_a_cancelled_batch_keeps_what_is_finished_and_goes_on_there(
     gate.clear()
     finished_before_cancel = widget.outcome_form.done.rowCount()
     if widget.busy:
-        widget.run_form.button.native.click()
+        widget.run_form.stop.native.click()
         assert widget.run_form.left.said == "cancelling…"
         gate.set()
         until(qtbot, lambda: not widget.busy)
@@ -317,7 +317,7 @@ def test_cancelling_in_the_first_image_answers_within_a_batch(
     look_at(qtbot, widget, folder)
     widget.run_form.button.native.click()
     until(qtbot, lambda: "field_0.png (1 of 6)" in widget.current.said)
-    widget.run_form.button.native.click()
+    widget.run_form.stop.native.click()
     calls = small_model.engine.calls
     gate.set()
     until(qtbot, lambda: not widget.busy)

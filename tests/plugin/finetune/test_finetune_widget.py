@@ -196,7 +196,7 @@ def test_from_annotations_to_a_classified_image(qtbot, ready, real_viewer, layer
     classifier = load_model(result.saved)
     assert classifier.card.name == "grains fine-tuned"
     assert classifier.card.tile_px == TILE
-    _dock, classify = real_viewer.window.add_plugin_dock_widget(PLUGIN, "Classify")
+    classify = real_viewer.window.add_plugin_dock_widget(PLUGIN, "Classify")[1].opened
     assert classify.model_form.entry.path == result.saved
     assert classify.image_form.layer is layer
     assert result.suggested().name == "grains fine-tuned 2.safetensors"
@@ -208,7 +208,7 @@ def test_cancel_keeps_the_best_model_so_far(qtbot, ready):
     until(qtbot, lambda: ready._snapshot is not None and len(ready._snapshot.epochs) >= 2)
     assert "Epoch" in ready.now.said
     assert not ready.data_form.list.isEnabled()
-    ready.run_form.button.native.click()
+    ready.run_form.stop.native.click()
     assert ready.run_form.left.said == "cancelling…"
     until(qtbot, lambda: not ready.busy)
     assert "this is the best model so far" in ready.run_form.message.said
@@ -219,7 +219,7 @@ def test_cancel_keeps_the_best_model_so_far(qtbot, ready):
 
 def test_cancel_before_there_is_a_model_changes_nothing(qtbot, ready):
     ready.run_form.button.native.click()
-    ready.run_form.button.native.click()
+    ready.run_form.stop.native.click()
     until(qtbot, lambda: not ready.busy)
     assert ready.run_form.message.said.startswith("Cancelled before there was any model.")
     assert ready.result_form.outcome is None

@@ -28,7 +28,7 @@ def widget(qtbot, image_layer, open_widget, small_model):
     widget = open_widget("Classify")
     widget.model_form.offer(small_model.entry)
     until(qtbot, lambda: widget.image_form.image is not None)
-    widget.image_form.edit.native.click()
+    widget.image_form.set_scale.native.click()
     return widget
 
 

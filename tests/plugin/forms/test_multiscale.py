@@ -101,7 +101,7 @@ def test_levels_of_odd_lengths_lie_right_too(real_viewer):
 
 
 def test_an_area_set_on_the_finest_level_counts_on_the_one_that_is_read(widget, image_layer):
-    widget.image_form.edit.native.click()
+    widget.image_form.set_bar.native.click()
     widget.image_form.specimen_form.sides["bottom"].value = 130
     assert widget.image_form.image.area == Area(0, 95, 0, 256)
     assert image_from_layer(image_layer, 0).area == Area(0, 382, 0, 1024)
@@ -118,7 +118,7 @@ def test_the_rectangle_is_in_finest_pixels(widget, real_viewer, image_layer):
 
 
 def test_a_pixel_size_set_by_hand_is_the_finest_levels(widget):
-    widget.image_form.edit.native.click()
+    widget.image_form.set_bar.native.click()
     widget.image_form.pixel_nm.value = 5.0
     # 10 nm is level 1 now.
     assert noted_level(widget.image_form.layer) == 1
@@ -135,12 +135,13 @@ def test_a_level_chosen_by_hand_stays(qtbot, widget, image_layer):
 
 
 def test_the_corrections_stay_unfolded_while_another_level_is_read(qtbot, widget):
-    widget.image_form.edit.native.click()
+    widget.header.open = True
+    widget.image_form.set_bar.native.click()
     assert not widget.image_form.pixel_nm.native.isHidden()
     widget.image_form.level_form.combo.value = 1
     until(qtbot, lambda: widget.image_form.image is not None)
     assert widget.image_form.image.level == 1
-    assert widget.image_form._undo_row.isVisibleTo(widget)
+    assert widget.image_form.undo.native.isVisibleTo(widget)
     # All numbers there are of the finest level.
     assert widget.image_form.pixel_nm.value == 2.5
 

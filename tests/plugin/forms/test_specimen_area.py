@@ -28,7 +28,7 @@ def image_layer(real_viewer):
 def widget(qtbot, image_layer, open_widget):
     widget = open_widget("Tile image")
     until(qtbot, lambda: widget.image_form.image is not None)
-    widget.image_form.edit.native.click()
+    widget.image_form.set_bar.native.click()
     return widget
 
 

@@ -82,7 +82,7 @@ def test_a_stroke_during_a_fit_is_in_the_next_one(qtbot, fitting, fit_gate):
 def test_a_second_viewer_that_fits_too(qtbot, fitting, fit_gate, make_napari_viewer):
     other = make_napari_viewer()
     other.add_image(255 - half_dark(), name="second", scale=(10, 10), units=("nm", "nm"))
-    _, second = other.window.add_plugin_dock_widget("napari-sem-classify", "Teach")
+    second = other.window.add_plugin_dock_widget("napari-sem-classify", "Teach")[1].opened
     ready(qtbot, second)
     add_classes(second, "one", "two")
     paint_halves(qtbot, second)
@@ -102,7 +102,7 @@ def test_closing_the_window_during_a_fit(qtbot, engine, fit_gate, make_napari_vi
     tifffile.imwrite(path, half_dark())
     viewer = make_napari_viewer()
     viewer.open(str(path), plugin="napari-sem-classify")
-    _, widget = viewer.window.add_plugin_dock_widget("napari-sem-classify", "Teach")
+    widget = viewer.window.add_plugin_dock_widget("napari-sem-classify", "Teach")[1].opened
     ready(qtbot, widget)
     add_classes(widget)
     paint_halves(qtbot, widget)
@@ -112,7 +112,7 @@ def test_closing_the_window_during_a_fit(qtbot, engine, fit_gate, make_napari_vi
     qtbot.wait(300)
     again = make_napari_viewer()
     again.open(str(path), plugin="napari-sem-classify")
-    _, widget = again.window.add_plugin_dock_widget("napari-sem-classify", "Teach")
+    widget = again.window.add_plugin_dock_widget("napari-sem-classify", "Teach")[1].opened
     until(qtbot, lambda: widget.teacher.key is not None)
     assert counts(widget) == ALL
     assert np.count_nonzero(widget.teacher.painting.layer.data) == 24

@@ -32,7 +32,7 @@ def work(seconds):
 
 viewer = napari.Viewer(show=False)
 viewer.open(sys.argv[1], plugin="napari-sem-classify")
-_, widget = viewer.window.add_plugin_dock_widget("napari-sem-classify", "Teach")
+widget = viewer.window.add_plugin_dock_widget("napari-sem-classify", "Teach")[1].opened
 widget.live.value = False
 while widget.teacher.key is None:
     work(0.05)
@@ -79,7 +79,7 @@ def test_a_viewer_killed_while_it_saves_loses_at_most_the_last_stroke(
         kept = found
     viewer = make_napari_viewer()
     viewer.open(str(path), plugin="napari-sem-classify")
-    _, widget = viewer.window.add_plugin_dock_widget("napari-sem-classify", "Teach")
+    widget = viewer.window.add_plugin_dock_widget("napari-sem-classify", "Teach")[1].opened
     until(qtbot, lambda: widget.teacher.key is not None)
     assert int(widget.grid_form.tile_px.value) == TILE
     assert counts(widget) == {"oxide": kept}

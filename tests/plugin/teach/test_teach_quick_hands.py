@@ -93,7 +93,7 @@ def two_windows(qtbot, engine, make_napari_viewer, tmp_path):
     for _ in range(2):
         viewer = make_napari_viewer()
         viewer.open(str(path), plugin=PLUGIN)
-        _, widget = viewer.window.add_plugin_dock_widget(PLUGIN, "Teach")
+        widget = viewer.window.add_plugin_dock_widget(PLUGIN, "Teach")[1].opened
         ready(qtbot, widget)
         widget.live.value = False
         made.append(widget)

@@ -235,7 +235,7 @@ def open_file(qtbot, make_napari_viewer, path):
     viewer = make_napari_viewer()
     viewer.open(str(path), plugin="napari-sem-classify")
     viewer.dims.set_current_step(0, 0)
-    _, widget = viewer.window.add_plugin_dock_widget("napari-sem-classify", "Teach")
+    widget = viewer.window.add_plugin_dock_widget("napari-sem-classify", "Teach")[1].opened
     until(qtbot, lambda: widget.teacher.key is not None)
     return widget
 
@@ -347,7 +347,7 @@ def test_the_way_of_looking_comes_back_with_the_annotations(
     tifffile.imwrite(path, half_dark())
     viewer = make_napari_viewer()
     viewer.open(str(path), plugin="napari-sem-classify")
-    _, widget = viewer.window.add_plugin_dock_widget("napari-sem-classify", "Teach")
+    widget = viewer.window.add_plugin_dock_widget("napari-sem-classify", "Teach")[1].opened
     ready(qtbot, widget)
     add_classes(widget)
     paint_halves(qtbot, widget)
@@ -358,7 +358,7 @@ def test_the_way_of_looking_comes_back_with_the_annotations(
     assert kept == RecipeChoice(even, (), "It was clearly better.")
     other = make_napari_viewer()
     other.open(str(path), plugin="napari-sem-classify")
-    _, again = other.window.add_plugin_dock_widget("napari-sem-classify", "Teach")
+    again = other.window.add_plugin_dock_widget("napari-sem-classify", "Teach")[1].opened
     until(qtbot, lambda: again.teacher.key is not None)
     assert again.teacher.memory.choice == kept
     assert again.way_form.combo.value == even

@@ -42,7 +42,7 @@ def test_annotations_beside_the_file_come_back_in_another_viewer_and_widget(
     for attempt in range(2):
         viewer = make_napari_viewer()
         viewer.open(str(path), plugin="napari-sem-classify")
-        _, widget = viewer.window.add_plugin_dock_widget("napari-sem-classify", "Teach")
+        widget = viewer.window.add_plugin_dock_widget("napari-sem-classify", "Teach")[1].opened
         until(qtbot, lambda w=widget: w.teacher.key is not None)
         if attempt == 0:
             ready(qtbot, widget)
@@ -112,7 +112,7 @@ def test_several_images_feed_one_model(qtbot, taught, real_viewer):
 def test_two_viewers_keep_their_annotations_apart(qtbot, taught, make_napari_viewer):
     other = make_napari_viewer()
     other.add_image(half_dark(), name="sample_1")
-    _, widget = other.window.add_plugin_dock_widget("napari-sem-classify", "Teach")
+    widget = other.window.add_plugin_dock_widget("napari-sem-classify", "Teach")[1].opened
     until(qtbot, lambda: widget.teacher.key is not None)
     assert widget.teacher.book is not taught.teacher.book
 

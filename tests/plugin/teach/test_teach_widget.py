@@ -120,7 +120,7 @@ def test_cancel_keeps_the_annotations_and_waits_to_be_asked(qtbot, gate, widget)
     add_classes(widget)
     paint_halves(qtbot, widget)
     until(qtbot, lambda: widget.run_form.running)
-    widget.run_form.button.native.click()
+    widget.run_form.stop.native.click()
     gate.set()
     until(qtbot, lambda: not widget.teacher.learner.looking)
     assert "Stopped" in widget.run_form.message.said

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sys
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, ClassVar
 
 from qtpy.QtCore import QEvent
 from qtpy.QtWidgets import QWidget
@@ -31,12 +31,25 @@ def tell_unsaved(sentence: str) -> None:
 
 
 class DockWidget(QWidget):
-    """A widget in napari's dock that knows its viewer and lets go of it when it is taken out."""
+    """A widget in napari's dock that knows its viewer and lets go of it when it is taken out.
+
+    Attributes
+    ----------
+    TITLE : str
+        What stands over the dock and on its tab.
+    """
+
+    TITLE: ClassVar[str] = "SEM"
 
     def __init__(self, napari_viewer: Viewer) -> None:
         super().__init__()
         self._viewer = unwrapped(napari_viewer)
         self._session = session_of(self._viewer)
+
+    def at(self, page: str) -> QWidget:
+        """Turn to a page, "" for where it is; gives what a script may want to work with."""
+        del page  # docks of one page have none to turn to
+        return self
 
     def event(self, event: QEvent) -> bool:
         """Stop work when napari takes the widget out of its dock."""

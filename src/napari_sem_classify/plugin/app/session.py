@@ -65,6 +65,10 @@ class Session:
         Devices found, empty before the first look.
     helpers : {name: object}
         The viewer's legend and status line.
+    image_layer : Image layer or None
+        The image that the docks work on.
+    image_chosen : signal
+        Tells it when it is another one.
     plan_changed : signal
         Tells the image layer whose plan was laid, changed or taken away.
     map_to_be_drawn : signal
@@ -83,9 +87,22 @@ class Session:
     ready: dict[tuple[str, str], ReadyModel] = field(default_factory=dict)
     devices: list[Any] = field(default_factory=list)
     helpers: dict[type, Any] = field(default_factory=dict)
+    _image: weakref.ref[Layer] | None = None
+    image_chosen: ClassVar[Signal] = Signal(object)
     plan_changed: ClassVar[Signal] = Signal(object)
     map_to_be_drawn: ClassVar[Signal] = Signal(object)
     maps_changed: ClassVar[Signal] = Signal(object)
+
+    @property
+    def image_layer(self) -> Layer | None:
+        """The image that the docks work on, None where none was chosen or it is gone."""
+        return None if self._image is None else self._image()
+
+    def choose_image(self, layer: Layer) -> None:
+        """Let all docks work on an image."""
+        if layer is not self.image_layer:
+            self._image = weakref.ref(layer)
+            self.image_chosen.emit(layer)
 
     def source_of(self, layer: Layer) -> Layer | None:
         """The image layer from which `layer` was made, None when it is gone or unknown."""

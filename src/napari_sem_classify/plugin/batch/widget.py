@@ -9,6 +9,7 @@ from napari_sem_classify.core.batch.batch_outcome import ImageOutcome
 from napari_sem_classify.core.batch.batch_plan import plan_batch
 from napari_sem_classify.core.common.errors import SemClassifyError
 from napari_sem_classify.plugin.app.dock import DockWidget
+from napari_sem_classify.plugin.app.docks import Entry
 from napari_sem_classify.plugin.app.jobs import JobSlot, SettleTimer
 from napari_sem_classify.plugin.app.text import duration_text
 from napari_sem_classify.plugin.batch import work
@@ -34,6 +35,8 @@ SETTLE_MS = 250
 
 class BatchWidget(DockWidget):
     """Dock widget that classifies many images."""
+
+    TITLE = "SEM Batch"
 
     def __init__(self, napari_viewer: Viewer) -> None:
         super().__init__(napari_viewer)
@@ -291,3 +294,9 @@ def _calibrated(found: work.Look) -> SemImage | None:
     """The first image that has a scale, by which a tile size is shown in both units."""
     images = [each.image for each in found.looked if each.image is not None]
     return next((image for image in images if image.pixel_size_nm is not None), None)
+
+
+class BatchEntry(Entry):
+    """*Batch* in the menu."""
+
+    KIND = BatchWidget

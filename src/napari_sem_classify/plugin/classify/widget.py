@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from magicgui import widgets
 from numpy.typing import NDArray
+from qtpy.QtWidgets import QWidget
 
 from napari_sem_classify.core.classify.options import ChosenTiles, ClassifyOptions, GridChoice
 from napari_sem_classify.core.common.errors import SemClassifyError
@@ -16,20 +17,23 @@ from napari_sem_classify.core.tiles.dense_blocks import DENSE_COST
 from napari_sem_classify.core.tiles.grid import TileGrid
 from napari_sem_classify.core.tiles.plane_tiles import PlaneTiles
 from napari_sem_classify.plugin.app.dock import DockWidget
+from napari_sem_classify.plugin.app.dock_frame import DockFrame
+from napari_sem_classify.plugin.app.docks import Entry
 from napari_sem_classify.plugin.app.jobs import JobSlot
 from napari_sem_classify.plugin.app.session import GridPlan
 from napari_sem_classify.plugin.app.text import count_text, duration_text
 from napari_sem_classify.plugin.classify.judge_form import JudgeForm
 from napari_sem_classify.plugin.classify.result_form import ResultForm
 from napari_sem_classify.plugin.classify.run import ClassifyResult, approximation, classify_task
+from napari_sem_classify.plugin.forms.advanced_fold import AdvancedFold
 from napari_sem_classify.plugin.forms.compare_form import CompareForm
 from napari_sem_classify.plugin.forms.device_form import DeviceForm
 from napari_sem_classify.plugin.forms.grid_form import GridForm
-from napari_sem_classify.plugin.forms.image_form import ImageForm
-from napari_sem_classify.plugin.forms.layout import Form, Note, check_box, explain, fill, narrow
+from napari_sem_classify.plugin.forms.layout import Form, Note, check_box, explain, narrow
 from napari_sem_classify.plugin.forms.look_boxes import fine_map_box, int8_box
 from napari_sem_classify.plugin.forms.model_form import ModelForm
 from napari_sem_classify.plugin.forms.run_form import RunForm
+from napari_sem_classify.plugin.forms.specimen_header import SpecimenHeader
 from napari_sem_classify.plugin.layers.grid_layers import grid_layer_of, show_grid
 from napari_sem_classify.plugin.layers.layer_image import image_from_layer, notes_of, plane_at
 from napari_sem_classify.plugin.layers.made_layers import CLASSES, made_from, remove_layer
@@ -42,11 +46,14 @@ if TYPE_CHECKING:
 
     from napari_sem_classify.core.image.sem_image import SemImage
 
+MAP = "Map"
 THIS_PLANE, ALL_PLANES = "plane in view", "all planes"
 
 
 class ClassifyWidget(DockWidget):
     """Dock widget that classifies the tiles of an image."""
+
+    TITLE = "SEM Classify"
 
     def __init__(self, napari_viewer: Viewer) -> None:
         super().__init__(napari_viewer)
@@ -61,8 +68,15 @@ class ClassifyWidget(DockWidget):
 
     def _build(self) -> None:
         self.setAccessibleName("Classify")
-        form = Form(self)
-        self.image_form = ImageForm(self._viewer, form, self)
+        self.header = SpecimenHeader(self._viewer, self)
+        self.image_form = self.header.image_form
+        self.frame = DockFrame(self, self.header)
+        form, foot = Form(), Form()
+        self._build_map(form, foot)
+        form.stretch()
+        self.frame.add_page(MAP, "Classify the tiles of the image", form, foot)
+
+    def _build_map(self, form: Form, foot: Form) -> None:
         self.model_form = ModelForm(form, self)
         self.scale_note = Note("Scale of model and image")
         self.use_plan = check_box(
@@ -71,22 +85,28 @@ class ClassifyWidget(DockWidget):
         form.wide(self.scale_note)
         self.judge_form = JudgeForm(form, self)
         form.wide(self.use_plan)
-        self.grid_form = GridForm(form)
-        self.dense = fine_map_box()
-        form.wide(self.dense)
         self.planes = narrow(widgets.ComboBox(choices=[THIS_PLANE, ALL_PLANES], value=ALL_PLANES))
         explain(self.planes, "Planes", "Which planes of the stack to classify")
         self._planes_row = form.row("Planes", self.planes)
-        self.device_form = DeviceForm(form, self._session, self)
+        self.advanced = AdvancedFold(form)
+        self.grid_form = GridForm(self.header.body, more=self.advanced.body)
+        self.dense = fine_map_box()
+        self.advanced.body.wide(self.dense)
+        self.device_form = DeviceForm(self.advanced.body, self._session, self)
         self.int8 = int8_box()
-        self.estimate = Note("Number of tiles and expected time")
-        form.wide(self.int8, self.estimate)
+        self.advanced.body.wide(self.int8)
         self.int8.native.setVisible(False)
-        self.run_form = RunForm(form, "Classify", "Classify all tiles and show the map")
         self.result_form = ResultForm(form, self)
         self.compare_form = CompareForm(self._viewer, form, self)
-        form.stretch()
-        fill(self, form)
+        self.estimate = Note("Number of tiles and expected time")
+        foot.wide(self.estimate)
+        self.run_form = RunForm(foot, "Classify", "Classify all tiles and show the map")
+
+    def at(self, page: str) -> QWidget:
+        """Turn to a page; gives what a script may want to work with."""
+        if page:
+            self.frame.turn_to(page)
+        return self
 
     def _connect(self) -> None:
         self.image_form.changed.connect(self._on_image)
@@ -150,12 +170,14 @@ class ClassifyWidget(DockWidget):
             choice = self._choice()
         except SemClassifyError as error:
             self.grid_form.problem.fail(str(error))
+            self.header.open = True
         if choice is not None and choice.scale_warning:
             self.scale_note.warn(choice.note[:1].upper() + choice.note[1:] + ".")
         entry = self.model_form.entry
         if choice is not None and entry is not None and not self.busy:
             self.device_form.want(entry, choice.grid.tile)
         self._tell_estimate(choice)
+        self._tell_advanced()
         self._judge(choice)
         self._show_grid()
 
@@ -229,6 +251,13 @@ class ClassifyWidget(DockWidget):
         words = [f"{count_text(tiles)} tiles", *self.device_form.expected(entry, cost)]
         self.estimate.say(" · ".join(words))
         self.run_form.allow(tiles > 0, "All tiles are left out")
+
+    def _tell_advanced(self) -> None:
+        words = ["fine map"] if self.dense.value else []
+        if self._plan is None and not self.dense.value:
+            words.append(f"overlap {int(self.grid_form.overlap.value)} %")
+        words.append(self.device_form.chosen.title)
+        self.advanced.tell(", ".join(words))
 
     def _judge(self, choice: GridChoice | None) -> None:
         """Ask whether the model holds on the image, by the first plane there is to classify."""
@@ -378,3 +407,10 @@ class ClassifyWidget(DockWidget):
             return image
         level = int(notes_of(shown).get("level", 0))
         return image if level == image.level else image_from_layer(layer, level)
+
+
+class ClassifyEntry(Entry):
+    """*Classify* in the menu."""
+
+    KIND = ClassifyWidget
+    PAGE = MAP

@@ -5,12 +5,13 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from napari_sem_classify.plugin.app.docks import open_entry
+
 if TYPE_CHECKING:
     from napari import Viewer
 
     from napari_sem_classify.core.sample.demo import Demo
 
-PLUGIN = "napari-sem-classify"
 WIDGET = "Classify"
 
 
@@ -46,7 +47,7 @@ def dock_form(viewer: Viewer) -> None:
     """Dock the Classify form, and show the whole image in the room that it leaves."""
     from qtpy.QtCore import QTimer
 
-    viewer.window.add_plugin_dock_widget(PLUGIN, WIDGET)
+    open_entry(viewer, WIDGET)
     # The canvas gets its new size from the event loop, after the window is laid out anew.
     QTimer.singleShot(0, viewer.reset_view)
 

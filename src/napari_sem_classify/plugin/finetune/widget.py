@@ -11,6 +11,7 @@ from qtpy.QtWidgets import QScrollArea, QWidget
 from napari_sem_classify.core.common.errors import SemClassifyError
 from napari_sem_classify.core.common.job import Progress
 from napari_sem_classify.plugin.app.dock import DockWidget
+from napari_sem_classify.plugin.app.docks import Entry, open_entry
 from napari_sem_classify.plugin.app.jobs import JobSlot, SettleTimer
 from napari_sem_classify.plugin.app.session import unwrapped
 from napari_sem_classify.plugin.app.text import duration_text
@@ -38,6 +39,8 @@ NOTHING = "Choose data of two classes or more first"
 
 class FineTuneWidget(DockWidget):
     """Dock widget that trains a network on annotated tiles or on sorted images."""
+
+    TITLE = "SEM Fine-tune"
 
     def __init__(self, napari_viewer: Viewer) -> None:
         super().__init__(napari_viewer)
@@ -206,10 +209,7 @@ class FineTuneWidget(DockWidget):
         area.verticalScrollBar().setValue(top - SPARE_PX)
 
     def _open(self, name: str) -> Any:
-        window = self._viewer.window
-        dock, widget = window.add_plugin_dock_widget(SAMPLE_PLUGIN, name, tabify=True)
-        dock.raise_()
-        return widget
+        return open_entry(self._viewer, name)
 
     def _go_to(self, held: training_tasks.HeldTile) -> None:
         """Move the camera to a tile where its image is open; else offer to open it."""
@@ -276,3 +276,9 @@ def _now_text(snapshot: TrainingSnapshot) -> str:
         best = max(report.macro_f1 for report in snapshot.epochs)
         words.append(f"best macro-F1 so far {best:.2f}")
     return " · ".join(words)
+
+
+class FineTuneEntry(Entry):
+    """*Fine-tune* in the menu."""
+
+    KIND = FineTuneWidget

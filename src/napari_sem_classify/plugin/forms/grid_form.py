@@ -18,12 +18,12 @@ DEFAULT_TILE_PX = 128
 
 
 class GridForm:
-    """Tile size, overlap and whether the grid is shown."""
+    """Tile size; overlap and whether the grid is shown stand in `more`, where it is given."""
 
     changed = Signal()  # another tile size or overlap
     show_changed = Signal()  # the grid is to be shown or hidden
 
-    def __init__(self, form: Form, *, show: bool = False) -> None:
+    def __init__(self, form: Form, *, more: Form | None = None, show: bool = False) -> None:
         self._pixel_nm: float | None = None
         pixels = widgets.SpinBox(value=DEFAULT_TILE_PX, min=MIN_TILE_PX, max=MAX_TILE_PX)
         self.tile_px = slim(pixels)
@@ -46,7 +46,7 @@ class GridForm:
         self.problem = Note("Problem with the tiles")
         self._rows = (
             form.row("Tile", self.tile_px, self.tile_um, self.unit, self.equals),
-            form.row("Overlap", self.overlap, QLabel("%"), self.show),
+            (more or form).row("Overlap", self.overlap, QLabel("%"), self.show),
         )
         form.wide(self.problem)
         self.tile_um.native.hide()

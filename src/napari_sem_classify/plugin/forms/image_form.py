@@ -43,7 +43,10 @@ def open_sample(viewer: ViewerModel, note: Note) -> None:
 
 
 class ImageForm:
-    """Choice of the image layer.
+    """Choice of the image layer: in `form` what is always seen, in `body` what may be folded away.
+
+    The docks of a viewer work on one image: chosen in one, it is chosen in all, but for those with
+    `follow` off, as while they run.
 
     Attributes
     ----------
@@ -56,7 +59,9 @@ class ImageForm:
 
     changed = Signal()
 
-    def __init__(self, viewer: ViewerModel, form: Form, owner: QObject) -> None:
+    def __init__(
+        self, viewer: ViewerModel, form: Form, owner: QObject, body: Form | None = None
+    ) -> None:
         self._viewer = viewer
         self._session = session_of(viewer)
         self._corrections = corrections_of(viewer)
@@ -65,16 +70,18 @@ class ImageForm:
         self.layer: Image | None = None
         self.image: SemImage | None = None
         self.follow = True
-        self._build(form)
+        self._build(form, body or form)
         events = viewer.layers.events
         for event in (events.inserted, events.removed, events.reordered, events.renamed):
             event.connect(self._on_layers)
         viewer.layers.selection.events.active.connect(self._on_active)
         self._corrections.changed.connect(self._on_corrected)
+        self._session.image_chosen.connect(self._on_chosen)
         self._on_layers()
+        self._on_chosen(self._session.image_layer)
         self._on_active()
 
-    def _build(self, form: Form) -> None:
+    def _build(self, form: Form, body: Form) -> None:
         self.combo = narrow(widgets.ComboBox(choices=self._choices, nullable=False))
         explain(self.combo, "Image", "The image layer to work on")
         self.empty = Note("What to do first")
@@ -83,28 +90,28 @@ class ImageForm:
         )
         self.size = Note("Size and scale of the image")
         self.bar = Note("Info bar of the image")
-        self.edit = button(
-            "Correct…", "Set the info bar or the pixel size", "Correct scale and info bar"
-        )
-        self.edit.native.setCheckable(True)
+        self.set_scale = button("Set scale…", "Set the pixel size, by a number or a scale bar")
+        self.set_bar = button("Bar…", "Set what is cut off at the borders, as the info bar")
+        for each in (self.set_scale, self.set_bar):
+            each.native.setCheckable(True)
         self.undo = button("Undo", "Take back the last correction of this image")
         self.problem = Note("Problem with the image")
         form.wide(self.empty, self.sample_button)
         self._image_row = form.row("Image", self.combo)
         form.wide(self.problem, self.size)
-        self.level_form = LevelForm(self._viewer, form, self._corrections)
-        self._bar_row = form.row("Info bar", self.bar, self.edit)
-        self.specimen_form = SpecimenForm(self._viewer, form, self._corrections, self._owner)
-        self.calibration_form = CalibrationForm(self._viewer, form, self._corrections)
-        self._undo_row = form.row("", self.undo)
+        self.level_form = LevelForm(self._viewer, body, self._corrections)
+        self._bar_row = body.row("Info bar", self.bar)
+        self._buttons = body.row("", self.set_scale, self.set_bar, self.undo)
+        self.calibration_form = CalibrationForm(self._viewer, body, self._corrections)
+        self.specimen_form = SpecimenForm(self._viewer, body, self._corrections, self._owner)
         self.bar_rows = self.specimen_form.sides["bottom"]
         self.pixel_nm = self.calibration_form.pixel_nm
-        self.combo.changed.connect(self._use)
+        self.combo.changed.connect(self._on_combo)
         self.sample_button.changed.connect(lambda: open_sample(self._viewer, self.empty))
-        self.edit.native.toggled.connect(self._show_correction)
+        self.set_scale.native.toggled.connect(self._show_corrections)
+        self.set_bar.native.toggled.connect(self._show_corrections)
         self.undo.changed.connect(self._on_undo)
-        self._show_correction(False)
-        self._bar_row.setVisible(False)
+        self._show()
 
     # ------------------------------------------------------------------ layers
 
@@ -125,6 +132,15 @@ class ImageForm:
         if self.follow and active is not None and active in self._choices():
             self.combo.value = active
 
+    def _on_combo(self, layer: Image | None) -> None:
+        self._use(layer)
+        if self.follow and layer is not None:
+            self._session.choose_image(layer)
+
+    def _on_chosen(self, layer: Any) -> None:
+        if self.follow and layer is not None and layer in self._choices():
+            self.combo.value = layer
+
     def _use(self, layer: Image | None) -> None:
         if layer is self.layer:
             return
@@ -133,7 +149,8 @@ class ImageForm:
         self.layer = layer
         if layer is not None:
             self._listen(layer, True)
-        self.edit.native.setChecked(False)
+        for each in (self.set_scale, self.set_bar):
+            each.native.setChecked(False)
         self._read()
 
     def _listen(self, layer: Layer, on: bool) -> None:
@@ -203,8 +220,9 @@ class ImageForm:
 
     def _show(self) -> None:
         image = self.image
-        self._bar_row.setVisible(image is not None)
-        self._show_correction(image is not None and self.edit.native.isChecked())
+        for row in (self._bar_row, self._buttons):
+            row.setVisible(image is not None)
+        self._show_corrections()
         if image is None or self.layer is None:
             self.size.say("")
         else:
@@ -229,7 +247,7 @@ class ImageForm:
 
     # ------------------------------------------------------------------ corrections
 
-    def _show_correction(self, shown: bool) -> None:
-        self.specimen_form.set_visible(shown)
-        self.calibration_form.set_visible(shown)
-        self._undo_row.setVisible(shown)
+    def _show_corrections(self, _on: bool = False) -> None:
+        there = self.image is not None
+        self.calibration_form.set_visible(there and self.set_scale.native.isChecked())
+        self.specimen_form.set_visible(there and self.set_bar.native.isChecked())

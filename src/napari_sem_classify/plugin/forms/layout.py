@@ -11,7 +11,7 @@ from collections.abc import Callable
 from typing import Any, TypeVar
 
 from magicgui import widgets
-from qtpy.QtCore import QEvent, QObject, QSize, Qt
+from qtpy.QtCore import Qt
 from qtpy.QtWidgets import (
     QAbstractButton,
     QComboBox,
@@ -19,17 +19,16 @@ from qtpy.QtWidgets import (
     QHBoxLayout,
     QLabel,
     QMenu,
-    QScrollArea,
     QSizePolicy,
     QVBoxLayout,
     QWidget,
 )
 
 from napari_sem_classify.core.common.plain_text import printable
+from napari_sem_classify.plugin.app.dock_frame import Section
 from napari_sem_classify.plugin.app.text import as_it_is
 
 LABEL_COLUMN = "Overlap"
-WIDTH = 340
 SPIN_BUTTONS = 24
 
 AnySpinBox = TypeVar("AnySpinBox", bound=widgets.SpinBox | widgets.FloatSpinBox)
@@ -117,39 +116,11 @@ class Note(QLabel):
         self.setVisible(bool(plain))
 
 
-class Section(QScrollArea):
-    """A form that scrolls up and down where the window is low, never sideways."""
-
-    def __init__(self, form: Form, parent: QWidget | None = None) -> None:
-        super().__init__(parent)
-        self.setWidgetResizable(True)
-        self.setFrameShape(QScrollArea.Shape.NoFrame)
-        self.setHorizontalScrollBarPolicy(Qt.ScrollBarPolicy.ScrollBarAlwaysOff)
-        self._form = form
-        self.setWidget(form)
-
-    def eventFilter(self, watched: QObject | None, event: QEvent | None) -> bool:
-        """Tell the dock when the controls need another width, as with a larger font."""
-        if event is not None and event.type() == QEvent.Type.LayoutRequest:
-            self.updateGeometry()
-        return bool(super().eventFilter(watched, event))
-
-    def minimumSizeHint(self) -> QSize:
-        """As wide as the controls need, since nothing scrolls sideways."""
-        bar = self.verticalScrollBar().sizeHint().width()
-        return QSize(self._form.minimumSizeHint().width() + bar, 200)
-
-    def sizeHint(self) -> QSize:
-        """Wide enough for notes to read well, as high as the form."""
-        least = self.minimumSizeHint()
-        return QSize(max(least.width(), WIDTH), max(least.height(), self._form.sizeHint().height()))
-
-
 def fill(widget: QWidget, form: Form) -> None:
     """Make a scrolling form the whole content of a dock widget."""
     column = QVBoxLayout(widget)
     column.setContentsMargins(0, 0, 0, 0)
-    column.addWidget(Section(form, widget))
+    column.addWidget(Section(form, 200))
 
 
 def native_of(control: widgets.Widget | QWidget) -> QWidget:

@@ -4,15 +4,26 @@ from __future__ import annotations
 
 from magicgui import widgets
 from psygnal import Signal
-from qtpy.QtWidgets import QSizePolicy
+from qtpy.QtCore import QEvent, QObject
+from qtpy.QtWidgets import QSizePolicy, QWidget
 
 from napari_sem_classify.core.common.job import Progress
 from napari_sem_classify.plugin.app.text import duration_text
-from napari_sem_classify.plugin.forms.layout import Form, Note, explain
+from napari_sem_classify.plugin.forms.layout import Form, Note, button, explain
 
 
 class RunForm:
-    """A button that becomes *Cancel* while work is under way."""
+    """A button that starts the work, and one beside the progress bar that cancels it.
+
+    Attributes
+    ----------
+    button, stop : PushButton
+        Start and cancel.
+    message : Note
+        How the last run ended.
+    left : Note
+        How far the work is.
+    """
 
     started = Signal()
     cancelled = Signal()
@@ -20,21 +31,28 @@ class RunForm:
     def __init__(self, form: Form, title: str, tooltip: str) -> None:
         self._title = title
         self._tooltip = tooltip
+        self._ready, self._why_not = True, ""
         self.running = False
-        self.button = widgets.PushButton(text=title)
-        self.button.native.setSizePolicy(QSizePolicy.Policy.Expanding, QSizePolicy.Policy.Fixed)
-        self.button.native.setMinimumHeight(round(1.4 * self.button.native.sizeHint().height()))
+        self.message = Note("Result of the last run")
+        self.left = Note("Time left")
         self.bar = widgets.ProgressBar(value=0, min=0, max=100)
         self.bar.native.setTextVisible(False)
         explain(self.bar, "Progress", "How much of the work is done")
-        self.left = Note("Time left")
-        self.message = Note("Result of the last run")
-        form.wide(self.button, self.bar, self.left, self.message)
-        self.button.changed.connect(self._on_button)
+        self.stop = button("Cancel", "Stop; nothing that was there before changes")
+        self.button = widgets.PushButton(text=title)
+        self.button.native.setSizePolicy(QSizePolicy.Policy.Expanding, QSizePolicy.Policy.Fixed)
+        self.button.native.setMinimumHeight(round(1.4 * self.button.native.sizeHint().height()))
+        self._once = _SecondClick(self.button.native)
+        form.wide(self.message, self.left)
+        self._bar_row = form.row("", self.bar, self.stop)
+        form.wide(self.button)
+        self.button.changed.connect(self._on_start)
+        self.stop.changed.connect(self._on_stop)
         self.idle()
 
     def allow(self, ready: bool, why_not: str = "") -> None:
         """Let the user start, or tell in the tooltip why not yet."""
+        self._ready, self._why_not = ready, why_not
         if not self.running:
             self.button.enabled = ready
             explain(self.button, self._title, self._tooltip if ready else why_not)
@@ -43,11 +61,11 @@ class RunForm:
         """Show that work is under way."""
         self.running = True
         self.message.say("")
-        self.button.text = "Cancel"
-        self.button.enabled = True
-        explain(self.button, "Cancel", "Stop; nothing that was there before changes")
+        self.button.enabled = False
+        explain(self.button, self._title, "Under way")
+        self.stop.enabled = True
         self.bar.native.setRange(0, 0)
-        self.bar.native.setVisible(True)
+        self._bar_row.setVisible(True)
         self.left.say("getting ready…")
 
     def tell(self, progress: Progress) -> None:
@@ -63,22 +81,32 @@ class RunForm:
 
     def cancelling(self) -> None:
         """Show that the wish to stop was heard."""
-        self.button.text = "Cancelling…"
-        self.button.enabled = False
+        self.stop.enabled = False
         self.left.say("cancelling…")
 
     def idle(self) -> None:
         """Show that no work is under way."""
         self.running = False
-        self.button.text = self._title
-        self.button.enabled = True
-        explain(self.button, self._title, self._tooltip)
-        self.bar.native.setVisible(False)
+        self.allow(self._ready, self._why_not)
+        self._bar_row.setVisible(False)
         self.left.say("")
 
-    def _on_button(self) -> None:
+    def _on_start(self) -> None:
+        if not self.running:
+            self.started.emit()
+
+    def _on_stop(self) -> None:
         if self.running:
             self.cancelling()
             self.cancelled.emit()
-        else:
-            self.started.emit()
+
+
+class _SecondClick(QObject):
+    """Swallows the second click of a double-click: people double-click, and mean once."""
+
+    def __init__(self, button: QWidget) -> None:
+        super().__init__(button)
+        button.installEventFilter(self)
+
+    def eventFilter(self, _watched: QObject | None, event: QEvent | None) -> bool:
+        return event is not None and event.type() == QEvent.Type.MouseButtonDblClick

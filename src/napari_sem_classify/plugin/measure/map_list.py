@@ -10,10 +10,11 @@ from qtpy.QtCore import QSignalBlocker, QSize, Qt
 from qtpy.QtWidgets import QListWidget, QListWidgetItem, QSizePolicy, QWidget
 
 from napari_sem_classify.core.common.errors import SemClassifyError
+from napari_sem_classify.plugin.app.docks import open_entry
 from napari_sem_classify.plugin.app.jobs import SettleTimer
 from napari_sem_classify.plugin.app.session import session_of
 from napari_sem_classify.plugin.app.text import as_it_is, count_text
-from napari_sem_classify.plugin.forms.image_form import SAMPLE_PLUGIN, open_sample
+from napari_sem_classify.plugin.forms.image_form import open_sample
 from napari_sem_classify.plugin.forms.layout import Form, Note, button, explain
 from napari_sem_classify.plugin.layers.made_layers import pictures_in
 from napari_sem_classify.plugin.measure.fields import (
@@ -187,7 +188,7 @@ class MapList:
 
     def _open_classify(self) -> None:
         viewer: Any = self._viewer
-        viewer.window.add_plugin_dock_widget(SAMPLE_PLUGIN, "Classify")
+        open_entry(viewer, "Classify")
 
     def stop(self) -> None:
         """Follow the viewer no more."""

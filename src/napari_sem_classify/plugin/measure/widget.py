@@ -10,6 +10,7 @@ from qtpy.QtWidgets import QTabBar
 from napari_sem_classify.core.common.errors import SemClassifyError
 from napari_sem_classify.core.export.measured import Measured
 from napari_sem_classify.plugin.app.dock import DockWidget
+from napari_sem_classify.plugin.app.docks import Entry
 from napari_sem_classify.plugin.forms.layout import Form, Note, explain, fill
 from napari_sem_classify.plugin.layers.saved_maps import follow_maps
 from napari_sem_classify.plugin.measure.export_form import ExportForm
@@ -35,6 +36,8 @@ TABS = (
 
 class MeasureWidget(DockWidget):
     """Dock widget that measures class maps."""
+
+    TITLE = "SEM Measure"
 
     def __init__(self, napari_viewer: Viewer) -> None:
         super().__init__(napari_viewer)
@@ -172,3 +175,9 @@ class MeasureWidget(DockWidget):
         self.map_list.stop()
         self.review_form.stop()
         self.region_form.stop()
+
+
+class MeasureEntry(Entry):
+    """*Measure* in the menu."""
+
+    KIND = MeasureWidget

@@ -12,11 +12,12 @@ from napari_sem_classify.core.annotate.edits import with_drawn
 from napari_sem_classify.core.common.errors import SemClassifyError
 from napari_sem_classify.core.common.job import Progress
 from napari_sem_classify.plugin.app.dock import DockWidget
+from napari_sem_classify.plugin.app.docks import Entry, open_entry
 from napari_sem_classify.plugin.app.jobs import SettleTimer
 from napari_sem_classify.plugin.app.text import count_text, duration_text
 from napari_sem_classify.plugin.forms.compare_form import CompareForm
 from napari_sem_classify.plugin.forms.grid_form import GridForm
-from napari_sem_classify.plugin.forms.image_form import SAMPLE_PLUGIN, ImageForm
+from napari_sem_classify.plugin.forms.image_form import ImageForm
 from napari_sem_classify.plugin.forms.image_table import ImageTable, image_rows
 from napari_sem_classify.plugin.forms.layout import Form, Note, button, explain, fill
 from napari_sem_classify.plugin.forms.run_form import RunForm
@@ -48,6 +49,8 @@ SECOND_HINT = "Add a second class: a model tells at least two apart."
 
 class TeachWidget(DockWidget):
     """Dock widget that teaches a model from annotated tiles."""
+
+    TITLE = "SEM Teach"
 
     def __init__(self, napari_viewer: Viewer) -> None:
         super().__init__(napari_viewer)
@@ -294,8 +297,7 @@ class TeachWidget(DockWidget):
             remove_layer(self._viewer, grid_layer_of(self._viewer, layer))
 
     def _open_fine_tune(self) -> None:
-        add = self._viewer.window.add_plugin_dock_widget
-        add(SAMPLE_PLUGIN, "Fine-tune", tabify=True)[0].raise_()
+        open_entry(self._viewer, "Fine-tune")
 
     def _on_removed(self, event: Any) -> None:
         self.guide.tour.forget(event.value)
@@ -389,3 +391,9 @@ class TeachWidget(DockWidget):
         self.teacher.opened.disconnect(self._on_opened)
         self.teacher.stop()
         super().stop()
+
+
+class TeachEntry(Entry):
+    """*Teach* in the menu."""
+
+    KIND = TeachWidget

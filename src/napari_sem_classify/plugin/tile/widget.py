@@ -9,6 +9,7 @@ from napari_sem_classify.core.image.area import Area
 from napari_sem_classify.core.tiles.grid import TileGrid
 from napari_sem_classify.core.tiles.tile_rules import TileChecks, covered_area, tiles_inside
 from napari_sem_classify.plugin.app.dock import DockWidget
+from napari_sem_classify.plugin.app.docks import Entry
 from napari_sem_classify.plugin.app.jobs import JobContext, JobSlot, SettleTimer
 from napari_sem_classify.plugin.app.session import GridPlan
 from napari_sem_classify.plugin.app.text import area_text, count_text, percent_text
@@ -40,6 +41,8 @@ LAY, TAKE_AWAY = "Lay tiles", "Take tiles away"
 
 class TileWidget(DockWidget):
     """Dock widget that lays tiles over an image."""
+
+    TITLE = "SEM Tile"
 
     def __init__(self, napari_viewer: Viewer) -> None:
         super().__init__(napari_viewer)
@@ -295,3 +298,9 @@ class TileWidget(DockWidget):
         """What is to be written."""
         image, plan = self.image_form.image, self.plan
         return None if image is None or plan is None else (image, plan)
+
+
+class TileEntry(Entry):
+    """*Tile image* in the menu."""
+
+    KIND = TileWidget
