@@ -302,14 +302,22 @@ def _outcome_text(outcome: ImageOutcome) -> str:
     return "\n".join([*lines, *(_fractions(plane) for plane in outcome.planes)])
 
 
+def _nan(share: float | None) -> float:
+    return float("nan") if share is None else share
+
+
 def _fractions(plane: Mapping[str, Any]) -> str:
-    """Area fractions of one map as aligned text."""
+    """Fractions of one map as aligned text."""
+    from napari_sem_classify.core.export.quantities import counted, fraction_text, size_text
+    from napari_sem_classify.core.maps.class_map import ClassFraction
+
     rows = []
     for each in plane["classes"]:
-        share = "–" if each["fraction"] is None else f"{each['fraction']:6.1%}"
-        area = "" if each["area_um2"] is None else f"{each['area_um2']:.4g} µm²"
-        rows.append((each["name"], share, f"{each['cells']} cells", area))
+        known = ClassFraction(**{**each, "fraction": _nan(each["fraction"])})
+        rows.append(
+            (known.title, fraction_text(known), counted(known.cells, "cell"), size_text(known))
+        )
     if plane["cells_left_out"]:
-        rows.append(("left out", "", f"{plane['cells_left_out']} cells", ""))
+        rows.append(("left out", "", counted(plane["cells_left_out"], "cell"), ""))
     said = plane.get("approximation")
     return table(rows, indent="  ") + (f"\n  {said}" if said else "")

@@ -73,7 +73,7 @@ def show_model(
         ("Pixel size", f"{card.pixel_size_nm:.5g} nm" if card.pixel_size_nm else "not calibrated"),
         ("Network input", f"{card.network_px} px"),
         ("Looks at", card.surroundings.title),
-        *(("Class", f"{info.name}  {info.colour}") for info in card.classes),
+        *(("Class", f"{info.title}  {info.colour}") for info in card.classes),
     ]
     numbers = {name: value for name, value in scores.items() if isinstance(value, float)}
     rows += [(n.replace("_", " ").capitalize(), f"{value:.3f}") for n, value in numbers.items()]

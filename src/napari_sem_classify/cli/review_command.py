@@ -272,7 +272,8 @@ def _value(review: Review, found: FractionEstimate, powered: Shares, more: More)
             "prediction_powered": None if powered is None else asdict(powered[k]),
             "users_accuracy": asdict(found.users[k]),
             "producers_accuracy": asdict(found.producers[k]),
-            "area_um2": _area(found, k),
+            "area_um2": _area(review, found, k),
+            "share_of": "area" if review.classes[k].contains is None else "tiles",
             "cells_reviewed": int(found.counts.counts[k].sum()),
         }
         if more is not None:
@@ -290,7 +291,7 @@ def _value(review: Review, found: FractionEstimate, powered: Shares, more: More)
 
 
 def _text(review: Review, found: FractionEstimate, powered: Shares, more: More) -> str:
-    from napari_sem_classify.core.export.quantities import area_text, share_text
+    from napari_sem_classify.core.export.quantities import share_area_text, share_text
 
     head = ["CLASS", "AS MAPPED", "CORRECTED, 95 %"]
     head += ["PREDICTION-POWERED"] if powered is not None else []
@@ -298,11 +299,13 @@ def _text(review: Review, found: FractionEstimate, powered: Shares, more: More) 
     head += ["AREA"] if found.area_um2 is not None else []
     head += ["MORE CELLS"] if more is not None else []
     rows = [tuple(head)]
-    for k, name in enumerate(found.names):
-        row = [name, f"{100 * found.naive[k]:.1f} %", share_text(found.corrected[k])]
+    for k, info in enumerate(review.classes):
+        row = [info.title, f"{100 * found.naive[k]:.1f} %", share_text(found.corrected[k])]
         row += [share_text(powered[k])] if powered is not None else []
         row += [share_text(found.users[k]), share_text(found.producers[k])]
-        row += [area_text(_area(found, k))] if found.area_um2 is not None else []
+        if found.area_um2 is not None:
+            whole = found.area_um2 if info.contains is None else None
+            row.append(share_area_text(found.corrected[k], whole))
         if more is not None:
             row.append(str(more[k].total) if more[k].reachable else "not reachable")
         rows.append(tuple(row))
@@ -311,5 +314,7 @@ def _text(review: Review, found: FractionEstimate, powered: Shares, more: More) 
     return "\n".join([first, table(rows), *found.notes])
 
 
-def _area(found: FractionEstimate, k: int) -> float | None:
-    return None if found.area_um2 is None else found.corrected[k].value * found.area_um2
+def _area(review: Review, found: FractionEstimate, k: int) -> float | None:
+    if found.area_um2 is None or review.classes[k].contains is not None:
+        return None
+    return found.corrected[k].value * found.area_um2

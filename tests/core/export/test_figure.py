@@ -8,9 +8,8 @@ from class_maps import NAMES, map_of, patchy_labels
 
 from napari_sem_classify.core.common.errors import OutputError
 from napari_sem_classify.core.export.figure import write_figure
-from napari_sem_classify.core.export.quantities import area_text, share_text
 from napari_sem_classify.core.image.sem_image import SemImage, Specimen
-from napari_sem_classify.core.measure.area_fraction import Share, count_review, estimate_fractions
+from napari_sem_classify.core.measure.area_fraction import count_review, estimate_fractions
 from napari_sem_classify.core.measure.review import start_review
 
 
@@ -75,18 +74,3 @@ def test_another_ending_is_refused(tmp_path):
     with pytest.raises(OutputError, match=r"\.png, \.svg or \.pdf"):
         write_figure(class_map, image_for(class_map), tmp_path / "f.docx")
     assert list(tmp_path.iterdir()) == []
-
-
-def test_shares_are_written_as_a_microscopist_would():
-    assert share_text(Share(0.612, 0.009, 0.594, 0.630)) == "61.2 ± 1.8 %"
-    assert share_text(Share(0.004, 0.002, 0.001, 0.016)) == "0.4 % (0.1 to 1.6)"
-    assert share_text(Share(float("nan"), 0, 0, 0)) == "–"
-    assert share_text(Share(0.5, 0.0, 0.5, 0.5)) == "50.00 %"
-    assert share_text(Share(0.0, 0.0, 0.0, 0.02)) == "0.0 % (0.0 to 2.0)"
-
-
-def test_areas_have_sensible_units():
-    assert area_text(None) == ""
-    assert area_text(12.345) == "12.35 µm²"
-    assert area_text(2.5e6) == "2.5 mm²"
-    assert area_text(0.002) == "2e+03 nm²" or area_text(0.002) == "2000 nm²"

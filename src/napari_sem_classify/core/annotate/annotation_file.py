@@ -13,7 +13,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Sequence
-from dataclasses import asdict
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -74,7 +74,10 @@ def save_annotations(
     value: dict[str, Any] = {
         "format": FORMAT,
         "format_version": FORMAT_VERSION,
-        "classes": [asdict(info) | rules.get(info.name, {}) for info in annotations.classes],
+        "classes": [
+            {"name": info.name, "colour": info.colour} | rules.get(info.name, {})
+            for info in annotations.classes
+        ],
         "images": [
             {
                 "name": image.name,
@@ -246,7 +249,8 @@ def annotations_geojson(annotations: Annotations, image: ImageAnnotations) -> di
 
 def _annotations(told: Fields, path: Path) -> Annotations:
     listed = list(told.objects("classes", MOST_CLASSES))
-    classes = classes_from(listed)
+    # Their rules stand apart: a user changes one without the other.
+    classes = tuple(replace(info, contains=None) for info in classes_from(listed))
     names = [info.name for info in classes]
     rules = {
         name: item.number("contains", LEAST_SHARE, 1.0)

@@ -116,6 +116,14 @@ class Annotations:
         """Names in the order of the classes."""
         return tuple(info.name for info in self.classes)
 
+    @property
+    def told_classes(self) -> tuple[ClassInfo, ...]:
+        """The classes with their rules, as a model's card and its maps tell of them."""
+        rules = self.rules
+        return tuple(
+            replace(info, contains=rules.get(info.name, info.contains)) for info in self.classes
+        )
+
     def counts(self) -> dict[str, int]:
         """Annotated tiles of each class over all images."""
         counts = dict.fromkeys(self.class_names, 0)

@@ -172,7 +172,8 @@ def _check_plane(plane: Fields) -> None:
         some |= share.whole("area_px", 0, _MOST) > 0
     for share in shares:
         # Null where there is no scale, or where all of a plane was left out.
-        for name, known in (("area_um2", plane.has("pixel_size_nm")), ("fraction", some)):
+        measured = plane.has("pixel_size_nm") and not share.has("contains")
+        for name, known in (("area_um2", measured), ("fraction", some)):
             if known or share.given(name) is not None:
                 share.number(name, 0.0, 1e30)
 

@@ -22,7 +22,15 @@ from napari_sem_classify.core.common.files import write_text
 from napari_sem_classify.core.common.html_page import render
 from napari_sem_classify.core.common.output_folder import OutputFolder, output_folder
 from napari_sem_classify.core.export.kinds import ending
-from napari_sem_classify.core.export.quantities import area_text, percent_text, spread_texts
+from napari_sem_classify.core.export.quantities import (
+    TILES_NOTE,
+    area_text,
+    count_text,
+    counted,
+    percent_text,
+    pixels_text,
+    spread_texts,
+)
 from napari_sem_classify.core.measure.field_statistics import field_spread
 from napari_sem_classify.core.model.card import ModelCard
 from napari_sem_classify.core.model.transfer import estimate_of, judgement_in
@@ -66,16 +74,24 @@ def batch_csv(report: BatchReport, card: ModelCard) -> str:
     """The table as text: a row per classified image (of a stack per plane).
 
     Rows with the least accuracy to expect come first, see `Judgement`.
-    ``fraction_<class>`` is the share of the classified area, 0 to 1, as the map says;
+    ``fraction_<class>`` is the share of the classified area, 0 to 1, as the map says, and
+    ``fraction_tiles with <class>`` that of tiles, which has no area;
     ``area_um2_<class>`` is empty without calibration. ``files`` is the start of the image's files.
     """
     names = card.class_names
-    head = [*COLUMNS, *(f"fraction_{n}" for n in names), *(f"area_um2_{n}" for n in names)]
+    areas_of = [info.name for info in card.classes if info.contains is None]
+    head = [
+        *COLUMNS,
+        *(f"fraction_{info.title}" for info in card.classes),
+        *(f"area_um2_{name}" for name in areas_of),
+    ]
     rows: list[list[Any]] = []
     for outcome, plane in _planes(report):
         shares = [_share(plane, name) for name in names]
-        areas = [share["area_um2"] for share in shares]
-        whole = None if None in areas else sum(areas)
+        areas = [_share(plane, name)["area_um2"] for name in areas_of]
+        size = plane["pixel_size_nm"]
+        px = sum(share["area_px"] for share in shares)
+        whole = None if size is None else px * (size / 1000.0) ** 2
         rows.append(
             [
                 *(str(outcome.path), "/".join(str(index) for index in plane["plane"])),
@@ -108,6 +124,8 @@ def batch_html(report: BatchReport, card: ModelCard) -> str:
         unlike=_unlike(done),
         share_of=_share,
         percent=percent_text,
+        count=count_text,
+        counted=counted,
         scale_notes=sorted({each.note for each in done if each.scale_warning})[:5],
         pictures=_pictures(overlays[:MOST_PICTURES]),
         not_shown=len(overlays) - MOST_PICTURES,
@@ -121,11 +139,13 @@ def _summary(report: BatchReport, card: ModelCard) -> str:
     cells = sum(p["cells"] - p["cells_left_out"] for _, p in _planes(report))
     left_out = sum(p["cells_left_out"] for _, p in _planes(report))
     earlier = sum(each.resumed for each in report.done)
-    words = [f"{len(report.done)} images, {cells:,} cells classified with {card.name}"]
+    done = counted(len(report.done), "image")
+    words = [f"{done}, {counted(cells, 'cell')} classified with {card.name}"]
     if left_out:
-        words.append(f"{left_out:,} cells left out")
+        words.append(f"{counted(left_out, 'cell')} left out")
     if earlier:
-        words.append(f"{earlier} images were finished by an earlier run")
+        was = "was" if earlier == 1 else "were"
+        words.append(f"{counted(earlier, 'image')} {was} finished by an earlier run")
     return "; ".join(words) + "."
 
 
@@ -139,19 +159,22 @@ def _pooled(report: BatchReport, card: ModelCard) -> dict[str, Any]:
     planes = [plane for _, plane in _planes(report)]
     calibrated = all(plane["pixel_size_nm"] is not None for plane in planes)
     common = calibrated or len({plane["pixel_size_nm"] for plane in planes}) == 1
-    measure = "area_um2" if calibrated else "area_px"
-    sizes = [sum(share[measure] for share in plane["classes"]) for plane in planes]
+    px_um2 = [((plane["pixel_size_nm"] or 1000.0) / 1000.0) ** 2 for plane in planes]
+    weighed = list(zip(planes, px_um2, strict=True))
+    sizes = [sum(share["area_px"] for share in plane["classes"]) * px for plane, px in weighed]
     rows: list[list[Any]] = []
     for info in card.classes:
         shares = [_share(plane, info.name) for plane in planes]
-        area = sum(share[measure] for share in shares)
+        area = sum(s["area_px"] * px for s, px in zip(shares, px_um2, strict=True))
         each = [s["fraction"] for s, size in zip(shares, sizes, strict=True) if size]
         row = [
             info,
-            f"{sum(share['cells'] for share in shares):,}",
+            count_text(sum(share["cells"] for share in shares)),
             percent_text(area / sum(sizes) if common and any(sizes) else None),
-            area_text(area) if calibrated else f"{area:,} px (not calibrated)",
+            area_text(area) if calibrated else pixels_text(sum(s["area_px"] for s in shares)),
         ]
+        if info.contains is not None:
+            row[2:] = [f"{row[2]} of tiles", ""]
         rows.append(row + (spread_texts(field_spread(each)) if len(each) > 1 else []))
     head = ["Class", "cells", "all images together", "area"]
     note = (
@@ -161,6 +184,10 @@ def _pooled(report: BatchReport, card: ModelCard) -> dict[str, Any]:
     if len(rows[0]) > len(head):
         head += ["mean of images, 95 %", "standard deviation", "%RA"]
         note += " The mean of images and %RA are after ASTM E562, each image a field."
+    if any(info.contains is not None for info in card.classes):
+        note += f" {TILES_NOTE}"
+    if not calibrated:
+        note += " Areas are in px²: not all images are calibrated."
     if not common:
         note += " Images with and without a scale, or of several, have no common area."
     return {"head": head, "rows": rows, "note": note}

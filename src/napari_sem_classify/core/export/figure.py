@@ -9,7 +9,14 @@ from typing import TYPE_CHECKING, Any
 from napari_sem_classify.core.common.errors import OutputError
 from napari_sem_classify.core.common.files import atomic_path
 from napari_sem_classify.core.export import overlay
-from napari_sem_classify.core.export.quantities import area_text, percent_text, share_text
+from napari_sem_classify.core.export.quantities import (
+    counted,
+    fraction_text,
+    heading_text,
+    share_area_text,
+    share_text,
+    size_text,
+)
 from napari_sem_classify.core.image.sem_image import SemImage
 from napari_sem_classify.core.maps.class_map import ClassMap
 
@@ -98,7 +105,7 @@ def draw_figure(
     gap, title = 3.0, 5.0
     panel = (width_mm - gap) / 2
     height = panel * min(area.height / area.width, 2.0)
-    lines = len(class_map.classes) + 1
+    lines = min(len(class_map.classes), overlay.LEGEND_ROWS + 1) + 1
     legend = LINE_MM * lines + 4.0 if look.legend else 0.0
     total = title + height + gap + legend
     figure = Figure(figsize=(width_mm / INCH_MM, total / INCH_MM))
@@ -133,24 +140,29 @@ def _legend(
     axes.set_xlim(0, width_mm)
     axes.set_ylim(height_mm, 0)
     axes.set_axis_off()
+    fractions = class_map.fractions()
+    heading = heading_text(fractions)
     if estimate is None:
-        heading = "Area fraction (as the map says, not corrected)"
+        heading += " (as the map says, not corrected)"
     else:
         n = int(estimate.counts.counts.sum())
-        heading = f"Area fraction, corrected, {estimate.level:.0%} interval, {n} cells reviewed"
+        heading += f", corrected, {estimate.level:.0%} interval, {counted(n, 'cell')} reviewed"
         heading = heading.replace("%", " %")
     axes.text(0, LINE_MM / 2, heading, fontsize=8, weight="bold", va="center")
-    for index, row in enumerate(class_map.fractions()):
+    rows, more = overlay.legend_rows(fractions)
+    axes.text(7.5, LINE_MM * (len(rows) + 1.5), more, fontsize=8, va="center")
+    for index, row in enumerate(rows):
         y = LINE_MM * (index + 1)
         axes.add_patch(Rectangle((0.2, y + 1), 5, 5, fc=row.colour, ec="black", lw=0.6))
         middle = y + LINE_MM / 2
         axes.text(
-            7.5, middle, overlay.shortened(row.name, 32), fontsize=8, va="center", parse_math=False
+            7.5, middle, overlay.shortened(row.title, 32), fontsize=8, va="center", parse_math=False
         )
-        share, size = percent_text(row.fraction), row.area_um2
+        share, size = fraction_text(row), size_text(row)
         if estimate is not None:
-            corrected, whole = estimate.corrected[index], estimate.area_um2
-            share = share_text(corrected)
-            size = None if whole is None else corrected.value * whole
+            number = fractions.index(row)
+            corrected, whole = estimate.corrected[number], estimate.area_um2
+            share = share_text(corrected) + ("" if row.is_area else " of tiles")
+            size = share_area_text(corrected, whole) if row.is_area else ""
         axes.text(width_mm * 0.45, middle, share, fontsize=8, va="center")
-        axes.text(width_mm * 0.78, middle, area_text(size), fontsize=8, va="center")
+        axes.text(width_mm * 0.78, middle, size, fontsize=8, va="center")

@@ -26,7 +26,8 @@ def fractions_csv(
 ) -> str:
     """The table as text: a row per image and class, then, with an `estimate`, one per class of all.
 
-    Fractions are shares of the classified area, 0 to 1. What is not known is empty: µm² without
+    Fractions are shares of the classified area, 0 to 1. Those of "tiles with crack" are shares of
+    tiles, each with its pixels, and have no area. What is not known is empty: µm² without
     calibration, corrected values of single images, whose review was one of all images together.
 
     Parameters
@@ -44,8 +45,8 @@ def fractions_csv(
     for class_map, shares in zip(maps, each, strict=True):
         plane = "/".join(str(index) for index in class_map.plane)
         for row in shares:
-            area = [row.cells, row.area_px, number_text(row.area_um2), number_text(row.fraction)]
-            rows.append([class_map.image_name, plane, row.name, *area, *blank])
+            told = [*_size(row), number_text(row.fraction)]
+            rows.append([class_map.image_name, plane, row.title, *told, *blank])
     if estimate is not None:
         rows += _corrected(pooled_fractions(maps), estimate, powered)
     return csv_text(COLUMNS, rows)
@@ -56,16 +57,21 @@ def _corrected(
 ) -> Iterator[list[Any]]:
     """A row per class of all the maps together."""
     reviewed = estimate.counts.counts.sum(axis=1)
-    for k, (name, raw) in enumerate(zip(estimate.names, pooled, strict=True)):
+    for k, raw in enumerate(pooled):
         share = estimate.corrected[k]
         second = _interval(powered[k]) if powered is not None else ["", "", ""]
         yield [
-            *(ALL, "", name, raw.cells, raw.area_px, number_text(raw.area_um2)),
+            *(ALL, "", raw.title, *_size(raw)),
             *(number_text(estimate.naive[k]), number_text(share.value)),
             *(number_text(share.standard_error), number_text(share.low), number_text(share.high)),
             *(*second, int(reviewed[k])),
             *(*_interval(estimate.users[k]), *_interval(estimate.producers[k])),
         ]
+
+
+def _size(row: ClassFraction) -> list[Any]:
+    """Cells, px² and µm² of a class."""
+    return [row.cells, row.area_px if row.is_area else "", number_text(row.area_um2)]
 
 
 def _interval(share: Share) -> list[str]:

@@ -141,7 +141,9 @@ def _corners(ring: list[tuple[int, int]]) -> list[tuple[int, int]]:
 
 
 def _feature(region: Region, rings: list[list[list[int]]], colour: list[int]) -> dict[str, Any]:
-    measurements: dict[str, float] = {"Cells": region.cells, "Area px^2": region.area_px}
+    measurements: dict[str, float] = {"Cells": region.cells}
+    if region.is_area:
+        measurements["Area px^2"] = region.area_px
     if region.area_um2 is not None:
         measurements["Area µm^2"] = region.area_um2
     if region.mean_confidence is not None:
@@ -151,7 +153,7 @@ def _feature(region: Region, rings: list[list[list[int]]], colour: list[int]) ->
         "geometry": {"type": "Polygon", "coordinates": rings},
         "properties": {
             "objectType": "annotation",
-            "name": f"{region.class_name} {region.number}",
+            "name": f"{region.title} {region.number}",
             "classification": {"name": region.class_name, "color": colour},
             "isLocked": False,
             "measurements": measurements,

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from itertools import pairwise
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -13,7 +13,13 @@ from numpy.typing import NDArray
 
 from napari_sem_classify.core.common.files import atomic_path
 from napari_sem_classify.core.common.plain_text import printable
-from napari_sem_classify.core.export.quantities import length_text, percent_text
+from napari_sem_classify.core.export.quantities import (
+    bar_text,
+    count_text,
+    counted,
+    heading_text,
+    percent_text,
+)
 from napari_sem_classify.core.image.area import Area
 from napari_sem_classify.core.image.intensity import (
     IntensityRecipe,
@@ -21,11 +27,14 @@ from napari_sem_classify.core.image.intensity import (
     stretch_to_uint8,
 )
 from napari_sem_classify.core.image.sem_image import SemImage
-from napari_sem_classify.core.maps.class_map import ClassMap
+from napari_sem_classify.core.maps.class_map import ClassFraction, ClassMap
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
+
+LEGEND_ROWS = 24
+"""The legend of more classes names those of most cells: it must not outgrow the picture."""
 
 PICTURE_PX = 1600
 LEGEND_PX = 470
@@ -62,7 +71,7 @@ def draw_overlay(class_map: ClassMap, image: SemImage) -> Figure:
     height = max(1.0, area.height * scale)
     width = max(1.0, area.width * scale)
     margin, head = 30.0, 62.0
-    legend_height = 150.0 + 58.0 * (len(class_map.classes) + 1)
+    legend_height = 150.0 + 58.0 * (min(len(class_map.classes), LEGEND_ROWS + 1) + 1)
     total_h = max(height + 2 * margin + head, legend_height + head)
     total_w = width + LEGEND_PX + 3 * margin
     figure = Figure(figsize=(total_w / DPI, total_h / DPI), dpi=DPI)
@@ -175,7 +184,7 @@ def scale_bar(
     unit = pixel_size_nm or 1.0
     # The library's own lengths go up to 750 px or µm, and then on in Mpx and cm.
     length = nice_length(area.width * unit / 4.5)
-    text = length_text(length) if pixel_size_nm else f"{length:g} px (not calibrated)"
+    text = bar_text(length) if pixel_size_nm else f"{length:g} px (not calibrated)"
     axes.add_artist(
         ScaleBar(
             unit,
@@ -220,22 +229,26 @@ def _legend(axes: Axes, class_map: ClassMap) -> None:
 
     grid, size = class_map.grid, class_map.pixel_size_nm
     fractions = class_map.fractions()
-    lines = len(fractions) + 1
+    rows, more = legend_rows(fractions)
+    lines = len(rows) + bool(more) + 1
     axes.set_xlim(0, LEGEND_PX)
     axes.set_ylim(150 + 58 * lines, 0)
     axes.set_axis_off()
-    axes.text(0, 4, "Area fraction", fontsize=17, weight="bold", va="top")
+    axes.text(0, 4, heading_text(fractions), fontsize=17, weight="bold", va="top")
     y = 48.0
-    for share in fractions:
+    for share in rows:
         axes.add_patch(Rectangle((0, y), 34, 34, facecolor=share.colour, edgecolor="black"))
-        axes.text(48, y + 17, shortened(share.name), fontsize=16, va="center", parse_math=False)
+        axes.text(48, y + 17, shortened(share.title), fontsize=16, va="center", parse_math=False)
         percent = percent_text(share.fraction)
         axes.text(LEGEND_PX - 8, y + 17, percent, fontsize=16, va="center", ha="right")
+        y += 50
+    if more:
+        axes.text(48, y + 17, more, fontsize=16, va="center")
         y += 50
     left_out = int(class_map.left_out.sum())
     if left_out:
         axes.add_patch(Rectangle((0, y), 34, 34, fc="#bbbbbb", ec="black", hatch="//"))
-        axes.text(48, y + 17, f"left out: {left_out:,} cells", fontsize=16, va="center")
+        axes.text(48, y + 17, f"left out: {counted(left_out, 'cell')}", fontsize=16, va="center")
         y += 50
     tile = f"Tile {grid.tile} px"
     if size is not None:
@@ -251,6 +264,16 @@ def _legend(axes: Axes, class_map: ClassMap) -> None:
         y += 4
         axes.text(0, y + 10, note, fontsize=13, va="center", color="#444444", parse_math=False)
         y += 26
+
+
+def legend_rows(fractions: Sequence[ClassFraction]) -> tuple[list[ClassFraction], str]:
+    """What a legend names, in the classes' order, and what it says of those left out of it."""
+    if len(fractions) <= LEGEND_ROWS:
+        return list(fractions), ""
+    named = sorted(range(len(fractions)), key=lambda k: -fractions[k].cells)[:LEGEND_ROWS]
+    rest = len(fractions) - LEGEND_ROWS
+    words = f"and {count_text(rest)} more class{'' if rest == 1 else 'es'}"
+    return [fractions[k] for k in sorted(named)], words
 
 
 def shortened(text: str, most: int = 24) -> str:

@@ -16,9 +16,15 @@ from napari_sem_classify.core.common.html_page import as_base64, render
 from napari_sem_classify.core.export.figure import draw_figure
 from napari_sem_classify.core.export.measured import Measured, file_stem
 from napari_sem_classify.core.export.quantities import (
+    TILES_NOTE,
     area_text,
-    percent_text,
+    count_text,
+    counted,
+    fraction_text,
+    pixels_text,
+    share_area_text,
     share_text,
+    size_text,
     spread_texts,
 )
 from napari_sem_classify.core.maps.class_map import ClassMap
@@ -95,10 +101,10 @@ def _summary(maps: Sequence[ClassMap]) -> str:
     tile = f"{grid.tile} px"
     tile += " (not calibrated)" if size is None else f" = {grid.tile * size / 1000:.4g} µm"
     images = f"{len(maps)} images" if len(maps) > 1 else maps[0].image_name or "1 image"
-    text = f"{images}, {cells:,} cells classified, tiles of {tile}"
+    text = f"{images}, {counted(cells, 'cell')} classified, tiles of {tile}"
     if len({(m.grid.tile, m.pixel_size_nm) for m in maps}) > 1:
         text += " in the first image"
-    return text + (f"; {left:,} cells left out." if left else ".")
+    return text + (f"; {counted(left, 'cell')} left out." if left else ".")
 
 
 def _judgements(maps: Sequence[ClassMap]) -> list[tuple[str, str]]:
@@ -118,25 +124,30 @@ def _fractions(measured: Measured) -> dict[str, Any]:
     head += ["area"]
     rows = []
     for k, (info, each) in enumerate(zip(measured.map.classes, pooled, strict=True)):
-        px, um2 = each.area_px, each.area_um2
-        row: list[Any] = [info, f"{each.cells:,}", percent_text(each.fraction)]
+        size = size_text(each)
+        row: list[Any] = [info, count_text(each.cells), fraction_text(each)]
         if estimate is not None:
             share = estimate.corrected[k]
             row.append(share_text(share))
             if powered:
                 row.append(share_text(powered[k]))
-            whole = estimate.area_um2
-            um2 = None if whole is None else share.value * whole
-            px = round(share.value * total_px)
-        row.append(area_text(um2) if um2 is not None else f"{px:,} px (not calibrated)")
+            if each.is_area:
+                size = share_area_text(share, estimate.area_um2) or pixels_text(
+                    share.value * total_px
+                )
+        row.append(size)
         rows.append(row)
     note = NOT_CORRECTED
     if estimate is not None:
         n = int(estimate.counts.counts.sum())
         note = (
-            f"Corrected by {n} reviewed cells (stratified estimator, Olofsson et al. 2014); "
-            f"{100 * estimate.level:.0f} % intervals. They speak of the classified images. "
+            f"Corrected by {counted(n, 'reviewed cell')} (stratified estimator, Olofsson et al. "
+            f"2014); {100 * estimate.level:.0f} % intervals. They speak of the classified images. "
         ) + " ".join([*estimate.notes, *_how_reviewed(measured.blind)])
+    if not all(each.is_area for each in pooled):
+        note += f" {TILES_NOTE}"
+    if any(each.is_area and each.area_um2 is None for each in pooled):
+        note += " Areas are in px²: not calibrated."
     return {"head": head, "rows": rows, "strong": None if estimate is None else 3, "note": note}
 
 
@@ -177,7 +188,10 @@ def _regions(maps: Sequence[ClassMap]) -> list[list[Any]]:
         largest = max(mine, key=lambda region: region.area_um2 or region.area_px, default=None)
         size = "–"
         if largest is not None:
-            size = area_text(largest.area_um2) if calibrated else f"{largest.area_px:,} px"
+            told = largest.area_um2 if calibrated else None
+            size = pixels_text(largest.area_px) if told is None else area_text(told)
+            if info.contains is not None:
+                size = counted(largest.cells, "tile")
         at_border = sum(region.at_border for region in mine)
-        rows.append([info, f"{len(mine):,}", f"{at_border:,}", size])
+        rows.append([info, count_text(len(mine)), count_text(at_border), size])
     return rows

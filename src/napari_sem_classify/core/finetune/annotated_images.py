@@ -127,7 +127,7 @@ def open_annotated(
             why or f"No tile of {tile_px} px is annotated: annotate some, or take another size."
         )
     used = {name for each in images for name in each.marks.values()}
-    classes = tuple(info for info in annotations.classes if info.name in used)
+    classes = tuple(info for info in annotations.told_classes if info.name in used)
     return AnnotatedImages(classes, tuple(images), tile_px, left_out)
 
 

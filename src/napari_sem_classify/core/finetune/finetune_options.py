@@ -35,6 +35,8 @@ class FineTuneOptions:
         Of the model.
     colours : mapping of str to str
         ``#rrggbb`` by class name; the usual ones for the others.
+    contains : mapping of str to float
+        Of classes that are found by what tiles hold, see `ClassInfo`.
     checkpoint : Path or None
         File in which the training is kept about once a minute, and from which the same training
         goes on if it was killed. It is removed at the end.
@@ -48,11 +50,12 @@ class FineTuneOptions:
     batch_size: int | None = None
     name: str = "Fine-tuned model"
     colours: Mapping[str, str] = field(default_factory=dict)
+    contains: Mapping[str, float] = field(default_factory=dict)
     checkpoint: Path | None = None
 
     def run_id(self, data: TrainingSet, split: Split) -> str:
         """Name a training: one that was killed goes on only where all that changes it is equal."""
-        free = replace(self, name="", colours={}, device="", checkpoint=None)
+        free = replace(self, name="", colours={}, contains={}, device="", checkpoint=None)
         return digest_of(data.fingerprint(), split, free)
 
 

@@ -73,7 +73,9 @@ def make_card(
     """The card of a fine-tuned model, with its score and what it takes to repeat the training."""
     usual = default_colours(len(data.class_names))
     classes = tuple(
-        ClassInfo(class_name, options.colours.get(class_name, colour))
+        ClassInfo(
+            class_name, options.colours.get(class_name, colour), options.contains.get(class_name)
+        )
         for class_name, colour in zip(data.class_names, usual, strict=True)
     )
     settings = {

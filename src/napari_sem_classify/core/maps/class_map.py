@@ -27,11 +27,15 @@ class ClassFraction:
     cells : int
         Cells of the class.
     area_px : int
-        Their area in pixels.
+        Pixels of these cells.
     fraction : float
         Their share of the classified area, 0 to 1 (NaN where nothing was classified).
     area_um2 : float or None
-        Their area in square micrometres; None without calibration.
+        Their area in square micrometres; None without calibration, and of a class whose tiles only
+        contain it.
+    contains : float or None
+        See `ClassInfo`. The fraction of such a class is one of tiles (each counts with its pixels)
+        and no area fraction.
     """
 
     name: str
@@ -40,6 +44,17 @@ class ClassFraction:
     area_px: int
     fraction: float
     area_um2: float | None
+    contains: float | None = None
+
+    @property
+    def title(self) -> str:
+        """What these cells are: "oxide", or "tiles with crack"."""
+        return ClassInfo(self.name, self.colour, self.contains).title
+
+    @property
+    def is_area(self) -> bool:
+        """Whether the fraction is one of the area, and not one of tiles."""
+        return self.contains is None
 
 
 @dataclass(frozen=True, slots=True)
@@ -120,8 +135,12 @@ class ClassMap:
             mine = labels == number
             area = int(areas[mine].sum())
             share = area / total if total else float("nan")
-            um2 = None if size is None else area * (size / 1000.0) ** 2
-            rows.append(ClassFraction(info.name, info.colour, int(mine.sum()), area, share, um2))
+            measured = size if info.contains is None else None
+            um2 = None if measured is None else area * (measured / 1000.0) ** 2
+            cells = int(mine.sum())
+            rows.append(
+                ClassFraction(info.name, info.colour, cells, area, share, um2, info.contains)
+            )
         return rows
 
 

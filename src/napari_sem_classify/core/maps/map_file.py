@@ -25,7 +25,12 @@ from napari_sem_classify.core.common.errors import GridError, ImageError, Output
 from napari_sem_classify.core.common.files import atomic_path, to_json
 from napari_sem_classify.core.image.area import Area
 from napari_sem_classify.core.maps.class_map import ClassMap
-from napari_sem_classify.core.model.card import MOST_CLASSES, PIXEL_SIZE_NM, classes_from
+from napari_sem_classify.core.model.card import (
+    MOST_CLASSES,
+    PIXEL_SIZE_NM,
+    class_dict,
+    classes_from,
+)
 from napari_sem_classify.core.tiles.grid import TileGrid
 
 if TYPE_CHECKING:
@@ -169,8 +174,7 @@ def describe(saved: SavedMap) -> dict[str, Any]:
         "image": first.image_name,
         "image_path": None if saved.image_path is None else str(saved.image_path),
         "classes": {
-            str(number): {"name": each.name, "colour": each.colour}
-            for number, each in enumerate(first.classes, start=1)
+            str(number): class_dict(each) for number, each in enumerate(first.classes, start=1)
         },
         "cell_px": grid.stride,
         "tile_px": grid.tile,

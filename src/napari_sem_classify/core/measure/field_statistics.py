@@ -128,9 +128,12 @@ def pooled_fractions(maps: Sequence[ClassMap]) -> list[ClassFraction]:
         area = sum(row.area_px for row in same)
         um2 = [row.area_um2 for row in same if row.area_um2 is not None]
         whole_um2 = sum(um2) if len(um2) == len(same) else None
+        contains = next((row.contains for row in same if row.contains is not None), None)
         cells, share = sum(row.cells for row in same), area / total if total else float("nan")
         first = same[0]
-        pooled.append(ClassFraction(first.name, first.colour, cells, area, share, whole_um2))
+        pooled.append(
+            ClassFraction(first.name, first.colour, cells, area, share, whole_um2, contains)
+        )
     return pooled
 
 

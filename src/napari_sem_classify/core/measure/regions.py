@@ -27,7 +27,8 @@ class Region:
     area_px : int
         Pixels of its cells; cells at the border hold fewer.
     area_um2 : float or None
-        None without calibration, like the other lengths in µm.
+        None without calibration, like the other lengths in µm, and of tiles that only contain the
+        class.
     equivalent_diameter_px : float
         Of the circle of the same area.
     equivalent_diameter_um : float or None
@@ -56,6 +57,12 @@ class Region:
     x: float
     box: Area
     mean_confidence: float | None
+    is_area: bool = True
+
+    @property
+    def title(self) -> str:
+        """What it is made of: "oxide", or "tiles with crack"."""
+        return self.class_name if self.is_area else f"tiles with {self.class_name}"
 
 
 COLUMNS = (
@@ -98,8 +105,7 @@ def find_regions(
     labels, confidence = class_map.labels(), class_map.confidence()
     areas, open_side = class_map.grid.cell_areas(), _open_side(labels)
     centre_y, centre_x = _centres(class_map)
-    grid, size = class_map.grid, class_map.pixel_size_nm
-    told = class_map.confidence_known
+    grid, told = class_map.grid, class_map.confidence_known
     found = []
     for props in regionprops(numbers):
         if props.area < min_cells:
@@ -108,12 +114,14 @@ def find_regions(
         weight = areas[rows, cols].astype(np.float64)
         area = int(weight.sum())
         diameter = float(np.sqrt(4.0 * area / np.pi))
+        info = class_map.classes[int(labels[rows[0], cols[0]]) - 1]
+        size = class_map.pixel_size_nm if info.contains is None else None
         top, left, bottom, right = props.bbox
         first, last = grid.cell(top, left), grid.cell(bottom - 1, right - 1)
         found.append(
             Region(
                 number=int(props.label),
-                class_name=class_map.classes[int(labels[rows[0], cols[0]]) - 1].name,
+                class_name=info.name,
                 cells=len(rows),
                 area_px=area,
                 area_um2=None if size is None else area * (size / 1000.0) ** 2,
@@ -125,21 +133,25 @@ def find_regions(
                 x=float(weight @ centre_x[cols]) / area,
                 box=Area(first.top, last.bottom, first.left, last.right),
                 mean_confidence=float(weight @ confidence[rows, cols]) / area if told else None,
+                is_area=info.contains is None,
             )
         )
     return found
 
 
 def regions_csv(regions: Sequence[Region]) -> str:
-    """The table as text, a row per region; what is not known (µm, confidence) is empty."""
+    """The table as text, a row per region; what is not known (µm, confidence) is empty.
+
+    So is the size of regions of tiles that only contain a class.
+    """
     return csv_text(COLUMNS, map(_row, regions))
 
 
 def _row(each: Region) -> list[Any]:
     return [
-        *(each.number, each.class_name, each.cells, each.area_px),
+        *(each.number, each.title, each.cells, each.area_px if each.is_area else ""),
         number_text(each.area_um2),
-        number_text(each.equivalent_diameter_px),
+        number_text(each.equivalent_diameter_px if each.is_area else None),
         number_text(each.equivalent_diameter_um),
         *(number_text(each.aspect_ratio), "yes" if each.at_border else "no"),
         *(f"{each.y:.2f}", f"{each.x:.2f}", *each.box.as_list()),

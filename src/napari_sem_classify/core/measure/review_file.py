@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict, astuple
+from dataclasses import astuple
 from pathlib import Path
 from typing import Any
 
@@ -24,7 +24,7 @@ from napari_sem_classify.core.measure.review import (
     ReviewCell,
     ReviewedMap,
 )
-from napari_sem_classify.core.model.card import MOST_CLASSES, classes_from
+from napari_sem_classify.core.model.card import MOST_CLASSES, class_dict, classes_from
 
 FORMAT = "napari-sem-classify review"
 FORMAT_VERSION = 1
@@ -44,7 +44,7 @@ def save_review(review: Review, path: Path) -> None:
         "format_version": FORMAT_VERSION,
         "seed": review.seed,
         "blind": review.blind,
-        "classes": [asdict(each) for each in review.classes],
+        "classes": [class_dict(each) for each in review.classes],
         "images": [
             {"name": m.name, "plane": m.plane, "map_sha256": m.sha256} for m in review.images
         ],

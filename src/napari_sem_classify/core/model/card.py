@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from typing import Any, Literal
 
 from napari_sem_classify.core.common.checked import Fields, Malformed, shown
@@ -35,10 +35,21 @@ OKABE_ITO = ("#e69f00", "#56b4e9", "#009e73", "#f0e442", "#0072b2", "#d55e00", "
 
 @dataclass(frozen=True, slots=True)
 class ClassInfo:
-    """A class: its name and its colour as ``#rrggbb``."""
+    """A class: its name, its colour as ``#rrggbb``, and how a tile came to it.
+
+    `contains` is the share of a tile, above 0 to 1, from which it was given to the class by what it
+    contains, however little that covers of it. The tiles of such a class tell where it is, and
+    nothing of its area. None for a class that fills its tiles.
+    """
 
     name: str
     colour: str
+    contains: float | None = None
+
+    @property
+    def title(self) -> str:
+        """What the cells of the class are: "oxide", or "tiles with crack"."""
+        return self.name if self.contains is None else f"tiles with {self.name}"
 
     @property
     def rgb(self) -> list[int]:
@@ -107,7 +118,11 @@ class ModelCard:
 
     def to_dict(self) -> dict[str, Any]:
         """The card as plain JSON values."""
-        return {"format": FORMAT, **asdict(self)}
+        return {
+            "format": FORMAT,
+            **asdict(self),
+            "classes": [class_dict(info) for info in self.classes],
+        }
 
     @classmethod
     def from_dict(cls, value: Any, where: str) -> ModelCard:
@@ -137,11 +152,13 @@ class ModelCard:
     @classmethod
     def _from_fields(cls, card: Fields) -> ModelCard:
         calibrated, stages = card.has("pixel_size_nm"), card.wholes("stages", 1, 9)
+        record = _record(card)
+        classes = classes_from(card.objects("classes", MOST_CLASSES), least=2)
         if not stages or sorted(set(stages)) != list(stages):
             raise Malformed("stages do not ascend")
         return cls(
             name=card.name("name"),
-            classes=classes_from(card.objects("classes", MOST_CLASSES), least=2),
+            classes=_with_rules(classes, record),
             tile_px=card.whole("tile_px", *TILE_PX),
             network_px=card.whole("network_px", *NETWORK_PX),
             pixel_size_nm=card.number("pixel_size_nm", *PIXEL_SIZE_NM) if calibrated else None,
@@ -152,7 +169,7 @@ class ModelCard:
             kind=card.one_of("kind", _KINDS),
             temperature=card.number("temperature", *TEMPERATURE),
             scores=card.plain("scores"),
-            record=_record(card),
+            record=record,
             format_version=card.whole("format_version", 1, FORMAT_VERSION),
             dense=card.flag("dense") if card.has("dense") else False,
             surroundings=Surroundings.from_fields(card.object("surroundings"))
@@ -177,8 +194,27 @@ def _record(card: Fields) -> dict[str, Any]:
     return card.plain("record")
 
 
+def _with_rules(classes: tuple[ClassInfo, ...], record: Mapping[str, Any]) -> tuple[ClassInfo, ...]:
+    """Cards from before told in their record alone which classes are found by what tiles hold."""
+    rules = (record.get("settings") or {}).get("contains")
+    if not isinstance(rules, Mapping):
+        return classes
+    known = {name: share for name, share in rules.items() if is_share(share)}
+    return tuple(
+        info if info.contains is not None else replace(info, contains=known.get(info.name))
+        for info in classes
+    )
+
+
+def is_share(value: Any) -> bool:
+    """Whether a value is a number above 0 and up to 1."""
+    return isinstance(value, (int, float)) and not isinstance(value, bool) and 0 < value <= 1
+
+
 def classes_from(items: Iterable[Fields], least: int = 0) -> tuple[ClassInfo, ...]:
-    """Classes as a card, a review, annotations and a map name them: ``name`` and ``colour``.
+    """Classes as a card, a review, annotations and a map name them.
+
+    Each has ``name`` and ``colour``, and ``contains`` where it is found by what tiles hold.
 
     Raises
     ------
@@ -186,7 +222,9 @@ def classes_from(items: Iterable[Fields], least: int = 0) -> tuple[ClassInfo, ..
         When a name or a colour is none, a name comes twice, or there are fewer than `least`, or
         more than `MOST_CLASSES`.
     """
-    classes = tuple(ClassInfo(each.name("name"), colour_of(each)) for each in items)
+    classes = tuple(
+        ClassInfo(each.name("name"), colour_of(each), _contains(each)) for each in items
+    )
     problem = classes_problem([info.name for info in classes], least)
     if problem:
         raise Malformed(problem)
@@ -220,6 +258,16 @@ def default_colours(count: int) -> tuple[str, ...]:
         "#" + "".join(f"{round(255 * channel):02x}" for channel in colour) for colour in extra
     )
     return (OKABE_ITO + more)[:count]
+
+
+def _contains(item: Fields) -> float | None:
+    return item.number("contains", 1e-9, 1.0) if item.has("contains") else None
+
+
+def class_dict(info: ClassInfo) -> dict[str, Any]:
+    """A class as plain JSON values, which `classes_from` reads."""
+    told: dict[str, Any] = {"name": info.name, "colour": info.colour}
+    return told if info.contains is None else told | {"contains": info.contains}
 
 
 def colour_of(item: Fields) -> str:

@@ -172,7 +172,7 @@ def gather(
         places,
         tuple(keys),
         tuple(tiles),
-        annotations.classes,
+        annotations.told_classes,
         other_size,
         unseen,
         recipe,

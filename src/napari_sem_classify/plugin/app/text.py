@@ -1,4 +1,7 @@
-"""Numbers as text for people: lengths, durations, counts. One wording for every widget."""
+"""Numbers as text for people: durations, sizes, names. One wording for every widget.
+
+Counts, shares, areas and lengths are worded where exports word them, so that both say the same.
+"""
 
 from __future__ import annotations
 
@@ -6,31 +9,13 @@ import re
 from pathlib import Path
 
 from napari_sem_classify.core.common.plain_text import printable
+from napari_sem_classify.core.export.quantities import area_text as area_text
+from napari_sem_classify.core.export.quantities import count_text as count_text
+from napari_sem_classify.core.export.quantities import counted as counted
+from napari_sem_classify.core.export.quantities import length_text as length_text
+from napari_sem_classify.core.export.quantities import percent_text as percent_text
 
-THIN = "\u2009"
 _TAG = re.compile(r"<(?=[A-Za-z/!?])")
-
-
-def count_text(number: int) -> str:
-    """A count with thin spaces between thousands: "7 552"."""
-    return f"{number:,}".replace(",", THIN)
-
-
-def length_text(nm: float) -> str:
-    """A length in the unit that suits it: "12.3 nm", "0.79 µm", "1.2 mm"."""
-    for limit, factor, unit in ((500.0, 1.0, "nm"), (500e3, 1e3, "µm")):
-        if nm < limit:
-            return f"{nm / factor:.3g} {unit}"
-    return f"{nm / 1e6:.3g} mm"
-
-
-def area_text(um2: float) -> str:
-    """An area in the unit that suits it: "0.21 µm²", "1.4 mm²"."""
-    if 0 < um2 < 0.01:
-        return f"{um2 * 1e6:.3g} nm²"
-    if um2 < 1e5:
-        return f"{um2:.3g} µm²" if um2 < 1000 else f"{um2:.0f} µm²"
-    return f"{um2 / 1e6:.3g} mm²"
 
 
 def pixel_size_text(pixel_size_nm: float | None, source: str) -> str:
@@ -56,11 +41,6 @@ def duration_text(seconds: float) -> str:
         return f"{minutes} min {rest} s" if minutes < 10 and rest else f"{minutes} min"
     hours, minutes = divmod(minutes, 60)
     return f"{hours} h {minutes} min"
-
-
-def percent_text(fraction: float) -> str:
-    """A fraction as a percentage with one decimal: "58.4 %", "–" where there is none."""
-    return "–" if fraction != fraction else f"{100 * fraction:.1f} %"
 
 
 def shortened(text: str, most: int = 34) -> str:

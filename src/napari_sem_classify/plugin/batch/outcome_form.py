@@ -118,15 +118,19 @@ class OutcomeForm:
 def largest_class(outcome: ImageOutcome) -> str:
     """The class that covers most of an image: "coating 58.4 %"; of a stack of its first plane."""
     shares = [
-        (each["fraction"], each["name"])
+        (each["fraction"], each["name"], each.get("contains") is not None)
         for plane in outcome.planes[:1]
         for each in plane["classes"]
         if each["fraction"] is not None
     ]
     if not shares:
         return ""
-    fraction, name = max(shares, key=lambda share: share[0])
-    return f"{name} {percent_text(fraction)}"
+    fraction, name, in_tiles = max(shares, key=lambda share: share[0])
+    return (
+        f"tiles with {name} {percent_text(fraction)}"
+        if in_tiles
+        else f"{name} {percent_text(fraction)}"
+    )
 
 
 class OutcomeTable(DockTable):

@@ -7,14 +7,20 @@ from pathlib import Path
 
 from qtpy.QtWidgets import QFileDialog, QLabel, QMenu, QWidget
 
+from napari_sem_classify.core.export.quantities import TILES_NOTE, fraction_text, size_text
 from napari_sem_classify.core.image.sem_image import SemImage
 from napari_sem_classify.core.maps.class_map import ClassFraction, ClassMap
 from napari_sem_classify.core.tiles.grid import TileGrid
 from napari_sem_classify.plugin.app.jobs import JobContext, JobSlot
-from napari_sem_classify.plugin.app.text import area_text, count_text, percent_text
+from napari_sem_classify.plugin.app.text import count_text, percent_text
 from napari_sem_classify.plugin.forms.fitted_table import FittedTable
 from napari_sem_classify.plugin.forms.layout import Form, Note, button, pop_below
 
+AREA_TIP = "Area fraction: share of the classified area"
+TILES_TIP = (
+    'Share of the classified area; of "tiles with" a class the share of tiles, which is none of '
+    "the area"
+)
 FRACTIONS_NOTE = "As classified: not corrected for the mistakes of the model."
 AREA_COLUMN = 3
 NOT_CLASSIFIED = "This plane was not classified."
@@ -38,16 +44,20 @@ class ResultTable(FittedTable):
         cells = "Cells of the map: squares as wide as the distance between tiles"
         self.header_tips = {
             1: cells if overlapping else "Tiles of the class",
-            2: "Area fraction: share of the classified area",
+            2: TILES_TIP if any(not share.is_area for share in shares) else AREA_TIP,
         }
         rows = [
             (
-                share.name,
+                share.title,
                 count_text(share.cells),
                 percent_text(share.fraction),
-                "" if share.area_um2 is None else area_text(share.area_um2),
+                size_text(share) if share.area_um2 is not None else "",
             )
             for share in shares
+        ]
+        told = [
+            ", ".join(filter(None, (*row[:2], fraction_text(share), row[3])))
+            for row, share in zip(rows, shares, strict=True)
         ]
         calibrated = any(share.area_um2 is not None for share in shares)
         self.fill(
@@ -55,6 +65,7 @@ class ResultTable(FittedTable):
             rows,
             [share.colour for share in shares],
             unused=() if calibrated else (AREA_COLUMN,),
+            tooltips=told,
         )
 
 
@@ -99,7 +110,8 @@ class ResultForm:
     def show_shares(self, shares: list[ClassFraction], grid: TileGrid) -> None:
         """Fill the table, also while the map is still filling."""
         self.table.show_shares(shares, overlapping=grid.stride < grid.tile)
-        self.note.say(FRACTIONS_NOTE)
+        tiles = any(not share.is_area for share in shares)
+        self.note.say(f"{FRACTIONS_NOTE} {TILES_NOTE}" if tiles else FRACTIONS_NOTE)
 
     def export_to(self, folder: Path) -> None:
         """Write tables, map and picture of the maps shown into a folder."""

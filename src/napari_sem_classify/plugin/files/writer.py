@@ -27,7 +27,7 @@ from napari_sem_classify.core.image.area import Area
 from napari_sem_classify.core.image.sem_image import SemImage, plane_suffix
 from napari_sem_classify.core.maps.class_map import ClassMap
 from napari_sem_classify.core.maps.map_file import SavedMap, settle
-from napari_sem_classify.core.model.card import ClassInfo
+from napari_sem_classify.core.model.card import ClassInfo, is_share
 from napari_sem_classify.core.tiles.grid import TileGrid
 from napari_sem_classify.plugin.app.session import map_layer_with
 from napari_sem_classify.plugin.layers.layer_image import METADATA_KEY, image_from_layer
@@ -130,7 +130,10 @@ def _maps_from_notes(
 ) -> dict[tuple[int, ...], ClassMap]:
     """Maps of a layer that no session knows: the classes alone."""
     grid = TileGrid(Area(*notes["grid"]["area"]), notes["grid"]["tile"], notes["grid"]["stride"])
-    classes = tuple(ClassInfo(each["name"], each["colour"]) for each in notes["classes"])
+    classes = tuple(
+        ClassInfo(each["name"], each["colour"], _share(each.get("contains")))
+        for each in notes["classes"]
+    )
     image_name, size = str(notes["image"]), notes.get("pixel_size_nm")
     planes = [plane for plane in np.ndindex(labels.shape[:-2]) if labels[plane].any()]
     maps = {}
@@ -140,6 +143,10 @@ def _maps_from_notes(
         probabilities, noted = settle(labels[plane], None, len(classes), record)
         maps[plane] = ClassMap(probabilities, grid, classes, size, image_name, plane, noted)
     return maps
+
+
+def _share(contains: Any) -> float | None:
+    return float(contains) if is_share(contains) else None
 
 
 def _check_numbers(labels: NDArray[Any], n_classes: int, name: str) -> None:

@@ -50,7 +50,7 @@ class AnnotatedChoice:
     def classes(self) -> tuple[ClassInfo, ...]:
         """Classes with tiles."""
         counts = self.counts
-        return tuple(info for info in self.annotations.classes if info.name in counts)
+        return tuple(info for info in self.annotations.told_classes if info.name in counts)
 
     @property
     def name(self) -> str:

@@ -144,6 +144,9 @@ def train(
                 options,
                 name=choice.name,
                 colours={info.name: info.colour for info in choice.classes},
+                contains={
+                    info.name: info.contains for info in choice.classes if info.contains is not None
+                },
                 checkpoint=_checkpoint(folder, data.fingerprint()),
             )
             return _train(data, split, mine, context, stop, begun)

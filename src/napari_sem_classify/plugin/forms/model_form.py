@@ -123,6 +123,6 @@ def _title(entry: ModelEntry) -> str:
 def _chips(card: ModelCard) -> str:
     return " &nbsp; ".join(
         f'<span style="color:{info.colour}">■</span>&nbsp;'
-        f"{html.escape(info.name).replace(' ', '&nbsp;')}"
+        f"{html.escape(info.title).replace(' ', '&nbsp;')}"
         for info in card.classes
     )

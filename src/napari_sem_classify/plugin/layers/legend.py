@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from qtpy.QtCore import QTimer
 
+from napari_sem_classify.core.model.card import ClassInfo
 from napari_sem_classify.plugin.app.session import helper_of, unwrapped
 from napari_sem_classify.plugin.layers.layer_image import METADATA_KEY
 from napari_sem_classify.plugin.layers.made_layers import CLASSES, kind_of
@@ -115,4 +116,5 @@ def _topmost(viewer: ViewerModel) -> Layer | None:
 
 def _entries(layer: Layer) -> list[tuple[str, str]]:
     classes = layer.metadata[METADATA_KEY].get("classes", [])
-    return [(str(each["name"]), str(each["colour"])) for each in classes]
+    infos = [ClassInfo(each["name"], each["colour"], each.get("contains")) for each in classes]
+    return [(info.title, info.colour) for info in infos]

@@ -14,7 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from napari_sem_classify.core.maps.class_map import ClassMap
-from napari_sem_classify.core.model.card import ClassInfo
+from napari_sem_classify.core.model.card import ClassInfo, class_dict
 from napari_sem_classify.core.tiles.grid import TileGrid
 from napari_sem_classify.plugin.app.session import session_of, unwrapped
 from napari_sem_classify.plugin.layers.layer_image import METADATA_KEY, level_steps, noted_level
@@ -151,12 +151,12 @@ def class_colormap(classes: tuple[ClassInfo, ...]) -> DirectLabelColormap:
 
 def class_features(class_map: ClassMap) -> dict[str, list[Any]]:
     """A row per label with class, colour and area fraction; row 0 is what was left out."""
-    shares = class_map.fractions()
+    shares, unknown = class_map.fractions(), float("nan")
     return {
         "index": list(range(len(shares) + 1)),
         "class": [LEFT_OUT, *(share.name for share in shares)],
         "colour": ["", *(share.colour for share in shares)],
-        "area_fraction": [float("nan"), *(share.fraction for share in shares)],
+        "area_fraction": [unknown, *(s.fraction if s.is_area else unknown for s in shares)],
     }
 
 
@@ -171,7 +171,7 @@ def map_metadata(class_map: ClassMap, image_layer_name: str, level: int = 0) -> 
             "kind": CLASSES,
             "image": image_layer_name,
             "model": class_map.record.get("model", {}),
-            "classes": [{"name": c.name, "colour": c.colour} for c in class_map.classes],
+            "classes": [class_dict(info) for info in class_map.classes],
             "grid": grid_to_dict(grid),
             "level": level,
             "pixel_size_nm": class_map.pixel_size_nm,

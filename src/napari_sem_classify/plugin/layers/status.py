@@ -93,7 +93,7 @@ def cell_text(class_map: ClassMap, row: int, col: int) -> str:
     if np.isnan(probabilities[0]):
         return "left out"
     order = np.argsort(probabilities)[::-1]
-    names = [info.name for info in class_map.classes]
+    names = [info.title for info in class_map.classes]
     first, second = int(order[0]), int(order[1])
     if not class_map.confidence_known:
         return names[first]

@@ -9,7 +9,12 @@ from magicgui import widgets
 from qtpy.QtWidgets import QWidget
 
 from napari_sem_classify.core.common.errors import SemClassifyError
-from napari_sem_classify.core.export.quantities import share_text
+from napari_sem_classify.core.export.quantities import (
+    TILES_NOTE,
+    share_area_text,
+    share_text,
+    size_text,
+)
 from napari_sem_classify.core.export.report import NOT_BLIND
 from napari_sem_classify.core.maps.class_map import ClassFraction, ClassMap
 from napari_sem_classify.core.measure.area_fraction import Share
@@ -23,7 +28,7 @@ from napari_sem_classify.core.measure.field_statistics import (
     pooled_fractions,
 )
 from napari_sem_classify.plugin.app.jobs import JobContext, JobSlot
-from napari_sem_classify.plugin.app.text import area_text, count_text, percent_text
+from napari_sem_classify.plugin.app.text import count_text, counted, percent_text
 from napari_sem_classify.plugin.forms.fitted_table import FittedTable
 from napari_sem_classify.plugin.forms.layout import Form, Note, explain, narrow
 from napari_sem_classify.plugin.measure.fields import Field
@@ -31,7 +36,7 @@ from napari_sem_classify.plugin.measure.reviewer import Corrected
 
 RAW = "Raw: a classifier's mistakes bias them. Review some cells to correct them."
 RAW_TOO = "Raw: a classifier's mistakes bias them. Corrected ones are below."
-IN_PX = "Areas in px: not calibrated."
+IN_PX = "Areas in px²: not calibrated."
 OLOFSSON, POWERED = "from the review alone", "review and confidence"
 METHODS_TIP = (
     "How to correct. From the review alone: stratified estimate (Olofsson et al. 2014). Review and "
@@ -69,7 +74,7 @@ class FractionForm:
         self.corrected_note = Note("About the corrected area fractions")
         self.raw.header_tips = {
             1: "Cells of the map: squares as wide as the distance between tiles",
-            2: "Area fraction: share of the classified area",
+            2: 'Share of the classified area; of "tiles with" a class, of tiles',
         }
         self.corrected = FittedTable(
             self.note,
@@ -156,18 +161,19 @@ class FractionForm:
             self.raw.hide()
             self.note.say("")
             return
-        calibrated = all(share.area_um2 is not None for share in shares)
+        calibrated = all(share.area_um2 is not None for share in shares if share.is_area)
         rows = []
         for share in shares:
-            um2, px = share.area_um2, f"{count_text(share.area_px)} px"
-            area = px if um2 is None else area_text(um2)
-            rows.append((share.name, count_text(share.cells), percent_text(share.fraction), area))
+            percent = percent_text(share.fraction)
+            rows.append((share.title, count_text(share.cells), percent, size_text(share)))
         self.raw.fill(["Class", "Cells", "Fraction", "Area"], rows, [s.colour for s in shares])
         if not sum(share.cells for share in shares):
             self.note.warn("No cell of the map has a class: all were left out.")
             return
         said = RAW if self._corrected is None else RAW_TOO
-        self.note.say(said if calibrated else f"{said} {IN_PX}")
+        more = [] if calibrated else [IN_PX]
+        more += [] if all(share.is_area for share in shares) else [TILES_NOTE]
+        self.note.say(" ".join([said, *more]))
 
     def _show_corrected(self, raw: Sequence[ClassFraction]) -> None:
         corrected, shares = self._corrected if raw else None, self.shares
@@ -181,16 +187,17 @@ class FractionForm:
         estimate = corrected.estimate
         n = int(estimate.counts.counts.sum())
         colours = [share.colour for share in raw]
-        cells = "cell" if n == 1 else "cells"
-        self.corrected_note.say(f"Corrected by {count_text(n)} reviewed {cells}, 95 % intervals:")
+        reviewed_cells = counted(n, "reviewed cell")
+        self.corrected_note.say(f"Corrected by {reviewed_cells}, 95 % intervals:")
         whole = estimate.area_um2
         rows, tips = [], []
-        for name, share, before in zip(estimate.names, shares, raw, strict=True):
-            area = "" if whole is None else area_text(share.value * whole)
-            rows.append((name, _compact(share), area))
+        for share, before in zip(shares, raw, strict=True):
+            area = share_area_text(share, whole) if before.is_area else ""
+            rows.append((before.title, _compact(share), area))
             tips.append(
-                f"{name}: {share_text(share)} {area}, 95 % interval {100 * share.low:.2f} to "
-                f"{100 * share.high:.2f} %; the map says {percent_text(before.fraction)}"
+                f"{before.title}: {share_text(share)} {area}, 95 % interval "
+                f"{100 * share.low:.2f} to {100 * share.high:.2f} %; the map says "
+                f"{percent_text(before.fraction)}"
             )
         self.corrected.fill(
             ["Class", "Corrected, %", "Area"],
@@ -207,13 +214,14 @@ class FractionForm:
         )
         reviewed = estimate.counts.counts.sum(axis=1)
         rows = [
-            (name, _whole(estimate.users[k]), _whole(estimate.producers[k]))
-            for k, name in enumerate(estimate.names)
+            (each.title, _whole(estimate.users[k]), _whole(estimate.producers[k]))
+            for k, each in enumerate(raw)
         ]
         tips = [
-            f"{name}: {count_text(int(reviewed[k]))} cells reviewed that the map calls so; user's "
-            f"{share_text(estimate.users[k])}, producer's {share_text(estimate.producers[k])}"
-            for k, name in enumerate(estimate.names)
+            f"{each.title}: {counted(int(reviewed[k]), 'cell')} reviewed that the map calls so; "
+            f"user's {share_text(estimate.users[k])}, "
+            f"producer's {share_text(estimate.producers[k])}"
+            for k, each in enumerate(raw)
         ]
         self.accuracy.fill(["Class", "User's", "Producer's"], rows, colours, tooltips=tips)
 
@@ -244,11 +252,11 @@ class FractionForm:
             mean = f"{100 * spread.mean:.1f} ± {100 * half:.1f}"
             relative = spread.relative_accuracy_percent
             shown = "–" if relative != relative else f"{relative:.0f}"
-            rows.append((info.name, mean, shown))
+            rows.append((info.title, mean, shown))
             fields = spread.fields_for(10.0)
             more = "" if fields is None else f"; 10 %RA needs {count_text(fields)} fields"
             tips.append(
-                f"{info.name}: mean of {spread.fields} fields {mean} %, standard deviation "
+                f"{info.title}: mean of {spread.fields} fields {mean} %, standard deviation "
                 f"{100 * spread.standard_deviation:.1f} %, %RA {shown}{more}"
             )
         kind = "raw" if estimate is None else "corrected, review included"
@@ -258,7 +266,7 @@ class FractionForm:
 
     def _show_blocks(self, blocks: BlockSpread, class_map: ClassMap) -> None:
         rows = [
-            (info.name, f"{100 * s.low:.1f} to {100 * s.high:.1f}", f"{50 * (s.high - s.low):.1f}")
+            (info.title, f"{100 * s.low:.1f} to {100 * s.high:.1f}", f"{50 * (s.high - s.low):.1f}")
             for info, s in zip(class_map.classes, blocks.shares, strict=True)
         ]
         self.spread_note.say(

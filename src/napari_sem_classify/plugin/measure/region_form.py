@@ -14,11 +14,12 @@ from qtpy.QtCore import QModelIndex
 from qtpy.QtWidgets import QLabel, QWidget
 
 from napari_sem_classify.core.export.geojson import outline
+from napari_sem_classify.core.export.quantities import pixels_text
 from napari_sem_classify.core.maps.class_map import ClassMap
 from napari_sem_classify.core.measure.regions import Region, find_regions, label_regions
 from napari_sem_classify.plugin.app.camera import look_at
 from napari_sem_classify.plugin.app.jobs import JobContext, JobSlot
-from napari_sem_classify.plugin.app.text import area_text, count_text
+from napari_sem_classify.plugin.app.text import area_text, count_text, counted
 from napari_sem_classify.plugin.forms.fitted_table import FittedTable
 from napari_sem_classify.plugin.forms.layout import Form, Note, explain, narrow, slim
 from napari_sem_classify.plugin.layers.made_layers import remove_layer
@@ -162,7 +163,7 @@ class RegionForm:
         for info in classes:
             mine = [region for region, _ in kept if region.class_name == info.name]
             edge = sum(region.at_border for region in mine)
-            rows.append((info.name, count_text(len(mine)), count_text(edge), _median(mine)))
+            rows.append((info.title, count_text(len(mine)), count_text(edge), _median(mine)))
         self.summary.fill(
             ["Class", "No.", "At edge", "Median"], rows, [info.colour for info in classes]
         )
@@ -171,11 +172,11 @@ class RegionForm:
         size = self._fields[0].class_map.pixel_size_nm
         side = self._fields[0].class_map.grid.stride
         area = (
-            f"{count_text(least * side**2)} px (not calibrated)"
+            f"{pixels_text(least * side**2)} (not calibrated)"
             if size is None
             else area_text(least * (side * size / 1000) ** 2)
         )
-        self.size.say(f"{count_text(len(shown))} regions of {area} or more.")
+        self.size.say(f"{counted(len(shown), 'region')} of {area} or more.")
 
     # ------------------------------------------------------------------ going there
 
@@ -245,4 +246,6 @@ def _median(regions: Sequence[Region]) -> str:
     sizes = [region.area_um2 for region in regions if region.area_um2 is not None]
     if len(sizes) == len(regions):
         return area_text(float(np.median(sizes)))
-    return f"{count_text(round(float(np.median([region.area_px for region in regions]))))} px"
+    if not regions[0].is_area:
+        return counted(round(float(np.median([region.cells for region in regions]))), "cell")
+    return pixels_text(float(np.median([region.area_px for region in regions])))

@@ -9,8 +9,9 @@ from qtpy.QtCore import QAbstractTableModel, QModelIndex, Qt
 from qtpy.QtGui import QIcon, QResizeEvent
 from qtpy.QtWidgets import QHeaderView, QLabel, QTableView
 
+from napari_sem_classify.core.export.quantities import pixels_text
 from napari_sem_classify.core.measure.regions import Region
-from napari_sem_classify.plugin.app.text import area_text, count_text, length_text
+from napari_sem_classify.plugin.app.text import area_text, counted, length_text
 from napari_sem_classify.plugin.forms.dock_table import (
     NARROWEST,
     RIGHT,
@@ -166,10 +167,16 @@ class RegionTable(QTableView):
 def texts_of(region: Region) -> tuple[str, str, str, str, str]:
     """What the table shows of a region."""
     um2, um = region.area_um2, region.equivalent_diameter_um
-    area = f"{count_text(region.area_px)} px" if um2 is None else area_text(um2)
+    if not region.is_area:
+        cells = counted(region.cells, "cell")
+        return region.title, cells, "", f"{region.aspect_ratio:.1f}", _edge(region)
+    area = pixels_text(region.area_px) if um2 is None else area_text(um2)
     diameter = f"{region.equivalent_diameter_px:.0f} px" if um is None else length_text(1000 * um)
-    edge = "yes" if region.at_border else ""
-    return region.class_name, area, diameter, f"{region.aspect_ratio:.1f}", edge
+    return region.title, area, diameter, f"{region.aspect_ratio:.1f}", _edge(region)
+
+
+def _edge(region: Region) -> str:
+    return "yes" if region.at_border else ""
 
 
 def told_of(region: Region) -> str:
@@ -178,8 +185,8 @@ def told_of(region: Region) -> str:
     sure = region.mean_confidence
     parts = [
         f"{name}, region {region.number}",
-        f"{count_text(region.cells)} cells, {area}",
-        f"equivalent diameter {diameter}",
+        f"{counted(region.cells, 'cell')}, {area}" if region.is_area else area,
+        *([f"equivalent diameter {diameter}"] if diameter else []),
         f"aspect ratio {aspect}",
         "touches the border or cells left out" if edge else "not at the border",
     ]

@@ -6,7 +6,6 @@ correction can be taken back and survives the next fit or run.
 
 from __future__ import annotations
 
-from dataclasses import asdict
 from functools import partial
 from typing import TYPE_CHECKING, Any
 from weakref import WeakKeyDictionary
@@ -18,6 +17,7 @@ from psygnal import Signal
 from napari_sem_classify.core.annotate.annotation_set import ImageAnnotations
 from napari_sem_classify.core.annotate.corrections import painted_tiles, with_corrections
 from napari_sem_classify.core.maps.class_map import ClassMap
+from napari_sem_classify.core.model.card import class_dict
 from napari_sem_classify.core.teach.learn import TAUGHT
 from napari_sem_classify.core.tiles.grid import TileGrid
 from napari_sem_classify.plugin.app.session import session_of
@@ -181,7 +181,8 @@ class TaughtMaps:
         _drop_others(self._shown.get(layer, {}), plane)
 
     def _put(self, layer: Labels, shown: ClassMap) -> None:
-        if layer.metadata[METADATA_KEY]["classes"] != [asdict(info) for info in shown.classes]:
+        told = [class_dict(info) for info in shown.classes]
+        if layer.metadata[METADATA_KEY]["classes"] != told:
             layer.colormap = class_colormap(shown.classes)
         update_class_map(self._viewer, layer, shown)
         self._note_shown(layer, shown.plane)
