@@ -125,7 +125,7 @@ def test_every_kind_of_export_is_written(run, folder, tmp_path):
     summary = json.loads((folder / "coating.summary.json").read_text(encoding="utf-8"))
     shares = {row["class"]: float(row["fraction"]) for row in rows_of(out / "fractions.csv")}
     for each in summary["classes"]:
-        assert shares[each["name"]] == pytest.approx(each["fraction"], rel=1e-5)
+        assert shares[each["title"]] == pytest.approx(each["fraction"], rel=1e-5)
 
 
 def test_a_kind_named_twice_is_written_once(run, folder, tmp_path):
@@ -266,7 +266,7 @@ def test_a_batch_has_one_table_and_one_page(first_run):
     (row,) = rows_of(first_run / "batch.csv")
     summary = json.loads((first_run / "coating.summary.json").read_text(encoding="utf-8"))
     for each in summary["classes"]:
-        assert float(row[f"fraction_{each['name']}"]) == pytest.approx(each["fraction"], rel=1e-5)
+        assert float(row[f"fraction_{each['title']}"]) == pytest.approx(each["fraction"], rel=1e-5)
     assert "coating.png" in (first_run / "batch.html").read_text(encoding="utf-8")
     assert not (first_run / "batch.failures.csv").exists()
 

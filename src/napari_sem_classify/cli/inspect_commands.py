@@ -107,8 +107,11 @@ def tile(
                 raise  # the next image would not fit either
             except SemClassifyError as error:
                 failures.append({"image": str(path), "problem": str(error)})
+    from napari_sem_classify.core.export.quantities import counted
+
     text = "\n".join(
-        f"{each['image']}: {each['tiles']} tiles of {each['tile_px']} px written to {out}"
+        f"{each['image']}: {counted(each['tiles'], 'tile')} of {each['tile_px']} px "
+        f"written to {out}"
         + (f"; {each['removed']} of an earlier run deleted" if each["removed"] else "")
         for each in results
     )

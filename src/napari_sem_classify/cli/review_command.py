@@ -291,7 +291,11 @@ def _value(review: Review, found: FractionEstimate, powered: Shares, more: More)
 
 
 def _text(review: Review, found: FractionEstimate, powered: Shares, more: More) -> str:
-    from napari_sem_classify.core.export.quantities import share_area_text, share_text
+    from napari_sem_classify.core.export.quantities import (
+        counted,
+        share_area_text,
+        share_text,
+    )
 
     head = ["CLASS", "AS MAPPED", "CORRECTED, 95 %"]
     head += ["PREDICTION-POWERED"] if powered is not None else []
@@ -310,7 +314,7 @@ def _text(review: Review, found: FractionEstimate, powered: Shares, more: More) 
             row.append(str(more[k].total) if more[k].reachable else "not reachable")
         rows.append(tuple(row))
     right = f"the map is right on {share_text(found.overall)} of the area."
-    first = f"{review.n_answered} cells reviewed; {right}"
+    first = f"{counted(review.n_answered, 'cell')} reviewed; {right}"
     return "\n".join([first, table(rows), *found.notes])
 
 

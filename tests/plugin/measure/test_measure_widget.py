@@ -45,7 +45,7 @@ def test_without_calibration_areas_are_in_px(qtbot, real_viewer, open_widget, tr
     add_class_map(real_viewer, map_of(truth, pixel_size_nm=None, image_name="plain"), image)
     widget = open_widget("Measure")
     until(qtbot, lambda: bool(widget.fields))
-    assert widget.fraction_form.raw.texts()[0][3].endswith(" px")
+    assert widget.fraction_form.raw.texts()[0][3].endswith(" px²")
     assert "not calibrated" in widget.fraction_form.note.said
     begin(widget)
     answer_all(widget, truth)

@@ -16,8 +16,9 @@ def summarise(class_map: ClassMap, image: SemImage) -> dict[str, Any]:
 
     ``transfer`` says whether the model holds on this image, see `Judgement.to_dict`.
     Fractions are shares of the classified area, 0 to 1; areas are in pixels and, where the image
-    is calibrated, in µm². Of a class whose ``share_of`` is "tiles" (it is found by what tiles
-    contain) the fraction is one of tiles, each with its pixels, and there is no area.
+    is calibrated, in µm². ``title`` is what tables call a class. Of a class whose ``share_of`` is
+    "tiles" (it is found by what tiles contain) the fraction is one of tiles, each with its pixels,
+    and there is no area.
     """
     left_out = class_map.left_out
     classified_px = int(class_map.grid.cell_areas()[~left_out].sum())
@@ -66,9 +67,9 @@ def _classes(class_map: ClassMap) -> list[dict[str, Any]]:
         mine = labels == number
         told = class_map.confidence_known and mine.any()
         plain = {key: getattr(share, key) for key in _OF_CLASS}
-        plain["share_of"] = "area"
+        plain |= {"title": share.title, "share_of": "area" if share.is_area else "tiles"}
         if not share.is_area:
-            plain |= {"area_px": None, "share_of": "tiles", "title": share.title}
+            plain["area_px"] = None
         plain["mean_confidence"] = float(confidence[mine].mean()) if told else None
         classes.append(plain)
     return classes

@@ -101,7 +101,7 @@ def _group(path: Path, group: Any, level: int) -> Pixels:
         levels=levels,
         pixel_size_nm=size,
         pixel_size_source="OME-Zarr metadata" if size else "",
-        plain={"note": note} if note else {},
+        plain=({"note": note} if note else {}) | _plane_spacing(multiscale, datasets[level], axes),
     )
 
 
@@ -124,19 +124,35 @@ def _axis(axis: Any) -> tuple[str, str | None]:
 def _pixel_size(
     multiscale: Mapping[str, Any], dataset: Mapping[str, Any], axes: list[tuple[str, str | None]]
 ) -> tuple[float | None, str]:
-    steps = [1.0, 1.0]
-    for owner in (dataset, multiscale):
-        for transform in owner.get("coordinateTransformations") or ():
-            if transform.get("type") == "scale" and len(transform.get("scale", ())) >= 2:
-                factors = [number(value) for value in transform["scale"][-2:]]
-                steps = [
-                    s * (f if f is not None else float("nan"))
-                    for s, f in zip(steps, factors, strict=True)
-                ]
+    steps = _steps(multiscale, dataset, 2)
     if len(axes) < 2 or axes[-1][1] is None:
         return None, ""
     y_nm, x_nm = (length_nm(step, axis[1]) for step, axis in zip(steps, axes[-2:], strict=True))
     return pixel_size(x_nm, y_nm)
+
+
+def _plane_spacing(
+    multiscale: Mapping[str, Any], dataset: Mapping[str, Any], axes: list[tuple[str, str | None]]
+) -> dict[str, float]:
+    """How far apart the planes of a stack are, in nm, where that is told."""
+    if len(axes) < 3 or axes[-3][0] != "z":
+        return {}
+    apart = length_nm(_steps(multiscale, dataset, 3)[0], axes[-3][1])
+    return {"plane_spacing_nm": apart} if apart is not None and apart > 0 else {}
+
+
+def _steps(multiscale: Mapping[str, Any], dataset: Mapping[str, Any], n: int) -> list[float]:
+    """Scales along the last `n` axes; NaN where one is no number."""
+    steps = [1.0] * n
+    for owner in (dataset, multiscale):
+        for transform in owner.get("coordinateTransformations") or ():
+            if transform.get("type") == "scale" and len(transform.get("scale", ())) >= n:
+                factors = [number(value) for value in transform["scale"][-n:]]
+                steps = [
+                    s * (f if f is not None else float("nan"))
+                    for s, f in zip(steps, factors, strict=True)
+                ]
+    return steps
 
 
 def _pixels(path: Path, array: Any, *, has_channels: bool, **more: Any) -> Pixels:

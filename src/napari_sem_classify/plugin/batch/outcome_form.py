@@ -13,7 +13,7 @@ from qtpy.QtWidgets import QHBoxLayout, QHeaderView, QLabel, QWidget
 from napari_sem_classify.core.batch.batch_outcome import ImageOutcome
 from napari_sem_classify.core.batch.batch_report import PAGE
 from napari_sem_classify.core.model.transfer import estimate_of
-from napari_sem_classify.plugin.app.text import percent_text
+from napari_sem_classify.plugin.app.text import counted, percent_text
 from napari_sem_classify.plugin.forms.dock_table import DockTable
 from napari_sem_classify.plugin.forms.layout import Form, Note, button
 
@@ -83,8 +83,7 @@ class OutcomeForm:
         if self._rows:
             self.title.say("Double-click an image to open it with its map:")
         if bad:
-            one = "1 file" if bad == 1 else f"{bad} files"
-            self.failed_title.warn(f"{one} could not be used:")
+            self.failed_title.warn(f"{counted(bad, 'file')} could not be used:")
 
     def finish(self, files: Sequence[Path]) -> None:
         """Offer what was written, and show first what is unlike what the model learned."""

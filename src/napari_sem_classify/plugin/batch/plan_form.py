@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from napari_sem_classify.core.batch.batch_plan import BatchPlan
 from napari_sem_classify.core.model.catalogue import ModelEntry
-from napari_sem_classify.plugin.app.text import count_text
+from napari_sem_classify.plugin.app.text import count_text, counted
 from napari_sem_classify.plugin.forms.device_form import DeviceForm
 from napari_sem_classify.plugin.forms.layout import Form, Note
 
@@ -43,7 +43,7 @@ class PlanForm:
         finished = 0 if again else len(plan.finished)
         tiles = sum(plan.tiles.values()) if again else plan.tiles_to_do
         to_do = len(plan.tiles) - finished
-        words = [images_text(to_do), f"{count_text(tiles)} tiles"]
+        words = [images_text(to_do), counted(tiles, "tile")]
         words += self._device_form.expected(entry, cost * tiles)
         if looking:
             words.append("looking again…")

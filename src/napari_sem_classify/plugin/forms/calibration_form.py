@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from magicgui import widgets
+from qtpy.QtGui import QAction
+from qtpy.QtWidgets import QMenu
 
 from napari_sem_classify.core.common.errors import SemClassifyError
 from napari_sem_classify.core.sem_io import pixel_size_from_scale_bar
-from napari_sem_classify.plugin.app.text import length_text
+from napari_sem_classify.plugin.app.text import counted, length_text, shortened
 from napari_sem_classify.plugin.forms.layout import (
     Form,
     Note,
@@ -16,10 +19,12 @@ from napari_sem_classify.plugin.forms.layout import (
     explain,
     follow_data,
     narrow,
+    pop_below,
     slim,
 )
 from napari_sem_classify.plugin.layers.image_corrections import Corrections
 from napari_sem_classify.plugin.layers.layer_image import pixel_size_nm
+from napari_sem_classify.plugin.layers.series import calibrated_others, series_of
 from napari_sem_classify.plugin.layers.specimen_layer import (
     SCALE_BAR,
     drawing_layer_of,
@@ -76,16 +81,24 @@ class CalibrationForm:
         self.draw = button(
             "Draw line", "Then drag from one end to the other", "Draw a line along the scale bar"
         )
+        self.like = button(
+            "Like ▾", "Take the pixel size of another open image", "Pixel size of another image"
+        )
+        self.menu = QMenu(self.like.native)
+        self.series = button("For the series", "", "This pixel size for all images of the series")
         self.line = Note("Line along the scale bar")
         self.set = button("Set pixel size", "Take the pixel size from the line and its length")
         self.problem = Note("Problem with the pixel size")
         self._rows = [
             form.row("Pixel", self.pixel_nm, widgets.Label(value="nm"), self.reset),
+            form.row("", self.like, self.series),
             form.row("Bar", self.length, self.unit, self.draw),
         ]
         form.wide(self.line, self.set, self.problem)
         self.pixel_nm.changed.connect(self._on_number)
         self.reset.changed.connect(self._on_reset)
+        self.like.changed.connect(self._on_like)
+        self.series.changed.connect(self._on_series)
         self.draw.changed.connect(self._on_draw)
         self.set.changed.connect(self._on_set)
         self.length.changed.connect(self._tell)
@@ -107,6 +120,7 @@ class CalibrationForm:
             with self.pixel_nm.changed.blocked():
                 self.pixel_nm.value = pixel_size_nm(layer) or 0.0
             self.reset.enabled = not self._corrections.size_is_found(layer)
+            self._show_others(layer)
         self._tell()
 
     # ------------------------------------------------------------------ number
@@ -124,6 +138,42 @@ class CalibrationForm:
     def _on_reset(self) -> None:
         if self._layer is not None:
             self._corrections.reset_pixel_size(self._layer)
+
+    # ------------------------------------------------------------------ other images
+
+    def _show_others(self, layer: Image) -> None:
+        others = series_of(self._viewer, layer)
+        self.series.enabled = bool(others) and pixel_size_nm(layer) is not None
+        self.like.enabled = bool(calibrated_others(self._viewer, layer))
+        told = "This pixel size for {} too, as large and in the same folder".format(
+            counted(len(others), "other open image")
+        )
+        explain(self.series, "This pixel size for all images of the series", told)
+
+    def _on_like(self) -> None:
+        """A menu of the images that have a pixel size."""
+        layer = self._layer
+        if layer is None:
+            return
+        self.menu.clear()
+        for other, size in calibrated_others(self._viewer, layer):
+            action = QAction(f"{shortened(other.name)}: {length_text(size)}", self.menu)
+            action.triggered.connect(partial(self._take, layer, size, f"as {other.name}"))
+            self.menu.addAction(action)
+        pop_below(self.menu, self.like.native)
+
+    def _take(self, layer: Image, size_nm: float, source: str, _checked: bool = False) -> None:
+        self._corrections.set_pixel_size(layer, size_nm, source)
+
+    def _on_series(self) -> None:
+        layer = self._layer
+        size = None if layer is None else pixel_size_nm(layer)
+        if layer is None or size is None:
+            return
+        others = series_of(self._viewer, layer)
+        self._corrections.set_pixel_size_of(others, size, f"as {layer.name}")
+        done = counted(len(others), "other image")
+        self.problem.say(f"{length_text(size)} per px for {done} too.")
 
     # ------------------------------------------------------------------ scale bar
 

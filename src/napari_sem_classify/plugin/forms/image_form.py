@@ -18,6 +18,7 @@ from napari_sem_classify.plugin.forms.layout import Form, Note, button, explain,
 from napari_sem_classify.plugin.forms.level_form import LevelForm
 from napari_sem_classify.plugin.forms.specimen_form import SpecimenForm
 from napari_sem_classify.plugin.layers import layer_image
+from napari_sem_classify.plugin.layers.file_behind import Seen, look_at
 from napari_sem_classify.plugin.layers.image_corrections import corrections_of
 from napari_sem_classify.plugin.layers.made_layers import pictures_in
 
@@ -31,6 +32,8 @@ EMPTY = (
     "Open an SEM image: drop a file on the window or use File > Open. "
     "Or try the plugin on the sample."
 )
+FROM_FILE = "Scale and info bar were read from its file. Undo takes that back."
+COLOUR = "A picture in colour: its brightness is looked at, as if it were grey."
 NO_IMAGE = "None of the layers is an image: open an SEM image, or try the plugin on the sample."
 
 
@@ -89,6 +92,7 @@ class ImageForm:
             "Open the sample", "Open a generated cross-section of a coating, to try the plugin on"
         )
         self.size = Note("Size and scale of the image")
+        self.told = Note("What is told of the image")
         self.bar = Note("Info bar of the image")
         self.set_scale = button("Set scale…", "Set the pixel size, by a number or a scale bar")
         self.set_bar = button("Bar…", "Set what is cut off at the borders, as the info bar")
@@ -98,7 +102,7 @@ class ImageForm:
         self.problem = Note("Problem with the image")
         form.wide(self.empty, self.sample_button)
         self._image_row = form.row("Image", self.combo)
-        form.wide(self.problem, self.size)
+        form.wide(self.problem, self.size, self.told)
         self.level_form = LevelForm(self._viewer, body, self._corrections)
         self._bar_row = body.row("Info bar", self.bar)
         self._buttons = body.row("", self.set_scale, self.set_bar, self.undo)
@@ -199,12 +203,19 @@ class ImageForm:
         self.size.say("Looking at the image…")
         layer = self.layer
 
-        def task(_context: JobContext) -> SemImage:
-            return layer_image.image_from_layer(layer)
+        def task(_context: JobContext) -> Seen:
+            return look_at(layer)
 
         self._reading.start(
-            task, doing="looking at the image", on_done=self._got, on_failed=self._failed
+            task, doing="looking at the image", on_done=self._seen, on_failed=self._failed
         )
+
+    def _seen(self, seen: Seen) -> None:
+        if self.layer is None:
+            return
+        self._session.images[self.layer] = seen.image
+        if seen.file is None or not self._corrections.take_file(self.layer, seen.file):
+            self._got(self._session.images[self.layer])
 
     def _got(self, image: SemImage) -> None:
         if self.layer is None:
@@ -225,6 +236,7 @@ class ImageForm:
         self._show_corrections()
         if image is None or self.layer is None:
             self.size.say("")
+            self.told.say("")
         else:
             # The image as it is; which of its levels is read is said below.
             rows, cols = layer_image.spatial_shape(self.layer)
@@ -237,6 +249,9 @@ class ImageForm:
                 self.size.say(f"{size} (not calibrated{': ' * bool(note)}{note})")
             else:
                 self.size.say(f"{size} · {pixel_size_text(finest_nm, image.pixel_size_source)}")
+            told = [FROM_FILE] if self._corrections.from_file(self.layer) else []
+            told += [COLOUR] if image.colour == "colour" else []
+            self.told.say(" ".join(told))
             self.bar.say(image.specimen.reason)
         noted = self.layer if image is not None else None
         self.level_form.use(noted)

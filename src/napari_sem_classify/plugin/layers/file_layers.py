@@ -34,13 +34,20 @@ def image_layer(image: SemImage, levels: Sequence[Any] = ()) -> LayerData:
     if image.colour == "colour":
         keywords["rgb"] = True
     if image.pixel_size_nm is not None:
-        leading = len(image.leading_shape)
-        keywords["scale"] = (1.0,) * leading + (image.pixel_size_nm,) * 2
-        keywords["units"] = ("pixel",) * leading + ("nm", "nm")
+        keywords["scale"], keywords["units"] = placed(image, image.pixel_size_nm)
     if len(levels) > 1:
         keywords["multiscale"] = True
         return [viewable(one, image) for one in levels], keywords, "image"
     return viewable(image.data, image), keywords, "image"
+
+
+def placed(image: SemImage, size_nm: float) -> tuple[tuple[float, ...], tuple[str, ...]]:
+    """Scale and units of a calibrated image's layer; planes of a stack are as far apart as said."""
+    leading = len(image.leading_shape)
+    apart = image.metadata.get("plane_spacing_nm")
+    if leading == 1 and isinstance(apart, float) and apart > 0:
+        return (apart, size_nm, size_nm), ("nm", "nm", "nm")
+    return (1.0,) * leading + (size_nm,) * 2, ("pixel",) * leading + ("nm", "nm")
 
 
 def viewable(data: Any, image: SemImage) -> Any:

@@ -6,7 +6,7 @@ noted beside it, so that it can be had back. Results stay where they are on the 
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 from copy import deepcopy
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
@@ -19,6 +19,8 @@ from napari_sem_classify.core.image.area import Area
 from napari_sem_classify.core.image.levels import level_factors, specimen_at_level
 from napari_sem_classify.core.image.sem_image import SemImage, Specimen
 from napari_sem_classify.plugin.app.session import helper_of, session_of, unwrapped
+from napari_sem_classify.plugin.layers.file_behind import LOOKED
+from napari_sem_classify.plugin.layers.file_layers import placed
 from napari_sem_classify.plugin.layers.layer_image import (
     METADATA_KEY,
     image_from_layer,
@@ -28,6 +30,7 @@ from napari_sem_classify.plugin.layers.layer_image import (
     notes_of,
     pixel_sides,
     pixel_size_nm,
+    size_source,
     spatial_shape,
 )
 from napari_sem_classify.plugin.layers.made_layers import AREA, made_from, remove_layer
@@ -45,11 +48,12 @@ MOST_UNDOS = 50
 
 @dataclass(frozen=True, slots=True)
 class _State:
-    """A layer's scale and notes at one time."""
+    """A layer's scale and notes at one time; `group` is shared by what was changed together."""
 
     scale: tuple[float, ...]
     units: tuple[str, ...]
     notes: dict[str, Any]
+    group: int = 0
 
 
 class Corrections:
@@ -69,6 +73,7 @@ class Corrections:
         self._viewer = viewer
         self._session = session_of(viewer)
         self._undo: WeakKeyDictionary[Any, list[_State]] = WeakKeyDictionary()
+        self._groups = 0
         self.busy = False
 
     def note(self, layer: Image, image: SemImage) -> None:
@@ -77,6 +82,41 @@ class Corrections:
             finest = image if image.level == 0 else image_from_layer(layer, 0)
             kept = {k: v for k, v in notes_of(layer).items() if k.startswith("level")}
             self._write(layer, {**layer_metadata(finest)[METADATA_KEY], **kept})
+
+    def take_file(self, layer: Image, told: SemImage) -> bool:
+        """Take pixel size and info bar from the file of a layer; the user can take that back.
+
+        A layer that has a scale of its own keeps it. False where another dock did so already.
+        """
+        if LOOKED in notes_of(layer) or "specimen" in notes_of(layer):
+            return False
+        self._write(layer, {**notes_of(layer), LOOKED: True})
+        before = _state_of(layer)
+        level = {k: v for k, v in notes_of(layer).items() if k.startswith("level")}
+        notes = {**layer_metadata(told)[METADATA_KEY], LOOKED: True, **level}
+
+        def take() -> None:
+            size = told.pixel_size_nm
+            if size is None or not _is_bare(layer):
+                self._write(layer, {**notes, **_pick(notes_of(layer), "pixel_size_")})
+                return
+            scale, units = placed(told, size)
+            if len(scale) == layer.ndim:
+                self._place(layer, _State(scale, units, notes))
+            else:
+                self._write(layer, notes)
+                self._calibrate(layer, size, told.pixel_size_source)
+
+        self._apply(layer, take)
+        if told.pixel_size_nm is not None or told.specimen.source == "metadata":
+            self._undo.setdefault(layer, []).append(before)
+        self.changed.emit(layer)
+        return True
+
+    def from_file(self, layer: Image) -> bool:
+        """Whether scale and bar were taken from the layer's file, and stand so."""
+        states = self._undo.get(layer) or []
+        return len(states) == 1 and LOOKED in states[0].notes and "specimen" not in states[0].notes
 
     def specimen(self, layer: Image) -> Specimen:
         """The specimen area in pixels of the finest level."""
@@ -111,6 +151,14 @@ class Corrections:
         """Set the side of the finest pixels in nm."""
         self._change(layer, lambda: self._calibrate(layer, size_nm, source))
 
+    def set_pixel_size_of(self, layers: Sequence[Image], size_nm: float, source: str) -> None:
+        """Set the pixel size of several images; one `undo` takes it back for all of them."""
+        self._groups += 1
+        for layer in layers:
+            self.set_pixel_size(layer, size_nm, source)
+            states = self._undo[layer]
+            states[-1] = replace(states[-1], group=self._groups)
+
     def reset_pixel_size(self, layer: Image) -> None:
         """Have back the pixel size of the file, or none where it has none."""
         found = notes_of(layer).get(FOUND)
@@ -139,14 +187,25 @@ class Corrections:
         return bool(self._undo.get(layer))
 
     def undo(self, layer: Image) -> None:
-        """Take back the last correction of area or pixel size."""
+        """Take back the last correction of area or pixel size, with what was changed together."""
         states = self._undo.get(layer)
-        if states:
-            state = states.pop()
-            level = noted_level(layer)
-            self._apply(layer, lambda: self._place(layer, state))
-            self._write(layer, {**notes_of(layer), "level": level})
-            self.changed.emit(layer)
+        if not states:
+            return
+        group = states[-1].group
+        together = [
+            other
+            for other, theirs in self._undo.items()
+            if group and other is not layer and theirs and theirs[-1].group == group
+        ]
+        for each in [layer, *together]:
+            self._take_back(each)
+
+    def _take_back(self, layer: Image) -> None:
+        state = self._undo[layer].pop()
+        level = noted_level(layer)
+        self._apply(layer, lambda: self._place(layer, state))
+        self._write(layer, {**notes_of(layer), "level": level})
+        self.changed.emit(layer)
 
     def area_is_found(self, layer: Image) -> bool:
         """Whether the area is the one that was found."""
@@ -274,8 +333,23 @@ def _with_notes(layer: Image, image: SemImage) -> SemImage:
     size = pixel_size_nm(layer)
     if size is not None:
         size *= level_factors(full, image.shape)[1]
-    source = NOT_CALIBRATED if size is None else str(notes.get("pixel_size_source"))
-    return replace(image, specimen=here, pixel_size_nm=size, pixel_size_source=source)
+    source = NOT_CALIBRATED if size is None else size_source(pixel_size_nm(layer), notes)
+    microscope = notes.get("microscope")
+    return replace(
+        image,
+        specimen=here,
+        pixel_size_nm=size,
+        pixel_size_source=source,
+        vendor=str(notes.get("vendor") or image.vendor),
+        metadata=microscope if isinstance(microscope, Mapping) else image.metadata,
+    )
+
+
+def _is_bare(layer: Image) -> bool:
+    """Whether nobody gave a layer a scale: its pixels are 1 × 1, and no lengths."""
+    sides = pixel_sides(layer, np.ones(layer.ndim))
+    lengths = any(unit.dimensionality == {"[length]": 1} for unit in layer.units[-2:])
+    return not lengths and sides is not None and sides.rows == sides.cols == 1.0
 
 
 def _state_of(layer: Image) -> _State:

@@ -73,7 +73,7 @@ def image_from_layer(layer: Image, level: int | None = None) -> SemImage:
             layer.name,
             rgb=bool(getattr(layer, "rgb", False)),
             pixel_size_nm=size_nm,
-            pixel_size_source=_size_source(size, notes),
+            pixel_size_source=size_source(size, notes),
             specimen=specimen,
             vendor=str(notes.get("vendor") or ""),
             metadata=microscope if isinstance(microscope, Mapping) else {},
@@ -251,7 +251,8 @@ def _lengths_nm(layer: Layer) -> NDArray[np.float64]:
     )
 
 
-def _size_source(size: float | None, notes: Mapping[str, Any]) -> str:
+def size_source(size: float | None, notes: Mapping[str, Any]) -> str:
+    """Where a layer's pixel size comes from: as noted, as long as it is the size that was noted."""
     noted = notes.get("pixel_size_nm")
     if size is None or not isinstance(noted, (int, float)):
         return "layer scale"

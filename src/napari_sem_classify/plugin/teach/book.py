@@ -16,7 +16,7 @@ from napari_sem_classify.core.model.recipe import STANDARD, Recipe, RecipeChoice
 from napari_sem_classify.core.teach.looked import SeenTiles
 from napari_sem_classify.core.teach.turned import SeenCopies
 from napari_sem_classify.plugin.app.session import helper_of
-from napari_sem_classify.plugin.app.text import count_text
+from napari_sem_classify.plugin.app.text import count_text, counted
 
 if TYPE_CHECKING:
     from napari.components import ViewerModel
@@ -41,7 +41,7 @@ class Book(History):
         others = sum(len(image.marks) for image in images) - sum(used)
         if not sum(used) + others:
             return ""
-        words = [f"{count_text(sum(used))} tiles"]
+        words = [counted(sum(used), "tile")]
         with_tiles = [image for image, count in zip(images, used, strict=True) if count]
         several = len({image.fingerprint for image in with_tiles})
         if several > 1:

@@ -9,7 +9,7 @@ from qtpy.QtWidgets import QListWidget, QListWidgetItem, QPushButton
 
 from napari_sem_classify.core.annotate.place import TilePlace
 from napari_sem_classify.plugin.app.camera import look_at
-from napari_sem_classify.plugin.app.text import as_it_is, count_text
+from napari_sem_classify.plugin.app.text import as_it_is, count_text, counted
 from napari_sem_classify.plugin.forms.dock_table import square
 from napari_sem_classify.plugin.forms.layout import Form, Note, explain
 from napari_sem_classify.plugin.teach.teacher import Teacher
@@ -65,7 +65,7 @@ class CorrectionList:
         rows = max(1, min(ROWS, len(now)))
         height = self.list.sizeHintForRow(0) if now else self.list.fontMetrics().height()
         self.list.setFixedHeight(rows * height + 2 * self.list.frameWidth() + 2)
-        self.note.say("1 tile" if len(now) == 1 else f"{count_text(len(now))} tiles")
+        self.note.say(counted(len(now), "tile"))
         self._hide(not now)
         self._on_selection()
 

@@ -12,7 +12,7 @@ from qtpy.QtWidgets import QFileDialog, QWidget
 from napari_sem_classify.core.image.sem_image import SemImage
 from napari_sem_classify.plugin.app.jobs import JobContext, JobSlot
 from napari_sem_classify.plugin.app.session import GridPlan
-from napari_sem_classify.plugin.app.text import count_text
+from napari_sem_classify.plugin.app.text import counted
 from napari_sem_classify.plugin.forms.layout import Form, check_box, explain, narrow
 from napari_sem_classify.plugin.forms.run_form import RunForm
 
@@ -81,7 +81,7 @@ class WriteForm:
             return sum(each.count for each in written), renamed
 
         def done(result: tuple[int, str]) -> None:
-            told = f"{count_text(result[0])} tiles and a table are in {folder}."
+            told = f"{counted(result[0], 'tile')} and a table are in {folder}."
             message.say(f"{told} {result[1]}".strip())
 
         message = self.run_form.message

@@ -7,6 +7,7 @@ Format facts: ImageJ keeps pixels a unit in XResolution and the unit in its desc
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 
 from napari_sem_classify.core.sem_io.source import Source
@@ -30,9 +31,9 @@ def _ome(source: Source) -> v.VendorMetadata | None:
         return None
     sizes = [
         v.length_nm(pixels.get(f"PhysicalSize{axis}"), pixels.get(f"PhysicalSize{axis}Unit", "µm"))
-        for axis in "XY"
+        for axis in "XYZ"
     ]
-    size, note = v.pixel_size(*sizes)
+    size, note = v.pixel_size(*sizes[:2])
     if size is None and not note:
         return None
     microscope = find(root, "Microscope")
@@ -44,6 +45,7 @@ def _ome(source: Source) -> v.VendorMetadata | None:
         note=note,
         scan_shape=v.scan_shape(pixels.get("SizeY"), pixels.get("SizeX")),
         scan_bar_rows=0,
+        plane_spacing_nm=sizes[2],
         raw=flat(root),
     )
 
@@ -66,8 +68,17 @@ def _imagej(source: Source) -> v.VendorMetadata | None:
         pixel_size_nm=size,
         field_width_um=v.scaled(size, source.shape[1] * 1e-3),
         note=note,
+        plane_spacing_nm=_spacing_nm(source.imagej, unit),
         raw={str(key): value for key, value in source.imagej.items()},
     )
+
+
+def _spacing_nm(imagej: Mapping[str, Any], unit: str) -> float | None:
+    """Distance of planes: ``spacing`` is in ImageJ's unit; frames of a film have none."""
+    apart = v.number(imagej.get("spacing"))
+    if apart is None or apart <= 0 or "frames" in imagej:
+        return None
+    return v.length_nm(apart, unit)
 
 
 def _ratio(value: Any) -> float | None:

@@ -68,6 +68,8 @@ class VendorMetadata:
         Rows and columns of which the metadata speak; see `fit`.
     scan_bar_rows : int or None
         Rows of the bar below those; 0 where they count it, None where it is not known.
+    plane_spacing_nm : float or None
+        Distance between the planes of a stack.
     raw : mapping
         The vendor's own names and values.
     """
@@ -86,6 +88,7 @@ class VendorMetadata:
     size_source: str = ""
     scan_shape: tuple[int | None, int] | None = None
     scan_bar_rows: int | None = None
+    plane_spacing_nm: float | None = None
     raw: Mapping[str, Any] = field(default_factory=dict)
 
     def plain(self) -> dict[str, Any]:
@@ -99,6 +102,7 @@ class VendorMetadata:
             "magnification",
             "date",
             "field_width_um",
+            "plane_spacing_nm",
             "note",
         )
         values = {name: getattr(self, name) for name in names}
