@@ -34,8 +34,8 @@ from napari_sem_classify.core.sem_io import open_image
 from napari_sem_classify.core.teach.folds import TilePlaces
 from napari_sem_classify.core.teach.head_fit import FitOptions, Taught
 from napari_sem_classify.core.teach.learn import tile_probabilities
-from napari_sem_classify.core.teach.lesson import Lesson
-from napari_sem_classify.core.teach.lesson_fit import fit_lesson, part_of
+from napari_sem_classify.core.teach.lesson import Lesson, part_of
+from napari_sem_classify.core.teach.lesson_fit import fit_lesson
 from napari_sem_classify.core.teach.looked import SeenTiles, Sight, look
 from napari_sem_classify.core.tiles.grid import TileGrid
 

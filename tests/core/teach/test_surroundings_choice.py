@@ -11,6 +11,7 @@ from napari_sem_classify.core.annotate.annotation_set import Annotations
 from napari_sem_classify.core.annotate.edits import with_stroke
 from napari_sem_classify.core.common.job import Job
 from napari_sem_classify.core.image.area import Area
+from napari_sem_classify.core.model.card import ClassInfo
 from napari_sem_classify.core.model.surroundings import (
     ALONE,
     SMOOTHINGS,
@@ -97,6 +98,15 @@ def test_with_one_or_two_images_the_tile_stays_alone_and_the_reason_is_told():
     assert taught.choice.scores == ()
     assert "from three annotated images on" in taught.choice.reason
     assert taught.score is not None
+
+
+def test_a_class_that_lies_in_one_image_does_not_keep_the_others_from_judging(patches):
+    labels = patches.labels.copy()
+    labels[np.flatnonzero(patches.places.image == 3)[::7]] = 2
+    third = replace(patches, labels=labels, classes=(*patches.classes, ClassInfo("c", "#000001")))
+    taught = fitted(third)
+    assert taught.surroundings.context or taught.surroundings.smoothing
+    assert "by image (4 images" in taught.choice.reason
 
 
 def test_no_mean_is_taken_away_where_images_hold_one_class_each():

@@ -2,21 +2,27 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
 from napari_sem_classify.core.model.transfer import Transfer, agreement_of, judge
 from napari_sem_classify.core.teach.head_fit import fit_head
 from napari_sem_classify.core.teach.transfer import Seen, teach_judges
+from napari_sem_classify.core.teach.turned import Copies
 
 SIZES = (3, 3, 3)
 TILES = 120
 
 
-def specimen(seed, *, strange=0.0, labelled=True):
-    """Tiles of two classes which each stage tells apart in its own way; `strange` spoils it."""
+def specimen(seed, *, strange=0.0, labelled=True, one_of=2):
+    """Tiles of two classes which each stage tells apart in its own way; `strange` spoils it.
+
+    One tile of `one_of` is of the second class.
+    """
     generator = np.random.default_rng(seed)
-    labels = np.arange(TILES) % 2
+    labels = (np.arange(TILES) % one_of == 0).astype(int)
     features = generator.normal(0, 1, (TILES, sum(SIZES)))
     for stage in range(3):
         level = np.where(generator.random(TILES) < strange, 1 - labels, labels)
@@ -40,8 +46,7 @@ def taught_on(seen):
 def judged(head, stages, transfer, features):
     logits = (features @ stages.stacked().T).reshape(len(features), 3, 2) + stages.bias
     agreed = agreement_of([logits[:, stage].argmax(axis=1) for stage in range(3)])
-    sure = head.probabilities(features).max(axis=1)
-    return judge(agreed, sure, stages.distance(features), transfer)
+    return judge(agreed, head.probabilities(features), stages.distance(features), transfer)
 
 
 @pytest.fixture(scope="module")
@@ -70,6 +75,41 @@ def test_where_heads_agree_on_what_is_like_nothing_they_learned_no_accuracy_is_t
     assert found.agreement > 0.95
     assert (found.verdict, found.expected) == ("very unlike", None)
     assert "no accuracy can be expected" in found.sentence
+
+
+def test_where_classes_come_in_other_shares_than_on_any_specimen_less_is_expected(four):
+    usual = judged(*four, specimen(9)[0])
+    other = judged(*four, specimen(9, one_of=40)[0])
+    assert other.agreement > usual.agreement - 0.05  # the other signs see little
+    assert other.verdict == "very unlike"
+    assert other.expected.estimate < usual.expected.estimate - 0.1
+
+
+def test_where_every_specimen_has_its_own_shares_they_say_nothing():
+    taught = taught_on(seen_in([specimen(n, one_of=(2, 40)[n % 2]) for n in range(6)]))
+    for one_of in (2, 40):
+        assert judged(*taught, specimen(9, one_of=one_of)[0]).verdict == "like"
+
+
+def test_a_calibration_from_before_knows_no_shares_and_goes_by_the_other_signs(four):
+    head, stages, transfer = four
+    before = Transfer(replace(transfer.calibration, shares=None, shares_apart=0.0))
+    assert judged(head, stages, before, specimen(9, one_of=40)[0]).verdict == "like"
+
+
+def test_heads_that_learned_from_copies_hold_on_what_was_turned_like_them():
+    def turned(features):
+        other = features.copy()
+        other[:, 1::3] += 5
+        return other
+
+    plain = seen_in([specimen(seed) for seed in range(4)])
+    some = np.arange(0, 4 * TILES, 3)
+    copies = turned(plain.features[some])
+    knows = replace(plain, copies=(Copies(copies, some), copies))
+    new = turned(specimen(9)[0])
+    with_copies, without = judged(*taught_on(knows), new), judged(*taught_on(plain), new)
+    assert (without.verdict, with_copies.verdict) == ("very unlike", "like")
 
 
 def test_on_specimens_that_differ_the_interval_is_wider(four):

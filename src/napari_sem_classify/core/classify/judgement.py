@@ -105,9 +105,10 @@ def judgement_on(
     agreement, distance = scores.agreement(), scores.distance()
     assert agreement is not None
     assert distance is not None
-    confidence = scores.probabilities(smoothed=False).max(axis=-1)
+    found = scores.probabilities(smoothed=False)
     mine = slice(None) if chosen is None else chosen
-    return judge(agreement.ravel()[mine], confidence.ravel()[mine], distance.ravel()[mine], known)
+    flat = found.reshape(-1, found.shape[-1])[mine]
+    return judge(agreement.ravel()[mine], flat, distance.ravel()[mine], known)
 
 
 def learned_from(card: ModelCard, image: SemImage) -> bool:

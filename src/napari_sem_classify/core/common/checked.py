@@ -205,6 +205,14 @@ class Fields:
             raise self._refused(name, f"a list of {wanted}")
         return tuple(values)
 
+    def numbers(self, name: str, low: float, high: float, count: int) -> tuple[float, ...]:
+        """`count` numbers from `low` to `high`."""
+        values = self.items(name)
+        inside = [type(n) in (int, float) and low <= n <= high for n in values]
+        if len(values) != count or not all(inside):
+            raise self._refused(name, f"a list of {count} numbers from {low:g} to {high:g}")
+        return tuple(float(n) for n in values)
+
     def object(self, name: str) -> Fields:
         """The fields of an object within this one."""
         return Fields.of(self.given(name), f"{self.place}{name}.")

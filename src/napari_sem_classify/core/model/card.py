@@ -175,7 +175,7 @@ class ModelCard:
             surroundings=Surroundings.from_fields(card.object("surroundings"))
             if card.has("surroundings")
             else ALONE,
-            transfer=Transfer.from_fields(card.object("transfer"))
+            transfer=Transfer.from_fields(card.object("transfer"), len(classes))
             if card.has("transfer")
             else None,
         )

@@ -3,7 +3,8 @@
 Three heads are taught beside the model's own, each on the features of one stage of the network. On
 a specimen like those that taught they name the same classes, on a strange one they fall apart: the
 share of tiles on which pairs of them agree, and the model's own confidence, follow its accuracy.
-How closely was seen when it was taught, on images of specimens that were left out.
+Where a model is wrong and sure, it often finds the classes in other shares than usual. How closely
+all this goes with the accuracy was seen when it was taught, on images of specimens left out.
 """
 
 from __future__ import annotations
@@ -52,6 +53,10 @@ class Calibration:
     distance, distance_spread : float
         Mean distance of their tiles from those that taught, see `StageHeads`, and its standard
         deviation from image to image.
+    shares : tuple of float or None
+        Mean share of the tiles that is found of each class; None in models from before.
+    shares_apart : float
+        How far the shares of an image usually lie from those, see `shares_apart`.
     """
 
     promise: float
@@ -61,10 +66,16 @@ class Calibration:
     specimens: int
     distance: float
     distance_spread: float
+    shares: tuple[float, ...] | None = None
+    shares_apart: float = 0.0
 
     @classmethod
-    def from_fields(cls, value: Fields) -> Calibration:
+    def from_fields(cls, value: Fields, classes: int) -> Calibration:
         """Read what `asdict` gave; raises `Malformed` when it is something else."""
+        shares = None
+        if value.has("shares"):
+            shares = value.numbers("shares", 0, 1, classes)
+        apart = value.number("shares_apart", 0, 1) if shares is not None else 0.0
         return cls(
             promise=value.number("promise", 0, 1),
             offset=value.number("offset", -1, 1),
@@ -73,6 +84,8 @@ class Calibration:
             specimens=value.whole("specimens", 3, 10**9),
             distance=value.number("distance", 0, 1e9),
             distance_spread=value.number("distance_spread", 0, 1e9),
+            shares=shares,
+            shares_apart=apart,
         )
 
 
@@ -90,11 +103,11 @@ class Transfer:
     reason: str = ""
 
     @classmethod
-    def from_fields(cls, value: Fields) -> Transfer:
+    def from_fields(cls, value: Fields, classes: int) -> Transfer:
         """Read what `asdict` gave; raises `Malformed` when it is something else."""
         found = None
         if value.has("calibration"):
-            found = Calibration.from_fields(value.object("calibration"))
+            found = Calibration.from_fields(value.object("calibration"), classes)
         return cls(found, value.text("reason"))
 
 
@@ -203,9 +216,23 @@ def estimate_of(judgement: Judgement) -> float:
     return 2.0 if judgement.verdict == "unknown" else -1.0
 
 
-def sign_of(agreement: float, confidence: float) -> float:
-    """The sign that follows the accuracy: the mean of agreement and confidence, 0 to 1."""
-    return (agreement + confidence) / 2
+def sign_of(agreement: float, confidence: float, odd: float = 0.0) -> float:
+    """The sign that follows the accuracy: the mean of agreement and confidence, less `odd`."""
+    return (agreement + confidence) / 2 - odd
+
+
+def shares_in(probabilities: NDArray[Any]) -> NDArray[np.float64]:
+    """Share of the tiles (N, classes) that is found of each class, shape (classes,)."""
+    found = np.bincount(probabilities.argmax(axis=1), minlength=probabilities.shape[1])
+    return np.asarray(found / len(probabilities), dtype=np.float64)
+
+
+def shares_apart(shares: NDArray[Any], others: NDArray[Any]) -> float:
+    """How far shares of classes lie apart: the share of tiles to move (0 to 1), squared.
+
+    Squared, as every specimen is a little other than the last, and much other is rare.
+    """
+    return float(np.abs(shares - others).sum() / 2) ** 2
 
 
 def agreement_of(labels: Sequence[NDArray[Any]]) -> NDArray[np.float32]:
@@ -222,7 +249,7 @@ def agreement_of(labels: Sequence[NDArray[Any]]) -> NDArray[np.float32]:
 
 
 def judge(
-    agreement: NDArray[Any], confidence: NDArray[Any], distance: NDArray[Any], known: Transfer
+    agreement: NDArray[Any], probabilities: NDArray[Any], distance: NDArray[Any], known: Transfer
 ) -> Judgement:
     """Judge an image by its tiles.
 
@@ -231,7 +258,8 @@ def judge(
 
     Parameters
     ----------
-    agreement, confidence, distance : float, shape (N,)
+    agreement, distance : float, shape (N,)
+    probabilities : float, shape (N, classes)
         Of each tile; NaN where it was left out.
     known : Transfer
         Of the model's card.
@@ -242,7 +270,7 @@ def judge(
         few = f"{tiles} tile{'' if tiles == 1 else 's'}"
         return Judgement("unknown", f"{few}: too few to judge whether the model holds here.")
     agreed = float(agreement[there].mean(dtype=np.float64))
-    sure = float(confidence[there].mean(dtype=np.float64))
+    sure = float(probabilities[there].max(axis=1).mean(dtype=np.float64))
     calibration = known.calibration
     if calibration is None:
         together = f"Its parts agree on {100 * agreed:.0f} % of the tiles."
@@ -250,7 +278,11 @@ def judge(
     far = float(distance[there].mean(dtype=np.float64)) - calibration.distance
     if far > TOO_FAR * calibration.distance_spread:
         return Judgement("very unlike", FAR, agreed, tiles, None, calibration.promise)
-    estimate = min(max(sign_of(agreed, sure) + calibration.offset, 0.0), 1.0)
+    odd = 0.0
+    if calibration.shares is not None:
+        apart = shares_apart(shares_in(probabilities[there]), np.array(calibration.shares))
+        odd = max(0.0, apart - calibration.shares_apart)
+    estimate = min(max(sign_of(agreed, sure, odd) + calibration.offset, 0.0), 1.0)
     reach = _quantile(calibration.images) * calibration.spread
     reach *= math.sqrt(1 + 1 / calibration.images)  # the offset itself is known from so many
     expected = Expected(estimate, max(estimate - reach, 0.0), min(estimate + reach, 1.0))

@@ -11,8 +11,9 @@ from numpy.typing import NDArray
 from napari_sem_classify.core.model.head import Head
 from napari_sem_classify.core.model.plane_scores import PlaneScores
 from napari_sem_classify.core.model.surroundings import ALONE, Surroundings
-from napari_sem_classify.core.teach.lesson import Lesson
+from napari_sem_classify.core.teach.lesson import Lesson, part_of
 from napari_sem_classify.core.teach.looked import SeenTiles
+from napari_sem_classify.core.teach.turned import Copies
 from napari_sem_classify.core.tiles.neighbours import AROUND, Neighbours
 
 MIXED_SHARE = 0.5
@@ -34,6 +35,15 @@ def features_in(lesson: Lesson, surroundings: Surroundings) -> NDArray[np.float3
         at = seen.rows_of(lesson.numbers[rows])
         found[rows] = features_on(seen, at, surroundings, usual, lesson.features[rows])
     return found
+
+
+def copies_in(lesson: Lesson, surroundings: Surroundings) -> Copies | None:
+    """Copies as `features_in`: the tile is turned, its surroundings are as they are."""
+    copies = lesson.copies
+    if copies is None:
+        return None
+    turned = replace(part_of(lesson, copies.of), features=copies.features)
+    return Copies(features_in(turned, surroundings), copies.of)
 
 
 def features_on(

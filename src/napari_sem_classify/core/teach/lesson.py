@@ -185,6 +185,19 @@ def gather(
     )
 
 
+def part_of(lesson: Lesson, rows: NDArray[np.int64]) -> Lesson:
+    """The lesson of some of the tiles, with all that was seen around them."""
+    places = lesson.places
+    return replace(
+        lesson,
+        features=lesson.features[rows],
+        labels=lesson.labels[rows],
+        places=replace(places, image=places.image[rows], y=places.y[rows], x=places.x[rows]),
+        tiles=tuple(lesson.tiles[row] for row in rows.tolist()),
+        numbers=lesson.numbers[rows],
+    )
+
+
 def sample_labels(
     labels: Sequence[NDArray[np.int64]], most: int, seed: int
 ) -> list[NDArray[np.int64]]:

@@ -22,7 +22,13 @@ from napari_sem_classify.core.model.surroundings import (
     SurroundingsChoice,
     SurroundingsScore,
 )
-from napari_sem_classify.core.teach.around import features_in, offered, scores_of, with_usual
+from napari_sem_classify.core.teach.around import (
+    copies_in,
+    features_in,
+    offered,
+    scores_of,
+    with_usual,
+)
 from napari_sem_classify.core.teach.folds import MIN_GROUPS, Folds, plan_folds
 from napari_sem_classify.core.teach.head_fit import (
     FitOptions,
@@ -31,10 +37,9 @@ from napari_sem_classify.core.teach.head_fit import (
     taught_of,
     try_folds,
 )
-from napari_sem_classify.core.teach.lesson import Lesson, sample_labels
+from napari_sem_classify.core.teach.lesson import Lesson, part_of, sample_labels
 from napari_sem_classify.core.teach.recipes import drawn_macro_f1
 from napari_sem_classify.core.teach.scores import Smoothed
-from napari_sem_classify.core.teach.turned import Copies
 
 TILES_PER_CLASS = 400
 """Of each class that the surroundings are judged by; it takes seconds."""
@@ -72,7 +77,7 @@ def teach_lesson(
 ) -> Taught:
     """Fit a head that takes these surroundings; takes and refuses as `teach_head`."""
     names = lesson.class_names
-    how = replace(how, copies=_copies(lesson, surroundings))
+    how = replace(how, copies=copies_in(lesson, surroundings))
     tried = try_folds(features_in(lesson, surroundings), lesson.labels, names, how, job)
     smoothed = None
     if surroundings.smoothing and tried.folds is not None and tried.folds.whole:
@@ -96,9 +101,7 @@ def choose_surroundings(
     ways : sequence of Surroundings
         As `offered`; the one to keep comes first.
     """
-    rows = _sample(lesson, how.seed)
-    some = part_of(lesson, rows)
-    plan = plan_whole(some, None if how.specimens is None else np.asarray(how.specimens)[rows])
+    some, plan = _to_judge(lesson, how)
     if isinstance(plan, str):
         return SurroundingsChoice(ways[0], (), f"{_capital(ways[0].title)}: {plan}.")
     silent = (job or Job()).telling(lambda _: None)
@@ -117,6 +120,26 @@ def choose_surroundings(
     return _chosen(ways, said, some.labels[scored], plan.blocks[scored], lesson, plan.how)
 
 
+def _to_judge(lesson: Lesson, how: FitOptions) -> tuple[Lesson, Folds | str]:
+    """The tiles that surroundings are judged by and how these are left out, or why not.
+
+    A class that lies in one image cannot be left out: where there are such, the others judge.
+    """
+    rows = _sample(lesson, how.seed)
+    specimens = None if how.specimens is None else np.asarray(how.specimens)
+    some = part_of(lesson, rows)
+    plan = plan_whole(some, None if specimens is None else specimens[rows])
+    if isinstance(plan, Folds):
+        return some, plan
+    images = [np.unique(some.places.image[some.labels == n]) for n in range(len(lesson.classes))]
+    rows = rows[np.array([len(found) > 1 for found in images])[some.labels]]
+    fewer = part_of(lesson, rows)
+    if len(np.unique(fewer.labels)) < 2 or len(rows) == len(some.labels):
+        return some, plan
+    again = plan_whole(fewer, None if specimens is None else specimens[rows])
+    return (some, plan) if isinstance(again, str) else (fewer, again)
+
+
 def plan_whole(lesson: Lesson, specimens: NDArray[np.int64] | None) -> Folds | str:
     """Leave whole specimens out, or where these are too few whole images; or say why not."""
     images = lesson.places.image
@@ -127,28 +150,6 @@ def plan_whole(lesson: Lesson, specimens: NDArray[np.int64] | None) -> Folds | s
     if isinstance(plan, Folds):
         return plan
     return plan.removeprefix("No score can be given: ").partition(";")[0]
-
-
-def part_of(lesson: Lesson, rows: NDArray[np.int64]) -> Lesson:
-    """The lesson of some of the tiles, with all that was seen around them."""
-    places = lesson.places
-    return replace(
-        lesson,
-        features=lesson.features[rows],
-        labels=lesson.labels[rows],
-        places=replace(places, image=places.image[rows], y=places.y[rows], x=places.x[rows]),
-        tiles=tuple(lesson.tiles[row] for row in rows.tolist()),
-        numbers=lesson.numbers[rows],
-    )
-
-
-def _copies(lesson: Lesson, surroundings: Surroundings) -> Copies | None:
-    """Copies as `features_in`: the tile is turned, its surroundings are as they are."""
-    copies = lesson.copies
-    if copies is None:
-        return None
-    turned = replace(part_of(lesson, copies.of), features=copies.features)
-    return Copies(features_in(turned, surroundings), copies.of)
 
 
 def _sample(lesson: Lesson, seed: int) -> NDArray[np.int64]:

@@ -1,7 +1,8 @@
 """What a model needs to be judged on other specimens: heads a stage, and their calibration.
 
 The calibration leaves specimens out: the model's head and those of the stages are fitted without
-them, and what the signs were on their images is set beside the accuracy there.
+them, and what the signs were on their images is set beside the accuracy there. All heads learn from
+the copies of tiles too, where there are some: one that does not falls apart over a knob.
 """
 
 from __future__ import annotations
@@ -17,13 +18,21 @@ from napari_sem_classify.core.common.job import Job, Reporter
 from napari_sem_classify.core.model.head import Head, softmax
 from napari_sem_classify.core.model.stage_heads import StageHeads, stage_columns
 from napari_sem_classify.core.model.surroundings import Surroundings
-from napari_sem_classify.core.model.transfer import Calibration, Transfer, agreement_of, sign_of
+from napari_sem_classify.core.model.transfer import (
+    Calibration,
+    Transfer,
+    agreement_of,
+    shares_apart,
+    shares_in,
+    sign_of,
+)
 from napari_sem_classify.core.network.backbone import BACKBONES
-from napari_sem_classify.core.teach.around import features_on, planes_of, usual_mean
+from napari_sem_classify.core.teach.around import copies_in, features_on, planes_of, usual_mean
 from napari_sem_classify.core.teach.head_fit import Taught
 from napari_sem_classify.core.teach.lesson import Lesson
 from napari_sem_classify.core.teach.logistic import Basis, make_basis, solve
 from napari_sem_classify.core.teach.teach_options import STAGES
+from napari_sem_classify.core.teach.turned import Copies
 
 JUDGING = "Trying the model on specimens left out"
 MIN_SPECIMENS = 3
@@ -69,6 +78,8 @@ class Seen:
         Which tiles stand for their image; None for all.
     own : float, shape (N, features of a tile), or None
         What the network saw in the tile itself; `features` where None.
+    copies : tuple of (Copies, float32 of shape (M, features of a tile)), or None
+        Of some of the tiles, as the head takes them and in themselves: learned from, never judged.
     """
 
     features: NDArray[Any]
@@ -77,6 +88,7 @@ class Seen:
     specimen: NDArray[np.int64]
     drawn: NDArray[np.bool_] | None = None
     own: NDArray[Any] | None = None
+    copies: tuple[Copies, NDArray[np.float32]] | None = None
 
 
 def with_judgement(lesson: Lesson, taught: Taught, seed: int, job: Job | None = None) -> Taught:
@@ -108,13 +120,18 @@ def seen_of(lesson: Lesson, surroundings: Surroundings, seed: int = 0) -> Seen:
     usual = usual_mean(lesson) if surroundings.alignment else None
     most = min(MOST_OF_IMAGE, max(2 * MIN_TILES, MOST_TILES // max(1, len(planes))))
     features, own, labels, images, specimens, drawn = [], [], [], [], [], []
+    count, place = 0, np.full(len(lesson.labels), -1, dtype=np.int64)
     for _, seen, rows in planes:
+        at = seen.rows_of(lesson.numbers[rows])
         known = np.full(len(seen.index), -1, dtype=np.int64)
-        known[seen.rows_of(lesson.numbers[rows])] = lesson.labels[rows]
+        known[at] = lesson.labels[rows]
         told = np.flatnonzero(known >= 0)
         whole = seen.surrounded() if surroundings.context else np.ones(len(known), np.bool_)
         any_kind = _some(np.flatnonzero(whole | (known >= 0)), most, generator)
         mine = np.union1d(_some(told, most, generator), any_kind)
+        here = np.isin(at, mine)
+        place[rows[here]] = count + np.searchsorted(mine, at[here])
+        count += len(mine)
         features.append(features_on(seen, mine, surroundings, usual))
         own.append(seen.features[mine])
         labels.append(known[mine])
@@ -128,7 +145,20 @@ def seen_of(lesson: Lesson, surroundings: Surroundings, seed: int = 0) -> Seen:
         np.concatenate(specimens),
         np.concatenate(drawn),
         np.concatenate(own),
+        _copies(lesson, surroundings, place),
     )
+
+
+def _copies(
+    lesson: Lesson, surroundings: Surroundings, place: NDArray[np.int64]
+) -> tuple[Copies, NDArray[np.float32]] | None:
+    """Copies of the tiles that have a `place` in the sample."""
+    own, turned = lesson.copies, copies_in(lesson, surroundings)
+    if own is None or turned is None:
+        return None
+    of = place[own.of]
+    kept = of >= 0
+    return Copies(turned.features[kept], of[kept]), own.features[kept]
 
 
 def teach_judges(
@@ -160,64 +190,94 @@ def teach_judges(
     Cancelled
         When the job was asked to stop.
     """
-    features = seen.features.astype(np.float32, copy=False)
+    features, own, labels, specimen = _with_copies(seen)
     columns = stage_columns(sizes, features.shape[1] // sum(sizes))
     parts = [np.arange(features.shape[1]), *columns]
     some = _sample(seen.labels, classes, seed)
-    rounds, reason = _rounds(seen, some)
+    rounds, reason = _rounds(labels[some], specimen[some])
+    if seen.copies is not None:
+        copied = np.isin(seen.copies[0].of, some)
+        some = np.append(some, len(seen.labels) + np.flatnonzero(copied))
     used = parts if rounds else columns
     reporter = Reporter(len(columns) + len(rounds) * len(parts), JUDGING, job)
     bases = [make_basis(features[np.ix_(some, part)]) for part in used]
     weight = np.zeros((classes, features.shape[1]), dtype=np.float32)
     bias = np.zeros((len(columns), classes), dtype=np.float32)
     for number, (basis, part) in enumerate(zip(bases[-len(columns) :], columns, strict=True)):
-        found = _fitted(basis, seen.labels[some], classes, strength)
+        found = _fitted(basis, labels[some], classes, strength)
         weight[:, part], bias[number] = _plain(found)
         reporter.advance()
-    own = features if seen.own is None else seen.own.astype(np.float32, copy=False)
     stages = StageHeads(weight, bias, tuple(sizes), *_place(own[some]))
     if not rounds:
         return stages, Transfer(None, reason)
     drawn = np.ones(len(seen.labels), np.bool_) if seen.drawn is None else seen.drawn
-    signs, right, counts, far = [], [], [], []
+    tried: list[_LeftOut] = []
     for out in rounds:
-        train = ~np.isin(seen.specimen[some], out)
+        train = ~np.isin(specimen[some], out)
         there = np.flatnonzero(np.isin(seen.specimen, out))
         logits = []
         for basis, part in zip(bases, parts, strict=True):
-            mine = _fitted(basis, seen.labels[some], classes, strength, train)
+            mine = _fitted(basis, labels[some], classes, strength, train)
             logits.append(mine.logits(features[np.ix_(there, part)]))
             reporter.advance()
         centred = StageHeads(weight, bias, tuple(sizes), *_place(own[some[train]]))
         distance = centred.distance(own[there])
-        sure = softmax(logits[0] / np.float32(temperature)).max(axis=1)
+        sure = softmax(logits[0] / np.float32(temperature))
         agreed = agreement_of([each.argmax(axis=1) for each in logits[1:]])
         hit = logits[0].argmax(axis=1) == seen.labels[there]
         for image in np.unique(seen.image[there]):
             here = seen.image[there] == image
             told, here = here & (seen.labels[there] >= 0), here & drawn[there]
-            if np.count_nonzero(told) < MIN_TILES:
-                continue
-            counts.append(int(np.count_nonzero(told)))
-            right.append(hit[told].mean())
-            far.append(float(distance[here].mean()))
-            signs.append(sign_of(float(agreed[here].mean()), float(sure[here].mean())))
-    if len(counts) < MIN_SPECIMENS:
+            if np.count_nonzero(told) >= MIN_TILES:
+                sign = sign_of(float(agreed[here].mean()), float(sure[here].max(axis=1).mean()))
+                far, shares = float(distance[here].mean()), shares_in(sure[here])
+                n_told = int(np.count_nonzero(told))
+                tried.append(_LeftOut(float(hit[told].mean()), n_told, sign, far, shares))
+    if len(tried) < MIN_SPECIMENS:
         return stages, Transfer(None, _FEW_TILES)
-    specimens = len(np.unique(np.concatenate(rounds)))
-    calibration = _calibration(np.array(right), np.array(signs), counts, np.array(far), specimens)
-    return stages, Transfer(calibration)
+    return stages, Transfer(_calibration(tried, len(np.unique(np.concatenate(rounds)))))
 
 
-def _calibration(
-    right: NDArray[np.float64],
-    signs: NDArray[np.float64],
-    counts: Sequence[int],
-    far: NDArray[np.float64],
-    specimens: int,
-) -> Calibration:
-    gaps, weights = right - signs, np.array(counts, dtype=np.float64)
-    offset, images = float(np.average(gaps, weights=weights)), len(gaps)
+@dataclass(frozen=True, slots=True)
+class _LeftOut:
+    """An image that heads had not learned from: its accuracy on `tiles` of it, and its signs."""
+
+    right: float
+    tiles: int
+    sign: float
+    far: float
+    shares: NDArray[np.float64]
+
+
+def _with_copies(
+    seen: Seen,
+) -> tuple[NDArray[np.float32], NDArray[np.float32], NDArray[np.int64], NDArray[np.int64]]:
+    """Features, own features, labels and specimens of the tiles, behind them of their copies."""
+    features = seen.features.astype(np.float32, copy=False)
+    own = features if seen.own is None else seen.own.astype(np.float32, copy=False)
+    if seen.copies is None:
+        return features, own, seen.labels, seen.specimen
+    copies, theirs = seen.copies
+    return (
+        np.concatenate([features, copies.features]),
+        np.concatenate([own, theirs]),
+        np.append(seen.labels, seen.labels[copies.of]),
+        np.append(seen.specimen, seen.specimen[copies.of]),
+    )
+
+
+def _calibration(tried: Sequence[_LeftOut], specimens: int) -> Calibration:
+    right = np.array([each.right for each in tried])
+    weights = np.array([each.tiles for each in tried], dtype=np.float64)
+    far = np.array([each.far for each in tried])
+    shares, images = np.stack([each.shares for each in tried]), len(tried)
+    total = shares.sum(axis=0)
+    # Of each image from the others, as a new one will be.
+    apart = np.array([shares_apart(mine, (total - mine) / (images - 1)) for mine in shares])
+    usual = float(apart.mean())
+    signs = np.array([each.sign for each in tried]) - np.maximum(0.0, apart - usual)
+    gaps = right - signs
+    offset = float(np.average(gaps, weights=weights))
     return Calibration(
         promise=float(np.average(right, weights=weights)),
         offset=offset,
@@ -226,6 +286,8 @@ def _calibration(
         specimens=specimens,
         distance=float(far.mean()),
         distance_spread=max(float(far.std(ddof=1)), LEAST_FAR * float(far.mean())),
+        shares=tuple((total / images).tolist()),
+        shares_apart=usual,
     )
 
 
@@ -236,9 +298,10 @@ def _place(own: NDArray[np.float32]) -> tuple[NDArray[np.float32], NDArray[np.fl
     return own.mean(axis=0, dtype=np.float64).astype(np.float32), scale.astype(np.float32)
 
 
-def _rounds(seen: Seen, some: NDArray[np.int64]) -> tuple[list[NDArray[np.int64]], str]:
+def _rounds(
+    labels: NDArray[np.int64], specimens: NDArray[np.int64]
+) -> tuple[list[NDArray[np.int64]], str]:
     """Specimens to leave out in each round, or why none; those that alone have a class stay in."""
-    labels, specimens = seen.labels[some], seen.specimen[some]
     numbers = np.unique(specimens)
     if len(numbers) < MIN_SPECIMENS:
         return [], _FEW_SPECIMENS
