@@ -15,7 +15,7 @@ class TinyEngine:
 
     backend, device, dtype = "torch", "CPU", "float32"
     feature_size = FEATURES
-    network_px, cuts, checked = 32, False, None
+    network_px, stream, checked = 32, None, None
 
     def __init__(self, batch_size=16):
         import torch

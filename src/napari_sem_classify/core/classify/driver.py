@@ -32,7 +32,7 @@ from napari_sem_classify.core.model.file import head_sha256
 from napari_sem_classify.core.model.head import TileClassifier
 from napari_sem_classify.core.model.plane_scores import PlaneScores, scores_on
 from napari_sem_classify.core.network.embedding_cache import EmbeddingCache
-from napari_sem_classify.core.network.features import KnownFeatures, features_to
+from napari_sem_classify.core.network.features import KnownFeatures, Reading, features_to
 from napari_sem_classify.core.tiles.grid import TileGrid
 from napari_sem_classify.core.tiles.plane_tiles import PlaneTiles
 from napari_sem_classify.core.tiles.tile_rules import FLAT_BELOW, check_tiles
@@ -217,15 +217,23 @@ def tile_scores(
     due = 0.0
 
     def sink(index: NDArray[np.int64], features: NDArray[Any]) -> None:
-        nonlocal due
         scores.add(index, features)
+        tell()
+
+    def read(index: NDArray[np.int64], numbers: NDArray[Any]) -> None:
+        scores.add_read(index, numbers)
+        tell()
+
+    def tell() -> None:
+        nonlocal due
         begin = time.perf_counter()
         if on_update is not None and begin >= due:
             on_update(scores.probabilities())
             took = time.perf_counter() - begin
             due = begin + max(1.0 / UPDATES_PER_S, took / UPDATES_SHARE)
 
-    from_cache = features_to(tiles, engine, intensity, sink, reporter, known, dense)
+    reading = Reading(scores.readout(), read)
+    from_cache = features_to(tiles, engine, intensity, sink, reporter, known, dense, reading)
     if on_update is not None and scores.known.any():
         on_update(scores.probabilities())
     reporter.check()

@@ -22,6 +22,7 @@ from napari_sem_classify.core.model.head import Head, TileClassifier, softmax
 from napari_sem_classify.core.model.stage_heads import StageHeads
 from napari_sem_classify.core.model.surroundings import ALONE, Surroundings
 from napari_sem_classify.core.model.transfer import agreement_of
+from napari_sem_classify.core.network.readout import Readout
 from napari_sem_classify.core.tiles.grid import TileGrid
 from napari_sem_classify.core.tiles.neighbours import AROUND, Neighbours
 
@@ -106,6 +107,25 @@ class PlaneScores:
             if self._stages is not None:
                 self._flat[index[some], self._own : -1] = mine @ self._stage_parts.T
                 self._flat[index[some], -1] = self._stages.distance(mine)
+
+    def readout(self) -> Readout:
+        """What of a tile's features is needed, for a device that they do not have to leave."""
+        weight = self._parts[0]
+        if self._stages is None:
+            return Readout(weight)
+        some = slice(None, None, self._stages.step)
+        centre, scale = (
+            np.ascontiguousarray(each[some]) for each in (self._stages.centre, self._stages.scale)
+        )
+        return Readout(np.concatenate([weight, self._stage_parts]), centre, scale, some.step)
+
+    def add_read(self, index: NDArray[np.int64], numbers: NDArray[np.float32]) -> None:
+        """Take in tiles, given by their numbers, with what `readout` makes of their features."""
+        own = numbers[:, : self._own]
+        if self._surroundings == ALONE:
+            own = softmax((own + self._parts[1]) / self._temperature)
+        self._flat[index, : self._own] = own
+        self._flat[index, self._own :] = numbers[:, self._own :]
 
     def probabilities(self, *, smoothed: bool = True) -> NDArray[np.float32]:
         """Those of the tiles so far, shape (tile rows, tile columns, classes), NaN for the others.

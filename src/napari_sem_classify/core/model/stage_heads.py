@@ -37,6 +37,11 @@ class StageHeads:
     centre: NDArray[np.float32]
     scale: NDArray[np.float32]
 
+    @property
+    def step(self) -> int:
+        """Every how many features one tells a distance."""
+        return max(1, len(self.centre) // _ENOUGH)
+
     def distance(self, features: NDArray[np.float32]) -> NDArray[np.float32]:
         """How far tiles lie from those that taught, in units of their spread, shape (N,).
 
@@ -44,7 +49,7 @@ class StageHeads:
         ----------
         features : float32, shape (N, features of a tile)
         """
-        some = slice(None, None, max(1, len(self.centre) // _ENOUGH))
+        some = slice(None, None, self.step)
         apart = (features[:, some] - self.centre[some]) / self.scale[some]
         return np.asarray(np.sqrt(np.square(apart).mean(axis=1)), dtype=np.float32)
 

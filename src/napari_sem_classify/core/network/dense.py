@@ -30,10 +30,13 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True)
 class TileFeatures:
-    """Features of some tiles, float32 of shape (N, features), and tiles found without data."""
+    """Features of some tiles, shape (N, features), or what was read off them, shape (N, numbers).
+
+    float32, or float16 where they are to be kept; `empty` are tiles found without data.
+    """
 
     index: NDArray[np.int64]
-    features: NDArray[np.float32]
+    features: NDArray[Any]
     empty: NDArray[np.int64]
 
 

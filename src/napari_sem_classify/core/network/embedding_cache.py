@@ -35,6 +35,9 @@ if TYPE_CHECKING:
 MAX_BYTES = 4_000_000_000
 SUFFIX = ".tiles"
 
+LARGEST_KEPT = 65504.0
+"""The largest number of float16."""
+
 _HEADER = struct.Struct("<8sQQQ")  # magic, features a tile, tiles, empty tiles
 _MAGIC = b"SEMTILE1"
 _BLOCK_TILES = 2048
@@ -142,11 +145,12 @@ class EmbeddingCache:
 def as_kept(features: NDArray[Any]) -> NDArray[np.float16] | None:
     """Features, shape (N, features), as an entry keeps them.
 
-    None where a number is beyond float16: better not kept than kept wrong.
+    None where a number is beyond float16 (or its largest, which may stand for one beyond): better
+    not kept than kept wrong.
     """
     with np.errstate(over="ignore"):
-        small = features.astype(np.float16)
-    return small if np.isfinite(small).all() else None
+        small = features.astype(np.float16, copy=False)
+    return small if (np.abs(small) < LARGEST_KEPT).all() else None
 
 
 class FeatureWriter:

@@ -15,15 +15,11 @@ from napari_sem_classify.core.image.intensity import IntensityRange, IntensityRe
 from napari_sem_classify.core.network.dense import TileFeatures, embed_densely
 from napari_sem_classify.core.network.embedding_cache import EmbeddingCache, as_kept, features_key
 from napari_sem_classify.core.tiles.plane_tiles import PlaneTiles
-from napari_sem_classify.core.tiles.tile_source import (
-    CutBatch,
-    read_cuts,
-    read_tiles,
-    travel_range,
-)
+from napari_sem_classify.core.tiles.tile_source import read_cuts, read_tiles, travel_range
 
 if TYPE_CHECKING:
     from napari_sem_classify.core.network.engine.base import Engine
+    from napari_sem_classify.core.network.readout import Readout
 
 FeatureSink = Callable[[NDArray[np.int64], NDArray[Any]], None]
 
@@ -37,6 +33,17 @@ class KnownFeatures:
 
     cache: EmbeddingCache
     network: str
+
+
+@dataclass(frozen=True, slots=True)
+class Reading:
+    """What may be read off features in place of taking them, and who is given it.
+
+    `sink` is given the tiles' numbers and the readout's, float32 of shape (N, `readout.width`).
+    """
+
+    readout: Readout
+    sink: FeatureSink
 
 
 def embed_image(
@@ -92,6 +99,7 @@ def features_to(
     reporter: Reporter,
     known: KnownFeatures | None = None,
     dense: bool = False,
+    reading: Reading | None = None,
 ) -> bool:
     """Give every kept tile's features to `sink`, batch by batch.
 
@@ -100,10 +108,12 @@ def features_to(
     intensity : IntensityRange
         As measured on this plane.
     sink : callable
-        Given the tiles' numbers, int64 of shape (N,), and their features, float32 or from the cache
-        float16, of shape (N, features).
+        Given the tiles' numbers, int64 of shape (N,), and their features, float32 or, where they
+        are looked up or kept, float16, of shape (N, features).
     reporter : Reporter
         From `PlaneTiles.reporter`; advanced by the tiles read, empty ones included.
+    reading : Reading, optional
+        Used in place of `sink` where the device reads it off faster and nothing is kept.
 
     Returns
     -------
@@ -119,7 +129,15 @@ def features_to(
             if _from_cache(known.cache, key, wanted, sink, reporter):
                 return True
             writer = known.cache.writer(key, engine.feature_size, reporter.total)
-    done = (embed_densely if dense else _embed_tiles)(tiles, engine, intensity)
+    if dense:
+        done = embed_densely(tiles, engine, intensity)
+    elif engine.stream is None:
+        done = _embed_tiles(tiles, engine, intensity)
+    elif writer is None and reading is not None:
+        done, sink = _streamed(tiles, engine, intensity, reading.readout), reading.sink
+    else:
+        kind = np.float32 if writer is None else np.float16
+        done = _streamed(tiles, engine, intensity, kind)
     with closing(done), writer or nullcontext():
         for some in done:
             # As they come out of the cache, so that a run and its repetition see the same.
@@ -137,19 +155,25 @@ def _embed_tiles(
 ) -> Generator[TileFeatures, None, None]:
     image, plane = tiles.source
     travelled = travel_range(image, intensity)
-    # Where the device has memory of its own, it cuts the tiles itself.
-    read: Any = read_cuts if engine.cuts else read_tiles
     size = engine.batch_size
-    batches = read(image, tiles.grid, intensity, size, keep=tiles.keep, plane=plane)
+    batches = read_tiles(image, tiles.grid, intensity, size, keep=tiles.keep, plane=plane)
     with closing(batches):
         for batch in batches:
-            if not len(batch.index):
-                features = np.empty((0, engine.feature_size), np.float32)
-            elif isinstance(batch, CutBatch):
-                features = engine.embed_cuts(batch.cuts, batch.tile, travelled)
-            else:
+            if len(batch.index):
                 features = engine.embed(batch.pixels, travelled)
+            else:
+                features = np.empty((0, engine.feature_size), np.float32)
             yield TileFeatures(batch.index, features, batch.empty)
+
+
+def _streamed(
+    tiles: PlaneTiles, engine: Engine, intensity: IntensityRange, wanted: Any
+) -> Generator[TileFeatures, None, None]:
+    assert engine.stream is not None
+    image, plane = tiles.source
+    size = engine.batch_size
+    batches = read_cuts(image, tiles.grid, intensity, size, keep=tiles.keep, plane=plane)
+    return engine.stream(batches, travel_range(image, intensity), wanted)
 
 
 def _from_cache(

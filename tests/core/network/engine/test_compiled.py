@@ -14,6 +14,7 @@ import pytest
 import torch
 from engine_reference import relative_error
 from torch._dynamo.utils import counters
+from torch.profiler import ProfilerActivity, profile
 
 from napari_sem_classify.core.image.intensity import IntensityRange
 from napari_sem_classify.core.network.engine import compiled as module
@@ -48,6 +49,17 @@ def engine_of(network, dtype="float32"):
     return engine
 
 
+def operators(engine, tiles):
+    """What torch runs on the way from tiles to features, by its own names."""
+    with profile(activities=[ProfilerActivity.CPU]) as seen:
+        engine.embed(tiles, INTENSITY)
+    return {event.key for event in seen.key_averages()}
+
+
+STEP_BY_STEP = {"aten::relu_", "aten::clamp_min_", "aten::add_"}
+"""Activations and sums where they are operators of their own: in the network as it is."""
+
+
 @needs_compiler
 @pytest.mark.parametrize(("dtype", "limit"), [("float32", 1e-4), ("bfloat16", 2e-2)])
 def test_the_compiled_network_takes_over_and_gives_the_same_features(
@@ -56,27 +68,37 @@ def test_the_compiled_network_takes_over_and_gives_the_same_features(
     engine = engine_of(network, dtype)
     plain = TorchEngine(network, network_px=64, device=CPU, dtype=dtype)
     expected = plain.embed(noise_tiles[:8], INTENSITY)
+    assert operators(plain, noise_tiles[:8]) >= STEP_BY_STEP
     for _ in range(2):  # the second batch of a size starts the compilation
         before = engine.embed(noise_tiles[:8], INTENSITY)
         assert relative_error(before, expected) <= limit
         assert not engine.compiled.in_use
     engine.compiled.settle()
-    assert engine.compiled.in_use
+    assert engine.compiled.in_use, engine.compiled.state
     counters.clear()
     compiled = engine.embed(noise_tiles[:8], INTENSITY)
     assert relative_error(compiled, expected) <= limit
+    assert not operators(engine, noise_tiles[:8]) & STEP_BY_STEP
     # A last batch of another size costs no compilation.
     last = engine.embed(noise_tiles[:3], INTENSITY)
     assert relative_error(last, expected[:3]) <= limit
     engine.compiled.settle()
+    # What is compiled is used whatever the state of the thread that calls: no guard asks for it.
+    usual = torch.get_num_threads()
+    try:
+        torch.set_num_threads(usual + 1)
+        with torch.autocast("cpu", dtype=torch.bfloat16):
+            assert not operators(engine, noise_tiles[:8]) & STEP_BY_STEP
+    finally:
+        torch.set_num_threads(usual)
     assert not counters["stats"]
 
 
 def test_without_a_compiler_the_network_goes_on_as_it_is(network, noise_tiles, monkeypatch, caplog):
-    def no_compiler(*_, **__):
+    def no_compiler(*_):
         raise RuntimeError("no C++ compiler here\nand a long explanation")
 
-    monkeypatch.setattr(torch, "compile", no_compiler)
+    monkeypatch.setattr(module, "compile_network", no_compiler)
     engine = engine_of(network)
     with caplog.at_level(logging.INFO, logger=module.__name__):
         features = [engine.embed(noise_tiles[:8], INTENSITY) for _ in range(3)]
@@ -92,7 +114,7 @@ def test_without_a_compiler_the_network_goes_on_as_it_is(network, noise_tiles, m
 def test_a_compiled_network_that_gives_other_features_is_not_used(
     network, noise_tiles, monkeypatch, always_better
 ):
-    monkeypatch.setattr(torch, "compile", lambda net, **_: lambda batch: net(batch) * 1.1)
+    monkeypatch.setattr(module, "compile_network", lambda net, _: lambda batch: net(batch) * 1.1)
     engine = engine_of(network)
     expected = engine.embed(noise_tiles[:8], INTENSITY)
     engine.embed(noise_tiles[:8], INTENSITY)
@@ -105,7 +127,7 @@ def test_a_compiled_network_that_fails_later_is_given_up(
 ):
     broken = False
 
-    def compile_(net, **_):
+    def compile_(net, _):
         def call(batch):
             if broken:
                 raise RuntimeError("kernel image is gone")
@@ -113,7 +135,7 @@ def test_a_compiled_network_that_fails_later_is_given_up(
 
         return call
 
-    monkeypatch.setattr(torch, "compile", compile_)
+    monkeypatch.setattr(module, "compile_network", compile_)
     engine = engine_of(network)
     expected = engine.embed(noise_tiles[:8], INTENSITY)
     engine.embed(noise_tiles[:8], INTENSITY)

@@ -9,7 +9,7 @@ import torch
 from napari_sem_classify.core.image.area import Area
 from napari_sem_classify.core.image.intensity import IntensityRecipe
 from napari_sem_classify.core.image.sem_image import SemImage, Specimen
-from napari_sem_classify.core.network.engine import prepare
+from napari_sem_classify.core.network.engine.lanes import HostLanes
 from napari_sem_classify.core.network.engine.torch_engine import TorchEngine
 from napari_sem_classify.core.network.features import embed_image
 from napari_sem_classify.core.tiles import sweep
@@ -38,8 +38,8 @@ def image_of(dtype, shape=(230, 310)):
 def both(engine, image, grid, keep=None):
     """Features with tiles cut here and with tiles cut by the device."""
     found = []
-    for cuts in (False, True):
-        engine.cuts = cuts
+    for lanes in (None, HostLanes()):
+        engine.lanes = lanes
         found.append(embed_image(PlaneTiles(image, grid, keep=keep), engine, RECIPE))
     return found
 
@@ -66,34 +66,43 @@ def test_an_image_smaller_than_a_tile_and_chosen_tiles_are_the_same(engine):
 
 def test_each_region_travels_once_whatever_the_overlap(engine, monkeypatch):
     monkeypatch.setattr(sweep, "REGION_BYTES", 48 * 100)
-    travelled = []
+    made, copies = [], []
 
-    def counted(pixels, device):
-        travelled.append(pixels.size)
-        return torch.from_numpy(pixels).to(device)
+    class Counting(HostLanes):
+        def pinned(self, size):
+            made.append(size)
+            return super().pinned(size)
 
-    monkeypatch.setattr(prepare, "to_device", counted)
     image = image_of(np.uint8, (480, 480))
-    engine.cuts = True
+    engine.lanes = Counting()
+    copyto = np.copyto
+    monkeypatch.setattr(np, "copyto", lambda to, it: (copies.append(it.size), copyto(to, it)))
     grid = TileGrid(image.area, 48, 12)
     features = embed_image(PlaneTiles(image, grid), engine, RECIPE)
     assert len(features) * 48 * 48 > 13 * image.data.size  # what the tiles would be one by one
-    assert sum(travelled) < 3 * image.data.size
+    assert sum(copies) < 3 * image.data.size
+    # A second image of the same size needs no new memory.
+    assert made
+    made.clear()
+    embed_image(PlaneTiles(image, grid), engine, RECIPE)
+    assert not made
 
 
 def test_a_device_without_memory_for_the_batch_gets_less(engine, monkeypatch):
     image = image_of(np.uint8)
     grid = TileGrid(image.area, 48, 24)
     expected, _ = both(engine, image, grid)
-    run = engine.run_network
+    run = engine.features_of
+    calls = []
 
     def little_memory(prepared):
-        if len(prepared) > 2:
+        calls.append(len(prepared))
+        if len(prepared) > 2 and len(calls) > 2:  # in the middle of the sweep
             raise torch.OutOfMemoryError("out of memory")
         return run(prepared)
 
-    monkeypatch.setattr(engine, "run_network", little_memory)
-    engine.cuts = True
+    monkeypatch.setattr(engine, "features_of", little_memory)
+    engine.lanes = HostLanes()
     got = embed_image(PlaneTiles(image, grid), engine, RECIPE)
     assert engine.batch_size <= 2
     np.testing.assert_allclose(got, expected, rtol=1e-4, atol=1e-5)

@@ -10,7 +10,12 @@ from engine_reference import reference, relative_error, small_resnet
 from napari_sem_classify.core.image.intensity import IntensityRange
 from napari_sem_classify.core.network.backbone import IMAGENET
 from napari_sem_classify.core.network.engine.fold import fold_batchnorm, fold_grey, in_two_parts
-from napari_sem_classify.core.network.engine.network import GREY_CENTRE, GreyTrunk, network_input
+from napari_sem_classify.core.network.engine.network import (
+    GREY_CENTRE,
+    GreyTrunk,
+    channels_on,
+    network_input,
+)
 
 
 def test_a_folded_batchnorm_gives_what_the_two_layers_give(network):
@@ -87,3 +92,18 @@ def test_a_half_precision_trunk_is_exact_when_run_in_float32(network, noise_tile
         features = GreyTrunk(network, dtype=torch.bfloat16)(x).numpy()
     assert np.isfinite(features).all()
     assert relative_error(features, expected) <= 1e-3
+
+
+def test_channels_that_only_make_the_first_layer_faster_change_nothing(network, noise_tiles):
+    grey = torch.from_numpy(noise_tiles)[:, None] / 255.0 - GREY_CENTRE
+    found = []
+    with torch.inference_mode():
+        for channels in (None, 8):
+            trunk = GreyTrunk(network, dtype=torch.bfloat16, channels=channels)
+            x = network_input(grey, torch.bfloat16, channels).float()
+            assert x.shape[1] == trunk.stem.in_channels == (channels or 5)
+            found.append(trunk(x))
+    torch.testing.assert_close(*found, rtol=1e-5, atol=1e-6)
+    assert channels_on(torch.device("cuda"), torch.bfloat16) == 8
+    assert channels_on(torch.device("cuda"), torch.float32) is None
+    assert channels_on(torch.device("cpu"), torch.bfloat16) is None

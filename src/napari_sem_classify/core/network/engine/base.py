@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any, Protocol
 
 import numpy as np
@@ -11,8 +11,8 @@ from numpy.typing import NDArray
 from napari_sem_classify.core.image.intensity import IntensityRange
 
 if TYPE_CHECKING:
+    from napari_sem_classify.core.network.engine.stream import TileStream
     from napari_sem_classify.core.tiles.dense_blocks import Span
-    from napari_sem_classify.core.tiles.tile_source import Cut
 
 
 class Engine(Protocol):
@@ -32,8 +32,6 @@ class Engine(Protocol):
         Length of a tile's features.
     network_px : int
         Side of the network's input for a tile.
-    cuts : bool
-        Whether regions of an image, out of which it cuts the tiles, are faster than tiles.
     checked : mapping or None
         For a record: how an arithmetic that is not always good enough was checked.
     """
@@ -44,8 +42,15 @@ class Engine(Protocol):
     batch_size: int
     feature_size: int
     network_px: int
-    cuts: bool
     checked: Mapping[str, Any] | None
+
+    @property
+    def stream(self) -> TileStream | None:
+        """The faster way for a whole sweep on a device with memory of its own, else None.
+
+        It takes regions of an image, cuts the tiles there, and has several batches on their way.
+        """
+        ...
 
     def embed(self, batch: NDArray[Any], intensity: IntensityRange) -> NDArray[np.float32]:
         """Pooled features of a batch of tiles.
@@ -62,27 +67,6 @@ class Engine(Protocol):
         Returns
         -------
         float32, shape (N, feature_size)
-        """
-        ...
-
-    def embed_cuts(
-        self, cuts: Sequence[Cut], tile: int, intensity: IntensityRange
-    ) -> NDArray[np.float32]:
-        """Pooled features of tiles that the device cuts out of regions of an image.
-
-        Parameters
-        ----------
-        cuts : sequence of Cut
-            At least one; a region that the last call had too is not copied again.
-        tile : int
-            Side of a tile in px.
-        intensity : IntensityRange
-            In units of the regions.
-
-        Returns
-        -------
-        float32, shape (N, feature_size)
-            In the order of the cuts.
         """
         ...
 

@@ -7,8 +7,8 @@ from __future__ import annotations
 
 import threading
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import replace
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -21,13 +21,18 @@ from napari_sem_classify.core.image.intensity import IntensityRange
 from napari_sem_classify.core.network.backbone import IMAGENET, Scaling
 from napari_sem_classify.core.network.engine.dense_pool import pool_tiles, resample
 from napari_sem_classify.core.network.engine.devices import device_title
-from napari_sem_classify.core.network.engine.network import GREY_CENTRE, GreyTrunk, network_input
-from napari_sem_classify.core.network.engine.prepare import Regions, stretch_and_resize, to_device
+from napari_sem_classify.core.network.engine.network import (
+    GREY_CENTRE,
+    GreyTrunk,
+    channels_on,
+    network_input,
+)
+from napari_sem_classify.core.network.engine.prepare import stretch_and_resize, to_device
 from napari_sem_classify.core.tiles.dense_blocks import Span
 
 if TYPE_CHECKING:
     from napari_sem_classify.core.network.engine.compiled import CompiledInBackground
-    from napari_sem_classify.core.tiles.tile_source import Cut
+    from napari_sem_classify.core.network.engine.stream import TileStream
 
 DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16, "float16": torch.float16}
 
@@ -35,7 +40,7 @@ DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16, "float16": torch
 class PreparingEngine(ABC):
     """An engine whose tiles are stretched and resized by torch; see `Engine` for the attributes.
 
-    One call at a time: a second thread waits.
+    One call at a time: a second thread waits for the `lock`.
 
     Parameters
     ----------
@@ -68,7 +73,8 @@ class PreparingEngine(ABC):
         arithmetic: torch.dtype | None = None,
     ) -> None:
         self.arithmetic = arithmetic or DTYPES[dtype]
-        self.trunk = GreyTrunk(network, stages, self.arithmetic, scaling)
+        self.channels = channels_on(device, self.arithmetic)
+        self.trunk = GreyTrunk(network, stages, self.arithmetic, scaling, self.channels)
         self.device = device_title(device)
         self.dtype = dtype
         self.batch_size = tiles_per_batch(self.tiles_at_224_px[device.type], network_px)
@@ -76,9 +82,12 @@ class PreparingEngine(ABC):
         self.network_px = network_px
         self.torch_device = device
         self.checked: Mapping[str, Any] | None = None
-        self.cuts = False
-        self._regions = Regions(device)
-        self._lock = threading.Lock()
+        self.lock = threading.Lock()
+
+    @property
+    def stream(self) -> TileStream | None:
+        """See `Engine`."""
+        return None
 
     def embed(self, batch: NDArray[Any], intensity: IntensityRange) -> NDArray[np.float32]:
         """Pooled features of a batch of tiles; see `Engine.embed`.
@@ -94,54 +103,76 @@ class PreparingEngine(ABC):
             raise ValueError(f"a batch has shape (N, H, W), not {batch.shape}")
         return self._in_parts(len(batch), lambda part: self.embed_part(batch[part], intensity))
 
-    def embed_cuts(
-        self, cuts: Sequence[Cut], tile: int, intensity: IntensityRange
+    def _in_parts(
+        self, count: int, embed: Callable[[slice], NDArray[np.float32]]
     ) -> NDArray[np.float32]:
-        """Pooled features of tiles out of regions of an image; see `Engine.embed_cuts`.
+        """Features of `count` tiles, at most `batch_size` at once, less where memory lacks."""
+        features = np.empty((count, self.feature_size), dtype=np.float32)
+        with self.telling(), self.lock, torch.inference_mode():
+            done = 0
+            while done < count:
+                part = slice(done, min(count, done + self.batch_size))
+                with self.smaller_where_memory_lacks():
+                    features[part] = embed(part)
+                    done = part.stop
+        return features
+
+    @contextmanager
+    def smaller_where_memory_lacks(self) -> Iterator[None]:
+        """Do with smaller batches from now on where the device has no memory for what is inside.
 
         Raises
         ------
         DeviceError
             When the device has not even enough memory for one tile.
         """
-        ends = np.cumsum([len(cut.rows) for cut in cuts]).tolist()
+        try:
+            yield
+        except (MemoryError, RuntimeError) as error:
+            if not _is_out_of_memory(error):
+                raise
+            if self.torch_device.type == "cuda":
+                torch.cuda.empty_cache()
+            if self.batch_size == 1:
+                raise DeviceError(
+                    f"{self.device} has not enough free memory for one tile: "
+                    "close other programs or choose another device."
+                ) from error
+            self.batch_size = max(1, self.batch_size // 2)
 
-        def some(part: slice) -> NDArray[np.float32]:
-            wanted = []
-            for cut, end in zip(cuts, ends, strict=True):
-                begin = end - len(cut.rows)
-                mine = slice(max(part.start - begin, 0), max(part.stop - begin, 0))
-                if len(cut.rows[mine]):
-                    wanted.append(replace(cut, rows=cut.rows[mine], cols=cut.cols[mine]))
-            return self.run_network(self._input(self._regions.tiles(wanted, tile), intensity))
+    @contextmanager
+    def telling(self) -> Iterator[None]:
+        """Tell what a failing device says.
 
-        return self._in_parts(ends[-1], some)
-
-    def _in_parts(
-        self, count: int, embed: Callable[[slice], NDArray[np.float32]]
-    ) -> NDArray[np.float32]:
-        """Features of `count` tiles, at most `batch_size` at once, less where memory lacks."""
-        features = np.empty((count, self.feature_size), dtype=np.float32)
-        with self._lock, torch.inference_mode():
-            done = 0
-            while done < count:
-                part = slice(done, min(count, done + self.batch_size))
-                try:
-                    features[part] = embed(part)
-                    done = part.stop
-                except (torch.OutOfMemoryError, MemoryError, RuntimeError) as error:
-                    if not _is_out_of_memory(error):
-                        raise
-                    self._use_smaller_batches()
-        return features
+        Raises
+        ------
+        DeviceError
+            When the device has no memory, or does not answer any more.
+        """
+        try:
+            yield
+        except (MemoryError, RuntimeError) as error:
+            if _is_out_of_memory(error):
+                raise DeviceError(
+                    f"{self.device} has not enough free memory: "
+                    "close other programs or choose another device."
+                ) from error
+            if not _is_lost(error):
+                raise
+            first = str(error).strip().partition("\n")[0]
+            raise DeviceError(
+                f"{self.device} does not answer any more ({first}): "
+                "start the program again, or choose another device."
+            ) from error
 
     def prepare(self, batch: NDArray[Any], intensity: IntensityRange) -> Tensor:
         """Network input on the device, as `network_input` makes it."""
-        return self._input(to_device(batch, self.torch_device), intensity)
+        return self.input_of(to_device(batch, self.torch_device), intensity)
 
-    def _input(self, raw: Tensor, intensity: IntensityRange) -> Tensor:
+    def input_of(self, raw: Tensor, intensity: IntensityRange) -> Tensor:
+        """Network input of raw tiles on the device."""
         grey = stretch_and_resize(raw, intensity, self.network_px)
-        return network_input(grey, self.arithmetic)
+        return network_input(grey, self.arithmetic, self.channels)
 
     def embed_part(self, batch: NDArray[Any], intensity: IntensityRange) -> NDArray[np.float32]:
         """Features of at most `batch_size` tiles."""
@@ -162,13 +193,13 @@ class PreparingEngine(ABC):
             When the device has not enough memory for a block.
         """
         gain = 1.0 / (intensity.high - intensity.low)
-        with self._lock, torch.inference_mode():
+        with self.telling(), self.lock, torch.inference_mode():
             try:
                 raw = to_device(pixels, self.torch_device)
                 grey = resample(raw, intensity.low, gain, rows, cols).sub_(GREY_CENTRE)
-                prepared = network_input(grey[None, None], self.arithmetic)
+                prepared = network_input(grey[None, None], self.arithmetic, self.channels)
                 return pool_tiles(self.run_maps(prepared), rows, cols, self.network_px)
-            except (torch.OutOfMemoryError, MemoryError, RuntimeError) as error:
+            except (MemoryError, RuntimeError) as error:
                 if not _is_out_of_memory(error):
                     raise
                 raise DeviceError(
@@ -179,16 +210,6 @@ class PreparingEngine(ABC):
     @abstractmethod
     def run_maps(self, prepared: Tensor) -> list[Tensor]:
         """Maps of the pooled stages of one prepared block, each (1, C, rows, columns)."""
-
-    def _use_smaller_batches(self) -> None:
-        if self.torch_device.type == "cuda":
-            torch.cuda.empty_cache()
-        if self.batch_size == 1:
-            raise DeviceError(
-                f"{self.device} has not enough free memory for one tile: "
-                "close other programs or choose another device."
-            )
-        self.batch_size = max(1, self.batch_size // 2)
 
 
 def pad_batch(prepared: Tensor, count: int) -> Tensor:
@@ -214,3 +235,9 @@ def _is_out_of_memory(error: BaseException) -> bool:
         return True
     text = str(error).lower()
     return "out of memory" in text or "can't allocate memory" in text
+
+
+def _is_lost(error: BaseException) -> bool:
+    """Whether a GPU fell away: its driver was renewed, it was unplugged, or it failed."""
+    lost = getattr(torch, "AcceleratorError", ())  # torch before 2.8 has none
+    return isinstance(error, lost) or "CUDA error" in str(error)

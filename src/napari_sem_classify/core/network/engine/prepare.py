@@ -8,8 +8,7 @@ Imports torch: import this module inside functions only.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 import torch
@@ -18,9 +17,6 @@ from torch import Tensor
 
 from napari_sem_classify.core.image.intensity import TILE_SPREAD, TILE_SPREAD_FLOOR, IntensityRange
 from napari_sem_classify.core.network.engine.network import GREY_CENTRE
-
-if TYPE_CHECKING:
-    from napari_sem_classify.core.tiles.tile_source import Cut
 
 
 def to_device(tiles: NDArray[Any], device: torch.device) -> Tensor:
@@ -41,37 +37,6 @@ def to_device(tiles: NDArray[Any], device: torch.device) -> Tensor:
         # Pinned memory lets the copy run beside the network's work on the tiles before.
         return tensor.pin_memory().to(device, non_blocking=True)
     return tensor.to(device)
-
-
-class Regions:
-    """Regions of an image on a device, each copied there once for all batches it is needed in."""
-
-    def __init__(self, device: torch.device) -> None:
-        self._device = device
-        self._held: list[tuple[NDArray[Any], Tensor]] = []
-
-    def tiles(self, cuts: Sequence[Cut], tile: int) -> Tensor:
-        """Cut tiles, shape (N, tile, tile), in the order of the cuts."""
-        needed = {id(cut.pixels) for cut in cuts}
-        self._held = [held for held in self._held if id(held[0]) in needed]
-        parts = []
-        for cut in cuts:
-            region = self._on_device(cut.pixels)
-            windows = region.unfold(0, tile, 1).unfold(1, tile, 1)
-            rows, cols = (torch.from_numpy(at).to(self._device) for at in (cut.rows, cut.cols))
-            parts.append(windows[rows, cols])
-        tiles = parts[0] if len(parts) == 1 else torch.cat(parts)
-        return tiles.view(torch.uint16) if tiles.dtype == torch.int16 else tiles
-
-    def _on_device(self, pixels: NDArray[Any]) -> Tensor:
-        for held, there in self._held:
-            if held is pixels:
-                return there
-        there = to_device(pixels, self._device)
-        if there.dtype == torch.uint16:
-            there = there.view(torch.int16)  # the same bits, in a type that can be indexed anywhere
-        self._held.append((pixels, there))
-        return there
 
 
 def stretch_and_resize(tiles: Tensor, intensity: IntensityRange, network_px: int) -> Tensor:

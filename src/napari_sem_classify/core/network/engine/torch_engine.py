@@ -14,7 +14,10 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from napari_sem_classify.core.network.engine.compiled import CompiledInBackground, compiles_on
+from napari_sem_classify.core.network.engine.lanes import Lanes, lanes_of
 from napari_sem_classify.core.network.engine.pipeline import PreparingEngine, pad_batch
+from napari_sem_classify.core.network.engine.ring import Ring
+from napari_sem_classify.core.network.engine.stream import TileStream
 
 
 class TorchEngine(PreparingEngine):
@@ -43,22 +46,46 @@ class TorchEngine(PreparingEngine):
         super().__init__(network, device=device, **shared)
         self.trunk.to(device, self.arithmetic)
         self.trunk.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
-        # Apple GPUs share the processor's memory: nothing is saved by copying regions there.
-        self.cuts = device.type == "cuda"
         compiles = compiles_on(device) if compiles is None else compiles
-        self.compiled = CompiledInBackground(self.trunk, self._lock) if compiles else None
+        self.compiled = CompiledInBackground(self.trunk, self.lock) if compiles else None
+        # Apple GPUs share the processor's memory: nothing is saved by copying regions there.
+        self.lanes: Lanes | None = lanes_of(device) if device.type == "cuda" else None
+        self._rings: list[Ring] = []
         # A new shape costs a GPU a new plan and a compiled network a new compilation; a CPU saves
         # more by not computing the padding.
         self._pads = device.type != "cpu" or compiles
+        self._plans: set[int] = set()
+
+    @property
+    def stream(self) -> TileStream | None:
+        """See `Engine`."""
+        return None if self.lanes is None else TileStream(self, self.lanes, self._rings)
+
+    def planned(self, count: int) -> int:
+        """How many tiles are computed for so many: few different numbers.
+
+        The least that was computed before and is enough, so that the last batch of an image costs
+        no new plan; else a power of two, so that a few tiles cost no whole batch.
+        """
+        if not self._pads:
+            return count
+        if count > self.batch_size:  # it became smaller since
+            return -(-count // self.batch_size) * self.batch_size
+        enough = [plan for plan in self._plans if count <= plan <= self.batch_size]
+        plan = min(enough, default=min(self.batch_size, 1 << (count - 1).bit_length()))
+        self._plans.add(plan)
+        return plan
+
+    def features_of(self, prepared: Tensor) -> Tensor:
+        """Features of prepared tiles, float32 on the device, which may still be at work on them."""
+        features: Tensor = (self.compiled or self.trunk)(prepared)
+        return features
 
     def run_network(self, prepared: Tensor) -> NDArray[np.float32]:
         """Features of prepared tiles, at most `batch_size`: the bare network."""
         count = len(prepared)
-        if self._pads:
-            # Few shapes, without computing a whole batch for a few large tiles.
-            prepared = pad_batch(prepared, min(self.batch_size, 1 << (count - 1).bit_length()))
-        features: Tensor = (self.compiled or self.trunk)(prepared)
-        result: NDArray[np.float32] = features[:count].cpu().numpy()
+        padded = pad_batch(prepared, self.planned(count))
+        result: NDArray[np.float32] = self.features_of(padded)[:count].cpu().numpy()
         return result
 
     def run_maps(self, prepared: Tensor) -> list[Tensor]:
