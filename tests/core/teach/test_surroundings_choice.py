@@ -16,6 +16,7 @@ from napari_sem_classify.core.model.surroundings import (
     ALONE,
     SMOOTHINGS,
     Surroundings,
+    SurroundingsScore,
     surroundings_for,
 )
 from napari_sem_classify.core.sem_io import image_from_array
@@ -77,7 +78,7 @@ def patches():
 def test_neighbours_are_looked_at_where_images_left_out_gain_by_it(patches):
     taught = fitted(patches)
     assert taught.surroundings.context or taught.surroundings.smoothing
-    best = max(taught.choice.scores, key=lambda each: each.gain)
+    best = max(taught.choice.scores, key=lambda each: each.gain - each.spread)
     assert best.surroundings == taught.surroundings
     assert "by image (4 images, 4 folds)" in taught.choice.reason
     # The score beside the map is that of what was chosen.
@@ -98,6 +99,15 @@ def test_with_one_or_two_images_the_tile_stays_alone_and_the_reason_is_told():
     assert taught.choice.scores == ()
     assert "from three annotated images on" in taught.choice.reason
     assert taught.score is not None
+
+
+def test_a_gain_has_to_be_worth_having_and_more_than_its_standard_error():
+    def of(gain, spread):
+        return SurroundingsScore(Surroundings(context=True), 0.8, gain, spread)
+
+    assert of(0.05, 0.04).clearly_better
+    assert not of(0.05, 0.06).clearly_better
+    assert not of(0.015, 0.001).clearly_better
 
 
 def test_a_class_that_lies_in_one_image_does_not_keep_the_others_from_judging(patches):

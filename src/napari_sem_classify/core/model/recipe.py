@@ -70,13 +70,8 @@ class RecipeScore:
 
     @property
     def clearly_better(self) -> bool:
-        """Whether the gain is more than chance would give."""
-        return clearly_better(self.gain, self.spread)
-
-
-def clearly_better(gain: float, spread: float) -> bool:
-    """Whether a gain in macro-F1 is more than chance would give."""
-    return gain > max(MARGIN, MARGIN_SPREADS * spread)
+        """Whether the gain in macro-F1 is more than chance would give."""
+        return self.gain > max(MARGIN, MARGIN_SPREADS * self.spread)
 
 
 @dataclass(frozen=True, slots=True)

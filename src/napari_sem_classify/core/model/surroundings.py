@@ -7,7 +7,7 @@ from itertools import product
 from typing import Any
 
 from napari_sem_classify.core.common.checked import Fields
-from napari_sem_classify.core.model.recipe import clearly_better
+from napari_sem_classify.core.model.recipe import MARGIN
 
 ALIGNMENTS = (0.0, 0.5, 1.0)
 SMOOTHINGS = (0.0, 0.2, 0.4, 0.7)
@@ -88,8 +88,17 @@ class SurroundingsScore:
 
     @property
     def clearly_better(self) -> bool:
-        """Whether the gain is more than chance would give."""
-        return clearly_better(self.gain, self.spread)
+        """Whether the gain is worth having, and more than its standard error.
+
+        Two standard errors, as for a way of looking, kept the tile alone in half of the cases in
+        which the surroundings helped, and saved nothing where they did not (docs/teaching.md).
+        """
+        return self.gain > max(MARGIN, self.spread)
+
+    @property
+    def least_gain(self) -> float:
+        """The gain, less its standard error."""
+        return self.gain - self.spread
 
 
 @dataclass(frozen=True, slots=True)

@@ -211,7 +211,7 @@ def _chosen(
     if not better:
         reason = f"Nothing is clearly better than {ways[0].title} {how}."
         return SurroundingsChoice(ways[0], scores, reason)
-    best = max(better, key=lambda each: each.gain)
+    best = max(better, key=lambda each: each.least_gain)
     reason = f"Macro-F1 {best.macro_f1:.2f} instead of {found[0]:.2f} {how}: "
     return SurroundingsChoice(best.surroundings, scores, reason + f"{best.surroundings.title}.")
 
