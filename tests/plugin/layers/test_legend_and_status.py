@@ -6,7 +6,14 @@ import numpy as np
 import pytest
 from class_maps import NAMES, map_of
 
-from napari_sem_classify.plugin.layers.legend import legend_of
+from napari_sem_classify.core.model.card import default_colours
+from napari_sem_classify.plugin.layers.free_place import picture_bands
+from napari_sem_classify.plugin.layers.legend import (
+    box_for,
+    legend_of,
+    relative_luminance,
+    rgb_of,
+)
 from napari_sem_classify.plugin.layers.made_layers import add_class_map
 from napari_sem_classify.plugin.layers.status import status_line_of
 
@@ -52,6 +59,60 @@ def test_the_legend_names_each_class_in_its_colour(real_viewer, layer):
     assert [text for text, _ in legend(real_viewer)] == [f"■ {name}" for name in NAMES]
     noted = layer.metadata["sem_classify"]["classes"]
     assert colours == [each["colour"] for each in noted]
+
+
+def overlays_of(viewer):
+    overlays = viewer.canvas.overlays
+    return [overlays[key] for key in overlays if key.startswith("sem_classify_legend")]
+
+
+def bottom_of(viewer):
+    """Canvas pixels below the picture."""
+    return picture_bands(viewer).bottom
+
+
+def test_the_legend_lies_below_the_specimen(qtbot, real_viewer):
+    rows, cols = (int(side) // 4 for side in real_viewer.canvas.size)
+    image = real_viewer.add_image(np.ones((rows, cols), np.uint8), name="as wide as the canvas")
+    real_viewer.reset_view()
+    assert bottom_of(real_viewer) < 25
+    legend_of(real_viewer)
+    add_class_map(real_viewer, map_of([[1, 2], [2, 2]], names=("a", "b")), image)
+    until(qtbot, lambda: len(legend(real_viewer)) == 2)
+    assert {each.position for each in overlays_of(real_viewer)} == {"bottom_left"}
+    bands = picture_bands(real_viewer)
+    assert bands.bottom >= 25
+    assert min(bands.top, bands.left, bands.right) >= 0
+
+
+def test_the_legend_lies_beside_a_narrow_specimen(qtbot, real_viewer):
+    image = real_viewer.add_image(np.ones((400, 40), np.uint8), name="narrow")
+    real_viewer.reset_view()
+    before = tuple(real_viewer.scene.camera.center)
+    legend_of(real_viewer)
+    add_class_map(real_viewer, map_of([[1, 2], [2, 2]], names=("a", "b")), image)
+    until(qtbot, lambda: len(legend(real_viewer)) == 2)
+    assert {each.position for each in overlays_of(real_viewer)} == {"top_left"}
+    assert tuple(real_viewer.scene.camera.center) == before
+
+
+def test_each_name_stands_on_a_box_on_which_it_can_be_read():
+    def contrast(colour, box):
+        parts = sorted(relative_luminance(each) for each in (rgb_of(colour), box[:3]))
+        return (parts[1] + 0.05) / (parts[0] + 0.05)
+
+    for colour in default_colours(8):
+        assert contrast(colour, box_for(colour)) > 4
+
+
+def test_the_legend_of_very_many_classes_is_cut(qtbot, real_viewer, image_layer):
+    names = tuple(f"class {number}" for number in range(40))
+    legend_of(real_viewer)
+    add_class_map(real_viewer, map_of([[1, 2, 3], [0, 2, 2]], names=names), image_layer)
+    until(qtbot, lambda: legend_of(real_viewer).complete and bool(legend(real_viewer)))
+    texts = [text for text, _ in legend(real_viewer)]
+    assert len(texts) == 13
+    assert "■ and 28 more" in texts
 
 
 def test_the_legend_goes_when_the_map_is_hidden_or_deleted(qtbot, real_viewer, layer):

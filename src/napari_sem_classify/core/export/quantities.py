@@ -67,6 +67,11 @@ def size_text(row: ClassFraction) -> str:
     return pixels_text(row.area_px) if row.area_um2 is None else area_text(row.area_um2)
 
 
+def cell_of_area(row: ClassFraction) -> str:
+    """What stands beside a percentage in a table: the area, or that it is one of tiles."""
+    return size_text(row) if row.is_area else "of tiles"
+
+
 def pixels_text(px: float) -> str:
     """An area without calibration: "12 800 px²"."""
     return f"{count_text(round(px))} px²"

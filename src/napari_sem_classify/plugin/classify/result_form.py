@@ -7,7 +7,12 @@ from pathlib import Path
 
 from qtpy.QtWidgets import QFileDialog, QLabel, QMenu, QWidget
 
-from napari_sem_classify.core.export.quantities import TILES_NOTE, fraction_text, size_text
+from napari_sem_classify.core.export.quantities import (
+    TILES_NOTE,
+    cell_of_area,
+    fraction_text,
+    size_text,
+)
 from napari_sem_classify.core.image.sem_image import SemImage
 from napari_sem_classify.core.maps.class_map import ClassFraction, ClassMap
 from napari_sem_classify.core.tiles.grid import TileGrid
@@ -27,7 +32,7 @@ NOT_CLASSIFIED = "This plane was not classified."
 
 
 class ResultTable(FittedTable):
-    """A row per class: colour and name, tiles, area fraction and, where calibrated, area."""
+    """A row per class: colour and name, tiles, fraction and area, in px² without calibration."""
 
     def __init__(self, label: QLabel) -> None:
         super().__init__(
@@ -51,20 +56,18 @@ class ResultTable(FittedTable):
                 share.title,
                 count_text(share.cells),
                 percent_text(share.fraction),
-                size_text(share) if share.area_um2 is not None else "",
+                cell_of_area(share),
             )
             for share in shares
         ]
         told = [
-            ", ".join(filter(None, (*row[:2], fraction_text(share), row[3])))
+            ", ".join(filter(None, (*row[:2], fraction_text(share), size_text(share))))
             for row, share in zip(rows, shares, strict=True)
         ]
-        calibrated = any(share.area_um2 is not None for share in shares)
         self.fill(
             ["Class", counted, "Fraction", "Area"],
             rows,
             [share.colour for share in shares],
-            unused=() if calibrated else (AREA_COLUMN,),
             tooltips=told,
         )
 

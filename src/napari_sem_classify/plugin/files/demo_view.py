@@ -31,6 +31,7 @@ def open_image_with_form(path: Path) -> None:
     No viewer appears where the image cannot be opened, which raises `ImageError`.
     """
     from napari_sem_classify.plugin.files.reader import read_images
+    from napari_sem_classify.plugin.layers.scale_bar import scale_bar_of
 
     layers = read_images(str(path))
     import napari
@@ -38,7 +39,7 @@ def open_image_with_form(path: Path) -> None:
     viewer = napari.Viewer(title=f"SEM classify: {path.name}")
     for layer in layers:
         add_layer(viewer, layer)
-    show_scale_bar(viewer)
+    scale_bar_of(viewer)
     dock_form(viewer)
     napari.run()
 
@@ -52,24 +53,18 @@ def dock_form(viewer: Viewer) -> None:
     QTimer.singleShot(0, viewer.reset_view)
 
 
-def show_scale_bar(viewer: Viewer) -> None:
-    """Show napari's scale bar."""
-    # napari 0.9 moved the overlays to the canvas and warns about the old place.
-    overlays = viewer.canvas.overlays if hasattr(viewer, "canvas") else viewer
-    overlays.scale_bar.visible = True
-
-
 def show_demo(viewer: Viewer, demo: Demo) -> None:
     """Add the demo's image, truth (hidden), class map and confidence (hidden), with a legend."""
     from napari_sem_classify.plugin.files.sample_data import cross_section_layers
     from napari_sem_classify.plugin.layers.legend import legend_of
     from napari_sem_classify.plugin.layers.made_layers import add_class_map, add_confidence
+    from napari_sem_classify.plugin.layers.scale_bar import scale_bar_of
 
     image_layer, _truth = [add_layer(viewer, data) for data in cross_section_layers(demo.sample)]
     add_confidence(viewer, {(): demo.class_map}, image_layer)
     add_class_map(viewer, demo.class_map, image_layer)
     legend_of(viewer).update()
-    show_scale_bar(viewer)
+    scale_bar_of(viewer)
     viewer.layers.selection.active = image_layer
     viewer.reset_view()
 

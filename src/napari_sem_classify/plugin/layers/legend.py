@@ -1,4 +1,4 @@
-"""The classes' names and colours on the canvas, for the class map on top."""
+"""The classes' names and colours on the canvas, for the class map on top, beside the specimen."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ from qtpy.QtCore import QTimer
 
 from napari_sem_classify.core.model.card import ClassInfo
 from napari_sem_classify.plugin.app.session import helper_of, unwrapped
+from napari_sem_classify.plugin.layers.free_place import legend_place
 from napari_sem_classify.plugin.layers.layer_image import METADATA_KEY
 from napari_sem_classify.plugin.layers.made_layers import CLASSES, kind_of
 
@@ -18,10 +19,14 @@ if TYPE_CHECKING:
     from napari.layers import Layer
 
 _PREFIX = "sem_classify_legend_"
-BOX_COLOUR = (0.1, 0.1, 0.1, 0.75)
-FONT_SIZE = 11
+DARK_BOX, LIGHT_BOX = (0.1, 0.1, 0.1, 0.8), (0.95, 0.95, 0.95, 0.85)
+FONT_SIZE = 10
+MOST_ENTRIES = 12
+REST_COLOUR = "#ffffff"
 # Letters that were not drawn before take the canvas some time: one class after the other.
 STEP_MS = 20
+
+Entry = tuple[str, str]
 
 
 class Legend:
@@ -30,7 +35,8 @@ class Legend:
     def __init__(self, viewer: ViewerModel) -> None:
         # The session that keeps this object must not keep the viewer alive.
         self._viewer_ref = weakref.ref(viewer)
-        self._shown: list[tuple[str, str]] = []
+        self._shown: list[Entry] = []
+        self._position = ""
         for event in ("inserted", "removed", "reordered"):
             getattr(viewer.layers.events, event).connect(self._on_layers)
         self._on_layers()
@@ -66,7 +72,7 @@ class Legend:
             self._shown = entries
             self._show(viewer, entries)
 
-    def _show(self, viewer: ViewerModel, entries: list[tuple[str, str]]) -> None:
+    def _show(self, viewer: ViewerModel, entries: list[Entry]) -> None:
         canvas = getattr(viewer, "canvas", None)
         if canvas is None:  # napari before 0.9 has one text overlay, of one colour
             viewer.text_overlay.text = "\n".join(f"■ {name}" for name, _ in entries)
@@ -75,13 +81,15 @@ class Legend:
         for key in [key for key in canvas.overlays if key.startswith(_PREFIX)]:
             with contextlib.suppress(KeyError):
                 del canvas.overlays[key]
+        if entries:
+            self._position = legend_place(viewer, [name for name, _ in entries], FONT_SIZE)
         self._add_later(entries, 0)
 
-    def _add_later(self, entries: list[tuple[str, str]], number: int) -> None:
+    def _add_later(self, entries: list[Entry], number: int) -> None:
         if number < len(entries):
             QTimer.singleShot(STEP_MS, lambda: self._add(entries, number))
 
-    def _add(self, entries: list[tuple[str, str]], number: int) -> None:
+    def _add(self, entries: list[Entry], number: int) -> None:
         from napari.components.overlays import TextOverlay
 
         viewer = self._viewer_ref()
@@ -94,9 +102,9 @@ class Legend:
                 text=f"■ {name}",
                 color=colour,
                 font_size=FONT_SIZE,
-                position="top_left",
+                position=self._position,
                 box=True,
-                box_color=BOX_COLOUR,
+                box_color=box_for(colour),
                 visible=True,
             )
             self._add_later(entries, number + 1)
@@ -107,6 +115,25 @@ def legend_of(viewer: ViewerModel) -> Legend:
     return helper_of(viewer, Legend, unwrapped(viewer))
 
 
+def box_for(colour: str) -> tuple[float, float, float, float]:
+    """The box on which a colour reads best, whatever theme and picture lie under it."""
+    light, dark = relative_luminance(LIGHT_BOX[:3]), relative_luminance(DARK_BOX[:3])
+    mine = relative_luminance(rgb_of(colour))
+    # Contrast of WCAG 2.1: (lighter + .05) / (darker + .05).
+    return LIGHT_BOX if (light + 0.05) / (mine + 0.05) > (mine + 0.05) / (dark + 0.05) else DARK_BOX
+
+
+def rgb_of(colour: str) -> tuple[float, ...]:
+    """Red, green and blue of ``#rrggbb``, 0 to 1."""
+    return tuple(int(colour[at : at + 2], 16) / 255 for at in (1, 3, 5))
+
+
+def relative_luminance(rgb: tuple[float, ...]) -> float:
+    """Relative luminance of WCAG 2.1, 0 to 1."""
+    linear = [c / 12.92 if c <= 0.04045 else ((c + 0.055) / 1.055) ** 2.4 for c in rgb]
+    return 0.2126 * linear[0] + 0.7152 * linear[1] + 0.0722 * linear[2]
+
+
 def _topmost(viewer: ViewerModel) -> Layer | None:
     for layer in reversed(viewer.layers):
         if layer.visible and kind_of(layer) == CLASSES:
@@ -114,7 +141,9 @@ def _topmost(viewer: ViewerModel) -> Layer | None:
     return None
 
 
-def _entries(layer: Layer) -> list[tuple[str, str]]:
+def _entries(layer: Layer) -> list[Entry]:
     classes = layer.metadata[METADATA_KEY].get("classes", [])
     infos = [ClassInfo(each["name"], each["colour"], each.get("contains")) for each in classes]
-    return [(info.title, info.colour) for info in infos]
+    entries = [(info.title, info.colour) for info in infos]
+    rest = len(entries) - MOST_ENTRIES
+    return entries if rest <= 1 else [*entries[:MOST_ENTRIES], (f"and {rest} more", REST_COLOUR)]

@@ -254,6 +254,7 @@ def add_confidence(
         data[plane] = class_map.confidence()
     look = confidence_look(len(first.classes)) | cells_on(image_layer, first.grid, data.ndim, level)
     layer: Image = add_made(viewer, image_layer, CONFIDENCE, "image", data, **look)
+    show_colour_bar(layer)
     return layer
 
 
@@ -279,18 +280,29 @@ def add_unlike(
     look = {**confidence_look(2), "colormap": "magma", "contrast_limits": (0.0, 1.0)}
     look |= cells_on(image_layer, first.grid, data.ndim, level)
     layer: Image = add_made(viewer, image_layer, UNLIKE, "image", data, **look)
+    show_colour_bar(layer)
     return layer
 
 
 def confidence_look(n_classes: int) -> dict[str, Any]:
-    """Keyword arguments of a layer of confidences, hidden at first."""
+    """Keyword arguments of a layer of confidences, hidden at first.
+
+    Grey: no class has that colour, and the specimen is dimmed where the model is unsure.
+    """
     return {
-        "colormap": "viridis",
+        "colormap": "gray",
         "contrast_limits": (1.0 / n_classes, 1.0),
         "blending": "translucent",
         "opacity": 0.7,
         "visible": False,
     }
+
+
+def show_colour_bar(layer: Image) -> None:
+    """Tell by a bar what the colours of a layer mean, while it is visible."""
+    bar = getattr(layer, "colorbar", None)  # napari before 0.7 has none
+    if bar is not None:
+        bar.visible = True
 
 
 def put_in_place(layer: Layer, place: Mapping[str, Any]) -> None:

@@ -90,6 +90,8 @@ class SavedMaps:
             return
         session = session_of(viewer)
         for layer in list(viewer.layers):
+            if made_layers.kind_of(layer) == made_layers.CONFIDENCE:
+                made_layers.show_colour_bar(layer)
             saved = layer.metadata.get(CARRIED)
             if not isinstance(saved, SavedMap):
                 continue
@@ -143,13 +145,17 @@ def saved_maps_of(viewer: ViewerModel) -> SavedMaps:
 
 
 def follow_maps(viewer: ViewerModel) -> None:
-    """Let a viewer take up saved maps, and tell of its maps in a legend and in the status line."""
+    """Let a viewer take up saved maps, tell of its maps and keep the layers of an image together.
+
+    In a legend, in the status line and by a scale bar.
+    """
+    from napari_sem_classify.plugin.layers.in_view import in_view_of
     from napari_sem_classify.plugin.layers.legend import legend_of
+    from napari_sem_classify.plugin.layers.scale_bar import scale_bar_of
     from napari_sem_classify.plugin.layers.status import status_line_of
 
-    legend_of(viewer)
-    status_line_of(viewer)
-    saved_maps_of(viewer)
+    for helper in (legend_of, status_line_of, saved_maps_of, scale_bar_of, in_view_of):
+        helper(viewer)
 
 
 def path_of(layer: Layer) -> str | None:

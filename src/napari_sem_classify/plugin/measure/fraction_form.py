@@ -11,9 +11,9 @@ from qtpy.QtWidgets import QWidget
 from napari_sem_classify.core.common.errors import SemClassifyError
 from napari_sem_classify.core.export.quantities import (
     TILES_NOTE,
+    cell_of_area,
     share_area_text,
     share_text,
-    size_text,
 )
 from napari_sem_classify.core.export.report import NOT_BLIND
 from napari_sem_classify.core.maps.class_map import ClassFraction, ClassMap
@@ -165,7 +165,7 @@ class FractionForm:
         rows = []
         for share in shares:
             percent = percent_text(share.fraction)
-            rows.append((share.title, count_text(share.cells), percent, size_text(share)))
+            rows.append((share.title, count_text(share.cells), percent, cell_of_area(share)))
         self.raw.fill(["Class", "Cells", "Fraction", "Area"], rows, [s.colour for s in shares])
         if not sum(share.cells for share in shares):
             self.note.warn("No cell of the map has a class: all were left out.")
@@ -192,7 +192,7 @@ class FractionForm:
         whole = estimate.area_um2
         rows, tips = [], []
         for share, before in zip(shares, raw, strict=True):
-            area = share_area_text(share, whole) if before.is_area else ""
+            area = share_area_text(share, whole) if before.is_area else "of tiles"
             rows.append((before.title, _compact(share), area))
             tips.append(
                 f"{before.title}: {share_text(share)} {area}, 95 % interval "

@@ -14,6 +14,7 @@ from napari_sem_classify.plugin.app.camera import look_at
 from napari_sem_classify.plugin.files.map_reader import PICTURE
 from napari_sem_classify.plugin.layers.annotation_layer import KeyAction, bind
 from napari_sem_classify.plugin.layers.difference_layer import DIFFERENCE
+from napari_sem_classify.plugin.layers.in_view import REVIEWED
 from napari_sem_classify.plugin.layers.made_layers import (
     CLASSES,
     CONFIDENCE,
@@ -31,7 +32,6 @@ if TYPE_CHECKING:
     from napari.components import ViewerModel
     from napari.layers import Layer, Shapes
 
-REVIEWED = "reviewed cell"
 TELLING = (CLASSES, CONFIDENCE, DIFFERENCE, GRID)
 LINE, EDGE = 0.05, 0.11
 """Widths of the white line and of the black one under it, in cells; both lie around the cell."""

@@ -24,9 +24,8 @@ from napari_sem_classify.plugin.forms.run_form import RunForm
 from napari_sem_classify.plugin.layers.annotation_layer import MAX_KEYS, KeyAction
 from napari_sem_classify.plugin.layers.grid_layers import grid_layer_of, show_grid
 from napari_sem_classify.plugin.layers.layer_image import METADATA_KEY
-from napari_sem_classify.plugin.layers.legend import legend_of
 from napari_sem_classify.plugin.layers.made_layers import remove_layer
-from napari_sem_classify.plugin.layers.status import status_line_of
+from napari_sem_classify.plugin.layers.saved_maps import follow_maps
 from napari_sem_classify.plugin.teach.class_table import ClassTable
 from napari_sem_classify.plugin.teach.correction_list import CorrectionList
 from napari_sem_classify.plugin.teach.guide import Guide
@@ -60,8 +59,7 @@ class TeachWidget(DockWidget):
         self._annotated = 0  # classes with tiles, as last shown
         # What a layer said of each image and plane, to take it back.
         self._drawn: dict[str, dict[Any, Any]] = {}
-        legend_of(self._viewer)
-        status_line_of(self._viewer)
+        follow_maps(self._viewer)
         self._build()
         self._settle = SettleTimer(self, SETTLE_MS, self._take_drawn)
         self.teacher.keys = self._keys()
