@@ -136,6 +136,29 @@ def test_keys_answer_and_go_back(widget, picture):
     assert saved(picture).n_answered == 2, "keys are the outline's, not the viewer's"
 
 
+def test_after_the_last_cell_number_keys_do_nothing(real_viewer, widget, layer):
+    real_viewer.layers.selection.active = layer
+    mode = str(layer.mode)
+    begin(widget, 4)
+    for _ in range(4):
+        press(widget, Qt.Key.Key_1)
+    assert widget.reviewer.finished
+    for key in (Qt.Key.Key_1, Qt.Key.Key_2, Qt.Key.Key_3, Qt.Key.Key_4):
+        press(widget, key)
+    assert [str(each.mode) for each in real_viewer.layers] == ["pan_zoom"] * len(real_viewer.layers)
+    assert str(layer.mode) == mode == "pan_zoom"
+
+
+def test_the_key_help_tells_the_keys_of_the_review(real_viewer, widget, layer):
+    begin(widget, 4)
+    outline = widget.review_form.spotlight.outline
+    for mode in ("pan_zoom", "select", "pan_zoom"):
+        outline.mode = mode
+        assert "<1> to <9> for a class" in real_viewer.help
+        assert "<space> for the next" in real_viewer.help
+        assert "add" not in real_viewer.help
+
+
 def test_buttons_answer_too_and_progress_is_told(widget):
     begin(widget)
     form = widget.review_form.cell_form

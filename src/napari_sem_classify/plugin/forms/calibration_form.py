@@ -39,6 +39,8 @@ if TYPE_CHECKING:
 UM_IN = {"nm": 1e-3, "µm": 1.0, "mm": 1e3}
 LARGEST_NM = 1e7
 SAME = 1e-6
+SERIES_NAME = "This pixel size for all images of the series"
+SERIES_TIP = "Give this pixel size to open images as large as this one, of the same folder"
 
 
 class CalibrationForm:
@@ -85,7 +87,7 @@ class CalibrationForm:
             "Like ▾", "Take the pixel size of another open image", "Pixel size of another image"
         )
         self.menu = QMenu(self.like.native)
-        self.series = button("For the series", "", "This pixel size for all images of the series")
+        self.series = button("For the series", SERIES_TIP, SERIES_NAME)
         self.line = Note("Line along the scale bar")
         self.set = button("Set pixel size", "Take the pixel size from the line and its length")
         self.problem = Note("Problem with the pixel size")
@@ -145,10 +147,8 @@ class CalibrationForm:
         others = series_of(self._viewer, layer)
         self.series.enabled = bool(others) and pixel_size_nm(layer) is not None
         self.like.enabled = bool(calibrated_others(self._viewer, layer))
-        told = "This pixel size for {} too, as large and in the same folder".format(
-            counted(len(others), "other open image")
-        )
-        explain(self.series, "This pixel size for all images of the series", told)
+        told = f"{SERIES_TIP}: {counted(len(others), 'other open image')}"
+        explain(self.series, SERIES_NAME, told)
 
     def _on_like(self) -> None:
         """A menu of the images that have a pixel size."""

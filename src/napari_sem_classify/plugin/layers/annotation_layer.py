@@ -7,8 +7,10 @@ the layer itself, so that napari's own stay wherever another layer is active.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+import weakref
+from collections.abc import Callable, Iterable, Mapping
 from typing import TYPE_CHECKING, Any
+from weakref import WeakKeyDictionary
 
 import numpy as np
 from numpy.typing import NDArray
@@ -132,7 +134,7 @@ class AnnotationLayer:
         if self.layer is not None:
             unbind(self.layer, self._keys)
             self._keys = list(actions)
-            bind(self.layer, actions)
+            bind(self.layer, actions, self._viewer)
 
     def _layer_for(self, image_layer: Image, grid: TileGrid, data: NDArray[Any]) -> Labels:
         there = made_layers.made_from(self._viewer, image_layer, ANNOTATIONS)
@@ -184,8 +186,12 @@ class AnnotationLayer:
         return painted
 
 
-def bind(layer: Any, actions: dict[str, KeyAction]) -> None:
-    """Bind keys to one layer; the actions hold no reference to it."""
+def bind(layer: Any, actions: dict[str, KeyAction], viewer: ViewerModel | None = None) -> None:
+    """Bind keys to one layer, and say so where napari tells the layer's keys.
+
+    The actions hold no reference to the layer.
+    """
+    _tell_keys(layer, actions, viewer)
     for key, action in actions.items():
 
         def act(_layer: Any, action: KeyAction = action) -> None:
@@ -195,6 +201,46 @@ def bind(layer: Any, actions: dict[str, KeyAction]) -> None:
 
 
 def unbind(layer: Any, keys: list[str]) -> None:
-    """Give keys back to napari."""
+    """Give keys back to napari, and the line that tells of them."""
     for key in keys:
         layer.bind_key(key, None)
+    tell = _told.pop(layer, None)
+    if tell is not None:
+        layer.events.mode.disconnect(tell)
+        layer.events.mode(mode=layer.mode)  # napari tells its own keys again
+
+
+WORDS = {
+    "Space": "<space> for the next",
+    "Backspace": "<backspace> for the one before",
+    "U": "<u> for unsure",
+}
+_told: WeakKeyDictionary[Any, Callable[..., None]] = WeakKeyDictionary()
+
+
+def key_help(keys: Iterable[str]) -> str:
+    """What keys do, as napari's status line tells it: "use <1> to <9> for a class, …"."""
+    keys = list(keys)
+    numbers = [key for key in keys if key.isdigit()]
+    words = [f"<{numbers[0]}> to <{numbers[-1]}> for a class"] if numbers else []
+    words += [text for key, text in WORDS.items() if key in keys]
+    return f"use {', '.join(words)}" if words else ""
+
+
+def _tell_keys(layer: Any, actions: dict[str, KeyAction], viewer: ViewerModel | None) -> None:
+    """Napari tells the keys of a layer's modes, also those that mean something else here."""
+    said, seen = key_help(actions), None if viewer is None else weakref.ref(viewer)
+
+    def tell(event: Any) -> None:
+        mine = event.source
+        mine.help = said
+        now = None if seen is None else seen()
+        if now is not None and now.layers.selection.active is mine:
+            now.help = said
+
+    before = _told.pop(layer, None)
+    if before is not None:
+        layer.events.mode.disconnect(before)
+    _told[layer] = tell
+    layer.events.mode.connect(tell, position="last")
+    layer.events.mode(mode=layer.mode)

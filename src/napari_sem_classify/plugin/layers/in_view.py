@@ -124,7 +124,7 @@ def _reviewing(viewer: ViewerModel) -> bool:
 
 
 def _covers(viewer: ViewerModel, picture: Layer, image: Layer) -> bool:
-    """Whether a picture lies on an image and lets nothing of it through."""
+    """Whether a picture lies on most of an image and lets nothing of it through."""
     if viewer.layers.index(picture) < viewer.layers.index(image):
         return False
     mixes = not str(picture.blending).startswith(("translucent", "opaque"))
@@ -133,4 +133,5 @@ def _covers(viewer: ViewerModel, picture: Layer, image: Layer) -> bool:
     (low, high), (first, last) = (
         np.asarray(layer.extent.world)[:, -2:] for layer in (picture, image)
     )
-    return bool((low < last).all() and (first < high).all())
+    shared = np.clip(np.minimum(high, last) - np.maximum(low, first), 0, None)
+    return bool(np.prod(shared) > 0.5 * np.prod(last - first))

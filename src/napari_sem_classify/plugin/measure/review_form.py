@@ -188,7 +188,7 @@ class ReviewForm:
             if started:
                 focus_canvas(self._owner)
         else:
-            self.spotlight.off()
+            self.spotlight.off(finished=self.reviewer.finished)
         self._show_state()
         if cell is None:
             self.ended.emit()

@@ -79,8 +79,12 @@ class Spotlight:
         if self.outline is not None:
             look_at(self._viewer, self.outline, box[0], box[2])
 
-    def off(self) -> None:
-        """Show again what was shown before."""
+    def off(self, *, finished: bool = False) -> None:
+        """Show again what was shown before.
+
+        After the last cell no layer is active: on a map the next number key, typed too many, would
+        be napari's, which erases.
+        """
         if self._shown is None:
             return
         self._shown = self._image = None
@@ -91,7 +95,10 @@ class Spotlight:
             camera: Any = getattr(self._viewer, "scene", self._viewer).camera
             camera.center, camera.zoom = self._view
         active = None if self._active_before is None else self._active_before()
-        if active is not None and active in self._viewer.layers:
+        if finished:
+            self._viewer.layers.selection.active = None
+            self._viewer.layers.selection.clear()
+        elif active is not None and active in self._viewer.layers:
             self._viewer.layers.selection.active = active
 
     def activate(self) -> None:
@@ -125,7 +132,7 @@ class Spotlight:
             self.outline = add_outline(
                 self._viewer, field, REVIEWED, [around], (EDGE, LINE), name=name
             )
-            bind(self.outline, keys)
+            bind(self.outline, keys, self._viewer)
         if self._viewer.layers.selection.active is not self.outline:
             self.activate()
 

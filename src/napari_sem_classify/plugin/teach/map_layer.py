@@ -100,7 +100,7 @@ class TaughtMaps:
         for layer in maps:
             if layer not in self._watched:
                 self._strokes[layer] = StrokeWatch(layer, partial(self._sync, layer))
-            bind(layer, keys)
+            bind(layer, keys, self._viewer)
             layer.brush_size = 1
         self._watched = maps
         for layer in maps:
