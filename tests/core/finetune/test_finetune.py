@@ -78,7 +78,7 @@ def test_drawing_by_class_evens_out_an_imbalance():
 def test_without_changes_augmentation_is_resizing():
     import torch
 
-    from napari_sem_classify.core.finetune.finetune_data import augment
+    from napari_sem_classify.core.finetune.finetune_views import augment
 
     tiles = torch.rand(3, 1, 32, 32, generator=torch.Generator().manual_seed(0))
     recipe = Augmentation(flips=False, rotation_deg=0.0, lighting=0.0)
@@ -89,7 +89,7 @@ def test_without_changes_augmentation_is_resizing():
 def test_flips_and_quarter_turns_give_the_eight_views_of_a_tile():
     import torch
 
-    from napari_sem_classify.core.finetune.finetune_data import augment
+    from napari_sem_classify.core.finetune.finetune_views import augment
 
     tile = torch.rand(1, 1, 16, 16, generator=torch.Generator().manual_seed(0))
     recipe = Augmentation(quarter_turns=True, rotation_deg=0.0, lighting=0.0)
@@ -106,7 +106,7 @@ def test_flips_and_quarter_turns_give_the_eight_views_of_a_tile():
 def test_a_crop_is_a_window_of_the_tile_at_its_own_scale():
     import torch
 
-    from napari_sem_classify.core.finetune.finetune_data import augment
+    from napari_sem_classify.core.finetune.finetune_views import augment
 
     tile = torch.rand(1, 1, 64, 64, generator=torch.Generator().manual_seed(0))
     recipe = Augmentation(flips=False, rotation_deg=0.0, lighting=0.0, smallest_crop=0.5)

@@ -26,7 +26,7 @@ from napari_sem_classify.core.evaluate.evaluate import Evaluation
 from napari_sem_classify.core.evaluate.training_set import TrainingSet
 from napari_sem_classify.core.finetune.finetune import fine_tune
 from napari_sem_classify.core.finetune.finetune_data import PlainBatches, TrainingTiles, units_of
-from napari_sem_classify.core.finetune.finetune_learner import look
+from napari_sem_classify.core.finetune.finetune_look import look
 from napari_sem_classify.core.finetune.finetune_network import TrainedNetwork
 from napari_sem_classify.core.finetune.finetune_options import FineTuneOptions
 from napari_sem_classify.core.finetune.finetune_presets import ARTICLE, SEM, Preset

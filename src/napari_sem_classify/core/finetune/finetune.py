@@ -35,10 +35,9 @@ from napari_sem_classify.core.finetune.finetune_learner import (
     batches_for,
     fit_phase,
     make_learner,
-    mean_probabilities,
-    predict,
     restore,
 )
+from napari_sem_classify.core.finetune.finetune_look import mean_probabilities, predict
 from napari_sem_classify.core.finetune.finetune_network import TrainedNetwork
 from napari_sem_classify.core.finetune.finetune_options import DEFAULT_OPTIONS, FineTuneOptions
 from napari_sem_classify.core.finetune.finetune_presets import Stage

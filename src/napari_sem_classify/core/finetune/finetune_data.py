@@ -1,4 +1,4 @@
-"""Batches for training: drawn by class, augmented on the device, the same for the same seed.
+"""Batches for training: drawn by class, seen in random ways, the same for the same seed.
 
 Imports torch: import this module inside functions only.
 """
@@ -6,21 +6,27 @@ Imports torch: import this module inside functions only.
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import closing
 from dataclasses import dataclass
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import Tensor
-from torch.nn import functional
 
 from napari_sem_classify.core.evaluate.training_set import TrainingSet
 from napari_sem_classify.core.finetune.finetune_presets import Augmentation
+from napari_sem_classify.core.finetune.finetune_views import (
+    as_seen,
+    draw_views,
+    in_parts,
+    on_device,
+)
 from napari_sem_classify.core.network.engine.prepare import resize
+from napari_sem_classify.core.tiles.prefetch import prefetch
 
 SHARE_OF_MEMORY = 0.4
-LEAST_CROP_PX = 32
 
 
 class TrainingTiles:
@@ -35,13 +41,37 @@ class TrainingTiles:
             if tiles.nbytes < SHARE_OF_MEMORY * free:
                 self._there = torch.from_numpy(np.array(tiles)).to(device)
 
-    def grey(self, index: NDArray[np.int64]) -> Tensor:
-        """Tiles as grey values 0 to 1, float32, shape (N, 1, side, side), on the device."""
+    def in_batches(self, index: NDArray[np.int64], sizes: Sequence[int]) -> Iterator[Tensor]:
+        """Tiles as grey values 0 to 1, float32, shape (N, 1, side, side), on the device.
+
+        Parameters
+        ----------
+        index : int64, shape (sum of sizes,)
+        sizes : sequence of int
+            Tiles of each batch. Whatever their number, a device that holds the tiles is told once
+            which: to wait for it at every batch would let it idle.
+        """
         if self._there is not None:
-            tiles = self._there[torch.from_numpy(index).to(self.device)]
-        else:
-            tiles = torch.from_numpy(self._tiles[index]).to(self.device)
-        return tiles[:, None].to(torch.float32).div_(255.0)
+            for at in in_parts(torch.from_numpy(index).to(self.device), sizes):
+                yield _grey(self._there[at])
+            return
+        parts = np.split(index, np.cumsum(sizes)[:-1])
+        if self.device.type != "cuda":
+            for part in parts:
+                yield _grey(torch.from_numpy(self._tiles[part]).to(self.device))
+            return
+
+        def read(stop: Callable[[], bool]) -> Iterator[Tensor]:
+            for part in parts:
+                yield torch.from_numpy(self._tiles[part]).pin_memory()
+
+        with closing(prefetch(read)) as ahead:
+            for tiles in ahead:
+                yield _grey(tiles.to(self.device, non_blocking=True))
+
+
+def _grey(tiles: Tensor) -> Tensor:
+    return tiles[:, None].to(torch.float32).div_(255.0)
 
 
 @dataclass(frozen=True, slots=True)
@@ -108,7 +138,10 @@ class TrainingBatches:
         return max(1, math.ceil(len(self.units.label) / self.batch_size))
 
     def __iter__(self) -> Iterator[tuple[Tensor, Tensor]]:
-        """Batches of grey tiles (N, 1, size, size) and classes (N,), on the device."""
+        """Batches of grey tiles (N, 1, size, size) and classes (N,), on the device.
+
+        A whole epoch is drawn before its first batch, so that the device is told once.
+        """
         drawn = draw_units(self.units.label, self.balance, self._generator)
         if len(drawn) % self.batch_size == 1 or len(drawn) == 1:
             drawn = np.append(drawn, drawn[0])  # batch-norm cannot learn from one tile
@@ -118,11 +151,17 @@ class TrainingBatches:
         ]
         if len(batches) > len(self):
             batches[-2:] = [np.concatenate(batches[-2:])]
+        tiles, views = [], []
         for batch in batches:
             within = self._generator.integers(self.units.count[batch])
-            grey = self.store.grey(self.units.first[batch] + within)
-            label = torch.from_numpy(self.units.label[batch]).to(self.store.device)
-            yield augment(grey, self.size, self.augmentation, self._generator), label
+            tiles.append(self.units.first[batch] + within)
+            views.append(draw_views(len(batch), self.size, self.augmentation, self._generator))
+        sizes = [len(batch) for batch in batches]
+        label = in_parts(torch.from_numpy(self.units.label[drawn]).to(self.store.device), sizes)
+        seen = on_device(views, self.store.device)
+        greys = self.store.in_batches(np.concatenate(tiles), sizes)
+        for grey, view, mine in zip(greys, seen, label, strict=True):
+            yield as_seen(grey, self.size, view), mine
 
 
 class PlainBatches:
@@ -141,10 +180,13 @@ class PlainBatches:
 
     def __iter__(self) -> Iterator[tuple[Tensor, Tensor]]:
         """Batches of grey tiles (N, 1, size, size) and classes (N,), on the device."""
-        for start in range(0, len(self.tile), self.batch_size):
-            some = slice(start, start + self.batch_size)
-            label = torch.from_numpy(self.label[some]).to(self.store.device)
-            yield resize(self.store.grey(self.tile[some]), self.size), label
+        count = len(self.tile)
+        if not count:
+            return
+        sizes = [min(self.batch_size, count - at) for at in range(0, count, self.batch_size)]
+        label = in_parts(torch.from_numpy(self.label).to(self.store.device), sizes)
+        for grey, mine in zip(self.store.in_batches(self.tile, sizes), label, strict=True):
+            yield resize(grey, self.size), mine
 
     def unit_means(self, values: NDArray[np.float32]) -> NDArray[np.float32]:
         """Mean over each unit's tiles of values of shape (tiles, ...)."""
@@ -179,79 +221,3 @@ def draw_units(
         order = np.concatenate([generator.permutation(mine) for _ in range(rounds)])
         drawn.append(order[: wanted[k]])
     return generator.permutation(np.concatenate(drawn)).astype(np.int64)
-
-
-def augment(
-    grey: Tensor, size: int, recipe: Augmentation, generator: np.random.Generator
-) -> Tensor:
-    """Turn, flip, crop and light tiles at random, each its own way, at the training size.
-
-    Tiles are first resized as they are in use, and flips, quarter turns and crops only move
-    pixels: the network learns from the very textures that it will see. Only a rotation by another
-    angle interpolates.
-
-    Parameters
-    ----------
-    grey : float32 Tensor, shape (N, 1, side, side)
-        0 to 1.
-    size : int
-        Side of a whole tile in the result.
-    recipe : Augmentation
-    generator : numpy Generator
-        Draws on the CPU, so that the device does not change what is drawn.
-
-    Returns
-    -------
-    float32 Tensor, shape (N, 1, crop, crop)
-        0 to 1; `crop` is `size` or, where the recipe crops, anything down to the smallest crop.
-    """
-    count = len(grey)
-    grey = resize(grey, size)
-    if recipe.rotation_deg:
-        grey = _rotated(grey, np.radians(generator.uniform(-1, 1, count) * recipe.rotation_deg))
-    grey = _moved(grey, _crop_side(size, recipe, generator), recipe, generator)
-    contrast = np.exp(generator.uniform(-1, 1, count) * np.log1p(recipe.lighting))
-    brightness = generator.uniform(-0.5, 0.5, count) * recipe.lighting
-    light = torch.from_numpy(np.stack([contrast, brightness]).astype(np.float32)).to(grey.device)
-    lit = (grey - 0.5) * light[0, :, None, None, None] + 0.5 + light[1, :, None, None, None]
-    return lit.clamp_(0.0, 1.0)
-
-
-def _crop_side(size: int, recipe: Augmentation, generator: np.random.Generator) -> int:
-    """Side of the crops of one batch: they share it, to lie in one tensor."""
-    least = min(size, max(LEAST_CROP_PX, round(recipe.smallest_crop * size)))
-    return int(generator.integers(least, size + 1))
-
-
-def _moved(grey: Tensor, side: int, recipe: Augmentation, generator: np.random.Generator) -> Tensor:
-    """A window of each tile, flipped and turned by quarters: pixels move, none is changed."""
-    count, size = len(grey), grey.shape[-1]
-    flip = generator.integers(2, size=(2, count)) * recipe.flips
-    turn = generator.integers(4, size=count) * recipe.quarter_turns
-    # A turn to the left is a flip and a transposition; to the right with the other flip.
-    down, right = flip[0] ^ np.isin(turn, (2, 3)), flip[1] ^ np.isin(turn, (1, 2))
-    places = np.arange(side)
-    top, left = generator.integers(size - side + 1, size=(2, count, 1))
-    rows = np.where(down[:, None], top + side - 1 - places, top + places)
-    columns = np.where(right[:, None], left + side - 1 - places, left + places)
-    turned = (turn % 2 == 1)[:, None, None]
-    at = np.where(
-        turned,
-        rows[:, None, :] * size + columns[:, :, None],
-        rows[:, :, None] * size + columns[:, None, :],
-    )
-    index = torch.from_numpy(at.reshape(count, -1)).to(grey.device)
-    return grey.reshape(count, -1).gather(1, index).reshape(count, 1, side, side)
-
-
-def _rotated(grey: Tensor, angle: NDArray[np.float64]) -> Tensor:
-    """Tiles turned about their middle by angles in radians, reflected at the border."""
-    theta = np.zeros((len(grey), 2, 3), dtype=np.float32)
-    theta[:, 0, 0] = theta[:, 1, 1] = np.cos(angle)
-    theta[:, 1, 0] = np.sin(angle)
-    theta[:, 0, 1] = -theta[:, 1, 0]
-    matrices = torch.from_numpy(theta).to(grey.device)
-    places = functional.affine_grid(matrices, list(grey.shape), align_corners=False)
-    return functional.grid_sample(
-        grey, places, mode="bilinear", padding_mode="reflection", align_corners=False
-    )

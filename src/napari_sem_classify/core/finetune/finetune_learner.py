@@ -18,7 +18,7 @@ from fastai.callback import schedule as _one_cycle  # noqa: F401  gives Learner 
 from fastai.callback.core import Callback, CancelFitException
 from fastai.callback.mixup import MixUp
 from fastai.data.core import DataLoaders
-from fastai.learner import Learner
+from fastai.learner import Learner, Recorder
 from fastai.losses import LabelSmoothingCrossEntropyFlat
 from fastai.optimizer import OptimWrapper
 from numpy.typing import NDArray
@@ -35,11 +35,12 @@ from napari_sem_classify.core.finetune.finetune_checkpoint import (
 )
 from napari_sem_classify.core.finetune.finetune_choice import Choosing
 from napari_sem_classify.core.finetune.finetune_data import PlainBatches, TrainingBatches
+from napari_sem_classify.core.finetune.finetune_look import mean_probabilities
 from napari_sem_classify.core.finetune.finetune_network import TrainedNetwork, layer_groups
 from napari_sem_classify.core.finetune.finetune_presets import Preset
-from napari_sem_classify.core.model.head import softmax
 
 CHECKPOINT_EVERY_S = 60.0
+LOSSES_EVERY_S = 0.25
 FITTED, HEAD, ALL, AVERAGED = "fitted head", "head", "all layers", "averaged"
 
 
@@ -119,7 +120,8 @@ class Run:
             return False
         self.best_f1, self.best_size = macro_f1, size
         self.best_logits = logits.detach().float().cpu()
-        self.best_state = {k: v.detach().cpu().clone() for k, v in model.state_dict().items()}
+        # Where they are: hundreds of small copies to the computer would each wait for the device.
+        self.best_state = {k: v.detach().clone() for k, v in model.state_dict().items()}
         return True
 
     def tell(self, report: EpochReport) -> None:
@@ -150,6 +152,8 @@ class EpochWatch(Callback):  # type: ignore[misc]
         self.start_epoch = start_epoch
         self.since_best, self.highest = 0, -1.0
         self.outputs: list[Tensor] = []
+        self.untold: list[Tensor] = []
+        self.due = 0.0
 
     def before_epoch(self) -> None:
         """Make the epoch depend on the seed and its own number alone."""
@@ -163,6 +167,22 @@ class EpochWatch(Callback):  # type: ignore[misc]
     def before_train(self) -> None:
         """Begin a mean of the training loss."""
         self.loss_sum, self.seen = torch.zeros((), device=self.dls.device), 0
+
+    def tell_losses(self) -> None:
+        """Tell the losses of the batches since the last time.
+
+        To ask a GPU for a number is to wait until it is done with all that it was given: not at
+        every batch.
+        """
+        self.due = time.perf_counter() + LOSSES_EVERY_S
+        untold, self.untold = self.untold, []
+        if self.job.on_batch is not None and untold:
+            for loss in torch.stack(untold).tolist():
+                self.job.on_batch(loss)
+
+    def after_train(self) -> None:
+        """Tell the last losses."""
+        self.tell_losses()
 
     def before_validate(self) -> None:
         """Begin to collect logits."""
@@ -180,8 +200,9 @@ class EpochWatch(Callback):  # type: ignore[misc]
         if self.training:
             self.loss_sum += self.loss.detach() * count
             self.seen += count
-            if self.job.on_batch is not None:
-                self.job.on_batch(float(self.loss.detach()))
+            self.untold.append(self.loss.detach())
+            if self.dls.device.type == "cpu" or time.perf_counter() > self.due:
+                self.tell_losses()
             self.job.reporter.advance()
         else:
             self.valid_loss_sum += self.loss.detach() * count
@@ -276,7 +297,7 @@ def make_learner(
         weight_decay=preset.weight_decay,
         fused=device.type in ("cuda", "cpu"),
     )
-    return Learner(
+    learner = Learner(
         batches_for(train, valid, device),
         model,
         loss_func=LabelSmoothingCrossEntropyFlat(eps=preset.label_smoothing),
@@ -285,6 +306,9 @@ def make_learner(
         train_bn=not preset.fixed_norms,
         cbs=[MixUp(preset.mixup)] if preset.mixup > 0 else None,
     )
+    # It fetches the loss at every batch, and a GPU idles meanwhile; `EpochWatch` keeps the losses.
+    learner.remove_cb(Recorder)
+    return learner
 
 
 def batches_for(train: TrainingBatches, valid: PlainBatches, device: torch.device) -> DataLoaders:
@@ -335,35 +359,6 @@ def restore(learner: Learner, run: Run, checkpoint: Checkpoint) -> tuple[int, st
     groups = learner.opt.opt.state_dict()["param_groups"]
     learner.opt.opt.load_state_dict(unpack_optimiser(checkpoint.tensors, groups))
     return int(position["stage"]), str(position["phase"]), int(position["epochs_done"])
-
-
-def look(function: Callable[[Tensor], Tensor], batches: PlainBatches, reporter: Reporter) -> Tensor:
-    """What a network gives for every tile of some batches, float32 on the CPU, tiles first.
-
-    Raises
-    ------
-    Cancelled
-        Within a batch of the wish, where the reporter knows of it.
-    """
-    found = []
-    with torch.inference_mode():
-        for grey, _ in batches:
-            found.append(function(grey).float().cpu())
-            reporter.advance(len(grey))
-    return torch.cat(found)
-
-
-def predict(model: TrainedNetwork, batches: PlainBatches, reporter: Reporter) -> Tensor:
-    """Logits of every tile of some batches, shape (tiles, classes); see `look`."""
-    return look(model.eval(), batches, reporter)
-
-
-def mean_probabilities(
-    logits: Tensor, batches: PlainBatches, temperature: float = 1.0
-) -> NDArray[np.float32]:
-    """Probabilities of each unit: the mean over its tiles, shape (units, classes)."""
-    values: NDArray[np.float32] = logits.detach().float().cpu().numpy()
-    return batches.unit_means(softmax(values / np.float32(temperature)))
 
 
 def _report(values: Mapping[str, Any]) -> EpochReport:

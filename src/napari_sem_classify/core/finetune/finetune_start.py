@@ -26,10 +26,8 @@ from napari_sem_classify.core.finetune.finetune_learner import (
     FITTED,
     EpochReport,
     Run,
-    look,
-    mean_probabilities,
-    predict,
 )
+from napari_sem_classify.core.finetune.finetune_look import look, mean_probabilities, predict
 from napari_sem_classify.core.finetune.finetune_network import TrainedNetwork
 from napari_sem_classify.core.finetune.finetune_time import SHARES
 from napari_sem_classify.core.network.backbone import load_backbone

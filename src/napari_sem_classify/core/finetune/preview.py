@@ -39,7 +39,7 @@ def augmented_tiles(
     """
     import torch
 
-    from napari_sem_classify.core.finetune.finetune_data import augment
+    from napari_sem_classify.core.finetune.finetune_views import augment
     from napari_sem_classify.core.network.engine.prepare import resize
 
     grey = torch.from_numpy(np.array(tiles))[:, None].to(torch.float32).div_(255.0)

@@ -120,10 +120,16 @@ def range_of(values: NDArray[Any], recipe: IntensityRecipe) -> IntensityRange | 
     finite = values[np.isfinite(values)] if values.dtype.kind == "f" else values
     if finite.size == 0:
         return None
-    finite = _without_zero_runs(finite).astype(np.float64)
-    # In quarters where the difference of two values may be more than a float64 can be.
-    unit = 4.0 if max(-finite.min(), finite.max()) > LARGEST_VALUE / 4 else 1.0
-    low, high = unit * np.percentile(finite / unit, [recipe.low_percentile, recipe.high_percentile])
+    finite = _without_zero_runs(finite)
+    wanted = [recipe.low_percentile, recipe.high_percentile]
+    if finite.dtype in (np.uint8, np.uint16):
+        counts = np.bincount(finite)
+        low, high = (_counted_percentile(counts, each) for each in wanted)
+    else:
+        finite = finite.astype(np.float64)
+        # In quarters where the difference of two values may be more than a float64 can be.
+        unit = 4.0 if max(-finite.min(), finite.max()) > LARGEST_VALUE / 4 else 1.0
+        low, high = unit * np.percentile(finite / unit, wanted)
     if not high > low:
         # A constant image: centre it, so that noise of one grey level is not blown up.
         low = float(low)
@@ -187,6 +193,16 @@ def _scaled(pixels: NDArray[Any], intensity: IntensityRange) -> NDArray[Any]:
         else:
             scaled = (pixels / 2 - low / 2) / (high / 2 - low / 2)
     return np.clip(np.nan_to_num(scaled, nan=0.0, posinf=1.0, neginf=0.0), 0.0, 1.0)
+
+
+def _counted_percentile(counts: NDArray[np.int64], percentile: float) -> float:
+    """What `numpy.percentile` gives, to the last bit and sooner, of how often 0, 1, 2 ... come."""
+    upto = np.cumsum(counts)
+    place = float(upto[-1] - 1) * (percentile / 100)
+    first = int(place)
+    below, above = np.searchsorted(upto, [first, min(first + 1, upto[-1] - 1)], side="right")
+    share, step = place - first, float(above) - float(below)
+    return float(above - step * (1 - share)) if share >= 0.5 else float(below + step * share)
 
 
 def _without_zero_runs(values: NDArray[Any]) -> NDArray[Any]:

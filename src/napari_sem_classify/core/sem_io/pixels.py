@@ -173,6 +173,8 @@ def first_line(error: BaseException) -> str:
 
 def _sample_is_grey(data: ArrayLike, area: Area) -> bool:
     for block in _sample_blocks(data, area):
+        if block.dtype.kind in "ui" and _channels_are_one(block):
+            continue  # nearly every micrograph, and sooner told
         # With NaN in one channel only, the comparison fails and the image counts as colour.
         first = block[..., :1].astype(np.float64)
         others = block[..., 1:3].astype(np.float64)
@@ -181,6 +183,11 @@ def _sample_is_grey(data: ArrayLike, area: Area) -> bool:
         if np.mean(~same.all(axis=-1)) > LARGEST_COLOURED_SHARE:
             return False
     return True
+
+
+def _channels_are_one(block: NDArray[Any]) -> bool:
+    first, others = block[..., 0], range(1, min(3, block.shape[-1]))
+    return all(bool((block[..., number] == first).all()) for number in others)
 
 
 def _sample_blocks(data: ArrayLike, area: Area) -> list[NDArray[Any]]:
