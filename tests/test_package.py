@@ -32,9 +32,11 @@ NEEDS_TORCH = {
         "finetune.finetune",
         "finetune.finetune_data",
         "finetune.finetune_learner",
+        "finetune.finetune_look",
         "finetune.finetune_network",
         "finetune.finetune_rate",
         "finetune.finetune_start",
+        "finetune.finetune_views",
     )
 }
 
