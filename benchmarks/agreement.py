@@ -18,7 +18,7 @@ from pathlib import Path
 
 import numpy as np
 
-from napari_sem_classify.core.classify import int8
+from napari_sem_classify.core.classify import int8, int8_memory
 from napari_sem_classify.core.classify.options import ClassifyOptions
 from napari_sem_classify.core.model.catalogue import load_model
 from napari_sem_classify.core.network.engine import make_engine
@@ -50,8 +50,8 @@ def main() -> None:
     truth = labels = None
     for backend, dtype in settings:
         if dtype == "int8":
-            int8.LEAST_AGREEMENT = 0.0
-            engine = int8.int8_engine(classifier, pairs)
+            int8_memory.LEAST_AGREEMENT = 0.0
+            engine = int8.int8_engine(classifier, [PlaneTiles(*pair) for pair in pairs])
         else:
             engine = make_engine(
                 network_px=card.network_px,

@@ -2,6 +2,11 @@
 
 from __future__ import annotations
 
+import json
+import shutil
+from dataclasses import replace
+from functools import partial
+
 import numpy as np
 import pytest
 import torch
@@ -11,11 +16,14 @@ from typer.testing import CliRunner
 
 from napari_sem_classify.core.classify.driver import classify_image, classify_tiles
 from napari_sem_classify.core.classify.engine_choice import engine_for_images
+from napari_sem_classify.core.classify.int8_memory import int8_sentence
 from napari_sem_classify.core.classify.options import ClassifyOptions
 from napari_sem_classify.core.common.errors import DeviceError
 from napari_sem_classify.core.image.intensity import IntensityRange
 from napari_sem_classify.core.model.card import ClassInfo, ModelCard
+from napari_sem_classify.core.model.engines import engine_for
 from napari_sem_classify.core.model.head import Head, TileClassifier
+from napari_sem_classify.core.network.embedding_cache import EmbeddingCache
 from napari_sem_classify.core.network.engine.devices import has_openvino
 from napari_sem_classify.core.sem_io.array_image import image_from_array
 from napari_sem_classify.core.tiles.grid import TileGrid
@@ -93,11 +101,32 @@ def sure(seen):
     return classifier_with((bright_mean - dark_mean) / 100, (bright_mean + dark_mean) / 2)
 
 
+def hair_splitter(grid, found):
+    """A model that cuts among tiles of one kind, where most of them are: a hair decides."""
+    weight = np.random.default_rng(0).normal(size=found.shape[1])
+    score = found @ weight
+    dark = score[np.indices(grid.tile_shape).sum(axis=0).ravel() % 2 == 0]
+    middle = (found[0] + weight * (np.median(dark) - score[0]) / (weight @ weight)).astype("f4")
+    return classifier_with(weight, middle)
+
+
+def clear_memory():
+    from napari_sem_classify.core.classify import int8_memory
+
+    shutil.rmtree(int8_memory._file("x").parent, ignore_errors=True)
+
+
+@pytest.fixture(autouse=True)
+def nothing_known():
+    clear_memory()
+    EmbeddingCache().clear()
+
+
 def test_it_is_given_where_the_classes_stay_and_the_record_says_how_that_is_known(seen, sure):
     from napari_sem_classify.core.classify.int8 import int8_engine
 
     image, grid, truth = seen
-    engine = int8_engine(sure, [(image, grid)])
+    engine = int8_engine(sure, [PlaneTiles(image, grid)])
     assert engine.dtype == "int8"
     error = relative_error(features(image, grid, engine), truth)
     assert 1e-4 < error < 0.2  # rounded, and not by more than eight bits ask
@@ -113,20 +142,15 @@ def test_it_is_refused_in_a_sentence_where_tiles_change_class(seen):
     from napari_sem_classify.core.classify.int8 import int8_engine
 
     image, grid, found = seen
-    weight = np.random.default_rng(0).normal(size=found.shape[1])
-    score = found @ weight
-    # Among tiles of one kind, cut where most of them are: a hair decides.
-    dark = score[np.indices(grid.tile_shape).sum(axis=0).ravel() % 2 == 0]
-    middle = (found[0] + weight * (np.median(dark) - score[0]) / (weight @ weight)).astype("f4")
     with pytest.raises(DeviceError, match=r"only \d\d\.\d% of \d+ tiles keep the class"):
-        int8_engine(classifier_with(weight, middle), [(image, grid)])
+        int8_engine(hair_splitter(grid, found), [PlaneTiles(image, grid)])
 
 
 def test_a_block_is_looked_at_in_eight_bits_too(seen, sure):
     from napari_sem_classify.core.classify.int8 import int8_engine
 
     image, grid, _ = seen
-    engine = int8_engine(sure, [(image, grid)])
+    engine = int8_engine(sure, [PlaneTiles(image, grid)])
     found = classify_tiles(PlaneTiles(image, grid), sure, engine, dense=True)
     assert found.record["dense"]["same_class"] > 0.5
 
@@ -136,29 +160,152 @@ def test_it_needs_the_cpu(sure, tmp_path):
         engine_for_images(sure, [tmp_path], ClassifyOptions(backend="torch", dtype="int8"))
 
 
-def test_a_large_batch_takes_it_by_itself_only_where_it_is_faster(
-    seen, sure, tmp_path, monkeypatch
-):
-    import tifffile
+@pytest.fixture
+def gain(monkeypatch):
+    """How much faster 8 bits are here; every run has tiles enough to try them."""
+    from napari_sem_classify.core.classify import engine_choice
+    from napari_sem_classify.core.network.engine import trial
 
+    cost = dict.fromkeys(engine_choice.COST_TILES, 50)
+    monkeypatch.setattr(engine_choice, "COST_TILES", cost)
+    monkeypatch.setattr(engine_choice, "COST_TILES_KNOWN", cost)
+    told = {"gain": 2.0}
+    monkeypatch.setattr(trial, "times_as_fast", lambda *_: told["gain"])
+    monkeypatch.setattr(trial, "known_gain", lambda *_, default: default)
+    return told
+
+
+def chosen_for(model, image, **options):
+    given = ClassifyOptions(device="cpu", **{"cache": False, **options})
+    return engine_for_images(model, [image], given)
+
+
+def test_a_long_run_takes_it_by_itself_only_where_it_is_clearly_faster(seen, sure, gain):
+    assert chosen_for(sure, seen[0]).dtype == "int8"
+    gain["gain"] = 1.2
+    assert chosen_for(sure, seen[0]).dtype != "int8"
+
+
+def test_a_run_that_is_over_before_the_check_would_be_stays_as_it_is(seen, sure, gain, monkeypatch):
     from napari_sem_classify.core.classify import engine_choice
 
-    path = tmp_path / "large.tif"
-    tifffile.imwrite(path, seen[0].data)
-    rates = {"int8": 2.0}
-    monkeypatch.setattr(
-        "napari_sem_classify.core.network.engine.trial.tiles_per_s",
-        lambda engine: rates.get(engine.dtype, 1.0),
-    )
+    many = dict.fromkeys(engine_choice.COST_TILES, seen[1].n_tiles)
+    monkeypatch.setattr(engine_choice, "COST_TILES", many)
+    monkeypatch.setattr(engine_choice, "COST_TILES_KNOWN", many)
+    assert chosen_for(sure, seen[0]).dtype != "int8"
 
-    def chosen():
-        return engine_for_images(sure, [path], ClassifyOptions(device="cpu")).dtype
 
-    assert chosen() != "int8"  # too few tiles for the check to pay
-    monkeypatch.setattr(engine_choice, "WORTH_IT_TILES", 50)
-    assert chosen() == "int8"
-    rates["int8"] = 0.5
-    assert chosen() != "int8"
+def test_tiles_that_are_known_in_full_precision_are_not_looked_at_again(seen, sure, gain):
+    image, grid, _ = seen
+    tiles = PlaneTiles(image, grid)
+    classify_tiles(tiles, sure, engine_for(sure, device="cpu"), cache=EmbeddingCache())
+    again = chosen_for(sure, image, cache=True)
+    assert again.dtype != "int8"
+    assert classify_tiles(tiles, sure, again, cache=EmbeddingCache()).record["features_from_cache"]
+
+
+def test_a_second_run_takes_what_is_known_and_looks_at_a_few_tiles(seen, sure, monkeypatch):
+    from napari_sem_classify.core.classify import int8
+
+    image, grid, _ = seen
+    first = int8.int8_engine(sure, [PlaneTiles(image, grid)])
+    monkeypatch.setattr(int8, "activation_ranges", None)  # not measured again
+    second = int8.int8_engine(sure, [PlaneTiles(image, grid)])
+    assert second.checked["ranges"] == first.checked["ranges"]
+    assert second.checked["checked_tiles"] == first.checked["checked_tiles"]
+    assert second.checked["looked_again"]["checked_tiles"] == int8.LOOKED_AGAIN_TILES
+    assert "of an earlier run" in int8_sentence(second.checked)
+
+
+def test_another_head_on_the_same_network_shares_ranges_and_features(seen, sure, monkeypatch):
+    from napari_sem_classify.core.classify import int8
+
+    image, grid, _ = seen
+    tiles = PlaneTiles(image, grid)
+    classify_tiles(tiles, sure, int8.int8_engine(sure, [tiles]), cache=EmbeddingCache())
+    monkeypatch.setattr(int8, "activation_ranges", None)
+    other = replace(sure, head=replace(sure.head, weight=sure.head.weight * 2))
+    engine = int8.int8_engine(other, [tiles])
+    assert engine.checked["checked_tiles"] > int8.LOOKED_AGAIN_TILES  # its own classes
+    assert classify_tiles(tiles, other, engine, cache=EmbeddingCache()).record[
+        "features_from_cache"
+    ]
+
+
+def test_known_ranges_that_are_too_narrow_for_new_images_are_measured_anew(seen, sure):
+    from napari_sem_classify.core.classify import int8
+    from napari_sem_classify.core.classify.int8_memory import recall, remember
+    from napari_sem_classify.core.model.engines import network_of
+
+    image, grid, _ = seen
+    int8.int8_engine(sure, [PlaneTiles(image, grid)])
+    known = recall(network_of(sure))
+    narrow = {name: top / 20 for name, top in known.ranges.items()}
+    remember(network_of(sure), replace(known, ranges=narrow))
+    assert int8.int8_engine(sure, [PlaneTiles(image, grid)]).checked["ranges"] == known.ranges
+
+
+def test_a_refusal_is_remembered_so_that_the_next_run_starts_at_once(seen, gain, monkeypatch):
+    from napari_sem_classify.core.classify import int8
+
+    image, grid, found = seen
+    doubtful = hair_splitter(grid, found)
+    assert chosen_for(doubtful, image).dtype != "int8"
+    monkeypatch.setattr(int8, "int8_engine", None)  # not asked again
+    assert chosen_for(doubtful, image).dtype != "int8"
+
+
+def test_a_damaged_memory_is_measured_anew(seen, sure):
+    from napari_sem_classify.core.classify import int8_memory
+    from napari_sem_classify.core.classify.int8 import int8_engine
+    from napari_sem_classify.core.model.engines import network_of
+
+    image, grid, _ = seen
+    int8_engine(sure, [PlaneTiles(image, grid)])
+    file = int8_memory._file(network_of(sure))
+    for text in ("{", "[]", '{"format": 1, "ranges": {"2.0": "x"}}'):
+        file.write_text(text)
+        assert int8_memory.recall(network_of(sure)) is None
+    assert int8_engine(sure, [PlaneTiles(image, grid)]).dtype == "int8"
+
+
+def test_where_too_many_classes_change_the_second_stage_is_left_as_it_is(seen, sure, monkeypatch):
+    from napari_sem_classify.core.classify import int8
+
+    image, grid, truth = seen
+    whole = int8.int8_engine(sure, [PlaneTiles(image, grid)])
+    original = int8._against
+
+    def worse(classifier, engine, samples, exact, first_stage, images, reporter):
+        check = original(classifier, engine, samples, exact, first_stage, images, reporter)
+        return replace(check, same_class=0.98) if first_stage == 2 else check
+
+    monkeypatch.setattr(int8, "_against", worse)
+    clear_memory()
+    mixed = int8.int8_engine(sure, [PlaneTiles(image, grid)])
+    assert mixed.checked["first_stage"] == 3
+    assert all(name.startswith(("3.", "4.")) for name in mixed.checked["ranges"])
+    errors = [relative_error(features(image, grid, each), truth) for each in (whole, mixed)]
+    assert errors[1] < errors[0]
+
+
+def test_a_record_is_repeated_in_the_same_8_bits(seen, sure, tmp_path):
+    from napari_sem_classify.core.classify.int8 import int8_engine
+    from napari_sem_classify.core.classify.rerun_inputs import engine_like
+
+    image, grid, _ = seen
+    record = classify_image(
+        image, sure, grid, engine=int8_engine(sure, [PlaneTiles(image, grid)])
+    ).record
+    clear_memory()
+    engine, differs = engine_like(json.loads(json.dumps(record)), sure)
+    assert (engine.dtype, differs) == ("int8", [])
+    again = classify_image(image, sure, grid, engine=engine).record
+    assert again["map_sha256"] == record["map_sha256"]
+    record["engine"]["checked"]["ranges"] = {"2.0": 1.0}
+    engine, differs = engine_like(record, sure)
+    assert engine.dtype != "int8"
+    assert any("int8" in each for each in differs)
 
 
 def test_ranges_reach_the_largest_value_of_each_layer():
@@ -174,6 +321,51 @@ def test_ranges_reach_the_largest_value_of_each_layer():
     assert ranges["3.0"] == pytest.approx(float(maps[0].max()))  # what enters stage 3
     assert ranges["4.0"] == pytest.approx(float(maps[1].max()))
     assert set(ranges) == {f"{stage}.0{place}" for stage in (2, 3, 4) for place in ("", ".1", ".2")}
+
+
+def test_one_worker_chooses_and_all_compute_alike(seen, sure, gain, tmp_path):
+    import tifffile
+
+    from napari_sem_classify.core.cluster.worker import (
+        WorkerModel,
+        arithmetic_for,
+        load_from_file,
+    )
+    from napari_sem_classify.core.model.file import save_model
+
+    image, grid, _ = seen
+    path = tmp_path / "in turns.tif"
+    tifffile.imwrite(path, image.data)
+    file = save_model(tmp_path / "model.safetensors", sure)
+    model = WorkerModel("sure", partial(load_from_file, file, None, "cpu", "auto"))
+    chosen = arithmetic_for(model, [path], ClassifyOptions(device="cpu", cache=False))
+    clear_memory()
+    _, engine = load_from_file(file, None, "cpu", "auto", json.loads(json.dumps(chosen)))
+    local = chosen_for(sure, image)
+    assert engine.dtype == "int8"
+    hashes = {
+        classify_image(image, sure, grid, engine=each).record["map_sha256"]
+        for each in (engine, local)
+    }
+    assert len(hashes) == 1
+
+
+def test_the_command_line_tells_how_far_8_bits_agree(seen, sure, gain, tmp_path):
+    import tifffile
+
+    from napari_sem_classify.cli import app
+    from napari_sem_classify.core.model.file import save_model
+
+    tifffile.imwrite(tmp_path / "x.tif", seen[0].data)
+    file = save_model(tmp_path / "model.safetensors", sure)
+    arguments = ["classify", str(tmp_path / "x.tif"), "--model", str(file), "--device", "cpu"]
+    told = CliRunner().invoke(app, [*arguments, "--out", str(tmp_path / "out")])
+    assert "8 bit, agrees with full precision on 100.0% of" in told.stdout
+    again = CliRunner().invoke(app, [*arguments, "--out", str(tmp_path / "out2"), "--json"])
+    found = json.loads(again.stdout)
+    assert "of an earlier run" in found["arithmetic"]
+    assert found["images"][0]["planes"][0]["arithmetic"] == found["arithmetic"]
+    assert found["images"][0]["planes"][0]["features_from_cache"]
 
 
 def test_a_cluster_refuses_to_be_told_the_arithmetic(tmp_path):

@@ -8,6 +8,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from napari_sem_classify.core.classify.int8_memory import int8_sentence
 from napari_sem_classify.core.classify.options import GridChoice
 from napari_sem_classify.core.common.checked import Fields, Malformed
 from napari_sem_classify.core.common.errors import (
@@ -107,6 +108,7 @@ def summary(class_map: ClassMap) -> dict[str, Any]:
         "features_from_cache": class_map.record.get("features_from_cache"),
         "seconds": class_map.record.get("seconds"),
         "approximation": class_map.record.get("dense", {}).get("approximation"),
+        "arithmetic": int8_sentence(class_map.record.get("engine", {}).get("checked")) or None,
         **judgement_in(class_map.record).to_dict(),
     }
 

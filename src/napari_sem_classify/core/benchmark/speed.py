@@ -223,7 +223,7 @@ def _bench(
     if options.dtype == "int8":
         from napari_sem_classify.core.classify.int8 import int8_engine
 
-        engine = int8_engine(model, [(image, TileGrid(image.area, side, side))], job=job)
+        engine = int8_engine(model, [PlaneTiles(image, TileGrid(image.area, side, side))], job=job)
     else:
         engine = engine_for(model, options.device, options.backend, options.dtype)
     bare = _bare(engine, side)

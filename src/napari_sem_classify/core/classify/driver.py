@@ -88,7 +88,7 @@ def classify_planes(
     if chosen is None:
         chosen = ChosenTiles(options.grid_for(image, classifier.card).grid)
     if engine is None:
-        engine = engine_for_images(classifier, [image], options, job)
+        engine = engine_for_images(classifier, [image], options, job, chosen)
     cache = EmbeddingCache() if options.cache else None
     planes = list(image.planes()) if chosen.planes is None else chosen.planes
     start = time.perf_counter()

@@ -1,19 +1,24 @@
-"""The engine for a job: 8-bit arithmetic only after a check on some of the job's own tiles."""
+"""The engine for a job: 8-bit arithmetic where it pays, after a check on some of its tiles."""
 
 from __future__ import annotations
 
 import logging
 from collections.abc import Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from napari_sem_classify.core.classify.options import ClassifyOptions
+from napari_sem_classify.core.classify.int8_memory import Int8Check, recall
+from napari_sem_classify.core.classify.options import ChosenTiles, ClassifyOptions
 from napari_sem_classify.core.common.errors import DeviceError, SemClassifyError
 from napari_sem_classify.core.common.job import Job
 from napari_sem_classify.core.image.sem_image import SemImage
+from napari_sem_classify.core.model.engines import network_of
+from napari_sem_classify.core.model.file import head_sha256
 from napari_sem_classify.core.model.head import TileClassifier
-from napari_sem_classify.core.tiles.grid import TileGrid
+from napari_sem_classify.core.network.embedding_cache import EmbeddingCache
+from napari_sem_classify.core.network.features import is_known
+from napari_sem_classify.core.tiles.plane_tiles import PlaneTiles
 
 if TYPE_CHECKING:
     from napari_sem_classify.core.network.engine.base import Engine
@@ -21,8 +26,15 @@ if TYPE_CHECKING:
 LOOKED_AT = 4
 """Images of a job whose tiles are used for the check."""
 
-WORTH_IT_TILES = 20_000
-"""From so many tiles on the check takes less time than 8-bit arithmetic saves."""
+LEAST_GAIN = 1.3
+"""How many times as fast as the usual arithmetic 8 bits have to be."""
+
+COST_TILES = {"float32": 600, "bfloat16": 950}
+COST_TILES_KNOWN = {"float32": 200, "bfloat16": 250}
+"""Tiles that the usual arithmetic does while 8 bits are measured and checked, and while what is
+known of them is looked at again: runs of fewer are over before. With 64 tiles for the ranges and
+256 for the check in float32, of which one takes as long as two in bfloat16, and the making of two
+engines."""
 
 _log = logging.getLogger(__name__)
 
@@ -32,11 +44,18 @@ def engine_for_images(
     images: Sequence[Path | SemImage],
     options: ClassifyOptions,
     job: Job | None = None,
+    chosen: ChosenTiles | None = None,
 ) -> Engine:
     """Give the engine for a model and the images that it is to classify.
 
-    The arithmetic "auto" takes 8-bit integers only for many tiles on a CPU, where they keep the
-    classes of a sample of them and are faster.
+    The arithmetic "auto" takes 8-bit integers only on a CPU, for more tiles than the check takes,
+    where they keep the classes of a sample of them, are clearly faster, and the cache does not know
+    the tiles in full precision.
+
+    Parameters
+    ----------
+    chosen : ChosenTiles, optional
+        Of the only image, in place of those of the options.
 
     Raises
     ------
@@ -50,43 +69,88 @@ def engine_for_images(
     """
     from napari_sem_classify.core.model.engines import engine_for
     from napari_sem_classify.core.network.engine.devices import find_device, has_openvino
-    from napari_sem_classify.core.network.engine.trial import tiles_per_s
 
     device, backend, dtype = options.device, options.backend, options.dtype
     on_cpu = find_device(device).type == "cpu" and backend in ("auto", "openvino")
     if dtype == "int8":
         if not on_cpu:
             raise DeviceError("8-bit arithmetic is there with OpenVINO on the CPU alone.")
-        return _checked(classifier, _look(classifier, images, options), job)
+        return _in_8_bits(classifier, _look(classifier, images, options, chosen), None, job)
     engine = engine_for(classifier, device=device, backend=backend, dtype=dtype)
     if dtype != "auto" or options.dense or not on_cpu or not has_openvino():
         return engine
     try:
-        looked = _look(classifier, images, options)
-    except SemClassifyError:
-        return engine  # images that cannot be opened are told of later
-    tiles = sum(grid.n_tiles for _, grid in looked) * len(images) / max(1, len(looked))
-    if tiles < WORTH_IT_TILES:
-        return engine
-    try:
-        small = _checked(classifier, looked, job)
+        looked = _look(classifier, images, options, chosen)
+        if not _pays(classifier, looked, len(images), engine, options):
+            return engine
+        return _faster(_in_8_bits(classifier, looked, engine, job), engine)
     except DeviceError as refused:
         _log.info("%s", refused)
-        return engine
-    return small if tiles_per_s(small) > tiles_per_s(engine) else engine
+    except SemClassifyError as error:  # images that cannot be opened are told of later
+        _log.info("8-bit arithmetic is not tried: %s", error)
+    return engine
 
 
-def _checked(
-    classifier: TileClassifier, looked: list[tuple[SemImage, TileGrid]], job: Job | None
+@dataclass(frozen=True, slots=True)
+class _Looked:
+    """A plane of an image, and how many there are to classify."""
+
+    tiles: PlaneTiles
+    planes: int
+
+
+def _pays(
+    classifier: TileClassifier,
+    looked: Sequence[_Looked],
+    n_images: int,
+    engine: Engine,
+    options: ClassifyOptions,
+) -> bool:
+    """Whether 8 bits are worth a try, from what is known beforehand."""
+    from napari_sem_classify.core.network.engine.trial import known_gain
+
+    check = _known(classifier)
+    cost = (COST_TILES if check is None else COST_TILES_KNOWN).get(engine.dtype)
+    n_tiles = sum(each.tiles.count * each.planes for each in looked) * n_images / len(looked)
+    if cost is None or n_tiles <= cost or (check is not None and not check.keeps_classes):
+        return False
+    if known_gain("openvino", "int8", engine, default=LEAST_GAIN) < LEAST_GAIN:
+        return False
+    if not options.cache:
+        return True
+    cache, network = EmbeddingCache(), network_of(classifier)
+    intensity = classifier.card.intensity
+    return not all(is_known(each.tiles, engine, intensity, cache, network) for each in looked)
+
+
+def _known(classifier: TileClassifier) -> Int8Check | None:
+    """What is known of a model's classes in 8 bits."""
+    memory = recall(network_of(classifier))
+    return None if memory is None else memory.heads.get(head_sha256(classifier.head))
+
+
+def _faster(small: Engine, engine: Engine) -> Engine:
+    from napari_sem_classify.core.network.engine.trial import times_as_fast
+
+    gain = times_as_fast(small, engine)
+    _log.info("8-bit arithmetic is %.2f times as fast as %s", gain, engine.dtype)
+    return small if gain >= LEAST_GAIN else engine
+
+
+def _in_8_bits(
+    classifier: TileClassifier, looked: Sequence[_Looked], exact: Engine | None, job: Job | None
 ) -> Engine:
     from napari_sem_classify.core.classify.int8 import int8_engine
 
-    return int8_engine(classifier, looked, job=job)
+    return int8_engine(classifier, [each.tiles for each in looked], exact=exact, job=job)
 
 
 def _look(
-    classifier: TileClassifier, images: Sequence[Path | SemImage], options: ClassifyOptions
-) -> list[tuple[SemImage, TileGrid]]:
+    classifier: TileClassifier,
+    images: Sequence[Path | SemImage],
+    options: ClassifyOptions,
+    chosen: ChosenTiles | None,
+) -> list[_Looked]:
     """Open a few images, spread over all of them; a bad one is passed over."""
     from napari_sem_classify.core.sem_io import open_for_scale
 
@@ -98,7 +162,10 @@ def _look(
         try:
             if not isinstance(image, SemImage):
                 image = open_for_scale(image, classifier.card.pixel_size_nm)
-            found.append((image, singly.grid_for(image, classifier.card).grid))
+            some = chosen or ChosenTiles(singly.grid_for(image, classifier.card).grid)
+            planes = tuple(image.planes()) if some.planes is None else some.planes
+            tiles = PlaneTiles(image, some.grid, some.keep, planes[0])
+            found.append(_Looked(tiles, len(planes)))
         except SemClassifyError as error:
             problem = error
     if not found and problem is not None:

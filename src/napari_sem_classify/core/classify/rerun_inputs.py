@@ -143,12 +143,17 @@ def engine_like(record: Mapping[str, Any], classifier: TileClassifier) -> tuple[
 
     known = record.get("engine") or {}
     try:
-        engine = engine_for(
-            classifier,
-            device=_device_id(str(known.get("device", ""))),
-            backend=str(known.get("backend", "auto")),
-            dtype=str(known.get("dtype", "auto")),
-        )
+        if known.get("dtype") == "int8":
+            from napari_sem_classify.core.classify.int8 import int8_as_recorded
+
+            engine = int8_as_recorded(classifier, known.get("checked") or {})
+        else:
+            engine = engine_for(
+                classifier,
+                device=_device_id(str(known.get("device", ""))),
+                backend=str(known.get("backend", "auto")),
+                dtype=str(known.get("dtype", "auto")),
+            )
     except (DeviceError, ValueError):
         engine = engine_for(classifier)
     differs = [

@@ -35,6 +35,7 @@ from napari_sem_classify.core.cluster.worker import (
     EngineFacts,
     LoadModel,
     WorkerModel,
+    arithmetic_for,
     classify_block,
     classify_whole,
     load_from_file,
@@ -67,9 +68,9 @@ def classify_on_cluster(
     Parameters
     ----------
     options : ClassifyOptions
-        The arithmetic is left to the workers. Features are kept in the cache folder of each
-        worker's user; those of a huge image's blocks never: naming its content costs reads of its
-        own for each of them.
+        One of the workers chooses the arithmetic for all. Features are kept in the cache folder of
+        each worker's user; those of a huge image's blocks never: naming its content costs reads of
+        its own for each of them.
     scheduler : str
         Address of the scheduler, "tcp://host:8786".
     folder : OutputFolder, optional
@@ -104,6 +105,11 @@ def classify_on_cluster(
         device, backend = options.device, options.backend
         make = load or partial(load_from_file, file, original, device, backend)
         model = WorkerModel(f"{digest} {device} {backend}", make)
+        if load is None:
+            in_8_bits = _arithmetic(client, model, paths, options, job)
+            if in_8_bits is not None:
+                make = partial(load_from_file, file, original, device, backend, in_8_bits)
+                model = WorkerModel(f"{model.key} {in_8_bits['ranges_sha256']}", make)
         run = _ClusterRun(client, model, classifier, target, options, folder, staging)
         try:
             run.plan(paths, job)
@@ -112,6 +118,30 @@ def classify_on_cluster(
             run.cancel()
     outcomes = tuple(one.outcome for one in run.images if one.outcome is not None)
     return BatchReport(outcomes, time.perf_counter() - start)
+
+
+def _arithmetic(
+    client: Any,
+    model: WorkerModel,
+    paths: Sequence[Path],
+    options: ClassifyOptions,
+    job: Job | None,
+) -> dict[str, Any] | None:
+    """Have one worker choose the arithmetic, see `arithmetic_for`."""
+    there = [path.resolve() for path in paths]
+    future = client.submit(arithmetic_for, model, there, options, pure=False)
+    Reporter(1, "Choosing the arithmetic", job)
+    try:
+        while not future.done():
+            if job is not None:
+                job.check()
+            with suppress(TimeoutError):
+                future.result(timeout=_POLL_S)
+        found: dict[str, Any] | None = _result(future)
+    finally:
+        with suppress(Exception):  # the connection may be gone
+            client.cancel([future])
+    return found
 
 
 @dataclass(slots=True)
@@ -176,7 +206,7 @@ class _ClusterRun:
                 continue
             _, entry, block = self.tasks[future.key]
             with self._problems_of(entry):
-                result = self._result(future)
+                result = _result(future)
                 if block is None:
                     self._put(entry, *result)
                 else:
@@ -251,24 +281,6 @@ class _ClusterRun:
         for key in mine:
             del self.tasks[key]
 
-    def _result(self, future: Any) -> Any:
-        from concurrent.futures import CancelledError
-
-        from distributed import KilledWorker
-        from distributed.comm.core import CommClosedError
-
-        try:
-            return future.result()
-        except (CancelledError, CommClosedError) as error:
-            raise DeviceError(
-                "The connection to the Dask cluster was lost: start again, what is finished stays."
-            ) from error
-        except KilledWorker as error:
-            raise ImageError(
-                "Several workers of the Dask cluster died over it, probably for lack of memory: "
-                "give each more memory, or fewer workers to a machine."
-            ) from error
-
     @contextmanager
     def _problems_of(self, entry: _ClusterImage) -> Iterator[None]:
         """Note what goes wrong with one image; what concerns all of them passes."""
@@ -276,3 +288,22 @@ class _ClusterRun:
             yield
         except Exception as error:
             entry.outcome = failed_outcome(entry.path, entry.stem, error)
+
+
+def _result(future: Any) -> Any:
+    from concurrent.futures import CancelledError
+
+    from distributed import KilledWorker
+    from distributed.comm.core import CommClosedError
+
+    try:
+        return future.result()
+    except (CancelledError, CommClosedError) as error:
+        raise DeviceError(
+            "The connection to the Dask cluster was lost: start again, what is finished stays."
+        ) from error
+    except KilledWorker as error:
+        raise ImageError(
+            "Several workers of the Dask cluster died over it, probably for lack of memory: "
+            "give each more memory, or fewer workers to a machine."
+        ) from error

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from functools import lru_cache
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -15,6 +16,7 @@ from numpy.typing import NDArray
 from napari_sem_classify.core.batch.batch_state import BatchTarget
 from napari_sem_classify.core.classify.options import ClassifyOptions
 from napari_sem_classify.core.cluster.tile_store import Block
+from napari_sem_classify.core.common.errors import DeviceError
 from napari_sem_classify.core.common.temporaries import temporary_name
 from napari_sem_classify.core.image.intensity import IntensityRange
 from napari_sem_classify.core.model.head import TileClassifier
@@ -61,16 +63,42 @@ def look_around(path: Path) -> tuple[str, bool]:
 
 
 def load_from_file(
-    path: Path, original: Path | None, device: str = "auto", backend: str = "auto"
+    path: Path,
+    original: Path | None,
+    device: str = "auto",
+    backend: str = "auto",
+    in_8_bits: Mapping[str, Any] | None = None,
 ) -> tuple[TileClassifier, Engine]:
-    """Open the copy of a model file and make its engine; records name the original, where seen."""
+    """Open the copy of a model file and make its engine; records name the original, where seen.
+
+    `in_8_bits` is from `arithmetic_for`; a worker without OpenVINO goes on in full precision.
+    """
     from napari_sem_classify.core.model.catalogue import load_model
     from napari_sem_classify.core.model.engines import engine_for
 
     classifier = load_model(path)
     if original is not None and original.is_file():
         classifier = replace(classifier, path=original)
+    if in_8_bits is not None:
+        from napari_sem_classify.core.classify.int8 import int8_as_recorded
+
+        with suppress(DeviceError):
+            return classifier, int8_as_recorded(classifier, in_8_bits)
     return classifier, engine_for(classifier, device=device, backend=backend)
+
+
+def arithmetic_for(
+    model: WorkerModel, paths: Sequence[Path], options: ClassifyOptions
+) -> dict[str, Any] | None:
+    """Choose the arithmetic of a run on one worker, so that all have the same.
+
+    Gives what `load_from_file` takes: None for the usual one.
+    """
+    from napari_sem_classify.core.classify.engine_choice import engine_for_images
+
+    with _lock:
+        checked = engine_for_images(_load(model)[0], paths, options).checked
+    return None if checked is None else dict(checked)
 
 
 def classify_whole(

@@ -258,7 +258,9 @@ def features_key(
         return None
     if content is None:
         return None
-    arithmetic = engine.dtype, engine.feature_size, engine.checked
+    # The ranges of 8-bit arithmetic are all of what was checked that changes features.
+    ranges = (engine.checked or {}).get("ranges_sha256")
+    arithmetic = engine.dtype, engine.feature_size, ranges
     return digest_of(content, tiles.plane, tiles.grid, intensity, network, arithmetic, dense)
 
 

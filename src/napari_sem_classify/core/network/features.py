@@ -150,6 +150,28 @@ def features_to(
     return False
 
 
+def is_known(
+    tiles: PlaneTiles,
+    engine: Engine,
+    intensity: IntensityRecipe,
+    cache: EmbeddingCache,
+    network: str,
+) -> bool:
+    """Whether the cache has what an engine would give of all kept tiles, one by one.
+
+    Raises
+    ------
+    ImageError
+        When the image cannot be read.
+    """
+    key = features_key(tiles, tiles.measure(intensity), network, engine)
+    if key is None:
+        return False
+    wanted = np.arange(tiles.grid.n_tiles) if tiles.keep is None else np.flatnonzero(tiles.keep)
+    with cache.find(key, wanted) as entry:
+        return entry is not None
+
+
 def _embed_tiles(
     tiles: PlaneTiles, engine: Engine, intensity: IntensityRange
 ) -> Generator[TileFeatures, None, None]:

@@ -256,7 +256,8 @@ class BatchWidget(DockWidget):
             words.append(f"{earlier} of them done earlier")
         if report.failed:
             words.append(f"{len(report.failed)} could not be used, see below")
-        text = ", ".join(words) + "."
+        told = {plane.get("arithmetic") for each in report.done for plane in each.planes}
+        text = ". ".join([", ".join(words), *sorted(filter(None, told))]) + "."
         if report.done:
             self.run_form.message.say(text)
         else:

@@ -10,6 +10,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
+from napari_sem_classify.core.classify.int8_memory import int8_sentence
 from napari_sem_classify.core.classify.options import ChosenTiles, ClassifyOptions
 from napari_sem_classify.core.image.sem_image import SemImage
 from napari_sem_classify.core.maps.class_map import ClassMap, tiles_to_cells
@@ -72,6 +73,12 @@ def approximation(maps: list[ClassMap]) -> str:
         return ""
     share = min(agreed)
     return f" The fine map is an approximation: {share:.0%} of tiles checked one by one agree."
+
+
+def arithmetic(maps: list[ClassMap]) -> str:
+    """What to tell of 8-bit arithmetic, which all planes of a run have or none."""
+    told = int8_sentence(maps[0].record["engine"].get("checked")) if maps else ""
+    return f" {told}." if told else ""
 
 
 def _timed(

@@ -24,7 +24,12 @@ from napari_sem_classify.plugin.app.session import GridPlan
 from napari_sem_classify.plugin.app.text import count_text, duration_text
 from napari_sem_classify.plugin.classify.judge_form import JudgeForm
 from napari_sem_classify.plugin.classify.result_form import ResultForm
-from napari_sem_classify.plugin.classify.run import ClassifyResult, approximation, classify_task
+from napari_sem_classify.plugin.classify.run import (
+    ClassifyResult,
+    approximation,
+    arithmetic,
+    classify_task,
+)
 from napari_sem_classify.plugin.forms.advanced_fold import AdvancedFold
 from napari_sem_classify.plugin.forms.compare_form import CompareForm
 from napari_sem_classify.plugin.forms.device_form import DeviceForm
@@ -356,7 +361,7 @@ class ClassifyWidget(DockWidget):
         tiles = sum(int(each.record["tiles"]["classified"]) for each in maps)
         self.run_form.message.say(
             f"Done: {count_text(tiles)} tiles in {duration_text(result.seconds)} on "
-            f"{result.ready.engine.device}.{approximation(maps)}"
+            f"{result.ready.engine.device}.{arithmetic(maps)}{approximation(maps)}"
         )
 
     def _cancelled(self) -> None:

@@ -21,6 +21,7 @@ def int8_box() -> widgets.CheckBox:
     """Whether 8-bit arithmetic is asked for."""
     return check_box(
         "8-bit arithmetic",
-        "Faster on a CPU with OpenVINO. It is checked on some of your tiles first, and refused "
-        "where too many change class",
+        "Faster on a CPU with OpenVINO. Longer runs take it by themselves; here you ask for it "
+        "however few the tiles are. It is checked on some of your tiles first, and refused where "
+        "too many change class",
     )

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 import numpy as np
@@ -123,9 +124,8 @@ BROKEN = Setting("broken", "float32")
 def maker(network, monkeypatch):
     """Makes engines whose rate in a trial is known beforehand."""
     made = []
-    monkeypatch.setattr(
-        trial, "tiles_per_s", lambda engine: {"slow": 1.0, "fast": 50.0}[engine.backend]
-    )
+    took = {"slow": 1.0, "fast": 0.02}
+    monkeypatch.setattr(trial, "seconds_a_tile", lambda engines: [took[e.backend] for e in engines])
 
     def make(setting):
         made.append(setting)
@@ -139,10 +139,7 @@ def maker(network, monkeypatch):
     return make
 
 
-def test_the_fastest_wins_the_trial_and_is_made_at_once_the_next_time(
-    maker, own_cache, monkeypatch
-):
-    monkeypatch.setattr("napari_sem_classify.core.network.engine.trial.TRIAL_S", 60.0)
+def test_the_fastest_wins_the_trial_and_is_made_at_once_the_next_time(maker, own_cache):
     assert fastest([SLOW, FAST], maker, 32).backend == "fast"
     assert own_cache.is_file()
     maker.made.clear()
@@ -150,8 +147,48 @@ def test_the_fastest_wins_the_trial_and_is_made_at_once_the_next_time(
     assert maker.made == [FAST]
 
 
-def test_a_trial_measures_the_rate_of_a_real_engine(network):
-    assert trial.tiles_per_s(TorchEngine(network, network_px=32, device=CPU)) > 0
+class Sleeper:
+    """An engine whose tiles take a while, of which it works a share."""
+
+    network_px, feature_size, backend = 8, 1, "sleeper"
+
+    def __init__(self, seconds, works, dtype="float32"):
+        self.seconds, self.works, self.dtype, self.tiles = seconds, works, dtype, 0
+
+    def embed(self, batch, _intensity):
+        self.tiles += len(batch)
+        end = time.process_time() + self.seconds * self.works
+        while time.process_time() < end:
+            pass
+        time.sleep(self.seconds * (1 - self.works))
+
+
+def test_engines_that_are_timed_take_turns_and_the_faster_one_takes_less():
+    slow, fast = trial.seconds_a_tile([Sleeper(0.03, 1.0), Sleeper(0.003, 1.0)])
+    assert slow > 3 * fast
+
+
+def test_on_a_busy_machine_the_work_counts_and_not_the_waiting(monkeypatch):
+    monkeypatch.setattr(trial, "_cores", lambda: 4)
+    waits, works = trial.seconds_a_tile([Sleeper(0.03, 0.1), Sleeper(0.02, 0.9)])
+    assert waits < works
+
+
+def test_an_engine_is_timed_on_as_many_tiles_as_it_takes_at_once():
+    engine = Sleeper(0.0, 0.0)
+    engine.tiles_at_once = 50
+    trial.seconds_a_tile([engine])
+    assert engine.tiles % 50 == 0
+
+
+def test_how_much_faster_one_is_is_measured_once(own_cache, monkeypatch):
+    small, usual = Sleeper(0.003, 1.0, "int8"), Sleeper(0.03, 1.0)
+    gain = trial.times_as_fast(small, usual)
+    assert gain > 3
+    tiles = small.tiles
+    assert trial.times_as_fast(small, usual) == pytest.approx(gain, rel=0.01)
+    assert small.tiles == tiles
+    assert trial.known_gain("sleeper", "float32", small, default=7.0) == 7.0
 
 
 def test_a_damaged_memory_of_trials_is_no_obstacle(maker, own_cache):
@@ -159,10 +196,11 @@ def test_a_damaged_memory_of_trials_is_no_obstacle(maker, own_cache):
     assert fastest([FAST], maker, 32).backend == "fast"
 
 
-def test_a_trial_stops_when_its_time_is_over(maker, own_cache, monkeypatch):
-    monkeypatch.setattr("napari_sem_classify.core.network.engine.trial.TRIAL_S", 1e-9)
-    assert fastest([SLOW, FAST], maker, 32).backend == "slow"
-    assert not own_cache.exists()
+def test_another_arithmetic_is_tried_only_where_none_of_the_first_runs(maker, own_cache):
+    other = Setting("fast", "bfloat16")
+    assert fastest([SLOW, other], maker, 32).backend == "slow"
+    maker.made.clear()
+    assert fastest([BROKEN, other], maker, 32).backend == "fast"
 
 
 def test_a_backend_that_fails_here_is_passed_over(maker, own_cache):

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import threading
 from collections import OrderedDict
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from numpy.typing import NDArray
@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 
     from napari_sem_classify.core.network.engine.pipeline import PreparingEngine
 
-KEPT_ENGINES = 3
+KEPT_ENGINES = 4
 BACKENDS = ("auto", "torch", "openvino")
 DTYPE_NAMES = ("auto", "float32", "bfloat16", "float16")
 
@@ -79,17 +79,30 @@ def make_engine(
     place = find_device(device)
     if backend == "openvino":
         _require_openvino(place)
-    key = (network_px, tuple(stages), backbone_id, id(trunk), str(place), backend, dtype)
-    with _lock:
-        if key in _engines:
-            _engines.move_to_end(key)
-            return _engines[key][0]
+
+    def made() -> Engine:
         network = load_network(backbone_id, trunk)
         scaling = backbone_info(backbone_id).scaling
         make = _maker(network, place, network_px=network_px, stages=stages, scaling=scaling)
         wanted = _candidates(place, backend, dtype)
-        engine = make(wanted[0]) if len(wanted) == 1 else fastest(wanted, make, network_px)
-        # The mapping is kept alive with the engine: its identity is part of the key.
+        return make(wanted[0]) if len(wanted) == 1 else fastest(wanted, make, network_px)
+
+    key = (network_px, tuple(stages), backbone_id, id(trunk), str(place), backend, dtype)
+    return keep_engine(key, trunk, made)
+
+
+def keep_engine(
+    key: tuple[Any, ...], trunk: Mapping[str, NDArray[Any]] | None, make: Callable[[], Engine]
+) -> Engine:
+    """The kept engine of a key, made where there is none; the last few are kept.
+
+    The key holds the identity of `trunk`, which is kept alive with the engine.
+    """
+    with _lock:
+        if key in _engines:
+            _engines.move_to_end(key)
+            return _engines[key][0]
+        engine = make()
         _engines[key] = (engine, trunk)
         while len(_engines) > KEPT_ENGINES:
             _engines.popitem(last=False)

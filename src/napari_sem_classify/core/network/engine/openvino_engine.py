@@ -7,7 +7,9 @@ Imports torch and openvino: import this module inside functions only.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+import threading
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from typing import Any
 
 import numpy as np
@@ -22,6 +24,9 @@ from napari_sem_classify.core.network.engine.openvino_graph import ELEMENT_TYPES
 from napari_sem_classify.core.network.engine.openvino_quiet import ov
 
 _REQUEST_TILES_AT_224_PX = 4
+_CORES_A_PREPARING_THREAD = 8
+_threads_lock = threading.Lock()
+_preparing, _usual_threads = 0, 1
 _PRECISIONS = {torch.float32: "f32", torch.bfloat16: "bf16", torch.float16: "f16"}
 
 
@@ -60,12 +65,14 @@ class OpenVinoEngine(pipeline.PreparingEngine):
         # Some cores a request are faster than all cores on one request after the other.
         self._queue = ov.AsyncInferQueue(self._compiled(model, "THROUGHPUT"))
         self._queue.set_callback(_store)
+        self.tiles_at_once = len(self._queue) * self._request_tiles
         # Every request should have something to do in every batch.
-        self.batch_size = max(self.batch_size, 2 * len(self._queue) * self._request_tiles)
+        self.batch_size = max(self.batch_size, 2 * self.tiles_at_once)
 
     def embed_part(self, batch: NDArray[Any], intensity: IntensityRange) -> NDArray[np.float32]:
         """Features of at most `batch_size` tiles; the next are prepared while the first run."""
-        return self._in_requests(len(batch), lambda part: self.prepare(batch[part], intensity))
+        with _few_torch_threads():
+            return self._in_requests(len(batch), lambda part: self.prepare(batch[part], intensity))
 
     def run_network(self, prepared: Tensor) -> NDArray[np.float32]:
         """Features of prepared tiles, at most `batch_size`: the bare network."""
@@ -103,6 +110,27 @@ class OpenVinoEngine(pipeline.PreparingEngine):
         tensor = _as_openvino(padded)
         # The torch tensor owns the memory: it must live until the request is done.
         self._queue.start_async({0: tensor}, userdata=(out, padded))
+
+
+@contextmanager
+def _few_torch_threads() -> Iterator[None]:
+    """Keep torch's threads from waiting, at full speed, for cores on which OpenVINO computes.
+
+    Their number is the process's, so the last one out puts it back.
+    """
+    global _preparing, _usual_threads
+    with _threads_lock:
+        if not _preparing:
+            _usual_threads = torch.get_num_threads()
+            torch.set_num_threads(max(1, _usual_threads // _CORES_A_PREPARING_THREAD))
+        _preparing += 1
+    try:
+        yield
+    finally:
+        with _threads_lock:
+            _preparing -= 1
+            if not _preparing:
+                torch.set_num_threads(_usual_threads)
 
 
 def int8_companion() -> torch.dtype:

@@ -17,7 +17,6 @@ from torch import nn
 
 from napari_sem_classify.core.network.engine.network import FoldedBlock, GreyTrunk
 from napari_sem_classify.core.network.engine.openvino_quiet import ops, ov
-from napari_sem_classify.core.network.engine.quantise import EXACT_STAGES
 
 ELEMENT_TYPES = {
     torch.float32: ov.Type.f32,
@@ -49,9 +48,8 @@ def build_model(
     dtype : torch.dtype
         Element type of the input; the one for which the trunk was made.
     ranges : mapping, optional
-        With it all stages after the first compute in 8-bit integers: weights symmetric with a step
-        a filter, activations, which are never negative, from zero to these values. The first
-        layer and stage stay as they are: most of the error would come from them.
+        With it the stages that it names compute in 8-bit integers: weights symmetric with a step
+        a filter, activations, which are never negative, from zero to these values.
     maps : bool
         Whether to stop before the pooling.
 
@@ -76,7 +74,7 @@ def build_model(
     ).output(0)
     found: dict[int, Any] = {}
     for stage, blocks in enumerate(trunk.blocks, start=1):
-        stage_ranges = ranges if stage > EXACT_STAGES else None
+        stage_ranges = ranges if ranges is not None and f"{stage}.0" in ranges else None
         for number, block in enumerate(cast(nn.Sequential, blocks)):
             entering = _quantised(x, stage_ranges, f"{stage}.{number}")
             x = _block(entering, cast(FoldedBlock, block), stage_ranges, f"{stage}.{number}")

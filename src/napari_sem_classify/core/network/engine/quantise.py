@@ -5,7 +5,7 @@ Imports torch: import this module inside functions only.
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from typing import cast
 
 import torch
@@ -53,3 +53,8 @@ def activation_ranges(trunk: GreyTrunk, batches: Iterable[Tensor]) -> dict[str, 
                         note(f"{stage}.{number}.{place}", y)
                     x = block.joined(last(y), x)
     return found
+
+
+def from_stage(ranges: Mapping[str, float], first: int) -> dict[str, float]:
+    """Ranges of the stages from `first` on: the others are left as they are."""
+    return {name: top for name, top in ranges.items() if int(name.partition(".")[0]) >= first}
