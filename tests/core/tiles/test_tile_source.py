@@ -135,7 +135,7 @@ def test_in_strips_hardly_anything_is_read_twice(monkeypatch, chunks, stride):
     monkeypatch.setattr(sweep, "REGION_BYTES", 128 * 256)
     image = image_of(grey(300, 4000), chunks=chunks)
     grid = TileGrid(image.area, 64, stride)
-    assert len(sweep.Sweep(image, grid, RANGE, None, ())._strips(128)) > 1
+    assert len(list(sweep.Sweep(image, grid, RANGE, None, ())._strips())) > 1
     total = sum(len(batch.index) for batch in read_tiles(image, grid, RANGE, 32))
     assert total == grid.n_tiles
     assert image.data.read_px / (300 * 4000) <= 1.1

@@ -57,8 +57,10 @@ def test_8_bit_arithmetic_is_offered_where_openvino_does_the_work_and_not_for_fi
 ):
     asked = []
 
-    def choose(_classifier, _images, options, _job):
+    def choose(_classifier, _images, options, _job, chosen=None):
         asked.append(options.dtype)
+        checked = {"same_class": 0.9961, "checked_tiles": 256}
+        monkeypatch.setattr(small_model.engine, "checked", checked)
         return small_model.engine
 
     monkeypatch.setattr("napari_sem_classify.core.classify.driver.engine_for_images", choose)
@@ -78,6 +80,8 @@ def test_8_bit_arithmetic_is_offered_where_openvino_does_the_work_and_not_for_fi
     until(qtbot, lambda: not widget.busy)
     assert widget.run_form.message.said.startswith("Done")
     assert asked == ["int8"]
+    told = "8 bit, agrees with full precision on 99.6% of 256 tiles."
+    assert told in widget.run_form.message.said
 
 
 def test_another_model_on_the_same_image_needs_no_network(

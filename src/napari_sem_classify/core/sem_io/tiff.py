@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import weakref
 from collections.abc import Callable
 from pathlib import Path
@@ -211,7 +212,8 @@ def _by_chunks(path: Path, index: int, level: int) -> ArrayLike:
     try:
         series = tiff.series[index]
         guard(path, series.levels[level].keyframe)
-        store = series.aszarr(level=level)
+        # By default tifffile takes half of the cores.
+        store = series.aszarr(level=level, maxworkers=os.cpu_count())
         array = zarr.open_array(store, mode="r")
     except BaseException:
         tiff.close()

@@ -85,19 +85,37 @@ def guard(path: Path, keyframe: Any) -> None:
     decode: Callable[..., Any] = keyframe.decode
     codec = int(keyframe.compression)
     reversed_bits = codec in UNLIMITED_CODECS and keyframe.fillorder == LOW_BITS_FIRST
+    bounded = codec in UNLIMITED_CODECS and _unpacks_into_a_limit(codec)
     # Chunks tell samples too, where those are interleaved.
     expected = int(np.prod(keyframe.chunks, dtype=object)) * keyframe.dtype.itemsize
 
+    def too_far(data: bytes | None) -> bool:
+        if data is None:
+            return False
+        in_order = data.translate(_REVERSED) if reversed_bits else data
+        return unpacks_beyond(in_order, codec, most_unpacked(expected))
+
     def checked(data: bytes | None, index: int, /, **options: Any) -> Any:
-        if data is not None:
-            in_order = data.translate(_REVERSED) if reversed_bits else data
-            if unpacks_beyond(in_order, codec, most_unpacked(expected)):
-                raise unpacks_too_far(path)
-        return decode(data, index, **options)
+        if not bounded and too_far(data):
+            raise unpacks_too_far(path)
+        try:
+            return decode(data, index, **options)
+        except Exception as error:
+            if bounded and too_far(data):
+                raise unpacks_too_far(path) from error
+            raise
 
     checked.guarded = True  # type: ignore[attr-defined]
     # tifffile keeps the decoder of a page as a cached property.
     keyframe.__dict__["decode"] = checked
+
+
+def _unpacks_into_a_limit(codec: int) -> bool:
+    """Whether a codec fails by itself on more than is wanted, as libdeflate of imagecodecs does."""
+    import tifffile
+
+    decoder = tifffile.TIFF.DECOMPRESSORS[codec]
+    return (decoder.__module__, decoder.__name__) == ("imagecodecs", "deflate_decode")
 
 
 def unpacks_beyond(data: bytes, codec: int, limit: int) -> bool:

@@ -9,7 +9,8 @@ in column strips, and only what lies at a strip's border is read twice.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Generator, Iterator
+from contextlib import closing
 from dataclasses import dataclass
 from itertools import pairwise
 from typing import Any
@@ -22,6 +23,7 @@ from napari_sem_classify.core.image.area import Area
 from napari_sem_classify.core.image.intensity import IntensityRange, no_data_mask, to_batch_dtype
 from napari_sem_classify.core.image.sem_image import SemImage
 from napari_sem_classify.core.tiles.grid import TileGrid
+from napari_sem_classify.core.tiles.prefetch import prefetch
 
 REGION_BYTES = 24 << 20
 """Aim for the pixels read at once; more where one chunk or a few rows of tiles are larger."""
@@ -85,23 +87,38 @@ class Sweep:
 
     def regions(self, stop: Callable[[], bool]) -> Iterator[Patch]:
         """Give the regions with tiles in them, strip by strip, band by band, left to right."""
+        # What has to be fetched or decoded is so while the regions before are cut.
+        ahead = type(self.image.data) is not np.ndarray
+        wanted = filter(self._wanted, self._windows())
+        reads: Generator[_Pixels, None, None] = (
+            prefetch(lambda _stop: map(self._read, wanted), depth=1)
+            if ahead
+            else (self._read(window) for window in wanted)
+        )
+        with closing(reads):
+            yield from self._regions(reads, stop)
+
+    def _windows(self) -> Iterator[Area]:
+        """All windows in the order in which `regions` comes to them."""
+        for strip in self._strips():
+            for top, bottom in strip.bands:
+                for x0, x1 in strip.columns:
+                    yield Area(top, bottom, x0, x1)
+
+    def _regions(self, reads: Iterator[_Pixels], stop: Callable[[], bool]) -> Iterator[Patch]:
         area, tile = self.grid.area, self.grid.tile
-        step_y, step_x = self._region_size()
-        for first, last in self._strips(step_x):
-            left = int(self.col_starts[first])
-            right = min(int(self.col_starts[last - 1]) + tile, area.right)
-            bands = _cuts(area.top, area.bottom, step_y)
-            columns = _cuts(left, right, step_x)
+        for strip in self._strips():
+            first, last, left, right = strip.first, strip.last, strip.left, strip.right
             carried = _Pixels.nothing(self, 0, right - left)
             row = 0
-            for top, bottom in bands:
+            for top, bottom in strip.bands:
                 begin = top - carried.height
                 done = _finished(self.row_starts, row, tile, bottom, area.bottom)
                 next_top = int(self.row_starts[done]) if done < len(self.row_starts) else bottom
                 carry = _Pixels.nothing(self, max(0, bottom - next_top), right - left)
                 col = first
                 beside = _Pixels.nothing(self, bottom - begin, 0)
-                for x0, x1 in columns:
+                for x0, x1 in strip.columns:
                     if stop():
                         return
                     window = Area(top, bottom, x0, x1)
@@ -109,7 +126,7 @@ class Sweep:
                     work.put(0, 0, beside)
                     work.put(0, beside.width, carried.cut(0, carried.height, x0 - left, x1 - left))
                     if self._wanted(window):
-                        work.put(carried.height, beside.width, self._read(window))
+                        work.put(carried.height, beside.width, next(reads))
                     fresh = work.cut(0, work.height, beside.width, work.width)
                     carry.put(0, x0 - left, fresh.cut(next_top - begin, fresh.height, 0, x1 - x0))
                     origin_x = x0 - beside.width
@@ -179,7 +196,16 @@ class Sweep:
             height *= max(1, REGION_BYTES // (height * area.width * per_px))
         return height, width
 
-    def _strips(self, step_x: int) -> list[tuple[int, int]]:
+    def _strips(self) -> Iterator[_Strip]:
+        area, tile = self.grid.area, self.grid.tile
+        step_y, step_x = self._region_size()
+        bands = _cuts(area.top, area.bottom, step_y)
+        for first, last in self._columns_of_strips(step_x):
+            left = int(self.col_starts[first])
+            right = min(int(self.col_starts[last - 1]) + tile, area.right)
+            yield _Strip(first, last, left, right, bands, _cuts(left, right, step_x))
+
+    def _columns_of_strips(self, step_x: int) -> list[tuple[int, int]]:
         """Split the columns of tiles so that the carried rows of a strip stay small."""
         tile, area = self.grid.tile, self.grid.area
         chunk_x = self.image.chunks[1] if self.image.chunks else 1
@@ -198,6 +224,18 @@ class Sweep:
             strips.append((first, last))
             first = last
         return strips
+
+
+@dataclass(frozen=True, slots=True)
+class _Strip:
+    """Columns of tiles from `first` to before `last`, and the regions in which they are read."""
+
+    first: int
+    last: int
+    left: int
+    right: int
+    bands: list[tuple[int, int]]
+    columns: list[tuple[int, int]]
 
 
 @dataclass(frozen=True, slots=True)
