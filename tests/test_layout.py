@@ -35,10 +35,10 @@ PLUGIN = [
     "files",
     "forms",
     "tile",
+    "measure",
     "classify",
     "teach",
     "finetune",
-    "measure",
     "batch",
 ]
 

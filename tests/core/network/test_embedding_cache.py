@@ -194,7 +194,8 @@ def test_an_array_without_a_file_that_is_not_in_memory_is_not_kept(tmp_path, cac
     assert cache.size() == 0
 
 
-def test_a_cancelled_run_keeps_nothing(cache):
+def cancelled(cache, **more):
+    """A run that is cancelled after its first batch."""
     cancel = Job()
 
     def stop(reading):
@@ -202,8 +203,27 @@ def test_a_cancelled_run_keeps_nothing(cache):
             cancel.cancel()
 
     with pytest.raises(Cancelled):
-        fill(cache, job=cancel.telling(stop))
-    assert list(cache.folder.iterdir()) == []
+        fill(cache, engine=TinyEngine(batch_size=10), job=cancel.telling(stop), **more)
+
+
+def test_a_cancelled_run_is_gone_on_with_and_gives_the_same_map(cache, tmp_path):
+    whole, calls = fill(EmbeddingCache(tmp_path / "other"), engine=TinyEngine(batch_size=10))
+    cancelled(cache)
+    assert len(list(cache.folder.iterdir())) == 1
+    went_on, more = fill(cache, engine=TinyEngine(batch_size=10))
+    assert 0 < more < calls
+    assert went_on.record["map_sha256"] == whole.record["map_sha256"]
+    assert fill(cache)[1] == 0
+
+
+def test_an_area_and_then_the_whole_image_takes_no_tile_twice(cache):
+    part = np.zeros(GRID.tile_shape, bool)
+    part[:5] = True
+    image = image_of()
+    engine = TinyEngine(batch_size=10)
+    fill(cache, image, keep=part, engine=engine)
+    fill(cache, image, engine=engine)
+    assert engine.calls == GRID.n_tiles // 10
 
 
 @pytest.mark.parametrize("damage", ["short", "long", "header", "nothing"])
@@ -298,7 +318,7 @@ def test_two_that_fill_the_same_entry_leave_one_whole_entry(cache):
 def test_an_entry_replaced_while_it_is_read_is_read_to_its_end(cache):
     fill(cache)
     (path,) = cache.folder.iterdir()
-    with cache.find(path.stem, np.arange(100)) as entry:
+    with cache.find(path.stem) as entry:
         part = np.zeros(GRID.tile_shape, bool)
         part[0] = True
         other = path.with_name("other")

@@ -120,10 +120,11 @@ def test_another_tile_size_and_overlap_change_the_number_of_tiles(qtbot, widget,
     assert "15 tiles" in widget.plan_form.estimate.said
 
 
-def test_fine_maps_and_flat_tiles_are_settings_under_more(widget):
+def test_fine_maps_and_flat_tiles_are_advanced_settings(widget):
     form = widget.tile_form
+    widget.frame.turn_to("Settings")
     assert not form.dense.native.isVisibleTo(widget)
-    form.more.native.click()
+    widget.advanced.button.click()
     assert form.dense.native.isVisibleTo(widget)
     form.skip_flat.value = form.int8.value = True
     assert widget.wish.options.dtype == "int8"
@@ -379,12 +380,19 @@ def test_closing_the_viewer_in_mid_run_stops_the_worker(qtbot, widget, folder, r
 
 
 def test_it_fits_the_dock_and_every_control_has_a_name_and_a_tooltip(qtbot, widget, folder):
-    from qtpy.QtWidgets import QAbstractButton, QComboBox, QLineEdit, QListWidget, QTableWidget
+    from qtpy.QtWidgets import (
+        QAbstractButton,
+        QComboBox,
+        QLineEdit,
+        QListWidget,
+        QTabBar,
+        QTableWidget,
+    )
 
     look_at(qtbot, widget, folder)
     run(qtbot, widget)
     assert widget.minimumSizeHint().width() <= 340
-    inner = (QComboBox, QTableWidget)
+    inner = (QComboBox, QTableWidget, QTabBar)
     for kind in (QAbstractButton, QComboBox, QListWidget, QTableWidget, QLineEdit):
         for control in widget.findChildren(kind):
             parent = control.parent()

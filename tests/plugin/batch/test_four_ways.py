@@ -85,8 +85,10 @@ def in_the_form(qtbot, widget, out):
     widget.run_form.button.native.click()
     until(qtbot, lambda: not widget.busy)
     assert widget.run_form.message.said.startswith("Done")
-    widget.result_form.export_to(out)
-    until(qtbot, lambda: "files written" in widget.result_form.message.said)
+    export = widget.measure.export_form
+    until(qtbot, lambda: export.run_form.button.enabled)
+    export.write_usual(out)
+    until(qtbot, lambda: "files written" in export.run_form.message.said)
 
 
 def in_a_batch(qtbot, widget, out):

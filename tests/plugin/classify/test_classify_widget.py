@@ -169,8 +169,10 @@ def test_a_second_run_takes_the_place_of_the_first(qtbot, widget, real_viewer, i
 
 def test_the_results_are_written_as_files(qtbot, widget, tmp_path):
     run(qtbot, widget)
-    widget.result_form.export_to(tmp_path / "out")
-    until(qtbot, lambda: "files written" in widget.result_form.message.said)
+    export = widget.measure.export_form
+    until(qtbot, lambda: export.run_form.button.enabled)
+    export.write_usual(tmp_path / "out")
+    until(qtbot, lambda: "files written" in export.run_form.message.said)
     names = {path.name for path in (tmp_path / "out").iterdir()}
     assert {"sample_1.tiles.csv", "sample_1.summary.json", "sample_1.map.tif"} <= names
 
@@ -179,9 +181,11 @@ def test_a_folder_that_cannot_be_written_is_told_beside_the_button(qtbot, widget
     run(qtbot, widget)
     blocked = tmp_path / "file"
     blocked.write_text("no folder")
-    widget.result_form.export_to(blocked)
-    until(qtbot, lambda: str(blocked) in widget.result_form.message.said)
-    assert "Traceback" not in widget.result_form.message.said
+    export = widget.measure.export_form
+    until(qtbot, lambda: export.run_form.button.enabled)
+    export.write_usual(blocked)
+    until(qtbot, lambda: str(blocked) in export.run_form.message.said)
+    assert "Traceback" not in export.run_form.message.said
 
 
 def test_the_table_is_copied_for_a_spreadsheet(qtbot, widget):

@@ -150,7 +150,6 @@ def test_an_image_opened_later_gets_its_map_laid_on_it(real_viewer, classified, 
     assert session_of(real_viewer).source_of(layer) is None
     # Without an image the table still tells.
     assert table_texts(classified.result_form.table) == table
-    assert classified.result_form.export.native.isHidden()
     turned = real_viewer.add_image(half_dark(), name="field_7", rotate=30, translate=(50, 8), **NM)
     assert session_of(real_viewer).source_of(layer) is turned
     assert real_viewer.layers.index(layer) > real_viewer.layers.index(turned)

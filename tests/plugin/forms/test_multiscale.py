@@ -155,8 +155,10 @@ def test_an_earlier_map_stays_when_another_level_is_read(
     widget.image_form.level_form.combo.value = 0
     until(qtbot, lambda: widget.image_form.image is not None)
     np.testing.assert_allclose(made.data_to_world((3, 5)), before)
-    widget.result_form.export_to(tmp_path)
-    until(qtbot, lambda: "files written" in widget.result_form.message.said)
+    export = widget.measure.export_form
+    until(qtbot, lambda: export.run_form.button.enabled)
+    export.write_usual(tmp_path)
+    until(qtbot, lambda: "files written" in export.run_form.message.said)
     summary = json.loads(next(tmp_path.glob("*.summary.json")).read_text())
     assert (summary["level"], summary["shape"]) == (2, [128, 256])
 

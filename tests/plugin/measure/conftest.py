@@ -6,7 +6,6 @@ import numpy as np
 import pytest
 import tifffile
 from class_maps import map_of, patchy_labels
-from qtpy.compat import isalive
 
 from napari_sem_classify.core.measure.review_file import load_review
 from napari_sem_classify.plugin.layers.made_layers import add_class_map
@@ -53,11 +52,7 @@ def layer(real_viewer, picture, class_map):
 def widget(qtbot, layer, open_widget):
     made = open_widget("Measure")
     until(qtbot, lambda: bool(made.fields))
-    yield made
-    if isalive(made):  # not where a test closed the viewer
-        made.stop()
-        made.deleteLater()
-        qtbot.wait(50)
+    return made
 
 
 def begin(widget, cells=40):

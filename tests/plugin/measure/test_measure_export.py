@@ -45,18 +45,19 @@ def chosen(monkeypatch):
 
 @pytest.fixture
 def export(qtbot, widget, chosen):
-    """Choose an entry of the menu and wait until it is written; gives what the form says."""
+    """Choose a kind on the page and wait until it is written; gives what the form says."""
 
     def choose(key, path):
         chosen.path = path
-        widget.export_form.actions[key].trigger()
+        widget.export_form.kinds[key].click()
+        widget.export_form.run_form.button.native.click()
         until(qtbot, lambda: not widget.export_form.busy)
         return widget.export_form.run_form.message.said
 
     return choose
 
 
-def test_every_kind_is_in_the_menu_and_written_where_the_user_says(
+def test_every_kind_is_on_the_page_and_written_where_the_user_says(
     widget, export, chosen, tmp_path
 ):
     for kind in KINDS:
@@ -92,16 +93,15 @@ def test_other_programs_read_what_the_widget_shows(widget, layer, export, tmp_pa
     assert "The review was blind" in (tmp_path / "a.report.html").read_text(encoding="utf-8")
 
 
-def test_a_figure_looks_as_ticked_in_the_menu(widget, export, tmp_path):
+def test_a_figure_looks_as_ticked(widget, export, tmp_path):
     form = widget.export_form
-    form.legend.setChecked(False)
-    form.scale_bar.setChecked(False)
+    form.legend.value = form.scale_bar.value = False
     export("figure", tmp_path / "bare.svg")
     text = (tmp_path / "bare.svg").read_text(encoding="utf-8")
     assert "oxide" not in text
     assert "µm" not in text
-    form.legend.setChecked(True)
-    form.opacity.actions()[-1].setChecked(True)
+    form.legend.value = True
+    form.opacity.value = 100
     assert form.look.opacity == 1.0
     export("figure", tmp_path / "full.png")
     with Image.open(tmp_path / "full.png") as picture:
@@ -153,7 +153,7 @@ def test_a_full_disk_is_one_sentence_beside_the_button_and_nothing_is_half_writt
         said = export(key, path)
         assert "No space left" in said
         assert "\n" not in said
-        assert widget.export_form.run_form.message.isVisibleTo(widget)
+        assert not widget.export_form.run_form.message.isHidden()
         assert list(disk.iterdir()) == [filler]
         filler.unlink()
         if key == "map":

@@ -16,16 +16,14 @@ from ..conftest import half_dark, until
 from .conftest import COLS, ROWS, answer_all, begin
 
 
-def test_an_empty_viewer_is_told_what_to_do_and_offered_the_sample(qtbot, real_viewer, open_widget):
+def test_an_empty_viewer_is_told_what_to_do(qtbot, real_viewer, open_widget):
     widget = open_widget("Measure")
     assert widget.map_list.note.said == EMPTY
     assert widget.tabs.isHidden()
-    assert not widget.map_list.sample_button.native.isHidden()
     real_viewer.add_image(half_dark(), name="field")
     until(qtbot, lambda: widget.map_list.note.said == NO_MAP)
-    assert widget.map_list.sample_button.native.isHidden()
     widget.map_list.classify_button.native.click()
-    assert any("Classify" in name for name in real_viewer.window.dock_widgets)
+    assert open_widget("Classify").frame.page == "Map"
 
 
 def test_raw_fractions_are_those_of_the_classify_table_and_say_that_they_are_biased(
@@ -37,7 +35,6 @@ def test_raw_fractions_are_those_of_the_classify_table_and_say_that_they_are_bia
     assert [row[0] for row in shown] == list(NAMES)
     assert "bias" in widget.fraction_form.note.said
     assert "µm²" in shown[0][3]
-    classify.deleteLater()
 
 
 def test_without_calibration_areas_are_in_px(qtbot, real_viewer, open_widget, truth):

@@ -83,7 +83,7 @@ def test_flat_tiles_are_left_out_by_their_contrast(qtbot, laid):
 def test_only_tiles_inside_a_drawn_region_are_kept(qtbot, laid, real_viewer):
     region = np.array([[640, 1280], [640, 2550], [1270, 2550], [1270, 1280]], float)
     real_viewer.add_shapes([region], shape_type="polygon", name="region", units=("nm", "nm"))
-    laid.leave_out.region.value = real_viewer.layers["region"]
+    laid.leave_out.area.combo.value = real_viewer.layers["region"]
     until(qtbot, lambda: laid.plan.keep.sum() == 8)
     assert laid.plan.keep[2:, 4:].all()
 

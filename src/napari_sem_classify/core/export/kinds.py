@@ -128,7 +128,7 @@ KINDS = (
     Kind("summary", "Fractions and record (JSON)", (".summary.json",), _summary, needs_image=True),
     Kind(
         "map",
-        "Class map (TIFF, for ImageJ and napari)",
+        "Class map (TIFF)",
         (".map.tif",),
         _map,
         also=("tif",),
@@ -144,7 +144,7 @@ KINDS = (
     ),
     Kind(
         "geojson",
-        "Polygons for QuPath (GeoJSON)",
+        "QuPath polygons (GeoJSON)",
         (".geojson",),
         _geojson,
         label="GeoJSON",
@@ -152,7 +152,7 @@ KINDS = (
     ),
     Kind(
         "ome-zarr",
-        "Class map with image (OME-Zarr)",
+        "Map with image (OME-Zarr)",
         (".map.ome.zarr",),
         _ome_zarr,
         needs_image=True,

@@ -2,7 +2,8 @@
 
 One file an entry: a header of fixed length, the features in float16, the numbers of their tiles,
 and the numbers of tiles found empty. It is written under a temporary name and renamed, so another
-process, or one that comes after a kill, finds a whole entry or none. The cache only ever saves
+process, or one that comes after a kill, finds a whole file or none. An entry may know a part of the
+tiles only, as after a cancelled run: what comes later goes on from there. The cache only ever saves
 time: where it cannot be read or written, the network runs as if there were none. It is ours because
 joblib and diskcache pickle what they keep, and nothing here is ever unpickled.
 """
@@ -22,7 +23,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from napari_sem_classify.core.common.digest import digest_of
-from napari_sem_classify.core.common.errors import OutputError, SemClassifyError
+from napari_sem_classify.core.common.errors import Cancelled, OutputError, SemClassifyError
 from napari_sem_classify.core.common.files import atomic_path, ensure_folder
 from napari_sem_classify.core.common.temporaries import sweep
 from napari_sem_classify.core.image.image_key import image_key
@@ -63,6 +64,10 @@ class CachedFeatures:
     index: NDArray[np.int64]
     empty: NDArray[np.int64]
 
+    def knows(self, wanted: NDArray[np.int64]) -> bool:
+        """Whether all of these tiles are in it, or found empty."""
+        return bool(np.isin(wanted, np.concatenate([self.index, self.empty])).all())
+
     def blocks(self) -> Iterator[tuple[NDArray[np.int64], NDArray[np.float16]]]:
         """Give numbers of tiles and their features, float16 of shape (n, features), in blocks."""
         self.file.seek(_HEADER.size)
@@ -88,26 +93,28 @@ class EmbeddingCache:
         self.max_bytes = max_bytes
 
     @contextmanager
-    def find(self, key: str, wanted: NDArray[np.int64]) -> Iterator[CachedFeatures | None]:
-        """Open the entry that knows every tile in `wanted`, if there is one.
-
-        It then counts as just used.
-        """
+    def find(self, key: str) -> Iterator[CachedFeatures | None]:
+        """Open an entry, if there is one; it then counts as just used."""
         with ExitStack() as stack:
             entry = None
             with suppress(OSError, ValueError):
                 path = self.folder / f"{key}{SUFFIX}"
-                found = _read_entry(stack.enter_context(path.open("rb")))
-                if np.isin(wanted, np.concatenate([found.index, found.empty])).all():
-                    os.utime(path)
-                    entry = found
+                entry = _read_entry(stack.enter_context(path.open("rb")))
+                os.utime(path)
             yield entry
 
-    def writer(self, key: str, feature_size: int, n_tiles: int) -> FeatureWriter | None:
-        """Start an entry for up to `n_tiles` tiles; None where it would be too large to keep."""
+    def writer(
+        self, key: str, feature_size: int, n_tiles: int, left: NDArray[np.bool_] | None = None
+    ) -> FeatureWriter | None:
+        """Start an entry for up to `n_tiles` tiles; None where it would be too large to keep.
+
+        `left` says of each tile of the grid whether it is looked at now: what an earlier entry
+        knows of the others is kept, and what was done when the run is cancelled. Without it an
+        entry is written by one run, to its end.
+        """
         if n_tiles * feature_size * 2 > self.max_bytes * _LARGEST_SHARE:
             return None
-        return FeatureWriter(self, self.folder / f"{key}{SUFFIX}", feature_size)
+        return FeatureWriter(self, key, feature_size, left)
 
     def size(self) -> int:
         """Bytes of all entries."""
@@ -154,10 +161,21 @@ def as_kept(features: NDArray[Any]) -> NDArray[np.float16] | None:
 
 
 class FeatureWriter:
-    """Writes one entry while the network runs; kept only when the block ends without an error."""
+    """Writes one entry while the network runs, with what an earlier one knew.
 
-    def __init__(self, cache: EmbeddingCache, path: Path, feature_size: int) -> None:
-        self._cache, self._path, self._feature_size = cache, path, feature_size
+    It is kept when the block ends without an error, and what is done when it is cancelled.
+    """
+
+    def __init__(
+        self,
+        cache: EmbeddingCache,
+        key: str,
+        feature_size: int,
+        left: NDArray[np.bool_] | None,
+    ) -> None:
+        self._cache, self._key, self._feature_size = cache, key, feature_size
+        self._path = cache.folder / f"{key}{SUFFIX}"
+        self._left = left
         self._index: list[NDArray[np.int64]] = []
         self._empty: list[NDArray[np.int64]] = []
         self._given_up = False
@@ -171,7 +189,21 @@ class FeatureWriter:
             self._file.write(bytes(_HEADER.size))
         except (OSError, OutputError):
             self._abandon()
+            return self
+        if self._left is not None:
+            self._take_over(self._left)
         return self
+
+    def _take_over(self, left: NDArray[np.bool_]) -> None:
+        """Copy what an earlier entry knows of tiles that are not looked at now."""
+        with self._cache.find(self._key) as earlier:
+            if earlier is None or earlier.feature_size != self._feature_size:
+                return
+            none = np.empty(0, np.int64)
+            for index, features in earlier.blocks():
+                mine = ~left[index]
+                self.add(index[mine], features[mine], none)
+            self._empty.append(earlier.empty[~left[earlier.empty]])
 
     def add(
         self,
@@ -201,7 +233,8 @@ class FeatureWriter:
     ) -> None:
         if self._given_up:
             return
-        if kind is not None:
+        goes_on = kind is not None and issubclass(kind, Cancelled) and self._left is not None
+        if kind is not None and not (goes_on and self._index):
             self._abandon()
             return
         n_tiles, n_empty = (sum(map(len, some)) for some in (self._index, self._empty))

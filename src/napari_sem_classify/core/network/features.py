@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Generator
 from contextlib import closing, nullcontext
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -118,17 +118,23 @@ def features_to(
     Returns
     -------
     bool
-        Whether they came from the cache.
+        Whether they, or some of them, came from the cache: a run that was cancelled goes on where
+        it stopped.
     """
-    writer = None
+    writer, some_known = None, False
     if known is not None:
         key = features_key(tiles, intensity, known.network, engine, dense)
         if key is not None:
             keep = tiles.keep
             wanted = np.ones(tiles.grid.n_tiles, np.bool_) if keep is None else keep.ravel()
-            if _from_cache(known.cache, key, wanted, sink, reporter):
+            left = _from_cache(known.cache, key, wanted, sink, reporter, whole=dense)
+            if not left.any():
                 return True
-            writer = known.cache.writer(key, engine.feature_size, reporter.total)
+            some_known = bool((left != wanted).any())
+            if some_known:
+                tiles = replace(tiles, keep=left.reshape(tiles.grid.tile_shape))
+            to_do = None if dense else left
+            writer = known.cache.writer(key, engine.feature_size, reporter.total, to_do)
     if dense:
         done = embed_densely(tiles, engine, intensity)
     elif engine.stream is None:
@@ -147,7 +153,7 @@ def features_to(
             if writer is not None:
                 writer.add(some.index, kept, some.empty)
             reporter.advance(len(some.index) + len(some.empty))
-    return False
+    return some_known
 
 
 def is_known(
@@ -168,8 +174,8 @@ def is_known(
     if key is None:
         return False
     wanted = np.arange(tiles.grid.n_tiles) if tiles.keep is None else np.flatnonzero(tiles.keep)
-    with cache.find(key, wanted) as entry:
-        return entry is not None
+    with cache.find(key) as entry:
+        return entry is not None and entry.knows(wanted)
 
 
 def _embed_tiles(
@@ -204,10 +210,20 @@ def _from_cache(
     wanted: NDArray[np.bool_],
     sink: FeatureSink,
     reporter: Reporter,
-) -> bool:
-    with cache.find(key, np.flatnonzero(wanted)) as entry:
+    *,
+    whole: bool,
+) -> NDArray[np.bool_]:
+    """Give what is known of the wanted tiles to `sink`; gives the tiles that are left to look at.
+
+    With `whole` all are known or none: blocks of a fine map are looked at as wholes.
+    """
+    left = wanted.copy()
+    with cache.find(key) as entry:
         if entry is None:
-            return False
+            return left
+        left[entry.index] = left[entry.empty] = False
+        if whole and left.any():
+            return wanted
         for index, features in entry.blocks():
             mine = wanted[index]
             if mine.all():
@@ -215,5 +231,5 @@ def _from_cache(
             elif mine.any():
                 sink(index[mine], features[mine])
             reporter.check()
-    reporter.advance(reporter.total)
-    return True
+    reporter.advance(int(np.count_nonzero(wanted)) - int(np.count_nonzero(left)))
+    return left

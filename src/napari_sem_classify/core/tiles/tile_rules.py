@@ -80,6 +80,13 @@ def covered_area(grid: TileGrid, keep: NDArray[np.bool_]) -> int:
     return int(np.diff(row_edges) @ seen.astype(np.int64) @ np.diff(col_edges))
 
 
+def tile_centres(grid: TileGrid) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """Rows and columns of tiles' centres, in pixels of the image: float64, (rows,) and (cols,)."""
+    rows = grid.row_starts() + (min(grid.tile, grid.area.height) - 1) / 2.0
+    cols = grid.col_starts() + (min(grid.tile, grid.area.width) - 1) / 2.0
+    return rows.astype(float), cols.astype(float)
+
+
 def tiles_inside(grid: TileGrid, polygons: list[NDArray[np.float64]]) -> NDArray[np.bool_]:
     """Tiles whose centre lies in any of the polygons, shape ``grid.tile_shape``.
 
@@ -88,9 +95,7 @@ def tiles_inside(grid: TileGrid, polygons: list[NDArray[np.float64]]) -> NDArray
     polygons : list of float arrays, shape (vertices, 2)
         Row and column in image pixel coordinates, where integers are pixel centres.
     """
-    rows = grid.row_starts() + (min(grid.tile, grid.area.height) - 1) / 2.0
-    cols = grid.col_starts() + (min(grid.tile, grid.area.width) - 1) / 2.0
-    y, x = np.meshgrid(rows.astype(float), cols.astype(float), indexing="ij")
+    y, x = np.meshgrid(*tile_centres(grid), indexing="ij")
     inside = np.zeros(y.shape, dtype=bool)
     for polygon in polygons:
         inside |= _in_polygon(y, x, polygon)

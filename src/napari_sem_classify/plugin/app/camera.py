@@ -1,4 +1,4 @@
-"""Bringing a place of the image into view."""
+"""Bringing a place of the image into view, and the keys to it."""
 
 from __future__ import annotations
 
@@ -37,3 +37,17 @@ def look_at(
     camera.zoom = max(camera.zoom, room / (around * length))
     if least:
         camera.zoom = min(camera.zoom, room / (least * length))
+
+
+def focus_canvas(widget: Any) -> None:
+    """Let the next key press go to the image, not to the button just clicked."""
+    window = widget.window()
+    middle = window.centralWidget() if hasattr(window, "centralWidget") else None
+    if middle is None:
+        return
+    from qtpy.QtWidgets import QWidget
+
+    for child in middle.findChildren(QWidget):
+        if "Canvas" in type(child).__name__:
+            child.setFocus()
+            return

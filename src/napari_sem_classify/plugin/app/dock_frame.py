@@ -20,6 +20,7 @@ from qtpy.QtWidgets import QFrame, QScrollArea, QSizePolicy, QTabBar, QVBoxLayou
 
 WIDTH = 340
 LEAST_HEADER, LEAST_PAGE = 60, 90
+ABOVE = 6
 
 
 class Section(QScrollArea):
@@ -69,7 +70,8 @@ class Section(QScrollArea):
         layout, seen = self._content.layout(), self.viewport()
         if layout is None or seen is None or not self.isVisible() or not layout.hasHeightForWidth():
             return int(self._content.sizeHint().height())
-        return int(layout.heightForWidth(seen.width()))
+        edge = self.height() - seen.height()
+        return int(layout.heightForWidth(seen.width())) + edge
 
 
 @dataclass(frozen=True, slots=True)
@@ -100,7 +102,7 @@ class DockFrame(QWidget):
         whole.setContentsMargins(0, 0, 0, 0)
         whole.addWidget(self)
         self._column = QVBoxLayout(self)
-        self._column.setContentsMargins(0, 0, 0, 0)
+        self._column.setContentsMargins(0, 0 if header is not None else ABOVE, 0, 0)
         self._column.setSpacing(0)
         self._pages: list[_Page] = []
         if header is not None:
@@ -121,18 +123,20 @@ class DockFrame(QWidget):
     def add_page(
         self, title: str, tooltip: str, content: QWidget, foot: QWidget | None = None
     ) -> None:
-        """Add a page; its foot is shown below it and never scrolls."""
+        """Add a page; its foot, which pages may share, is shown below it and never scrolls."""
         page = _Page(title, Section(content, LEAST_PAGE), foot)
         first = not self._pages
         self._pages.append(page)
         at = self._column.indexOf(self._line)
         self._column.insertWidget(at, page.section, 1)
-        if foot is not None:
+        if foot is not None and self._column.indexOf(foot) < 0:
             self._column.addWidget(foot)
         number = self.tabs.addTab(title)
         self.tabs.setTabToolTip(number, tooltip)
         self.tabs.setVisible(len(self._pages) > 1)
-        self._show(page, first)
+        page.section.setVisible(first)
+        if foot is not None:
+            foot.setVisible(foot is self._pages[0].foot)
 
     @property
     def page(self) -> str:

@@ -86,15 +86,18 @@ class OutcomeForm:
             self.failed_title.warn(f"{counted(bad, 'file')} could not be used:")
 
     def finish(self, files: Sequence[Path]) -> None:
-        """Offer what was written, and show first what is unlike what the model learned."""
-        self._rows.sort(key=lambda outcome: estimate_of(outcome.judgement))
-        self.done.setRowCount(0)
-        for outcome in self._rows:
-            self._add(outcome)
+        """Offer what was written."""
         self._out = files[0].parent
         self._page = next((path for path in files if path.suffix == PAGE_ENDING), None)
         self.report.enabled = self._page is not None
         self._row.show()
+
+    def sort(self) -> None:
+        """Show first what is unlike what the model learned: once no more rows come."""
+        self._rows.sort(key=lambda outcome: estimate_of(outcome.judgement))
+        self.done.setRowCount(0)
+        for outcome in self._rows:
+            self._add(outcome)
 
     def _add(self, outcome: ImageOutcome) -> None:
         state = EARLIER if outcome.resumed else DONE

@@ -10,15 +10,16 @@ from napari_sem_classify.plugin.forms.layout import Form, Note
 
 
 class PlanForm:
-    """Notes above the button of a batch."""
+    """Notes below the images of a batch; how much work it is stands above the button."""
 
-    def __init__(self, form: Form, device_form: DeviceForm) -> None:
+    def __init__(self, form: Form, foot: Form, device_form: DeviceForm) -> None:
         self._device_form = device_form
         self.scale = Note("Scale of model and images")
         self.estimate = Note("Number of images and tiles, and expected time")
         self.earlier = Note("Images finished by an earlier run")
         self.unusable = Note("Files that cannot be opened")
-        form.wide(self.scale, self.estimate, self.earlier, self.unusable)
+        form.wide(self.scale, self.earlier, self.unusable)
+        foot.wide(self.estimate)
 
     def clear(self, text: str = "") -> None:
         """Tell nothing of a plan, but perhaps why."""

@@ -8,7 +8,7 @@ from psygnal import Signal
 
 from napari_sem_classify.core.classify.options import ClassifyOptions
 from napari_sem_classify.plugin.forms.grid_form import GridForm
-from napari_sem_classify.plugin.forms.layout import Form, button, check_box
+from napari_sem_classify.plugin.forms.layout import Form, check_box
 from napari_sem_classify.plugin.forms.look_boxes import fine_map_box, int8_box
 
 
@@ -19,7 +19,7 @@ class TileForm:
 
     def __init__(self, form: Form) -> None:
         self.as_learned = check_box(
-            "tile size as the model learned",
+            "tiles as the model learned",
             "In each image, tiles that show as many µm as those the model learned from; where "
             "either has no scale, as many pixels",
             value=True,
@@ -27,23 +27,24 @@ class TileForm:
         form.wide(self.as_learned)
         self.grid = GridForm(form)
         self.grid.show.native.hide()
-        self.more = button("More ▾", "Fine maps, flat tiles, faster arithmetic", "More settings")
-        self.more.native.setCheckable(True)
         self.dense = fine_map_box()
         self.skip_flat = check_box(
             "leave out flat tiles", "Tiles in which hardly anything is seen; a void may be a class"
         )
         self.int8 = int8_box()
-        form.row("", self.more)
         self._choices = (self.dense, self.skip_flat, self.int8)
         form.wide(*self._choices)
-        self.more.native.toggled.connect(self._show_more)
         self.as_learned.changed.connect(self._on_changed)
         self.grid.changed.connect(self.changed.emit)
         for choice in self._choices:
             choice.changed.connect(self._on_changed)
-        self._show_more(False)
         self.allow(True)
+
+    @property
+    def said(self) -> str:
+        """The choices in short."""
+        size = "tiles as learned" if self.as_learned.value else f"{int(self.grid.tile_px.value)} px"
+        return f"{size}, fine map" if self.dense.value else size
 
     @property
     def options(self) -> ClassifyOptions:
@@ -64,11 +65,6 @@ class TileForm:
         self.grid.overlap.enabled = self.int8.enabled = free and not self.dense.value
         for control in (self.grid.tile_px, self.grid.tile_um, self.grid.unit):
             control.enabled = free and not self.as_learned.value
-
-    def _show_more(self, shown: bool) -> None:
-        self.more.text = "More ▴" if shown else "More ▾"
-        for choice in self._choices:
-            choice.native.setVisible(shown)
 
     def _on_changed(self) -> None:
         self.allow(True)

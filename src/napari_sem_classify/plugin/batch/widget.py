@@ -5,10 +5,13 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
+from qtpy.QtWidgets import QWidget
+
 from napari_sem_classify.core.batch.batch_outcome import ImageOutcome
 from napari_sem_classify.core.batch.batch_plan import plan_batch
 from napari_sem_classify.core.common.errors import SemClassifyError
 from napari_sem_classify.plugin.app.dock import DockWidget
+from napari_sem_classify.plugin.app.dock_frame import DockFrame
 from napari_sem_classify.plugin.app.docks import Entry
 from napari_sem_classify.plugin.app.jobs import JobSlot, SettleTimer
 from napari_sem_classify.plugin.app.text import duration_text
@@ -19,8 +22,9 @@ from napari_sem_classify.plugin.batch.outcome_form import OutcomeForm
 from napari_sem_classify.plugin.batch.plan_form import PlanForm, images_text
 from napari_sem_classify.plugin.batch.target_form import TargetForm
 from napari_sem_classify.plugin.batch.tile_form import TileForm
+from napari_sem_classify.plugin.forms.advanced_fold import AdvancedFold
 from napari_sem_classify.plugin.forms.device_form import DeviceForm
-from napari_sem_classify.plugin.forms.layout import Form, Note, fill
+from napari_sem_classify.plugin.forms.layout import Form, Note
 from napari_sem_classify.plugin.forms.model_form import ModelForm
 from napari_sem_classify.plugin.forms.run_form import RunForm
 
@@ -31,6 +35,7 @@ if TYPE_CHECKING:
     from napari_sem_classify.core.image.sem_image import SemImage
 
 SETTLE_MS = 250
+IMAGES, SETTINGS, RESULTS = "Images", "Settings", "Results"
 
 
 class BatchWidget(DockWidget):
@@ -51,21 +56,35 @@ class BatchWidget(DockWidget):
 
     def _build(self) -> None:
         self.setAccessibleName("Batch")
-        form = Form(self)
-        self.source_form = ImagesForm(self._viewer, self._session, form, self)
-        self.model_form = ModelForm(form, self)
-        self.tile_form = TileForm(form)
-        self.device_form = DeviceForm(form, self._session, self)
-        self.target_form = TargetForm(form, self)
-        self.plan_form = PlanForm(form, self.device_form)
-        self.run_form = RunForm(form, "Run batch", "Classify all images and write the results")
+        self.frame = DockFrame(self)
+        images, settings, results, foot = Form(), Form(), Form(), Form()
+        self.source_form = ImagesForm(self._viewer, self._session, images, self)
+        self.model_form = ModelForm(settings, self)
+        self.target_form = TargetForm(settings, self)
+        self.advanced = AdvancedFold(settings)
+        self.tile_form = TileForm(self.advanced.body)
+        self.device_form = DeviceForm(self.advanced.body, self._session, self)
+        self.plan_form = PlanForm(images, foot, self.device_form)
         self.current = Note("Image at work")
-        form.wide(self.current)
-        self.outcome_form = OutcomeForm(form)
+        foot.wide(self.current)
+        self.run_form = RunForm(foot, "Run batch", "Classify all images and write the results")
+        self.outcome_form = OutcomeForm(results)
         self.open_problem = Note("Problem with opening an image")
-        form.wide(self.open_problem)
-        form.stretch()
-        fill(self, form)
+        results.wide(self.open_problem)
+        pages = (
+            (IMAGES, "What to classify", images),
+            (SETTINGS, "With which model, and what to write where", settings),
+            (RESULTS, "What came of each image", results),
+        )
+        for title, tooltip, form in pages:
+            form.stretch()
+            self.frame.add_page(title, tooltip, form, foot)
+
+    def at(self, page: str) -> QWidget:
+        """Turn to a page, "" for where it is."""
+        if page:
+            self.frame.turn_to(page)
+        return self
 
     def _connect(self) -> None:
         self.source_form.changed.connect(self._on_sources)
@@ -169,6 +188,7 @@ class BatchWidget(DockWidget):
             return
         if self.device_form.problem:
             self.model_form.problem.fail(self.device_form.problem)
+        self.advanced.tell(f"{self.tile_form.said}, {self.device_form.chosen.title}")
         found, entry, wish = self._found, self.model_form.entry, self.wish
         self.source_form.tell_count(None if found is None else found.plan.images)
         if found is None or wish is None or entry is None:
@@ -209,6 +229,7 @@ class BatchWidget(DockWidget):
         self.open_problem.say("")
         self._outcomes = ()
         self._allow(False)
+        self.frame.turn_to(RESULTS)
         self.run_form.start()
         ready, again = self.device_form.ready(entry), bool(self.target_form.again.value)
 
@@ -255,7 +276,7 @@ class BatchWidget(DockWidget):
         if earlier:
             words.append(f"{earlier} of them done earlier")
         if report.failed:
-            words.append(f"{len(report.failed)} could not be used, see below")
+            words.append(f"{len(report.failed)} could not be used")
         told = {plane.get("arithmetic") for each in report.done for plane in each.planes}
         text = ". ".join([", ".join(words), *sorted(filter(None, told))]) + "."
         if report.done:
@@ -279,6 +300,7 @@ class BatchWidget(DockWidget):
 
     def _end(self) -> None:
         self.run_form.idle()
+        self.outcome_form.sort()
         self.current.say("")
         self._allow(True)
         self._later()

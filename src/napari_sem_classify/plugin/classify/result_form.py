@@ -1,11 +1,10 @@
-"""What came out: the table of classes, and the files that can be made of it."""
+"""What came out: the table of classes."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from pathlib import Path
 
-from qtpy.QtWidgets import QFileDialog, QLabel, QMenu, QWidget
+from qtpy.QtWidgets import QLabel
 
 from napari_sem_classify.core.export.quantities import (
     TILES_NOTE,
@@ -13,13 +12,11 @@ from napari_sem_classify.core.export.quantities import (
     fraction_text,
     size_text,
 )
-from napari_sem_classify.core.image.sem_image import SemImage
 from napari_sem_classify.core.maps.class_map import ClassFraction, ClassMap
 from napari_sem_classify.core.tiles.grid import TileGrid
-from napari_sem_classify.plugin.app.jobs import JobContext, JobSlot
 from napari_sem_classify.plugin.app.text import count_text, percent_text
 from napari_sem_classify.plugin.forms.fitted_table import FittedTable
-from napari_sem_classify.plugin.forms.layout import Form, Note, button, pop_below
+from napari_sem_classify.plugin.forms.layout import Form, Note
 
 AREA_TIP = "Area fraction: share of the classified area"
 TILES_TIP = (
@@ -73,36 +70,15 @@ class ResultTable(FittedTable):
 
 
 class ResultForm:
-    """Table and export of the maps of one image."""
+    """The table of one map."""
 
-    def __init__(self, form: Form, owner: QWidget) -> None:
-        self._owner = owner
-        self._image: SemImage | None = None
-        self._maps: dict[tuple[int, ...], ClassMap] = {}
-        self._writing = JobSlot(owner)
+    def __init__(self, form: Form) -> None:
         self.note = Note("About the area fractions")
         self.table = ResultTable(self.note)
-        self.export = button("Export ▾", "Write tables, map and picture, or copy the table")
-        self.message = Note("Result of the export")
-        self.menu = QMenu(owner)
-        write = self.menu.addAction("Tables, map and picture into a folder…")
-        write.triggered.connect(self._choose_folder)
-        self.menu.addAction("Copy table").triggered.connect(self.table.copy)
-        form.wide(self.table, self.note, self.export, self.message)
-        self.export.native.setVisible(False)
-        self.export.changed.connect(lambda: pop_below(self.menu, self.export.native))
+        form.wide(self.table, self.note)
 
-    def show_maps(
-        self,
-        image: SemImage | None,
-        maps: Mapping[tuple[int, ...], ClassMap],
-        plane: tuple[int, ...],
-    ) -> None:
+    def show_maps(self, maps: Mapping[tuple[int, ...], ClassMap], plane: tuple[int, ...]) -> None:
         """Show the finished maps of an image: the table tells the plane in view."""
-        if [id(each) for each in maps.values()] != [id(each) for each in self._maps.values()]:
-            self.message.say("")
-        self._image, self._maps = image, dict(maps)
-        self.export.native.setVisible(bool(maps) and image is not None)
         class_map = maps.get(plane)
         if class_map is None:
             self.table.hide()
@@ -115,35 +91,3 @@ class ResultForm:
         self.table.show_shares(shares, overlapping=grid.stride < grid.tile)
         tiles = any(not share.is_area for share in shares)
         self.note.say(f"{FRACTIONS_NOTE} {TILES_NOTE}" if tiles else FRACTIONS_NOTE)
-
-    def export_to(self, folder: Path) -> None:
-        """Write tables, map and picture of the maps shown into a folder."""
-        image, maps = self._image, list(self._maps.values())
-        if image is None or not maps or self._writing.running:
-            return
-
-        def task(context: JobContext) -> tuple[int, list[str]]:
-            from napari_sem_classify.core.common.output_folder import output_folder
-            from napari_sem_classify.core.export.outputs import stage_outputs
-            from napari_sem_classify.core.image.file_names import stem_of
-
-            stem = stem_of(image.name)
-            with output_folder(folder) as out, out.staging() as staging:
-                for class_map in maps:
-                    context.check()
-                    stage_outputs(class_map, image, staging, stem)
-                return len(out.put(staging, stem)), out.told
-
-        def done(result: tuple[int, list[str]]) -> None:
-            written, told = result
-            self.message.say(" ".join([f"{written} files written to {folder}.", *told]))
-
-        self.message.say("writing…")
-        self._writing.start(
-            task, doing="writing the results", on_done=done, on_failed=self.message.fail
-        )
-
-    def _choose_folder(self) -> None:
-        folder = QFileDialog.getExistingDirectory(self._owner, "Folder for the results")
-        if folder:
-            self.export_to(Path(folder))

@@ -30,6 +30,14 @@ class ClassifyResult:
     ready: ReadyModel
 
 
+@dataclass(frozen=True, slots=True)
+class Filling:
+    """A map under way, and which of its tiles are done; None for a whole plane that is finished."""
+
+    map: MapInView
+    tiles: NDArray[np.bool_] | None
+
+
 def classify_task(
     image: SemImage,
     chosen: ChosenTiles,
@@ -59,7 +67,7 @@ def classify_task(
         )
         for class_map in maps:
             done[class_map.plane] = MapInView.of(class_map)
-            context.publish(done[class_map.plane])
+            context.publish(Filling(done[class_map.plane], None))
         seconds = time.perf_counter() - start
         return ClassifyResult(done, seconds, _timed(model, options, done, seconds))
 
@@ -106,15 +114,14 @@ def _so_far(
     card: ModelCard,
     plane: tuple[int, ...],
     tiles: NDArray[np.float32],
-) -> MapInView:
+) -> Filling:
     """The map of the tiles that are done, without a record."""
-    return MapInView.of(
-        ClassMap(
-            probabilities=tiles_to_cells(chosen.grid, tiles),
-            grid=chosen.grid,
-            classes=card.classes,
-            pixel_size_nm=image.pixel_size_nm,
-            image_name=image.name,
-            plane=plane,
-        )
+    so_far = ClassMap(
+        probabilities=tiles_to_cells(chosen.grid, tiles),
+        grid=chosen.grid,
+        classes=card.classes,
+        pixel_size_nm=image.pixel_size_nm,
+        image_name=image.name,
+        plane=plane,
     )
+    return Filling(MapInView.of(so_far), ~np.isnan(tiles[..., 0]))

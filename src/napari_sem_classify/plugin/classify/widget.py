@@ -19,39 +19,32 @@ from napari_sem_classify.core.tiles.plane_tiles import PlaneTiles
 from napari_sem_classify.plugin.app.dock import DockWidget
 from napari_sem_classify.plugin.app.dock_frame import DockFrame
 from napari_sem_classify.plugin.app.docks import Entry
-from napari_sem_classify.plugin.app.jobs import JobSlot
 from napari_sem_classify.plugin.app.session import GridPlan
-from napari_sem_classify.plugin.app.text import count_text, duration_text
+from napari_sem_classify.plugin.app.text import count_text, shortened
 from napari_sem_classify.plugin.classify.judge_form import JudgeForm
+from napari_sem_classify.plugin.classify.map_run import MapRun, MapWish
 from napari_sem_classify.plugin.classify.result_form import ResultForm
-from napari_sem_classify.plugin.classify.run import (
-    ClassifyResult,
-    approximation,
-    arithmetic,
-    classify_task,
-)
+from napari_sem_classify.plugin.classify.run import ClassifyResult
 from napari_sem_classify.plugin.forms.advanced_fold import AdvancedFold
+from napari_sem_classify.plugin.forms.area_form import AreaForm
 from napari_sem_classify.plugin.forms.compare_form import CompareForm
 from napari_sem_classify.plugin.forms.device_form import DeviceForm
 from napari_sem_classify.plugin.forms.grid_form import GridForm
 from napari_sem_classify.plugin.forms.layout import Form, Note, check_box, explain, narrow
 from napari_sem_classify.plugin.forms.look_boxes import fine_map_box, int8_box
 from napari_sem_classify.plugin.forms.model_form import ModelForm
-from napari_sem_classify.plugin.forms.run_form import RunForm
 from napari_sem_classify.plugin.forms.specimen_header import SpecimenHeader
 from napari_sem_classify.plugin.layers.grid_layers import grid_layer_of, show_grid
-from napari_sem_classify.plugin.layers.layer_image import image_from_layer, notes_of, plane_at
+from napari_sem_classify.plugin.layers.layer_image import plane_at
 from napari_sem_classify.plugin.layers.made_layers import CLASSES, made_from, remove_layer
-from napari_sem_classify.plugin.layers.run_layers import MapInView, RunLayers
 from napari_sem_classify.plugin.layers.saved_maps import follow_maps
+from napari_sem_classify.plugin.measure.widget import MeasurePage
 
 if TYPE_CHECKING:
     from napari.layers import Labels
     from napari.viewer import Viewer
 
-    from napari_sem_classify.core.image.sem_image import SemImage
-
-MAP = "Map"
+MAP, MEASURE, EXPORT = "Map", "Measure", "Export"
 THIS_PLANE, ALL_PLANES = "plane in view", "all planes"
 
 
@@ -62,8 +55,6 @@ class ClassifyWidget(DockWidget):
 
     def __init__(self, napari_viewer: Viewer) -> None:
         super().__init__(napari_viewer)
-        self._classifying = JobSlot(self)
-        self._run_layers: RunLayers | None = None
         self._shown: Labels | None = None
         self._suggested_for: object = None
         follow_maps(self._viewer)
@@ -79,7 +70,14 @@ class ClassifyWidget(DockWidget):
         form, foot = Form(), Form()
         self._build_map(form, foot)
         form.stretch()
-        self.frame.add_page(MAP, "Classify the tiles of the image", form, foot)
+        self.measure = MeasurePage(self._viewer, self, lambda: self.frame.turn_to(MAP))
+        pages = (
+            (MAP, "Classify the tiles of the image", form, foot),
+            (MEASURE, "Area fractions, their review, regions", self.measure, None),
+            (EXPORT, "Write tables, maps, figures, a report", *self.measure.export_parts),
+        )
+        for page in pages:
+            self.frame.add_page(*page)
 
     def _build_map(self, form: Form, foot: Form) -> None:
         self.model_form = ModelForm(form, self)
@@ -94,38 +92,47 @@ class ClassifyWidget(DockWidget):
         explain(self.planes, "Planes", "Which planes of the stack to classify")
         self._planes_row = form.row("Planes", self.planes)
         self.advanced = AdvancedFold(form)
-        self.grid_form = GridForm(self.header.body, more=self.advanced.body)
+        more = self.advanced.body
+        self.grid_form = GridForm(self.header.body, more=more)
         self.dense = fine_map_box()
-        self.advanced.body.wide(self.dense)
-        self.device_form = DeviceForm(self.advanced.body, self._session, self)
+        more.wide(self.dense)
+        self.area_form = AreaForm(self._viewer, more, self)
+        self.device_form = DeviceForm(more, self._session, self)
         self.int8 = int8_box()
-        self.advanced.body.wide(self.int8)
+        more.wide(self.int8)
         self.int8.native.setVisible(False)
-        self.result_form = ResultForm(form, self)
+        self.result_form = ResultForm(form)
         self.compare_form = CompareForm(self._viewer, form, self)
         self.estimate = Note("Number of tiles and expected time")
         foot.wide(self.estimate)
-        self.run_form = RunForm(foot, "Classify", "Classify all tiles and show the map")
-
-    def at(self, page: str) -> QWidget:
-        """Turn to a page; gives what a script may want to work with."""
-        if page:
-            self.frame.turn_to(page)
-        return self
+        self.map_run = MapRun(self._viewer, self, foot, self.result_form)
+        self.run_form = self.map_run.form
 
     def _connect(self) -> None:
         self.image_form.changed.connect(self._on_image)
         self.model_form.changed.connect(self._refresh)
         self.device_form.changed.connect(self._on_device)
-        for each in (self.grid_form, self.use_plan, self.planes, self.dense):
-            each.changed.connect(self._refresh_tiles)
+        for each in (self.grid_form, self.use_plan, self.planes, self.dense, self.area_form):
+            each.changed.connect(self._on_choice)
         self.grid_form.show_changed.connect(self._show_grid)
         self.run_form.started.connect(self.classify)
-        self.run_form.cancelled.connect(self.cancel)
+        self.map_run.done.connect(self._done)
+        self.map_run.ended.connect(self._ended)
         self._session.plan_changed.connect(self._on_plan)
         self._session.maps_changed.connect(self._show_result)
         self._viewer.layers.events.removed.connect(self._on_removed)
         self._viewer.dims.events.current_step.connect(self._show_result)
+
+    def at(self, page: str) -> QWidget:
+        """Turn to a page; gives what a script may want to work with."""
+        if page:
+            self.frame.turn_to(page)
+        return self.measure if page == MEASURE else self
+
+    def stop(self) -> None:
+        """Let go of all work under way and of the viewer."""
+        super().stop()
+        self.measure.stop()
 
     # ------------------------------------------------------------------ what will be done
 
@@ -139,6 +146,10 @@ class ClassifyWidget(DockWidget):
         if layer is self.image_form.layer:
             self._refresh()
 
+    def _on_choice(self) -> None:
+        self.map_run.forget()
+        self._refresh_tiles()
+
     def _on_device(self) -> None:
         if self.device_form.problem:
             self.model_form.problem.fail(self.device_form.problem)
@@ -146,6 +157,7 @@ class ClassifyWidget(DockWidget):
 
     def _refresh(self) -> None:
         """Bring everything below image and model up to date."""
+        self.map_run.forget()
         card = self.model_form.card
         if self.image_form.image is not None and card is not None and not self.busy:
             self.image_form.read_for(card.pixel_size_nm)
@@ -204,8 +216,13 @@ class ClassifyWidget(DockWidget):
         choice = self._options().grid_for(image, card)
         return choice if self._plan is None else replace(choice, grid=self._plan.grid)
 
-    def _keep(self) -> NDArray[np.bool_] | None:
-        return None if self._plan is None else self._plan.keep
+    def _keep(self, grid: TileGrid) -> NDArray[np.bool_] | None:
+        """Tiles that are not left out; None for all."""
+        layer, keep = self.image_form.layer, None if self._plan is None else self._plan.keep
+        inside = None if layer is None else self.area_form.inside(grid, layer)
+        if keep is None or inside is None:
+            return inside if keep is None else keep
+        return np.asarray(keep & inside)
 
     def _options(self) -> ClassifyOptions:
         device = self.device_form.chosen
@@ -241,7 +258,7 @@ class ClassifyWidget(DockWidget):
             self.estimate.say("")
             self.run_form.allow(False, "Choose an image and a model first")
             return
-        keep = self._keep()
+        keep = self._keep(choice.grid)
         tiles = choice.grid.n_tiles if keep is None else int(keep.sum())
         tiles *= len(self._planes())
         entry = self.model_form.entry
@@ -255,10 +272,12 @@ class ClassifyWidget(DockWidget):
             cost *= DENSE_COST * (choice.grid.stride / choice.grid.tile) ** 2
         words = [f"{count_text(tiles)} tiles", *self.device_form.expected(entry, cost)]
         self.estimate.say(" · ".join(words))
-        self.run_form.allow(tiles > 0, "All tiles are left out")
+        self.run_form.allow(tiles > 0, "All tiles are left out: none lies in the area")
 
     def _tell_advanced(self) -> None:
         words = ["fine map"] if self.dense.value else []
+        if self.area_form.layer is not None:
+            words.append(f"inside {shortened(self.area_form.layer.name, 16)}")
         if self._plan is None and not self.dense.value:
             words.append(f"overlap {int(self.grid_form.overlap.value)} %")
         words.append(self.device_form.chosen.title)
@@ -272,13 +291,15 @@ class ClassifyWidget(DockWidget):
         if choice is None or image is None or entry is None:
             self.judge_form.forget()
             return
-        tiles = PlaneTiles(image, choice.grid, self._keep(), self._planes()[0])
+        tiles = PlaneTiles(image, choice.grid, self._keep(choice.grid), self._planes()[0])
         ready = self.device_form.ready(entry)
         self.judge_form.ask(self._question(choice.grid), tiles, ready, bool(self.dense.value))
 
     def _question(self, grid: TileGrid) -> tuple[Any, ...]:
         image, entry = self.image_form.image, self.model_form.entry
-        return id(image), entry, grid, self._planes()[:1], bool(self.dense.value)
+        keep = self._keep(grid)
+        left = None if keep is None else keep.tobytes()
+        return id(image), entry, grid, left, self._planes()[:1], bool(self.dense.value)
 
     def _show_grid(self) -> None:
         layer = self.image_form.layer
@@ -300,7 +321,7 @@ class ClassifyWidget(DockWidget):
     @property
     def busy(self) -> bool:
         """Whether a run is under way."""
-        return self._classifying.running
+        return self.map_run.running
 
     def classify(self) -> None:
         """Classify the chosen image; the map appears as it fills."""
@@ -317,80 +338,25 @@ class ClassifyWidget(DockWidget):
         self.device_form.stop()
         self.judge_form.forget()
         self.image_form.follow = False
-        self._run_layers = RunLayers(self._viewer, layer, image.leading_shape)
-        self.run_form.start()
+        chosen = ChosenTiles(choice.grid, self._keep(choice.grid), self._planes())
         ready = self.device_form.ready(entry)
-        chosen = ChosenTiles(choice.grid, self._keep(), self._planes())
-        task = classify_task(image, chosen, self._options(), entry.path, ready)
+        self.map_run.start(MapWish(layer, image, entry, chosen, self._options(), ready))
 
-        def done(result: ClassifyResult) -> None:
-            self.device_form.remember(entry, result.ready)
-            self._done(result)
-
-        self._classifying.start(
-            task,
-            doing=f"classifying {image.name}",
-            on_done=done,
-            on_failed=self._failed,
-            on_cancelled=self._cancelled,
-            on_progress=self.run_form.tell,
-            on_published=self._published,
-        )
-
-    def cancel(self) -> None:
-        """Stop the run; what was there before stays."""
-        if self.busy:
-            self.run_form.cancelling()
-            self._classifying.cancel()
-
-    def _published(self, so_far: MapInView) -> None:
-        if self._run_layers is not None:
-            self._run_layers.show(so_far)
-            self.result_form.show_shares(so_far.shares, so_far.class_map.grid)
-
-    def _done(self, result: ClassifyResult) -> None:
-        if self._run_layers is None or not self._run_layers.image_is_there:
-            self._cancelled()
-            return
-        self._run_layers.finish(result.maps)
+    def _done(self, wish: MapWish, result: ClassifyResult) -> None:
+        self.device_form.remember(wish.entry, result.ready)
         self.grid_form.show.value = False
-        self._end()
         maps = [each.class_map for each in result.maps.values()]
         judged = least([judgement_in(each.record) for each in maps])
         self.judge_form.show(self._question(maps[0].grid), judged)
-        tiles = sum(int(each.record["tiles"]["classified"]) for each in maps)
-        self.run_form.message.say(
-            f"Done: {count_text(tiles)} tiles in {duration_text(result.seconds)} on "
-            f"{result.ready.engine.device}.{arithmetic(maps)}{approximation(maps)}"
-        )
 
-    def _cancelled(self) -> None:
-        gone = self._run_layers is not None and not self._run_layers.image_is_there
-        self._discard()
-        self.run_form.message.say(
-            "Stopped: the image was removed." if gone else "Cancelled: nothing was changed."
-        )
-
-    def _failed(self, sentence: str) -> None:
-        self._discard()
-        self.run_form.message.fail(sentence)
-
-    def _discard(self) -> None:
-        if self._run_layers is not None:
-            self._run_layers.discard()
-        self._end()
-
-    def _end(self) -> None:
-        self._run_layers = None
+    def _ended(self) -> None:
         self.image_form.follow = True
-        self.run_form.idle()
         self._show_result()
         self._refresh_tiles()
 
     def _on_removed(self, event: Any) -> None:
-        if self._run_layers is not None and self._run_layers.needs(event.value):
-            self.cancel()
-        elif event.value is self._shown:
+        self.map_run.on_removed(event.value)
+        if event.value is self._shown:
             self._show_result()
 
     def _show_result(self, _event: Any = None) -> None:
@@ -402,16 +368,8 @@ class ClassifyWidget(DockWidget):
         made = [each for each in made if each in self._session.maps]
         self._shown = made[-1] if made else None
         maps = {} if self._shown is None else self._session.maps[self._shown]
-        self.result_form.show_maps(self._classified_image(), maps, self._plane_in_view())
+        self.result_form.show_maps(maps, self._plane_in_view())
         self.compare_form.follow(layer)
-
-    def _classified_image(self) -> SemImage | None:
-        """The image at the level that the map shown was made from."""
-        image, shown, layer = self.image_form.image, self._shown, self.image_form.layer
-        if image is None or shown is None or layer is None:
-            return image
-        level = int(notes_of(shown).get("level", 0))
-        return image if level == image.level else image_from_layer(layer, level)
 
 
 class ClassifyEntry(Entry):
@@ -419,3 +377,10 @@ class ClassifyEntry(Entry):
 
     KIND = ClassifyWidget
     PAGE = MAP
+
+
+class MeasureEntry(Entry):
+    """*Measure* in the menu."""
+
+    KIND = ClassifyWidget
+    PAGE = MEASURE

@@ -2,28 +2,57 @@
 
 from __future__ import annotations
 
-from qtpy.QtCore import Qt
-from qtpy.QtWidgets import QHBoxLayout, QSizePolicy, QToolButton, QWidget
+from psygnal import Signal
+from qtpy.QtCore import QSize
+from qtpy.QtWidgets import QHBoxLayout, QPushButton, QSizePolicy, QWidget
 
 from napari_sem_classify.plugin.forms.layout import Form, Note, explain
 
+RIGHT, DOWN = "▸", "▾"
 
-class FoldButton(QToolButton):
-    """An arrow, with a title where one is given: right while folded, down while open."""
+
+class FoldButton(QPushButton):
+    """An arrow, with a title where one is given: right while folded, down while open.
+
+    Attributes
+    ----------
+    turned : signal
+        Tells whether it is open now.
+    """
+
+    turned = Signal(bool)
 
     def __init__(self, title: str, name: str, tooltip: str) -> None:
         super().__init__()
-        self.setCheckable(True)
-        self.setAutoRaise(True)
-        self.setText(title)
-        if title:
-            self.setToolButtonStyle(Qt.ToolButtonStyle.ToolButtonTextBesideIcon)
+        self._title, self._open = title, False
+        self.setSizePolicy(QSizePolicy.Policy.Fixed, QSizePolicy.Policy.Fixed)
         explain(self, name, tooltip)
-        self.toggled.connect(self._on_toggled)
-        self._on_toggled(False)
+        self._show()
+        self.clicked.connect(lambda: self.turn(not self._open))
 
-    def _on_toggled(self, on: bool) -> None:
-        self.setArrowType(Qt.ArrowType.DownArrow if on else Qt.ArrowType.RightArrow)
+    @property
+    def open(self) -> bool:
+        """Whether the rows are shown."""
+        return self._open
+
+    def turn(self, on: bool) -> None:
+        """Show the rows, or fold them away."""
+        if on != self._open:
+            self._open = on
+            self._show()
+            self.turned.emit(on)
+
+    def sizeHint(self) -> QSize:
+        """A square for the arrow alone."""
+        hint = super().sizeHint()
+        return hint if self._title else QSize(hint.height(), hint.height())
+
+    def minimumSizeHint(self) -> QSize:
+        """As wide as it likes to be: nothing of it is cut."""
+        return self.sizeHint()
+
+    def _show(self) -> None:
+        self.setText(f"{DOWN if self._open else RIGHT} {self._title}".strip())
 
 
 class AdvancedFold:
@@ -54,23 +83,23 @@ class AdvancedFold:
         self.summary.setSizePolicy(QSizePolicy.Policy.Ignored, QSizePolicy.Policy.Preferred)
         form.wide(head, self.body)
         self.body.hide()
-        self.button.toggled.connect(self._on_toggled)
+        self.button.turned.connect(self._on_turned)
         self._said = ""
 
     @property
     def open(self) -> bool:
         """Whether the rows are shown."""
-        return bool(self.button.isChecked())
+        return self.button.open
 
     @open.setter
     def open(self, on: bool) -> None:
-        self.button.setChecked(on)
+        self.button.turn(on)
 
     def tell(self, values: str) -> None:
         """Say what is set, shown while folded."""
         self._said = values
         self.summary.say("" if self.open else values)
 
-    def _on_toggled(self, on: bool) -> None:
+    def _on_turned(self, on: bool) -> None:
         self.body.setVisible(on)
         self.tell(self._said)

@@ -75,13 +75,13 @@ class CalibrationForm:
         self.reset = button(
             "As found", "Have back the pixel size of the file", "Pixel size as found"
         )
-        self.length = slim(widgets.FloatSpinBox(value=1.0, min=0, max=1e6, step=1.0))
+        self.length = slim(widgets.FloatSpinBox(value=1.0, min=0, max=1e6, step=1.0), "0000.0")
         self.length.native.setDecimals(1)
         explain(self.length, "Length of the scale bar", "What is written at the scale bar")
         self.unit = narrow(widgets.ComboBox(choices=list(UM_IN), value="µm"), least=2)
         explain(self.unit, "Unit of the scale bar", "Unit written at the scale bar")
         self.draw = button(
-            "Draw line", "Then drag from one end to the other", "Draw a line along the scale bar"
+            "Draw", "Draw a line: drag from one end to the other", "Draw a line along the scale bar"
         )
         self.like = button(
             "Like ▾", "Take the pixel size of another open image", "Pixel size of another image"

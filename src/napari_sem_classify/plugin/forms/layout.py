@@ -11,7 +11,7 @@ from collections.abc import Callable
 from typing import Any, TypeVar
 
 from magicgui import widgets
-from qtpy.QtCore import Qt
+from qtpy.QtCore import QSize, Qt
 from qtpy.QtWidgets import (
     QAbstractButton,
     QComboBox,
@@ -45,6 +45,13 @@ class Form(QWidget):
         self._grid.setHorizontalSpacing(6)
         self._grid.setColumnStretch(1, 1)
         self._grid.setColumnMinimumWidth(0, self.fontMetrics().horizontalAdvance(LABEL_COLUMN))
+
+    def minimumSizeHint(self) -> QSize:
+        """No higher than the notes need that wrap at the width there is."""
+        hint = self._grid.minimumSize()
+        if self._grid.hasHeightForWidth() and self.width() > hint.width():
+            hint.setHeight(min(hint.height(), self._grid.heightForWidth(self.width())))
+        return hint
 
     def row(self, label: str, *controls: widgets.Widget | QWidget) -> QWidget:
         """Add a labelled row and give the widget that holds it (hide it to hide the row)."""

@@ -71,8 +71,8 @@ class SpecimenForm:
         self.problem = Note("Problem with the specimen area")
         top, bottom, left, right = (self.sides[side] for side in SIDES)
         self._rows = [
-            form.row("Cut top", top, widgets.Label(value="bottom"), bottom),
-            form.row("Cut left", left, widgets.Label(value="right"), right),
+            form.row("Top", top, widgets.Label(value="bottom"), bottom),
+            form.row("Left", left, widgets.Label(value="right"), right),
             form.row("", self.show, self.reset),
         ]
         form.wide(self.problem)

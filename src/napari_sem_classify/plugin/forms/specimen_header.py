@@ -37,18 +37,18 @@ class SpecimenHeader(Form):
         self._place_fold()
         self.wide(self.body)
         self.stretch()
-        self.fold.toggled.connect(self._arrange)
+        self.fold.turned.connect(self._arrange)
         self.image_form.changed.connect(self._on_image)
         self._on_image()
 
     @property
     def open(self) -> bool:
         """Whether all rows are shown."""
-        return bool(self.fold.isChecked())
+        return self.fold.open
 
     @open.setter
     def open(self, on: bool) -> None:
-        self.fold.setChecked(on)
+        self.fold.turn(on)
 
     def _place_fold(self) -> None:
         row = self.image_form.combo.native.parentWidget()

@@ -15,9 +15,10 @@ from numpy.typing import NDArray
 from napari_sem_classify.core.common.errors import GridError
 from napari_sem_classify.core.image.area import Area
 from napari_sem_classify.core.tiles.grid import TileGrid
+from napari_sem_classify.core.tiles.tile_rules import tile_centres, tiles_inside
 from napari_sem_classify.plugin.app.session import unwrapped
 from napari_sem_classify.plugin.layers import clicks
-from napari_sem_classify.plugin.layers.layer_image import METADATA_KEY, pixels_at
+from napari_sem_classify.plugin.layers.layer_image import METADATA_KEY, pixels_at, world_of
 from napari_sem_classify.plugin.layers.made_layers import (
     AREA,
     GRID,
@@ -178,6 +179,34 @@ def polygons_in(layer: Shapes, image_layer: Layer) -> list[NDArray[np.float64]]:
         world = [np.asarray(layer.data_to_world(vertex)) for vertex in outline]
         polygons.append(pixels_at(image_layer, world))
     return polygons
+
+
+def tiles_in(layer: Shapes | Labels, grid: TileGrid, image_layer: Layer) -> NDArray[np.bool_]:
+    """Tiles whose centre lies in a closed shape or on a label, shape ``grid.tile_shape``.
+
+    The layer may lie and be scaled otherwise than the image. Of a stack of labels the first plane
+    counts.
+    """
+    if hasattr(layer, "shape_type"):
+        return tiles_inside(grid, polygons_in(layer, image_layer))
+    data = np.asarray(layer.data)
+    data = data[(0,) * (data.ndim - 2)]
+    # Both lie in one world by linear maps: three places tell the map from pixels to labels.
+    start, down, right = (_place_on(layer, image_layer, each) for each in np.eye(3, 2, -1))
+    rows, cols = tile_centres(grid)
+    y, x = np.meshgrid(rows, cols, indexing="ij")
+    spot = np.rint(start + y[..., None] * (down - start) + x[..., None] * (right - start))
+    there = ((spot >= 0) & (spot < data.shape)).all(axis=-1)
+    inside = np.zeros(grid.tile_shape, dtype=bool)
+    inside[there] = data[tuple(spot[there].astype(int).T)] != 0
+    return inside
+
+
+def _place_on(layer: Layer, image_layer: Layer, pixel: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Row and column on a layer of a place in pixels of the image, as it is read."""
+    world = world_of(image_layer, pixel)[-layer.ndim :]
+    full = np.pad(world, (layer.ndim - len(world), 0))
+    return np.asarray(layer.world_to_data(full))[-2:]
 
 
 def attach_click(layer: Labels, toggle: Callable[[int, int], None]) -> None:

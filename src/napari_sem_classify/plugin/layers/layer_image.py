@@ -154,6 +154,16 @@ def pixels_at(layer: Layer, world: Any) -> NDArray[np.float64]:
     return np.asarray((finest.reshape(-1, 2) - start) / steps)
 
 
+def world_of(layer: Layer, pixel: Any) -> NDArray[np.float64]:
+    """Place in an image layer's world of a row and column of the level that is read.
+
+    The other way round from `pixels_at`; leading axes stand at 0.
+    """
+    steps, start = level_steps(layer, noted_level(layer))
+    finest = np.asarray(pixel, dtype=float) * steps + start
+    return np.asarray(layer.data_to_world((*(0,) * (layer.ndim - 2), *finest)))
+
+
 def plane_at(layer: Layer, point: Any, leading_shape: tuple[int, ...]) -> tuple[int, ...]:
     """Plane of a stack's layer that is shown where the viewer's sliders stand at `point`.
 

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Callable
-from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
-from qtpy.QtGui import QAction, QActionGroup
-from qtpy.QtWidgets import QFileDialog, QMenu, QWidget
+from magicgui import widgets
+from qtpy.QtWidgets import QFileDialog, QLabel, QRadioButton, QWidget
 
 from napari_sem_classify.core.export.figure import FigureLook
 from napari_sem_classify.core.export.kinds import KINDS, Kind
@@ -16,72 +16,82 @@ from napari_sem_classify.core.export.measured import Measured, file_stem
 from napari_sem_classify.core.export.outputs import write_export
 from napari_sem_classify.plugin.app.jobs import JobContext, JobSlot
 from napari_sem_classify.plugin.app.text import as_it_is, shortened
-from napari_sem_classify.plugin.forms.layout import Form, pop_below
+from napari_sem_classify.plugin.forms.layout import (
+    Form,
+    Note,
+    button,
+    check_box,
+    explain,
+    narrow,
+)
 from napari_sem_classify.plugin.forms.run_form import RunForm
 
 if TYPE_CHECKING:
     from napari_sem_classify.core.image.sem_image import SemImage
 
-OPACITIES = (20, 40, 60, 80, 100)
+ALL, ALL_TITLE = "all", "The usual files (folder)"
+FIRST = "figure"
+OPACITIES = [(f"{percent} %", percent) for percent in (20, 40, 60, 80, 100)]
 USUAL_OPACITY = 40
 ENDINGS = {".png": "PNG", ".svg": "SVG", ".pdf": "PDF"}
+NOTHING = "There is no class map to write: classify the image first."
+
+Source = Callable[[], tuple[Measured, list[Callable[[], "SemImage | None"]]] | None]
 
 
 class ExportForm:
-    """A button with a menu of all that can be written.
+    """One row for each kind of file, how a figure looks, and the button that writes.
 
     `source` gives what was measured, without the images, and how to get these off the main thread;
     None where there is nothing. `copy` puts the fractions on the clipboard.
     """
 
     def __init__(
-        self,
-        form: Form,
-        owner: QWidget,
-        source: Callable[[], tuple[Measured, list[Callable[[], SemImage | None]]] | None],
-        copy: Callable[[], None],
+        self, form: Form, foot: Form, owner: QWidget, source: Source, copy: Callable[[], None]
     ) -> None:
         self._owner = owner
         self._source = source
         self._writing = JobSlot(owner)
-        self.run_form = RunForm(
-            form, "Export ▾", "Write tables, class map, polygons, figure or report"
-        )
-        self.menu = QMenu(owner)
-        self.menu.setToolTipsVisible(True)
-        self.actions: dict[str, QAction | None] = {}
+        self.what = Note("What is written")
+        form.wide(self.what)
+        self.kinds: dict[str, QRadioButton] = {}
+        self._add_kind(form, ALL, ALL_TITLE, "Tables, map and picture of each image, in one go")
         for kind in KINDS:
-            action = self.menu.addAction(f"{kind.title}…")
-            action.triggered.connect(partial(self._choose, kind))
-            self.actions[kind.key] = action
-        self.menu.addSeparator()
-        self._build_look()
-        self.menu.addAction("Copy fractions").triggered.connect(lambda _=False: copy())
-        self.run_form.started.connect(self._on_button)
+            self._add_kind(form, kind.key, kind.title, f"Write *{kind.suffixes[0]}")
+        self.kinds[FIRST].setChecked(True)
+        self._build_look(form)
+        self.copy = button("Copy fractions", "Copy the table of fractions, for a spreadsheet")
+        form.wide(self.copy)
+        form.stretch()
+        self.run_form = RunForm(foot, "Write…", "Choose where, and write")
+        self.copy.changed.connect(lambda: copy())
+        self.run_form.started.connect(self._choose)
         self.run_form.cancelled.connect(self._writing.cancel)
 
-    def _build_look(self) -> None:
-        look = self.menu.addMenu("Figure shows")
-        self.legend = look.addAction("Legend with area fractions")
-        self.scale_bar = look.addAction("Scale bar")
-        for action in (self.legend, self.scale_bar):
-            action.setCheckable(True)
-            action.setChecked(True)
-        opacity = look.addMenu("Opacity of the classes")
-        self.opacity = QActionGroup(opacity)
-        for percent in OPACITIES:
-            action = opacity.addAction(f"{percent} %")
-            action.setCheckable(True)
-            action.setChecked(percent == USUAL_OPACITY)
-            action.setData(percent)
-            self.opacity.addAction(action)
+    def _add_kind(self, form: Form, key: str, title: str, tooltip: str) -> None:
+        row = QRadioButton(title)
+        explain(row, title, tooltip)
+        self.kinds[key] = row
+        form.wide(row)
+
+    def _build_look(self, form: Form) -> None:
+        self.legend = check_box("legend", "Legend with area fractions in a figure", value=True)
+        self.scale_bar = check_box("scale bar", "Scale bar in a figure", value=True)
+        self.opacity = narrow(widgets.ComboBox(choices=OPACITIES, value=USUAL_OPACITY), least=4)
+        explain(self.opacity, "Opacity of the classes", "How much of the image a figure hides")
+        form.row("Figure", self.legend, self.scale_bar)
+        form.row("", QLabel("classes"), self.opacity)
+
+    @property
+    def chosen(self) -> str:
+        """Key of the kind to write."""
+        return next(key for key, row in self.kinds.items() if row.isChecked())
 
     @property
     def look(self) -> FigureLook:
         """What figures show."""
-        chosen = self.opacity.checkedAction()
-        percent = USUAL_OPACITY if chosen is None else int(chosen.data())
-        return FigureLook(percent / 100, self.legend.isChecked(), self.scale_bar.isChecked())
+        percent = int(self.opacity.value)
+        return FigureLook(percent / 100, bool(self.legend.value), bool(self.scale_bar.value))
 
     @property
     def busy(self) -> bool:
@@ -90,24 +100,36 @@ class ExportForm:
 
     def refresh(self) -> None:
         """Allow writing where there is something."""
-        self.run_form.allow(self._source() is not None, "There is no class map to write")
-
-    def _on_button(self) -> None:
-        pop_below(self.menu, self.run_form.button.native)
-
-    def _choose(self, kind: Kind, _checked: bool = False) -> None:
         there = self._source()
+        names = [] if there is None else [each.image_name for each in there[0].maps]
+        self.what.say(_of_what(names) if names else NOTHING)
+        self.copy.enabled = there is not None
+        self.run_form.allow(there is not None, NOTHING)
+
+    def _choose(self) -> None:
+        """Ask where to write."""
+        there, key = self._source(), self.chosen
         if there is None:
             return
         maps = there[0].maps
+        kind = next((each for each in KINDS if each.key == key), None)
+        if kind is None:
+            folder = self._ask_folder("the files")
+            if folder is not None:
+                self.write_usual(folder)
+            return
+        asked = False
         if len(maps) > 1 and not kind.for_all:
-            folder = QFileDialog.getExistingDirectory(self._owner, f"Folder for {kind.title}")
-            target, asked = (Path(folder) if folder else None), False
+            target = self._ask_folder(kind.title)
         else:
             stem = file_stem(maps[0]) if len(maps) == 1 else f"{len(maps)} images"
             target, asked = self._ask_file(kind, stem)
         if target is not None:
             self.write(kind, target, confirmed=asked)
+
+    def _ask_folder(self, title: str) -> Path | None:
+        folder = QFileDialog.getExistingDirectory(self._owner, f"Folder for {title}")
+        return Path(folder) if folder else None
 
     def _ask_file(self, kind: Kind, stem: str) -> tuple[Path | None, bool]:
         """A file, and whether the dialog asked about just this name if there is one already."""
@@ -129,11 +151,10 @@ class ExportForm:
 
         `confirmed` tells that the user said that a file of that name may be replaced.
         """
-        there = self._source()
+        there, look = self._source(), self.look
         if there is None or self.busy:
             return
         measured, images = there
-        look = self.look
 
         def task(context: JobContext) -> list[Path]:
             from dataclasses import replace
@@ -142,13 +163,49 @@ class ExportForm:
             whole = replace(measured, images=known, look=look)
             return write_export(kind, whole, target, confirmed=confirmed, job=context)
 
+        self._start(task, kind.title, self._done)
+
+    def write_usual(self, folder: Path) -> None:
+        """Write tables, map and picture of each map into a folder."""
+        there = self._source()
+        if there is None or self.busy:
+            return
+        measured, images = there
+
+        def task(context: JobContext) -> tuple[int, list[str]]:
+            from napari_sem_classify.core.common.output_folder import output_folder
+            from napari_sem_classify.core.export.outputs import write_outputs
+            from napari_sem_classify.core.image.file_names import stem_of
+
+            written, names = 0, Counter[tuple[str, tuple[int, ...]]]()
+            with output_folder(folder) as out:
+                for number, class_map in enumerate(measured.maps):
+                    context.check()
+                    stem = stem_of(class_map.image_name)
+                    names[stem, class_map.plane] += 1
+                    again = names[stem, class_map.plane]  # a map of another model
+                    stem = stem if again == 1 else f"{stem} ({again})"
+                    image = images[number]()
+                    # With the image the files are those that the command line makes of it.
+                    saved = measured.saved[number] if image is None else None
+                    written += len(write_outputs(class_map, image, out, stem, saved=saved))
+                return written, out.told
+
+        def done(result: tuple[int, list[str]]) -> None:
+            self.run_form.message.say(
+                " ".join([f"{result[0]} files written to {folder}.", *result[1]])
+            )
+
+        self._start(task, "the results", done)
+
+    def _start(self, task: Callable[[JobContext], Any], what: str, done: Any) -> None:
         self.run_form.start()
         message = self.run_form.message
         self._writing.start(
             task,
-            doing=f"writing {kind.title}",
+            doing=f"writing {what}",
             on_end=self._end,
-            on_done=self._done,
+            on_done=done,
             on_failed=message.fail,
             on_cancelled=lambda: message.say("Cancelled: nothing more was written."),
             on_progress=self.run_form.tell,
@@ -165,3 +222,10 @@ class ExportForm:
     def _end(self) -> None:
         self.run_form.idle()
         self.refresh()
+
+
+def _of_what(names: list[str]) -> str:
+    """Which maps are written: those ticked in *Measure*."""
+    if len(names) == 1:
+        return f"Of the map of {shortened(names[0])}, with what Measure says of it:"
+    return f"Of the {len(names)} maps that are ticked in Measure:"

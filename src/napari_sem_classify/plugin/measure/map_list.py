@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import weakref
+from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
 from psygnal import Signal
@@ -10,11 +11,9 @@ from qtpy.QtCore import QSignalBlocker, QSize, Qt
 from qtpy.QtWidgets import QListWidget, QListWidgetItem, QSizePolicy, QWidget
 
 from napari_sem_classify.core.common.errors import SemClassifyError
-from napari_sem_classify.plugin.app.docks import open_entry
 from napari_sem_classify.plugin.app.jobs import SettleTimer
 from napari_sem_classify.plugin.app.session import session_of
 from napari_sem_classify.plugin.app.text import as_it_is, count_text
-from napari_sem_classify.plugin.forms.image_form import open_sample
 from napari_sem_classify.plugin.forms.layout import Form, Note, button, explain
 from napari_sem_classify.plugin.layers.made_layers import pictures_in
 from napari_sem_classify.plugin.measure.fields import (
@@ -31,10 +30,7 @@ if TYPE_CHECKING:
 
 SETTLE_MS = 150
 MOST_ROWS = 5
-EMPTY = (
-    "Open an SEM image and classify it, or open a saved class map (.map.tif). Or try the plugin "
-    "on the sample."
-)
+EMPTY = "Open an SEM image and classify it, or open a saved class map (.map.tif)."
 NO_MAP = "There is no class map yet: classify the image first."
 NONE_CHOSEN = "Tick the class maps to measure."
 FILLING = "The map is being made: its numbers come when it is finished."
@@ -49,7 +45,9 @@ class MapList:
 
     changed = Signal()  # other maps are ticked, or a ticked one is another map by now
 
-    def __init__(self, viewer: ViewerModel, form: Form, owner: QWidget) -> None:
+    def __init__(
+        self, viewer: ViewerModel, form: Form, owner: QWidget, to_map: Callable[[], None]
+    ) -> None:
         self._viewer = viewer
         self._ticked: weakref.WeakSet[Labels] = weakref.WeakSet()
         self._by_hand = False
@@ -58,10 +56,7 @@ class MapList:
         self.fields: list[Field] = []
         self.follow = True
         self.note = Note("What to do first")
-        self.sample_button = button(
-            "Open the sample", "Open a generated cross-section of a coating, to try the plugin on"
-        )
-        self.classify_button = button("Classify…", "Open the Classify widget to make a class map")
+        self.classify_button = button("Make a map", "Turn to the page that makes a class map")
         self.list = QListWidget(owner)
         explain(
             self.list,
@@ -71,10 +66,9 @@ class MapList:
         self.list.setSizePolicy(QSizePolicy.Policy.Ignored, QSizePolicy.Policy.Fixed)
         self.list.setHorizontalScrollBarPolicy(Qt.ScrollBarPolicy.ScrollBarAlwaysOff)
         self.list.setTextElideMode(Qt.TextElideMode.ElideMiddle)
-        form.wide(self.list, self.note, self.sample_button, self.classify_button)
+        form.wide(self.list, self.note, self.classify_button)
         self.list.itemChanged.connect(self._on_item)
-        self.sample_button.changed.connect(lambda: open_sample(viewer, self.note))
-        self.classify_button.changed.connect(self._open_classify)
+        self.classify_button.changed.connect(lambda: to_map())
         self._timer = SettleTimer(owner, SETTLE_MS, self.refresh)
         events = viewer.layers.events
         for event in (events.inserted, events.removed, events.reordered, events.renamed):
@@ -158,7 +152,6 @@ class MapList:
 
     def _tell(self, layers: list[Labels], ticked: list[Labels], filling: bool) -> None:
         pictures = bool(pictures_in(self._viewer))
-        self.sample_button.native.setVisible(not layers and not pictures)
         self.classify_button.native.setVisible(not layers and pictures)
         if not layers:
             self.note.say(NO_MAP if pictures else EMPTY)
@@ -185,10 +178,6 @@ class MapList:
         on = item.checkState() == Qt.CheckState.Checked
         if layer is not None and on != (layer in self._ticked):
             self.tick([*ticked, layer] if on else [one for one in ticked if one is not layer])
-
-    def _open_classify(self) -> None:
-        viewer: Any = self._viewer
-        open_entry(viewer, "Classify")
 
     def stop(self) -> None:
         """Follow the viewer no more."""

@@ -13,6 +13,7 @@ from qtpy.QtWidgets import QLabel, QWidget
 from napari_sem_classify.core.common.errors import SemClassifyError
 from napari_sem_classify.core.measure.review import UNSURE, Answer, check_same_classes
 from napari_sem_classify.core.measure.review_plan import MoreCells, ReviewPlan, more_cells_for_all
+from napari_sem_classify.plugin.app.camera import focus_canvas
 from napari_sem_classify.plugin.app.text import as_it_is, count_text
 from napari_sem_classify.plugin.forms.layout import Form, Note, button, explain, slim
 from napari_sem_classify.plugin.layers.annotation_layer import MAX_KEYS, KeyAction
@@ -20,7 +21,6 @@ from napari_sem_classify.plugin.measure.cell_form import CellForm
 from napari_sem_classify.plugin.measure.fields import Field, image_layer_of
 from napari_sem_classify.plugin.measure.reviewer import Corrected, Reviewer, user_folder
 from napari_sem_classify.plugin.measure.spotlight import Spotlight
-from napari_sem_classify.plugin.teach.tour import focus_canvas
 
 if TYPE_CHECKING:
     from napari.components import ViewerModel
@@ -57,7 +57,7 @@ class ReviewForm:
         self.cells = slim(widgets.SpinBox(value=USUAL_CELLS, min=2, max=MOST_CELLS))
         explain(self.cells, "Cells to review", "How many cells of the map you will look at")
         self.expected = Note("What so many cells are expected to give")
-        self.blind = widgets.CheckBox(value=True, text="blind: hide what the map says")
+        self.blind = widgets.CheckBox(value=True, text="blind: hide the map")
         explain(
             self.blind,
             "Blind",

@@ -1,17 +1,15 @@
-"""The *Measure* widget: class maps in, area fractions that can be published out."""
+"""The pages *Measure* and *Export*: class maps in, area fractions that can be published out."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
 from typing import TYPE_CHECKING
 
-from qtpy.QtWidgets import QTabBar
+from qtpy.QtWidgets import QTabBar, QWidget
 
 from napari_sem_classify.core.common.errors import SemClassifyError
 from napari_sem_classify.core.export.measured import Measured
-from napari_sem_classify.plugin.app.dock import DockWidget
-from napari_sem_classify.plugin.app.docks import Entry
-from napari_sem_classify.plugin.forms.layout import Form, Note, explain, fill
+from napari_sem_classify.plugin.forms.layout import Form, Note, explain
 from napari_sem_classify.plugin.layers.saved_maps import follow_maps
 from napari_sem_classify.plugin.measure.export_form import ExportForm
 from napari_sem_classify.plugin.measure.fields import Field, image_behind
@@ -34,17 +32,16 @@ TABS = (
 )
 
 
-class MeasureWidget(DockWidget):
-    """Dock widget that measures class maps."""
+class MeasurePage(Form):
+    """What measures class maps; `export_parts`, a page and its foot, write what was measured."""
 
-    TITLE = "SEM Measure"
-
-    def __init__(self, napari_viewer: Viewer) -> None:
-        super().__init__(napari_viewer)
+    def __init__(self, viewer: Viewer, owner: QWidget, to_map: Callable[[], None]) -> None:
+        super().__init__()
+        self._viewer, self._owner = viewer, owner
         self._corrected: Corrected | None = None
         self._stopped = False
         follow_maps(self._viewer)
-        self._build()
+        self._build(to_map)
         self.map_list.changed.connect(self._on_maps)
         self.tabs.currentChanged.connect(self._on_tab)
         self.review_form.ended.connect(self._on_review)
@@ -52,10 +49,9 @@ class MeasureWidget(DockWidget):
         self.reviewer.changed.connect(self._on_review_step)
         self._on_maps()
 
-    def _build(self) -> None:
+    def _build(self, to_map: Callable[[], None]) -> None:
         self.setAccessibleName("Measure")
-        form = Form(self)
-        self.map_list = MapList(self._viewer, form, self)
+        self.map_list = MapList(self._viewer, self, self._owner, to_map)
         self.tabs = QTabBar(self)
         explain(self.tabs, "What to measure", "Area fractions, their review, or regions")
         self.tabs.setExpanding(True)
@@ -65,19 +61,19 @@ class MeasureWidget(DockWidget):
             self.tabs.addTab(title)
             self.tabs.setTabToolTip(number, tooltip)
         self.problem = Note("Problem with the maps")
-        form.wide(self.problem, self.tabs)
+        self.wide(self.problem, self.tabs)
         self.pages = []
         for _ in TABS:
             page = Form(margin=0)
             self.pages.append(page)
-            form.wide(page)
+            self.wide(page)
+        self.stretch()
         self.reviewer = Reviewer(self._viewer)
-        self.fraction_form = FractionForm(self.pages[FRACTIONS], self)
-        self.review_form = ReviewForm(self._viewer, self.reviewer, self.pages[REVIEW], self)
-        self.region_form = RegionForm(self._viewer, self.pages[REGIONS], self)
-        self.export_form = ExportForm(form, self, self._measured, self._copy)
-        form.stretch()
-        fill(self, form)
+        self.fraction_form = FractionForm(self.pages[FRACTIONS], self._owner)
+        self.review_form = ReviewForm(self._viewer, self.reviewer, self.pages[REVIEW], self._owner)
+        self.region_form = RegionForm(self._viewer, self.pages[REGIONS], self._owner)
+        self.export_parts = Form(), Form()
+        self.export_form = ExportForm(*self.export_parts, self._owner, self._measured, self._copy)
 
     # ------------------------------------------------------------------ what is measured
 
@@ -157,27 +153,19 @@ class MeasureWidget(DockWidget):
     def _arrange(self) -> None:
         there = bool(self.fields) and not self.problem.said
         self.tabs.setVisible(there)
-        self.export_form.run_form.button.native.setVisible(there)
         for number, page in enumerate(self.pages):
             page.setVisible(there and number == self.tabs.currentIndex())
 
     # ------------------------------------------------------------------ end
 
     def stop(self) -> None:
-        """Let go of the viewer and of all work under way; answers are written already."""
+        """Let go of the viewer; answers are written already."""
         if self._stopped:
             return
         self._stopped = True
         self.map_list.changed.disconnect(self._on_maps)
         self.review_form.ended.disconnect(self._on_review)
         self.reviewer.changed.disconnect(self._on_review_step)
-        super().stop()
         self.map_list.stop()
         self.review_form.stop()
         self.region_form.stop()
-
-
-class MeasureEntry(Entry):
-    """*Measure* in the menu."""
-
-    KIND = MeasureWidget

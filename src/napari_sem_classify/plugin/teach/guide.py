@@ -13,12 +13,13 @@ from napari_sem_classify.core.annotate.place import TilePlace
 from napari_sem_classify.core.teach.learn import suggest_places
 from napari_sem_classify.core.teach.looked import SeenTiles, Sight
 from napari_sem_classify.core.teach.suggest import suspicious_tiles
+from napari_sem_classify.plugin.app.camera import focus_canvas
 from napari_sem_classify.plugin.app.jobs import JobSlot
 from napari_sem_classify.plugin.app.text import count_text
 from napari_sem_classify.plugin.forms.layout import Form, Note, button
 from napari_sem_classify.plugin.teach.look_form import LookForm
 from napari_sem_classify.plugin.teach.teacher import Teacher
-from napari_sem_classify.plugin.teach.tour import Tour, focus_canvas
+from napari_sem_classify.plugin.teach.tour import Tour
 
 if TYPE_CHECKING:
     from napari.components import ViewerModel

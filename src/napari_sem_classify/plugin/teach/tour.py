@@ -116,17 +116,3 @@ class Tour:
             edge_width=max(1.0, size / 16),
             **placed_on(image_layer, (1.0, 1.0), (0.0, 0.0), 2),
         )
-
-
-def focus_canvas(widget: Any) -> None:
-    """Let the next key press go to the image, not to the button just clicked."""
-    window = widget.window()
-    middle = window.centralWidget() if hasattr(window, "centralWidget") else None
-    if middle is None:
-        return
-    from qtpy.QtWidgets import QWidget
-
-    for child in middle.findChildren(QWidget):
-        if "Canvas" in type(child).__name__:
-            child.setFocus()
-            return

@@ -3,23 +3,22 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 from magicgui import widgets
 from numpy.typing import NDArray
 from psygnal import Signal
+from qtpy.QtWidgets import QWidget
 
 from napari_sem_classify.core.tiles.tile_rules import FLAT_BELOW, TileChecks
-from napari_sem_classify.plugin.forms.layout import Form, Note, check_box, explain, narrow, slim
+from napari_sem_classify.plugin.forms.area_form import AreaForm
+from napari_sem_classify.plugin.forms.layout import Form, Note, check_box, explain, slim
 from napari_sem_classify.plugin.layers.grid_layers import BY_HAND, FLAT, NO_DATA, OUTSIDE
-from napari_sem_classify.plugin.layers.made_layers import kind_of
 
 if TYPE_CHECKING:
     from napari.components import ViewerModel
-    from napari.layers import Shapes
 
-NOWHERE = "nothing drawn"
 BY_HAND_NOTE = "Click a tile to leave it out, click again to take it back (grid layer selected)."
 
 
@@ -49,49 +48,33 @@ class LeaveOutForm:
 
     changed = Signal()
 
-    def __init__(self, viewer: ViewerModel, form: Form) -> None:
-        self._viewer = viewer
+    def __init__(self, viewer: ViewerModel, form: Form, owner: QWidget) -> None:
         tip = "Tiles of nothing but black or NaN"
         self.no_data = check_box("without data", tip, "Leave out tiles without data", True)
         tip = "Tiles in which hardly anything is seen"
-        self.flat = check_box("contrast under", tip, "Leave out flat tiles")
+        self.flat = check_box("flat, under", tip, "Leave out flat tiles")
         self.limit = widgets.FloatSpinBox(value=100 * FLAT_BELOW, min=0, max=100, step=0.5)
         self.limit.native.setSuffix(" %")
         self.limit.native.setDecimals(1)
         slim(self.limit)
-        self.region = narrow(widgets.ComboBox(choices=self._regions))
         explain(
             self.limit,
             "Contrast of a flat tile",
             "Standard deviation of the grey values, as a share of the image's range",
         )
-        explain(
-            self.region,
-            "Only inside",
-            "A shapes layer: tiles whose centre lies outside its shapes are left out",
-        )
         form.row("Leave out", self.no_data)
         form.row("", self.flat, self.limit)
-        form.row("Inside", self.region)
+        self.area = AreaForm(viewer, form, owner)
         hint = Note("Leaving out by hand")
         form.wide(hint)
         hint.say(BY_HAND_NOTE)
-        for control in (self.no_data, self.flat, self.limit, self.region):
+        for control in (self.no_data, self.flat, self.limit, self.area):
             control.changed.connect(self.changed.emit)
-        events = viewer.layers.events
-        for event in (events.inserted, events.removed, events.renamed):
-            event.connect(self._on_layers)
 
     @property
     def needs_pixels(self) -> bool:
         """Whether a rule looks at the pixels."""
         return bool(self.no_data.value or self.flat.value)
-
-    @property
-    def region_layer(self) -> Shapes | None:
-        """The shapes layer whose inside is kept, None for everywhere."""
-        value = self.region.value
-        return None if value is None or isinstance(value, str) else value
 
     def states(
         self,
@@ -114,16 +97,3 @@ class LeaveOutForm:
         states[picked.back] = board[picked.back]
         states[picked.out] = BY_HAND
         return states
-
-    def _regions(self, _widget: Any = None) -> list[Any]:
-        from napari.layers import Shapes
-
-        drawn = [
-            (layer.name, layer)
-            for layer in self._viewer.layers
-            if isinstance(layer, Shapes) and kind_of(layer) is None
-        ]
-        return [(NOWHERE, NOWHERE), *drawn]
-
-    def _on_layers(self, _event: Any = None) -> None:
-        self.region.reset_choices()

@@ -7,23 +7,23 @@ from typing import TYPE_CHECKING, Any
 from napari_sem_classify.core.common.errors import SemClassifyError
 from napari_sem_classify.core.image.area import Area
 from napari_sem_classify.core.tiles.grid import TileGrid
-from napari_sem_classify.core.tiles.tile_rules import TileChecks, covered_area, tiles_inside
+from napari_sem_classify.core.tiles.tile_rules import TileChecks, covered_area
 from napari_sem_classify.plugin.app.dock import DockWidget
+from napari_sem_classify.plugin.app.dock_frame import DockFrame
 from napari_sem_classify.plugin.app.docks import Entry
 from napari_sem_classify.plugin.app.jobs import JobContext, JobSlot, SettleTimer
 from napari_sem_classify.plugin.app.session import GridPlan
 from napari_sem_classify.plugin.app.text import area_text, count_text, percent_text
 from napari_sem_classify.plugin.forms.grid_form import GridForm
-from napari_sem_classify.plugin.forms.image_form import ImageForm
 from napari_sem_classify.plugin.forms.layout import (
     Form,
     Note,
     button,
     check_box,
     explain,
-    fill,
     follow_data,
 )
+from napari_sem_classify.plugin.forms.specimen_header import SpecimenHeader
 from napari_sem_classify.plugin.layers import grid_layers
 from napari_sem_classify.plugin.layers.made_layers import remove_layer
 from napari_sem_classify.plugin.tile.leave_out_form import HandPicked, LeaveOutForm
@@ -54,7 +54,6 @@ class TileWidget(DockWidget):
         self._laid = False
         self._showing = False
         self._area: Shapes | None = None
-        self._region: Shapes | None = None
         self._clickable: Labels | None = None
         self._build()
         self._settle = SettleTimer(self, SETTLE_MS, self._update)
@@ -63,22 +62,24 @@ class TileWidget(DockWidget):
 
     def _build(self) -> None:
         self.setAccessibleName("Tile image")
-        form = Form(self)
-        self.image_form = ImageForm(self._viewer, form, self)
+        self.header = SpecimenHeader(self._viewer, self)
+        self.image_form = self.header.image_form
+        self.frame = DockFrame(self, self.header)
+        form, foot = Form(), Form()
         self.grid_form = GridForm(form, show=True)
         self.in_area = check_box(
             "only inside a rectangle",
             "Lay tiles in a rectangle that you can move and resize, not over the whole specimen",
         )
         form.row("Area", self.in_area)
-        self.leave_out = LeaveOutForm(self._viewer, form)
+        self.leave_out = LeaveOutForm(self._viewer, form, self)
         self.lay = button(LAY, "Show the tiles over the image; Classify will use them", "Lay tiles")
         self.count = Note("Number of tiles and area covered")
         self.problem = Note("Problem with the tiles")
-        form.wide(self.lay, self.problem, self.count)
-        self.write_form = WriteForm(form, self, self._tiles)
+        foot.wide(self.problem, self.count, self.lay)
+        self.write_form = WriteForm(form, foot, self, self._tiles)
         form.stretch()
-        fill(self, form)
+        self.frame.add_page("Tiles", "Lay tiles over the image, and write them", form, foot)
 
     def _connect(self) -> None:
         self.image_form.changed.connect(self._on_image)
@@ -154,9 +155,6 @@ class TileWidget(DockWidget):
         if not self._laid or layer is None or image is None:
             return
         self.problem.say("")
-        region = self.leave_out.region_layer
-        follow_data(self._region, region, self._on_shapes)
-        self._region = region
         try:
             grid = self.grid_form.grid_over(self._area_to_tile(layer, image.area))
         except SemClassifyError as error:
@@ -208,10 +206,7 @@ class TileWidget(DockWidget):
         layer, grid, picked = self._layer, self._grid, self._picked
         if layer is None or grid is None or picked is None or layer not in self._viewer.layers:
             return
-        region = self.leave_out.region_layer
-        inside = (
-            None if region is None else tiles_inside(grid, grid_layers.polygons_in(region, layer))
-        )
+        inside = self.leave_out.area.inside(grid, layer)
         states = self.leave_out.states(grid_layers.chequerboard(grid), self._checks, inside, picked)
         self._showing = True
         shown = grid_layers.show_grid(self._viewer, layer, grid, states)

@@ -26,7 +26,11 @@ class WriteForm:
     """
 
     def __init__(
-        self, form: Form, owner: QWidget, source: Callable[[], tuple[SemImage, GridPlan] | None]
+        self,
+        form: Form,
+        foot: Form,
+        owner: QWidget,
+        source: Callable[[], tuple[SemImage, GridPlan] | None],
     ) -> None:
         self._owner = owner
         self._source = source
@@ -37,8 +41,9 @@ class WriteForm:
             "8 bit, stretched",
             "Stretch the grey values over the 1 to 99 % range of the whole image",
         )
-        form.row("Files", self.format, self.stretch)
-        self.run_form = RunForm(form, "Write tiles…", "Write each tile as a file, with a table")
+        form.row("Files", self.format)
+        form.row("", self.stretch)
+        self.run_form = RunForm(foot, "Write tiles…", "Write each tile as a file, with a table")
         self.run_form.started.connect(self._choose_folder)
         self.run_form.cancelled.connect(self._writing.cancel)
 
