@@ -13,6 +13,7 @@ from napari_sem_classify.core.benchmark.speed import (
     peak_memory_mb,
     run_benchmark,
 )
+from napari_sem_classify.core.benchmark.training import run_training_benchmark
 from napari_sem_classify.core.common.errors import Cancelled, DeviceError
 from napari_sem_classify.core.common.job import Job
 from napari_sem_classify.core.sem_io.array_image import image_from_array
@@ -40,6 +41,8 @@ def test_rates_and_ratios_belong_together(image):
     )
     for key in ("end_to_end_tiles_per_s", "bare_tiles_per_s", "plain_loop_tiles_per_s"):
         assert result[key] > 0
+    assert result["limit_tiles_per_s"] == result["bare_tiles_per_s"]  # nothing is faster on a CPU
+    assert "as it is" in result["limit"]
     ratio = result["end_to_end_tiles_per_s"] / result["bare_tiles_per_s"]
     assert result["end_to_end_to_bare"] == pytest.approx(ratio, abs=0.002)
     assert result["backend"] == "torch"
@@ -47,6 +50,31 @@ def test_rates_and_ratios_belong_together(image):
     assert result["tiles"] == 15
     assert seen[-1].fraction == 1.0
     assert json.loads(json.dumps(result, allow_nan=False)) == result
+
+
+def test_the_processors_work_outside_the_network_is_told(image, tiny_by_default):
+    options = BenchmarkOptions(32, 32, "cpu", "torch", repeats=1, seconds=0.01, plain_loop=False)
+    result = run_benchmark(image, options)
+    network, outside = (result[f"{name}_cpu_ms_per_tile"] for name in ("network", "outside"))
+    assert network > 0
+    assert outside > 0
+    assert result["outside_to_network"] == pytest.approx(outside / network, rel=0.05)
+
+
+def test_a_training_is_told_beside_its_bare_step(tiny_by_default, one_thread):
+    result = run_training_benchmark(32, "cpu", seconds=0.05)
+    assert result["tiles"] > 0
+    ratio = result["training_tiles_per_s"] / result["bare_tiles_per_s"]
+    assert result["training_to_bare"] == pytest.approx(ratio, rel=0.05)
+    assert result["bare_compiled"] is False
+    assert json.loads(json.dumps(result, allow_nan=False)) == result
+
+
+def test_a_training_that_is_timed_can_be_cancelled(tiny_by_default, one_thread):
+    cancel = Job()
+    cancel.cancel()
+    with pytest.raises(Cancelled):
+        run_training_benchmark(32, "cpu", seconds=0.05, job=cancel)
 
 
 def test_dense_maps_are_timed_against_single_tiles_in_the_arithmetic_asked_for(

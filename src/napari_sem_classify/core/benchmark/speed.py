@@ -13,7 +13,14 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from napari_sem_classify.core.benchmark.limit import (
+    bare_rate,
+    limit_rate,
+    network_ms,
+    outside_ms,
+)
 from napari_sem_classify.core.benchmark.plain_loop import PLAIN_LOOP_BATCH, plain_loop_rate
+from napari_sem_classify.core.classify.int8_memory import int8_sentence
 from napari_sem_classify.core.common.job import Job, Reporter
 from napari_sem_classify.core.image.area import Area
 from napari_sem_classify.core.image.sem_image import SemImage
@@ -40,7 +47,8 @@ class BenchmarkOptions:
     network_px : int
         Side of the network's input. With a model its card decides.
     device, backend, dtype : str
-        As for `make_engine`; "int8" is checked on the image's tiles first, see `int8_engine`.
+        As for `engine_for_images`: with a model, 8-bit arithmetic is taken where a run of so many
+        tiles would take it.
     dense : bool
         Whether to time a dense map at its usual stride (32 network px) too, against tiles without
         overlap one by one.
@@ -88,7 +96,10 @@ def run_benchmark(
     -------
     dict
         Plain JSON values: `end_to_end_tiles_per_s`, `bare_tiles_per_s`, `plain_loop_tiles_per_s`
-        (None where left out), `end_to_end_to_bare`, `end_to_end_to_plain_loop`, `peak_memory_mb`
+        (None where left out), `limit_tiles_per_s` and `limit` (the fastest that this network can be
+        here, and what that is), `end_to_end_to_bare`, `end_to_end_to_limit`,
+        `end_to_end_to_plain_loop`, on a CPU `network_cpu_ms_per_tile`, `outside_cpu_ms_per_tile`
+        and their ratio `outside_to_network` (processor time), `arithmetic`, `peak_memory_mb`
         and `peak_memory_before_mb` (of the process, with the model, after and before the whole job;
         None where the system does not tell), `backend`, `device`, `dtype`, `batch_size`, `tiles`,
         `tile_px`, `network_px`, `agreement_with_float32` (share of tiles with the same class in
@@ -104,31 +115,36 @@ def run_benchmark(
         When the job was asked to stop.
     """
     reporter = Reporter(1 + 3 * options.repeats, "Measuring", job)
-    model = classifier or _random_model(options.tile_px, options.network_px)
-    bench = _bench(_generated() if image is None else image, model, options, job)
+    bench = _bench(_generated() if image is None else image, classifier, options, job)
     memory_before = peak_memory_mb()
     tiles = bench.classify(job)
     memory = peak_memory_mb()
     reporter.advance()
     runs = bench.runs(options, reporter, job)
     end_to_end, bare, usual = (_median(runs[kind]) for kind in ("end_to_end", "bare", "plain_loop"))
+    limit = bare if bench.limit is None else _median(runs["limit"])
     dense_s, tiles_s = (_median(runs[kind], 3) for kind in ("dense_s", "tile_by_tile_s"))
     engine = bench.engine
     return {
         "end_to_end_tiles_per_s": end_to_end,
         "bare_tiles_per_s": bare,
         "plain_loop_tiles_per_s": usual,
+        "limit_tiles_per_s": limit,
+        "limit": bench.limit_told,
         "end_to_end_to_bare": _ratio(end_to_end, bare),
+        "end_to_end_to_limit": _ratio(end_to_end, limit),
         "end_to_end_to_plain_loop": _ratio(end_to_end, usual),
         "peak_memory_mb": memory,
         "peak_memory_before_mb": memory_before,
         "backend": engine.backend,
         "device": engine.device,
         "dtype": engine.dtype,
+        "arithmetic": int8_sentence(engine.checked) or engine.dtype,
+        **bench.processor_time(job),
         "batch_size": engine.batch_size,
         "tiles": tiles,
         "tile_px": options.tile_px,
-        "network_px": model.card.network_px,
+        "network_px": bench.model.card.network_px,
         "agreement_with_float32": bench.agreement() if classifier else None,
         "compiled": engine.compiled is not None and engine.compiled.in_use,
         "dense_to_tiles": _ratio(dense_s, tiles_s),
@@ -147,27 +163,30 @@ class _Bench:
     engine: PreparingEngine
     grid: TileGrid
     bare: Callable[[int], float]
+    limit: Callable[[int], float] | None
+    limit_told: str
 
     @property
     def fine(self) -> TileGrid:
         """The grid of a dense map at its usual stride."""
         return replace(self.grid, stride=dense_stride(self.grid.tile, self.model.card.network_px))
 
-    def classify(self, job: Job | None) -> int:
+    def classify(self, job: Job | None, engine: Any = None) -> int:
         """Do the whole job; gives the tiles that reached the network.
 
         Tiles without data never do: counting them would flatter the rate.
         """
         from napari_sem_classify.core.classify.driver import classify_image
 
-        done = classify_image(self.image, self.model, self.grid, engine=self.engine, job=job)
+        used = engine or self.engine
+        done = classify_image(self.image, self.model, self.grid, engine=used, job=job)
         return int(done.record["tiles"]["classified"])
 
     def runs(
         self, options: BenchmarkOptions, reporter: Reporter, job: Job | None
     ) -> dict[str, list[float]]:
         """Rates in tiles per second, and seconds of maps, of runs that take turns."""
-        kinds = ("end_to_end", "bare", "plain_loop", "dense_s", "tile_by_tile_s")
+        kinds = ("end_to_end", "bare", "limit", "plain_loop", "dense_s", "tile_by_tile_s")
         runs: dict[str, list[float]] = {kind: [] for kind in kinds}
         if options.dense:
             self._map_seconds(self.fine, True, job)  # compiles for the blocks' size
@@ -177,6 +196,8 @@ class _Bench:
             runs["end_to_end"].append(looked_at / (time.perf_counter() - start))
             reporter.advance()
             runs["bare"].append(self.bare(self.grid.n_tiles))
+            if self.limit is not None:
+                runs["limit"].append(self.limit(self.grid.n_tiles))
             reporter.advance()
             if options.plain_loop:
                 n_plain = min(self.grid.n_tiles, 4 * PLAIN_LOOP_BATCH)
@@ -199,6 +220,16 @@ class _Bench:
         tile_scores(tiles, self.model, self.engine, seen, reporter=told, dense=dense)
         return time.perf_counter() - start
 
+    def processor_time(self, job: Job | None) -> dict[str, float | None]:
+        """What the network takes of the processor, and all the rest; None on a GPU."""
+        names = ("network_cpu_ms_per_tile", "outside_cpu_ms_per_tile", "outside_to_network")
+        if self.engine.torch_device.type != "cpu":
+            return dict.fromkeys(names)
+        network = network_ms(self.engine, self.grid.tile)
+        outside = outside_ms(self.engine, lambda engine: self.classify(job, engine))
+        told = round(network, 3), round(outside, 3), round(outside / max(network, 1e-9), 4)
+        return dict(zip(names, told, strict=True))
+
     def agreement(self) -> float:
         """Share of tiles with the same class in float32."""
         from napari_sem_classify.core.classify.driver import classify_image
@@ -213,27 +244,39 @@ class _Bench:
 
 
 def _bench(
-    image: SemImage, model: TileClassifier, options: BenchmarkOptions, job: Job | None
+    image: SemImage,
+    classifier: TileClassifier | None,
+    options: BenchmarkOptions,
+    job: Job | None,
 ) -> _Bench:
     """Make the engine, and cut the image down to as many tiles as a run has time for."""
+    from napari_sem_classify.core.classify.engine_choice import engine_for_images
+    from napari_sem_classify.core.classify.options import ClassifyOptions
     from napari_sem_classify.core.model.engines import engine_for
 
     side = options.tile_px
+    asked = ClassifyOptions(
+        tile_px=side,
+        device=options.device,
+        backend=options.backend,
+        dtype=options.dtype,
+        cache=False,
+    )
     engine: Any  # a `PreparingEngine`, the only kind that is made
-    if options.dtype == "int8":
-        from napari_sem_classify.core.classify.int8 import int8_engine
-
-        engine = int8_engine(model, [PlaneTiles(image, TileGrid(image.area, side, side))], job=job)
-    else:
+    if classifier is None:  # a random head has no classes that 8 bits could keep
+        model = _random_model(side, options.network_px)
         engine = engine_for(model, options.device, options.backend, options.dtype)
-    bare = _bare(engine, side)
+    else:
+        model = classifier
+        engine = engine_for_images(model, [image], asked, job)
+    bare = bare_rate(engine, side)
     rate = bare(2 * engine.batch_size)
     if engine.compiled is not None:
         engine.compiled.settle()  # what the user's long runs have
         rate = bare(2 * engine.batch_size)
     image = _cut(image, side, max(engine.batch_size, int(rate * options.seconds)))
     grid = TileGrid(image.area, side, side)
-    return _Bench(image, model, engine, grid, bare)
+    return _Bench(image, model, engine, grid, bare, *limit_rate(engine, side))
 
 
 def machine() -> dict[str, Any]:
@@ -258,28 +301,6 @@ def peak_memory_mb() -> float | None:
 
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
     return round(peak * (1 if sys.platform == "darwin" else 1024) / 1e6, 1)
-
-
-def _bare(engine: PreparingEngine, tile_px: int) -> Callable[[int], float]:
-    """Measure the network alone on a batch that lies on the device."""
-    import torch
-
-    from napari_sem_classify.core.image.intensity import IntensityRange
-
-    shape = (engine.batch_size, tile_px, tile_px)
-    noise = np.random.default_rng(0).integers(0, 256, shape, dtype=np.uint8)
-
-    def rate(n_tiles: int) -> float:
-        batches = max(1, round(n_tiles / engine.batch_size))
-        with torch.inference_mode():
-            prepared = engine.prepare(noise, IntensityRange(0.0, 255.0))
-            start = time.perf_counter()
-            for _ in range(batches):
-                engine.run_network(prepared)
-            return batches * len(prepared) / (time.perf_counter() - start)
-
-    rate(1)
-    return rate
 
 
 def _generated() -> SemImage:

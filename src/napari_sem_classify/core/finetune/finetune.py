@@ -124,7 +124,7 @@ class _Training:
             stages=preset.pooled_stages,
             dropout=preset.dropout,
             fixed_norms=preset.fixed_norms,
-            dtype=_arithmetic(device),
+            dtype=training_arithmetic(device),
         )
         # A plain `to` for the types' sake: torch's stubs do not know its memory_format.
         move: Any = self.model.to
@@ -315,7 +315,7 @@ class _Training:
         return batch_size_for(self.device.type, size, len(self.train.label))
 
 
-def _arithmetic(device: torch.device) -> torch.dtype:
+def training_arithmetic(device: torch.device) -> torch.dtype:
     """bfloat16 where the processor has it, else float32."""
     if device.type == "cuda":
         native = torch.cuda.is_bf16_supported(including_emulation=False)

@@ -1,0 +1,115 @@
+"""What a whole job is held against: the network at its fastest, and the processor's other work."""
+
+from __future__ import annotations
+
+import copy
+import time
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+if TYPE_CHECKING:
+    from napari_sem_classify.core.network.engine.pipeline import PreparingEngine
+
+COMPILED = "the network compiled, input and output on the device"
+AS_IT_IS = "the network as it is, input and output on the device"
+_TRIES = 3
+
+
+def bare_rate(engine: PreparingEngine, tile_px: int) -> Callable[[int], float]:
+    """Give a function that measures the network alone on a batch that lies on the device.
+
+    It takes a number of tiles and gives tiles per second.
+    """
+    import torch
+
+    with torch.inference_mode():
+        prepared = _prepared(engine, tile_px)
+
+    def rate(n_tiles: int) -> float:
+        batches = max(1, round(n_tiles / len(prepared)))
+        with torch.inference_mode():
+            start = time.perf_counter()
+            for _ in range(batches):
+                engine.run_network(prepared)
+            return batches * len(prepared) / (time.perf_counter() - start)
+
+    rate(1)
+    return rate
+
+
+def limit_rate(engine: PreparingEngine, tile_px: int) -> tuple[Callable[[int], float] | None, str]:
+    """Give a function that measures the fastest that the network can be, and what that is.
+
+    On NVIDIA GPUs the same network, compiled by torch, from a batch on the device to features on
+    the device. None elsewhere: there the bare network is that already.
+    """
+    if engine.torch_device.type != "cuda":
+        return None, AS_IT_IS
+    import torch
+
+    with torch.inference_mode():
+        prepared = _prepared(engine, tile_px)
+    trunk: Any = torch.compile(engine.trunk, dynamic=False)
+    told = COMPILED
+    try:
+        with torch.inference_mode():
+            trunk(prepared)
+    except Exception:  # no compiler, no Triton: of any kind
+        trunk, told = engine.trunk, AS_IT_IS
+
+    def rate(n_tiles: int) -> float:
+        batches = max(1, round(n_tiles / len(prepared)))
+        with torch.inference_mode():
+            torch.cuda.synchronize(engine.torch_device)
+            start = time.perf_counter()
+            for _ in range(batches):
+                trunk(prepared)
+            torch.cuda.synchronize(engine.torch_device)
+            return batches * len(prepared) / (time.perf_counter() - start)
+
+    rate(1)
+    return rate, told
+
+
+def network_ms(engine: PreparingEngine, tile_px: int) -> float:
+    """Processor time of the bare network in milliseconds a tile, the least of some runs."""
+    import torch
+
+    with torch.inference_mode():
+        prepared = _prepared(engine, tile_px)
+        return 1000 * _least(lambda: engine.run_network(prepared)) / len(prepared)
+
+
+def outside_ms(engine: PreparingEngine, classify: Callable[[Any], int]) -> float:
+    """Processor time of the whole job without its network, in milliseconds a tile.
+
+    Parameters
+    ----------
+    classify : callable
+        Does the whole job with the engine that it is given; gives the number of tiles.
+    """
+    idle: Any = copy.copy(engine)
+    shape = (engine.batch_size, engine.feature_size)
+    features = np.random.default_rng(0).random(shape, dtype=np.float32)
+    idle.run_network = lambda prepared: features[: len(prepared)]
+    idle.embed_part = lambda batch, seen: idle.run_network(idle.prepare(batch, seen))
+    tiles = classify(idle)
+    return 1000 * _least(lambda: classify(idle)) / tiles
+
+
+def _prepared(engine: PreparingEngine, tile_px: int) -> Any:
+    from napari_sem_classify.core.image.intensity import IntensityRange
+    from napari_sem_classify.core.network.engine.trial import noise_tiles
+
+    return engine.prepare(noise_tiles(engine.batch_size, tile_px), IntensityRange(0.0, 255.0))
+
+
+def _least(work: Callable[[], Any]) -> float:
+    spent = []
+    for _ in range(_TRIES):
+        start = time.process_time()
+        work()
+        spent.append(time.process_time() - start)
+    return min(spent)
