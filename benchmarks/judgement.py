@@ -73,7 +73,7 @@ def turned(source: str, data: Path, cache: Path, knob: str) -> dict[str, NDArray
         return {key: kept[key] for key in kept.files}
 
 
-COPIED = 40
+COPIED = 24
 """Tiles of a class and image of which there are copies to draw from."""
 
 
@@ -233,7 +233,7 @@ def main() -> None:
     """Print a row an image, then the table."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--sets", nargs="+", default=["super2", "ebc2", "ebc3"])
-    parser.add_argument("--knobs", nargs="+", default=list(KNOBS))
+    parser.add_argument("--knobs", nargs="*", default=list(KNOBS))
     parser.add_argument("--taught", nargs="+", type=int, default=[0])
     parser.add_argument("--draws", type=int, default=6)
     parser.add_argument("--tiles", type=int, default=0, help="A class; all where 0.")

@@ -110,3 +110,20 @@ def test_with_one_image_the_tile_counts_alone_and_the_reason_is_told(
     )
     assert done.status == 0, done.err
     assert "The tile alone: what carries over to another image shows from three" in done.out
+
+
+def test_copies_with_other_settings_are_left_out_by_wish_and_the_record_tells_of_them(
+    run, small_image, small_labels, tmp_path
+):
+    found = {}
+    for wish in ("auto", "no"):
+        done = run(
+            *("teach", "--image", small_image, "--labels", small_labels, "--classes", CLASSES),
+            *("--tile", 32, "--network-px", 64, "--out", tmp_path / wish, "--json"),
+            *("--context", "no", "--copies", wish),
+        )
+        assert done.status == 0, done.err
+        found[wish] = done.json
+    assert found["auto"]["copies"] > 0
+    assert "learned from: what carries over" in found["auto"]["copies_choice"]["reason"]
+    assert (found["no"]["copies"], found["no"]["copies_choice"]) == (0, None)

@@ -99,6 +99,14 @@ def teach(
         Literal["auto", "0", "0.2", "0.4", "0.7"],
         typer.Option("--smoothing", help="How far neighbours draw a tile to their class, or auto."),
     ] = "auto",
+    copies: Annotated[
+        Literal["auto", "no", "yes"],
+        typer.Option(
+            "--copies",
+            help="Learn from tiles also as other settings of the microscope would show them; auto "
+            "where tiles that were left out gain by it.",
+        ),
+    ] = "auto",
     dense: Annotated[
         bool, typer.Option("--dense", help="Teach for fine maps made with classify --dense.")
     ] = False,
@@ -159,6 +167,8 @@ def teach(
             None if alignment == "auto" else float(alignment),
             None if smoothing == "auto" else float(smoothing),
         ),
+        turned=copies != "no",
+        weigh_turned=copies == "auto",
         dense=dense,
         device=device,
         backend=backend,
@@ -202,6 +212,8 @@ def _facts(card: ModelCard, left_out: Mapping[str, str]) -> dict[str, Any]:
         "recipe_choice": card.record.get("recipe"),
         "surroundings": asdict(card.surroundings),
         "surroundings_choice": card.record.get("surroundings"),
+        "copies": card.record.get("settings", {}).get("turned_copies"),
+        "copies_choice": card.record.get("copies"),
         "seconds": card.record.get("seconds"),
     }
 
@@ -239,6 +251,8 @@ def _text(card: ModelCard, counts: dict[str, int], path: Path) -> str:
     chosen = f"\nWay of looking: {choice['reason']}" if choice else ""
     around = card.record.get("surroundings")
     chosen += f"\nSurroundings: {around['reason']}" if around else ""
+    copies = card.record.get("copies")
+    chosen += f"\n{copies['reason']}" if copies else ""
     return f"{table(rows)}\n{verdict}\n{_specimens(card)}{chosen}\nWritten: {path}"
 
 

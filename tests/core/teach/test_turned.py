@@ -6,10 +6,13 @@ import numpy as np
 import pytest
 from tiny_engine import TinyEngine
 
+from napari_sem_classify.core.model.card import ClassInfo
 from napari_sem_classify.core.model.recipe import STANDARD
 from napari_sem_classify.core.sem_io import image_from_array
-from napari_sem_classify.core.teach.folds import Fold, Folds
+from napari_sem_classify.core.teach.copies_choice import choose_copies
+from napari_sem_classify.core.teach.folds import Fold, Folds, TilePlaces
 from napari_sem_classify.core.teach.head_fit import FitOptions, teach_head
+from napari_sem_classify.core.teach.lesson import Lesson, part_of
 from napari_sem_classify.core.teach.looked import Sight
 from napari_sem_classify.core.teach.turned import N_COPIES, Copies, look_at_copies, turned
 from napari_sem_classify.core.tiles.grid import TileGrid
@@ -68,3 +71,41 @@ def test_a_head_does_not_hold_on_to_what_another_setting_turns():
 
     assert right(alone) < 0.5 < 0.8 < right(turned)
     assert turned.score.scores.n == 120
+
+
+def lesson_with_copies(spoiled):
+    """Six images of two classes with a copy of each tile; a spoiled one says nothing of it."""
+    random = np.random.default_rng(1)
+    labels = np.arange(240) % 2
+    structure, grey = (labels * k + random.normal(0, 0.3, 240) for k in (1, 4))
+    features = np.stack([structure, grey], axis=1).astype(np.float32)
+    turned = np.stack([structure, random.normal(2, 4, 240)], axis=1).astype(np.float32)
+    if spoiled:
+        turned = random.normal(0, 300, (240, 2)).astype(np.float32)
+    places = TilePlaces(np.arange(240) // 40, np.zeros(240, int), np.arange(240) * 8, 8)
+    return Lesson(
+        features,
+        labels,
+        places,
+        tuple("abcdef"),
+        tuple((key, (0, 0, 8)) for key in "abcdef" for _ in range(40)),
+        (ClassInfo("a", "#000000"), ClassInfo("b", "#ffffff")),
+        numbers=np.arange(240),
+        copies=Copies(turned, np.arange(240)),
+    )
+
+
+@pytest.mark.parametrize("spoiled", [False, True])
+def test_copies_are_learned_from_where_tiles_left_out_gain_by_them(spoiled):
+    lesson = lesson_with_copies(spoiled)
+    told = choose_copies(lesson, FitOptions(lesson.places.image))
+    assert told.used is not spoiled
+    assert "by image (6 images" in told.reason
+    assert spoiled or told.turned_gain > 0.1
+
+
+def test_where_nothing_can_be_left_out_copies_are_learned_from_and_the_reason_is_told():
+    lesson = part_of(lesson_with_copies(False), np.arange(80))
+    told = choose_copies(lesson, FitOptions(lesson.places.image))
+    assert told.used
+    assert "from three annotated images on" in told.reason

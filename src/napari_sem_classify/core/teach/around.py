@@ -42,7 +42,8 @@ def copies_in(lesson: Lesson, surroundings: Surroundings) -> Copies | None:
     copies = lesson.copies
     if copies is None:
         return None
-    turned = replace(part_of(lesson, copies.of), features=copies.features)
+    alone = replace(lesson, copies=None)
+    turned = replace(part_of(alone, copies.of), features=copies.features)
     return Copies(features_in(turned, surroundings), copies.of)
 
 

@@ -23,7 +23,7 @@ from napari_sem_classify.core.teach.scores import (
     blocked_score,
     hold_out,
 )
-from napari_sem_classify.core.teach.turned import Copies
+from napari_sem_classify.core.teach.turned import Copies, CopiesChoice
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,6 +44,8 @@ class Taught:
         How that was found, where it was looked for.
     stages, transfer
         See `teach.transfer`; None where they were not fitted.
+    copies : CopiesChoice or None
+        Whether copies were learned from, where that was looked for.
     """
 
     head: Head
@@ -55,6 +57,7 @@ class Taught:
     choice: SurroundingsChoice | None = None
     stages: StageHeads | None = None
     transfer: Transfer | None = None
+    copies: CopiesChoice | None = None
 
     def scores_for_card(self) -> dict[str, Any]:
         """The score, or why there is none, as plain values for a model card."""

@@ -18,6 +18,7 @@ from napari_sem_classify.core.model.plane_scores import PlaneScores
 from napari_sem_classify.core.model.transfer import LEARNED_HERE, Judgement
 from napari_sem_classify.core.teach import lesson_fit
 from napari_sem_classify.core.teach.around import offered
+from napari_sem_classify.core.teach.copies_choice import choose_copies
 from napari_sem_classify.core.teach.head_fit import FitOptions, Taught
 from napari_sem_classify.core.teach.lesson import Lesson
 from napari_sem_classify.core.teach.looked import SeenTiles, Sight
@@ -104,8 +105,12 @@ def fit(lesson: Lesson, options: TeachOptions, job: Job | None = None) -> Taught
     how = FitOptions(
         lesson.places.image, lesson.places, seed=options.seed, specimens=lesson.specimen_numbers
     )
+    told = None
+    if lesson.copies is not None and options.weigh_turned:
+        told = choose_copies(lesson, how, job)
+        lesson = lesson if told.used else replace(lesson, copies=None)
     taught = lesson_fit.fit_lesson(lesson, options.surroundings, how, job)
-    return with_judgement(lesson, taught, options.seed, job)
+    return replace(with_judgement(lesson, taught, options.seed, job), copies=told)
 
 
 def suggest_places(

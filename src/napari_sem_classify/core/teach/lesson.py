@@ -186,8 +186,17 @@ def gather(
 
 
 def part_of(lesson: Lesson, rows: NDArray[np.int64]) -> Lesson:
-    """The lesson of some of the tiles, with all that was seen around them."""
-    places = lesson.places
+    """The lesson of some of the tiles, with all that was seen around them.
+
+    Parameters
+    ----------
+    rows : int64, shape (N,)
+        In any order, and with copies increasing.
+    """
+    places, copies = lesson.places, lesson.copies
+    if copies is not None:
+        kept = np.isin(copies.of, rows)
+        copies = Copies(copies.features[kept], np.searchsorted(rows, copies.of[kept]))
     return replace(
         lesson,
         features=lesson.features[rows],
@@ -195,6 +204,7 @@ def part_of(lesson: Lesson, rows: NDArray[np.int64]) -> Lesson:
         places=replace(places, image=places.image[rows], y=places.y[rows], x=places.x[rows]),
         tiles=tuple(lesson.tiles[row] for row in rows.tolist()),
         numbers=lesson.numbers[rows],
+        copies=copies,
     )
 
 

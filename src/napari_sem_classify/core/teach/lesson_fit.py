@@ -101,7 +101,7 @@ def choose_surroundings(
     ways : sequence of Surroundings
         As `offered`; the one to keep comes first.
     """
-    some, plan = _to_judge(lesson, how)
+    some, plan = to_judge(lesson, how)
     if isinstance(plan, str):
         return SurroundingsChoice(ways[0], (), f"{_capital(ways[0].title)}: {plan}.")
     silent = (job or Job()).telling(lambda _: None)
@@ -120,7 +120,7 @@ def choose_surroundings(
     return _chosen(ways, said, some.labels[scored], plan.blocks[scored], lesson, plan.how)
 
 
-def _to_judge(lesson: Lesson, how: FitOptions) -> tuple[Lesson, Folds | str]:
+def to_judge(lesson: Lesson, how: FitOptions) -> tuple[Lesson, Folds | str]:
     """The tiles that surroundings are judged by and how these are left out, or why not.
 
     A class that lies in one image cannot be left out: where there are such, the others judge.

@@ -81,6 +81,9 @@ def _record(
     from napari_sem_classify.core.classify.record import run_record
 
     rules = material.annotations.rules
+    copies = 0 if lesson.copies is None else len(lesson.copies.of)
+    if taught.copies is not None and not taught.copies.used:
+        copies = 0
     settings: dict[str, Any] = {
         "tile_px": options.tile_px,
         "stride_px": options.stride_px or options.tile_px,
@@ -89,7 +92,7 @@ def _record(
         "max_tiles_per_class": options.max_tiles_per_class,
         "seed": options.seed,
         "dense": options.dense,
-        "turned_copies": 0 if lesson.copies is None else len(lesson.copies.of),
+        "turned_copies": copies,
     }
     if not material.mixed:  # painted: as models always told it
         settings["annotated_tiles"] = dict(
@@ -100,6 +103,8 @@ def _record(
     record |= {"images": images_told(material, lesson), "strength": taught.strength}
     if taught.choice is not None:
         record["surroundings"] = taught.choice.to_dict()
+    if taught.copies is not None:
+        record["copies"] = taught.copies.to_dict()
     return record if choice is None else record | {"recipe": choice.to_dict()}
 
 

@@ -53,6 +53,8 @@ class TeachOptions:
         Of a class with more tiles a random sample of so many is used; None for no limit.
     turned : bool
         Learn from the tiles also as they would look with other settings of the microscope.
+    weigh_turned : bool
+        Do so only where tiles that were left out gain by it.
     seed : int
         Of the sample and of the intervals of the score; the fit draws nothing at random.
     name : str
@@ -73,6 +75,7 @@ class TeachOptions:
     before: Surroundings = ALONE
     max_tiles_per_class: int | None = MAX_TILES_PER_CLASS
     turned: bool = True
+    weigh_turned: bool = True
     seed: int = 0
     name: str = "Taught model"
 

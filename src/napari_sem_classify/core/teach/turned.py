@@ -8,8 +8,8 @@ and the noise remain. A head that is taught on such copies too does not hold on 
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING
+from dataclasses import asdict, dataclass, replace
+from typing import TYPE_CHECKING, Any
 from zlib import crc32
 
 import numpy as np
@@ -67,6 +67,29 @@ class Copies:
             return None
         features = np.concatenate([each.features for each in some])
         return cls(features, np.concatenate([each.of for each in some]))
+
+
+@dataclass(frozen=True, slots=True)
+class CopiesChoice:
+    """Whether copies are learned from, and why.
+
+    Attributes
+    ----------
+    used : bool
+    reason : str
+        One sentence for the user.
+    gain, turned_gain : float or None
+        In macro-F1 by the copies, on tiles that were left out: as they are, and turned.
+    """
+
+    used: bool
+    reason: str
+    gain: float | None = None
+    turned_gain: float | None = None
+
+    def to_dict(self) -> dict[str, Any]:
+        """Plain values for a model's record."""
+        return asdict(self)
 
 
 @dataclass(frozen=True, slots=True)
