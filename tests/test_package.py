@@ -25,6 +25,7 @@ ENGINES = "napari_sem_classify.core.network.engine."
 NEEDS_TORCH = {
     f"napari_sem_classify.core.{name}"
     for name in (
+        "network.resnet",
         "network.torch_modules",
         "classify.int8",
         "finetune.compare",

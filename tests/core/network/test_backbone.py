@@ -355,3 +355,25 @@ def test_torchvision_and_fastai_import_in_a_fresh_python_from_several_threads():
 
 def test_importing_torchvision_twice_gives_the_same_module():
     assert import_torchvision() is import_torchvision() is sys.modules["torchvision"]
+
+
+@pytest.mark.parametrize("strides_first", [True, False])
+def test_the_network_is_torchvisions(strides_first):
+    from napari_sem_classify.core.network.resnet import ResNet50
+
+    import_torchvision()
+    from torchvision.models import resnet50
+
+    theirs = resnet50(weights=None)
+    theirs.fc = torch.nn.Identity()
+    if strides_first:  # as He 2016 and Keras have it
+        for stage in (theirs.layer2, theirs.layer3, theirs.layer4):
+            stage[0].conv1.stride, stage[0].conv2.stride = (2, 2), (1, 1)
+    mine = ResNet50(strides_first=strides_first)
+    assert list(mine.state_dict()) == list(theirs.state_dict())
+    mine.load_state_dict(theirs.state_dict())
+    x = torch.rand(2, 3, 64, 64, generator=torch.Generator().manual_seed(0))
+    with torch.inference_mode():
+        torch.testing.assert_close(mine.eval()(x), theirs.eval()(x))
+    names = [name for name, _ in mine.layer2[0].named_children()]
+    assert names == [name for name, _ in theirs.layer2[0].named_children()]

@@ -13,8 +13,6 @@ from dataclasses import dataclass
 from functools import partial
 from typing import TYPE_CHECKING
 
-from napari_sem_classify.core.network.torchvision_compat import import_torchvision
-
 if TYPE_CHECKING:
     from torch.nn import Module
 
@@ -51,20 +49,9 @@ class Architecture:
 
 
 def _resnet50(*, strides_first: bool) -> Module:
-    """ResNet50 of torchvision; `strides_first` halves in the 1 × 1 convolution, as He 2016."""
-    import torch
+    from napari_sem_classify.core.network.resnet import ResNet50
 
-    import_torchvision()
-    from torchvision.models import resnet50
-
-    network: Module = resnet50(weights=None)
-    network.fc = torch.nn.Identity()
-    if strides_first:
-        for stage in ("layer2", "layer3", "layer4"):
-            block = network.get_submodule(f"{stage}.0")
-            block.conv1.stride = (2, 2)  # type: ignore[assignment]
-            block.conv2.stride = (1, 1)  # type: ignore[assignment]
-    return network
+    return ResNet50(strides_first=strides_first)
 
 
 _SIZES = (256, 512, 1024, 2048)

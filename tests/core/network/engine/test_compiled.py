@@ -45,7 +45,7 @@ def always_better(monkeypatch):
 
 def engine_of(network, dtype="float32"):
     engine = TorchEngine(network, network_px=64, device=CPU, dtype=dtype, compiles=True)
-    engine.batch_size = 8
+    engine.batch_size, engine.compiled.after_s = 8, 0.0
     return engine
 
 
@@ -111,6 +111,21 @@ def test_without_a_compiler_the_network_goes_on_as_it_is(network, noise_tiles, m
     assert messages == ["the network is not compiled (RuntimeError: no C++ compiler here)"]
 
 
+def test_a_short_run_is_not_disturbed(network, noise_tiles, monkeypatch, always_better):
+    made = []
+    monkeypatch.setattr(module, "compile_network", lambda net, _: made.append(1) or net)
+    engine = engine_of(network)
+    engine.compiled.after_s = 1000.0
+    for _ in range(3):
+        engine.embed(noise_tiles[:8], INTENSITY)
+    assert not made
+    assert engine.compiled.state == "not compiled yet"
+    engine.compiled.after_s = engine.compiled._worked  # as much work was done
+    engine.embed(noise_tiles[:8], INTENSITY)
+    engine.compiled.settle()
+    assert engine.compiled.in_use
+
+
 def test_a_compiled_network_that_gives_other_features_is_not_used(
     network, noise_tiles, monkeypatch, always_better
 ):
@@ -165,6 +180,7 @@ from napari_sem_classify.core.network.engine.torch_engine import TorchEngine
 from napari_sem_classify.core.image.intensity import IntensityRange
 engine = TorchEngine(small_resnet(), network_px=64, device=torch.device("cpu"), compiles=True)
 tiles = np.random.default_rng(0).integers(0, 255, (8, 64, 64), dtype=np.uint8)
+engine.compiled.after_s = 0.0
 for _ in range(2):
     engine.embed(tiles, IntensityRange(0.0, 255.0))
 assert engine.compiled._thread.is_alive()

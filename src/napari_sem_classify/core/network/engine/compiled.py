@@ -4,6 +4,8 @@ Compiling takes from seconds to minutes, and needs a C++ compiler or Triton. So 
 as it is; a thread compiles it for the batch size that is asked for, tries the result on real
 tiles, and puts it in its place only where it is as exact and takes less time. Whatever goes
 wrong there is logged and changes nothing. What was compiled is kept in the user's cache folder.
+While it compiles it takes Python and the device from the work, so it begins only when there has
+been work for about as long as it may take: one image is done sooner without.
 
 The network is traced once and handed to inductor, without dynamo: dynamo's compiled functions look
 at the state of the thread that calls them (number of threads, autocast, gradients), and where it is
@@ -44,7 +46,11 @@ LARGEST_ERROR = {torch.float32: 1e-4, torch.bfloat16: 3e-2, torch.float16: 1e-2}
 ALLOWED_ERROR = 1.5
 """Else so many times the error that the network as it is has in this arithmetic."""
 
+COMPILE_AFTER_S = 10.0
+"""Of work."""
+
 _TRIES = 3
+_LONGEST_BATCH_S = 1.0
 _EXACT_TILES = 8
 _SWITCH_S = 2e-4
 _END_S = 3.0
@@ -69,6 +75,8 @@ class CompiledInBackground:
 
     Attributes
     ----------
+    after_s : float
+        Seconds of work after which it compiles.
     state : str
         What came of it, for a log or a benchmark.
     """
@@ -80,11 +88,17 @@ class CompiledInBackground:
         self._tried: set[tuple[int, ...]] = set()
         self._thread: threading.Thread | None = None
         self._failed = False
+        self._worked, self._last = 0.0, time.perf_counter()
+        self.after_s = COMPILE_AFTER_S
         self.state = "not compiled yet"
 
     def __call__(self, batch: Tensor) -> Tensor:
         """Features of a batch."""
         shape = tuple(batch.shape)
+        now = time.perf_counter()
+        # Between two images nothing may be done for hours.
+        self._worked += min(now - self._last, _LONGEST_BATCH_S)
+        self._last = now
         compiled = self._compiled.get(shape)
         if compiled is not None:
             try:
@@ -93,7 +107,7 @@ class CompiledInBackground:
                 raise
             except Exception as error:  # of any kind: the network as it is goes on
                 self._give_up(error)
-        elif shape in self._seen:
+        elif shape in self._seen and self._worked >= self.after_s:
             self._start(batch)
         self._seen.add(shape)  # what comes once, the last batch for one, is not worth it
         result: Tensor = self._network(batch)
