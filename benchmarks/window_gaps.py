@@ -1,14 +1,14 @@
-"""How long the window stands still while Classify gets ready and runs on the generated sample.
+"""How long the window stands still in each step of a walk through the program, on the sample.
 
-    python benchmarks/window_gaps.py [--where SECONDS] [--tile PX] [--overlap PERCENT]
+    python -m benchmarks.window_gaps [--where SECONDS] [--to STEP] [--json FILE]
 
 A timer of 10 ms ticks in the window's event loop; the longest pauses between its ticks tell what a
-user would feel. The pauses are told for each phase: the form is opened, the model gets ready (torch
-is loaded and a few tiles are timed), the map appears and fills, and the two seconds after.
-``--where`` also tells what the main thread did in pauses longer than that. A display is needed
-(``xvfb-run -a`` without). Run it on a quiet machine: the load is told with the figures.
-``worst_own_work_s`` is the longest processor time of the main thread between two ticks, which other
-programs do not stretch.
+user would feel. The walk: an empty viewer, the docks, the sample, a map, its review, a figure, a
+model taught by the brush, a saved model, a batch. Each step has its worst pause and the 99th
+percentile; ``--where`` also tells what the main thread did in pauses longer than that. A display is
+needed (``xvfb-run -a`` without). Run it on a quiet machine: the load is told with the figures.
+``own_work_s`` is the longest processor time of the main thread between two ticks, which other
+programs do not stretch. A step that fails is told, and the walk goes on.
 """
 
 from __future__ import annotations
@@ -17,25 +17,30 @@ import argparse
 import json
 import os
 import sys
+import tempfile
 import threading
 import time
 import traceback
 from collections import Counter
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
 TICK_MS = 10
 LIMIT_S = 300
+CLASSES = ("coating", "oxide", "substrate")
+GOAL_S = 0.2
 
 
 class Ticks:
-    """Times of the timer's ticks, by phase, and what went on in long pauses."""
+    """Times of the timer's ticks, by step, and what went on in long pauses."""
 
     def __init__(self, where_s: float) -> None:
         from qtpy.QtCore import QTimer
 
-        self.phase = "start"
+        self.step = ""
         self.pauses: dict[str, list[float]] = {}
         self.work: dict[str, list[float]] = {}
         self.found: dict[str, Counter[str]] = {}
@@ -51,8 +56,8 @@ class Ticks:
 
     def _tick(self) -> None:
         now, work = time.perf_counter(), time.thread_time()
-        self.pauses.setdefault(self.phase, []).append(now - self._last)
-        self.work.setdefault(self.phase, []).append(work - self._last_work)
+        self.pauses.setdefault(self.step, []).append(now - self._last)
+        self.work.setdefault(self.step, []).append(work - self._last_work)
         self._last, self._last_work = now, work
 
     def _watch(self) -> None:
@@ -67,73 +72,281 @@ class Ticks:
             places = [f"{Path(f.filename).name}:{f.lineno} {f.name}" for f in stack]
             ours = [p for f, p in zip(stack, places, strict=True) if "sem_classify" in f.filename]
             key = " < ".join([*reversed(places[-6:]), "...", *reversed(ours[-2:])])
-            self.found.setdefault(self.phase, Counter())[key] += 1
+            self.found.setdefault(self.step, Counter())[key] += 1
+
+
+class Walk:
+    """A user's way through the program; each method is a step and ends where its work does."""
+
+    def __init__(self, folder: Path) -> None:
+        import napari
+
+        self.folder = folder
+        self.viewer = napari.Viewer()
+        self.viewer.window.resize(1500, 1000)
+        self.classify: Any = None
+        self.measure: Any = None
+        self.teach: Any = None
+
+    def until(self, done: Callable[[], bool]) -> None:
+        """Let the window work until something holds."""
+        from qtpy.QtWidgets import QApplication
+
+        start = time.perf_counter()
+        while not done():
+            QApplication.processEvents()
+            time.sleep(0.0005)
+            if time.perf_counter() - start > LIMIT_S:
+                raise TimeoutError(f"not done after {LIMIT_S} s")
+
+    def rest(self, seconds: float = 1.0) -> None:
+        """Let the window work for a while."""
+        end = time.perf_counter() + seconds
+        self.until(lambda: time.perf_counter() > end)
+
+    def open(self, entry: str) -> Any:
+        """What an entry of the menu opens."""
+        from napari_sem_classify.plugin.app.docks import open_entry
+
+        return open_entry(self.viewer, entry)
+
+    def classify_opens(self) -> None:
+        """The dock on an empty viewer."""
+        self.classify = self.open("Classify")
+        self.rest()
+
+    def sample_opens(self) -> None:
+        """The button *Open the sample*, until it is read."""
+        self.classify.image_form.sample_button.native.click()
+        self.until(lambda: self.classify.image_form.image is not None)
+        self.rest(0.5)
+
+    def model_gets_ready(self) -> None:
+        """Torch or OpenVINO is loaded, a few tiles are timed."""
+        self.until(lambda: "about" in self.classify.estimate.said)
+
+    def map_fills(self) -> None:
+        """The main button, until the map is finished."""
+        self.classify.run_form.button.native.click()
+        self.until(lambda: not self.classify.busy)
+
+    def after_the_map(self) -> None:
+        """The legend, the layers, the table."""
+        self.rest(2.0)
+
+    def measure_opens(self) -> None:
+        """The page of fractions."""
+        self.measure = self.open("Measure")
+        self.until(lambda: bool(self.measure.fields))
+        self.rest()
+
+    def cells_are_reviewed(self) -> None:
+        """Eight answers by key."""
+        from napari_sem_classify.plugin.measure.widget import REVIEW
+
+        self.measure.tabs.setCurrentIndex(REVIEW)
+        self.measure.review_form.cells.value = 8
+        self.measure.review_form.start.native.click()
+        for _ in range(8):
+            self.rest(0.2)
+            self.key("1")
+        self.rest(0.5)
+
+    def regions_are_shown(self) -> None:
+        """The page of regions."""
+        from napari_sem_classify.plugin.measure.widget import REGIONS
+
+        self.measure.tabs.setCurrentIndex(REGIONS)
+        self.rest(2.0)
+
+    def figure_is_written(self) -> None:
+        """A figure in a file."""
+        from napari_sem_classify.core.export.kinds import kind_named
+
+        path = self.folder / "figure.png"
+        self.measure.export_form.write(kind_named("figure"), path)
+        self.until(path.exists)
+        self.rest(0.5)
+
+    def teach_opens(self) -> None:
+        """The dock, and its layer of annotations."""
+        self.teach = self.open("Teach")
+        self.until(lambda: self.teach.teacher.key is not None)
+        self.rest()
+
+    def tiles_are_painted(self) -> None:
+        """Three classes, a tile of each; then more, a map after each."""
+        for name in CLASSES:
+            self.teach.class_table.add_class(name, edit=False)
+        for at in range(4):
+            for number in range(len(CLASSES)):
+                self.paint(number, at)
+        self.until(self._taught)
+
+    def map_is_corrected(self) -> None:
+        """More strokes on a map that is there."""
+        for at in range(4, 8):
+            for number in range(len(CLASSES)):
+                self.paint(number, at)
+        self.rest(0.5)
+        self.until(self._taught)
+
+    def next_tile_is_suggested(self) -> None:
+        """*Suggest next*."""
+        self.teach.guide.button.native.click()
+        self.until(lambda: self.teach.guide.tour.active)
+        self.rest(0.5)
+        self.teach.guide.stop()
+
+    def model_is_saved(self) -> None:
+        """A model in a file."""
+        path = self.folder / "walk.safetensors"
+        self.teach.keep_form.save_model(path)
+        self.until(lambda: path.exists() and not self.teach.keep_form.saving)
+        self.rest(0.5)
+
+    def fine_tune_opens(self) -> None:
+        """The settings of a training."""
+        self.open("Fine-tune")
+        self.rest(2.0)
+
+    def tiles_are_laid(self) -> None:
+        """The dock of tiles, with its grid."""
+        tile = self.open("Tile image")
+        self.rest()
+        tile.grid_form.show.value = True
+        self.rest()
+
+    def batch_opens(self) -> None:
+        """The dock of many images."""
+        self.open("Batch")
+        self.rest(2.0)
+
+    def another_image_opens(self) -> None:
+        """A file beside the first image, and back to that."""
+        import tifffile
+
+        path = self.folder / "second.tif"
+        tifffile.imwrite(path, np.asarray(self.viewer.layers[0].data)[::-1])
+        first = self.classify.image_form.layer
+        self.viewer.open(str(path), plugin="napari-sem-classify")
+        self.rest(2.0)
+        self.viewer.layers.selection.active = first
+        self.rest()
+
+    def key(self, text: str) -> None:
+        """Press a key over the image."""
+        from qtpy.QtTest import QTest
+
+        QTest.keyClick(self.viewer.window._qt_viewer.canvas.native, text)
+
+    def paint(self, number: int, at: int) -> None:
+        """One brush stroke on a tile of a class, as the sample's truth has it."""
+        if not hasattr(self, "_tiles"):
+            self._tiles = self._tiles_of_classes()
+        layer = self.teach.teacher.painting.layer
+        layer.selected_label = number + 1
+        layer.paint(self._tiles[number][at], number + 1)
+        self.rest(0.15)
+
+    def _tiles_of_classes(self) -> list[list[tuple[int, int]]]:
+        """Tiles wholly of a class, spread over the image."""
+        [truth] = [layer for layer in self.viewer.layers if layer.name.endswith("truth")]
+        names = list(truth.features["class"])
+        grid, labels = self.teach.teacher.grid, np.asarray(truth.data)
+        found: list[list[tuple[int, int]]] = [[] for _ in CLASSES]
+        for row, top in enumerate(grid.row_starts()):
+            for col, left in enumerate(grid.col_starts()):
+                window = labels[top : top + grid.tile, left : left + grid.tile]
+                if (window == window[0, 0]).all() and names[window[0, 0]] in CLASSES:
+                    found[CLASSES.index(names[window[0, 0]])].append((row, col))
+        return [tiles[:: max(1, len(tiles) // 8)] for tiles in found]
+
+    def _taught(self) -> bool:
+        learner = self.teach.teacher.learner
+        return learner.learned is not None and not learner.out_of_date and not learner.busy
+
+
+STEPS = (
+    Walk.classify_opens,
+    Walk.sample_opens,
+    Walk.model_gets_ready,
+    Walk.map_fills,
+    Walk.after_the_map,
+    Walk.measure_opens,
+    Walk.cells_are_reviewed,
+    Walk.regions_are_shown,
+    Walk.figure_is_written,
+    Walk.teach_opens,
+    Walk.tiles_are_painted,
+    Walk.map_is_corrected,
+    Walk.next_tile_is_suggested,
+    Walk.model_is_saved,
+    Walk.fine_tune_opens,
+    Walk.tiles_are_laid,
+    Walk.batch_opens,
+    Walk.another_image_opens,
+)
 
 
 def main() -> None:
-    """Run and print the figures as JSON."""
+    """Walk and print a line a step."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--where", type=float, default=0.0, help="tell of pauses longer than this")
-    parser.add_argument("--tile", type=int, help="tile in px; the model's where not given")
-    parser.add_argument("--overlap", type=int, default=0, help="overlap in percent")
+    parser.add_argument("--to", default="", help="the last step, for a shorter walk")
+    parser.add_argument("--json", type=Path, help="write the figures there too")
     options = parser.parse_args()
+    with tempfile.TemporaryDirectory() as made:
+        folder = Path(made)
+        # Annotations, models and caches of the user stay out of the walk.
+        for name in ("XDG_DATA_HOME", "XDG_CACHE_HOME", "XDG_CONFIG_HOME", "XDG_STATE_HOME"):
+            os.environ[name] = str(folder / "home")
+        result, ticks = _walk(folder, options.where, options.to)
+    for step, places in ticks.found.items():
+        for place, count in places.most_common(8):
+            print(f"{step}: {count * 0.02:.2f} s {place}", file=sys.stderr)
+    if options.json:
+        options.json.write_text(json.dumps(result, indent=2), encoding="utf-8")
+    sys.stdout.flush()
+    os._exit(0)  # a viewer with threads under way would take its time
 
-    import napari
-    from qtpy.QtWidgets import QApplication
 
-    viewer = napari.Viewer()
-    application = QApplication.instance()
-    viewer.open_sample("napari-sem-classify", "cross_section")
-
-    def until(done: object, phase: str, ticks: Ticks) -> float:
-        ticks.phase = phase
-        start = time.perf_counter()
-        while not done():  # type: ignore[operator]
-            application.processEvents()
-            time.sleep(0.0005)
-            if time.perf_counter() - start > LIMIT_S:
-                raise SystemExit(f"{phase}: not done after {LIMIT_S} s")
-        return time.perf_counter() - start
-
-    start = time.perf_counter()
-    until(lambda: time.perf_counter() - start > 2, "", Ticks(0))
-    load = os.getloadavg()[0]
-    ticks = Ticks(options.where)
-    ticks.phase = "form opens"
-    seconds = {}
-    form = viewer.window.add_plugin_dock_widget("napari-sem-classify", "Classify")[1].opened
-    seconds["form opens"] = until(lambda: form.image_form.image is not None, "form opens", ticks)
-    if options.tile:
-        form.grid_form.tile_px.value = options.tile
-    form.grid_form.overlap.value = options.overlap
-    seconds["model gets ready"] = until(
-        lambda: "about" in form.estimate.said, "model gets ready", ticks
-    )
-    form.run_form.button.native.click()
-    seconds["map fills"] = until(lambda: not form.busy, "map fills", ticks)
-    end = time.perf_counter()
-    seconds["after"] = until(lambda: time.perf_counter() - end > 2, "after", ticks)
-    result = {
-        "load_before": round(load, 2),
-        "load_after": round(os.getloadavg()[0], 2),
+def _walk(folder: Path, where_s: float, last: str) -> tuple[dict[str, Any], Ticks]:
+    walk = Walk(folder)
+    walk.rest(2.0)
+    ticks = Ticks(where_s)
+    result: dict[str, Any] = {
         "cores": os.cpu_count(),
-        "tiles": form.estimate.said,
-        "phases": {
-            phase: {
-                "seconds": round(seconds.get(phase, 0.0), 2),
-                "worst_s": round(max(pauses), 3),
-                "worst_own_work_s": round(max(ticks.work[phase]), 3),
-                "p99_s": round(float(np.quantile(pauses, 0.99)), 3),
-                "over_100_ms": sum(pause > 0.1 for pause in pauses),
-            }
-            for phase, pauses in ticks.pauses.items()
-        },
+        "load_before": round(os.getloadavg()[0], 2),
+        "steps": {},
     }
-    print(json.dumps(result, indent=2, ensure_ascii=False))
-    for phase, places in ticks.found.items():
-        for place, count in places.most_common(12):
-            print(f"{phase}: {count * 0.02:.2f} s {place}", file=sys.stderr)
-    viewer.close()
+    print(f"{'step':<26}{'seconds':>9}{'worst s':>9}{'p99 s':>8}{'own s':>8}{'> .2 s':>8}")
+    for step in STEPS:
+        name = step.__name__.replace("_", " ")
+        ticks.step = name
+        start, problem = time.perf_counter(), ""
+        try:
+            step(walk)
+            walk.rest(0.05)  # the pause under way belongs to this step
+        except Exception as error:  # the walk goes on
+            problem = f"{type(error).__name__}: {error}"
+        pauses = ticks.pauses.get(name, [0.0])
+        row = {
+            "seconds": round(time.perf_counter() - start, 2),
+            "worst_s": round(max(pauses), 3),
+            "p99_s": round(float(np.quantile(pauses, 0.99)), 3),
+            "own_work_s": round(max(ticks.work.get(name, [0.0])), 3),
+            "over_goal": sum(pause > GOAL_S for pause in pauses),
+            "problem": problem,
+        }
+        result["steps"][name] = row
+        told = [row[key] for key in ("seconds", "worst_s", "p99_s", "own_work_s", "over_goal")]
+        print(f"{name:<26}{told[0]:>9}{told[1]:>9}{told[2]:>8}{told[3]:>8}{told[4]:>8}", problem)
+        if last and last in name:
+            break
+    result["load_after"] = round(os.getloadavg()[0], 2)
+    print(f"{result['cores']} cores, load {result['load_before']} to {result['load_after']}")
+    return result, ticks
 
 
 if __name__ == "__main__":

@@ -55,13 +55,13 @@ def table_texts(table):
 # ---------------------------------------------------------------------- before a run
 
 
-def test_an_empty_viewer_is_told_what_to_do_and_offered_the_sample(open_widget, real_viewer):
+def test_an_empty_viewer_is_told_what_to_do_and_offered_the_sample(qtbot, open_widget, real_viewer):
     widget = open_widget("Classify")
     assert "Open an SEM image" in widget.image_form.empty.said
     assert not widget.image_form.sample_button.native.isHidden()
     assert not widget.run_form.button.enabled
     widget.image_form.sample_button.native.click()
-    assert any(layer._type_string == "image" for layer in real_viewer.layers)
+    until(qtbot, lambda: any(layer._type_string == "image" for layer in real_viewer.layers))
     assert widget.image_form.empty.said == ""
 
 

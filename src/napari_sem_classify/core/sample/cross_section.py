@@ -13,6 +13,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from napari_sem_classify.core.common.job import Job, Progress
 from napari_sem_classify.core.image.area import Area
 from napari_sem_classify.core.sample.structure import (
     crack_field,
@@ -27,6 +28,7 @@ PIXEL_SIZE_NM = 25.0
 CLASS_NAMES = ("substrate", "coating", "oxide", "crack")
 SUBSTRATE, COATING, OXIDE, CRACK = 1, 2, 3, 4
 BAR_SHARE = 1 / 12
+STEPS = 5
 
 Floats = NDArray[np.float32]
 Bools = NDArray[np.bool_]
@@ -56,7 +58,11 @@ class Sample:
 
 
 def generate_cross_section(
-    shape: tuple[int, int] = (1536, 2048), seed: int = 0, *, info_bar: bool = True
+    shape: tuple[int, int] = (1536, 2048),
+    seed: int = 0,
+    *,
+    info_bar: bool = True,
+    job: Job | None = None,
 ) -> Sample:
     """Generate a coating cross-section.
 
@@ -76,6 +82,8 @@ def generate_cross_section(
 
     Raises
     ------
+    Cancelled
+        When the job was asked to stop.
     ValueError
         When `shape` is too small to show the layers.
     """
@@ -85,9 +93,23 @@ def generate_cross_section(
     rows, cols = shape[0] - bar_rows, shape[1]
     rng = np.random.default_rng(seed)
 
+    def tell(done: int) -> None:
+        if job is not None:
+            job.check()
+            job.tell(Progress(done, STEPS, "Making the sample"))
+
+    tell(0)
     truth, layer_depth = _layers(rng, (rows, cols))
     cracked, edge_distance = crack_field(rng, truth, layer_depth)
-    grey = _phases(rng, truth, layer_depth)
+    tell(1)
+    substrate = _substrate(rng, truth.shape)
+    tell(2)
+    coating = _coating(rng, truth.shape)
+    tell(3)
+    grey = np.where(truth == SUBSTRATE, substrate, coating)
+    oxide = _oxide(rng, truth.shape, layer_depth)
+    tell(4)
+    grey = np.where(truth == OXIDE, oxide, grey).astype(np.float32)
     grey = _edges(grey, cracked, edge_distance)
     truth[cracked] = CRACK
     image, full_truth = np.zeros((2, *shape), dtype=np.uint8)
@@ -113,12 +135,6 @@ def _layers(rng: np.random.Generator, shape: tuple[int, int]) -> tuple[NDArray[n
     truth[y < top[None, :]] = COATING
     depth = (y - top[None, :].astype(np.float32)).astype(np.float32)
     return truth, depth
-
-
-def _phases(rng: np.random.Generator, truth: NDArray[np.uint8], depth: Floats) -> Floats:
-    """Grey values of the three layers, 0 to 255, before cracks and the microscope."""
-    grey = np.where(truth == SUBSTRATE, _substrate(rng, truth.shape), _coating(rng, truth.shape))
-    return np.where(truth == OXIDE, _oxide(rng, truth.shape, depth), grey).astype(np.float32)
 
 
 def _substrate(rng: np.random.Generator, shape: tuple[int, int]) -> Floats:

@@ -37,11 +37,11 @@ MOST_S = 60.0
 
 def cross_section() -> list[LayerData]:
     """Give the generated coating cross-section with its truth, hidden, as layers."""
-    from napari_sem_classify.core.sample.cross_section import generate_cross_section
-    from napari_sem_classify.core.sample.demo import DEMO_SEED
+    from napari_sem_classify.plugin.files.making_sample import generate_now
 
+    sample = generate_now()
     _choose_image_once_added()
-    return cross_section_layers(generate_cross_section(seed=DEMO_SEED))
+    return cross_section_layers(sample)
 
 
 def _choose_image_once_added() -> None:

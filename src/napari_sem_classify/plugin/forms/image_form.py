@@ -8,11 +8,11 @@ from magicgui import widgets
 from psygnal import Signal
 from qtpy.QtCore import QObject
 
-from napari_sem_classify.core.common.errors import SemClassifyError
 from napari_sem_classify.core.image.sem_image import SemImage
 from napari_sem_classify.plugin.app.jobs import JobContext, JobSlot
 from napari_sem_classify.plugin.app.session import session_of
 from napari_sem_classify.plugin.app.text import count_text, pixel_size_text
+from napari_sem_classify.plugin.files.making_sample import open_sample as open_sample
 from napari_sem_classify.plugin.forms.calibration_form import CalibrationForm
 from napari_sem_classify.plugin.forms.layout import Form, Note, button, explain, narrow
 from napari_sem_classify.plugin.forms.level_form import LevelForm
@@ -27,7 +27,6 @@ if TYPE_CHECKING:
     from napari.layers import Image, Layer
 
 SAMPLE_PLUGIN = "napari-sem-classify"
-SAMPLE_KEY = "cross_section"
 EMPTY = (
     "Open an SEM image: drop a file on the window or use File > Open. "
     "Or try the plugin on the sample."
@@ -35,14 +34,6 @@ EMPTY = (
 FROM_FILE = "Scale and info bar were read from its file. Undo takes that back."
 COLOUR = "A picture in colour: its brightness is looked at, as if it were grey."
 NO_IMAGE = "None of the layers is an image: open an SEM image, or try the plugin on the sample."
-
-
-def open_sample(viewer: ViewerModel, note: Note) -> None:
-    """Open the sample image, or tell in a note why that does not work."""
-    try:
-        viewer.open_sample(SAMPLE_PLUGIN, SAMPLE_KEY)
-    except SemClassifyError as error:
-        note.fail(str(error))
 
 
 class ImageForm:
