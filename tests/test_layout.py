@@ -17,6 +17,7 @@ CORE = [
     "network",
     "model",
     "maps",
+    "outlines",
     "classify",
     "evaluate",
     "annotate",

@@ -290,3 +290,23 @@ def test_an_output_disk_that_is_full_is_one_sentence(run, small_image, tmp_path)
 def test_a_kind_that_is_none_is_wrong_usage(run, small_image, tmp_path):
     command = ("classify", small_image, "--model", "demo", "--out", tmp_path)
     assert run(*command, "--also", "gif").status == 2
+
+
+# ------------------------------------------------------------------- outlines
+
+
+def test_outlines_are_written_beside_the_map_and_drawn_again(run, small_image, tmp_path):
+    out = tmp_path / "out"
+    said = run("classify", small_image, "--model", "demo", "--tile", 64, "--out", out, "--outlines")
+    assert said.status == 0, said.err
+    assert "by outlines: " in said.out
+    labels = tifffile.imread(out / "coating.outlines.tif")
+    assert labels.shape == (384, 640)
+    again = run("rerun", out / "coating.summary.json", "--out", tmp_path / "again")
+    assert again.status == 0, again.err
+    drawn = tifffile.imread(tmp_path / "again" / "coating.outlines.tif")
+    assert (drawn == labels).mean() > 0.99  # the first run may see features rounded
+    classes = json.loads((out / "coating.summary.json").read_text())["record"]["outlines"]
+    known = labels[labels > 0]
+    shares = [each["fraction"] for each in classes["classes"]]
+    assert shares == pytest.approx([(known == n + 1).mean() for n in range(len(shares))], abs=0.02)

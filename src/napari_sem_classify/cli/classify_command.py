@@ -101,6 +101,22 @@ def classify(
             "--skip-flat", help="Leave out tiles of hardly any contrast; a void may be a class."
         ),
     ] = False,
+    outlines: Annotated[
+        bool,
+        typer.Option(
+            "--outlines",
+            help="Draw the outlines of the classes too, a label image of each image's full size.",
+        ),
+    ] = False,
+    outline_step: Annotated[
+        int | None,
+        typer.Option(
+            "--outline-step",
+            metavar="PX",
+            min=1,
+            help="Distance between the places that outlines are judged at; an eighth of a tile.",
+        ),
+    ] = None,
     device: shared.Device = "auto",
     backend: shared.Backend = "auto",
     dtype: Annotated[
@@ -154,6 +170,7 @@ def classify(
     from napari_sem_classify.core.common.output_folder import output_folder
     from napari_sem_classify.core.model.catalogue import load_model
     from napari_sem_classify.core.model.transfer import NO_JUDGEMENT
+    from napari_sem_classify.core.outlines.options import OutlineOptions
 
     shared.check_tile(tile, tile_um, stride)
     further = shared.kinds_of(also, "--also", FURTHER)
@@ -168,6 +185,7 @@ def classify(
         stride,
         dense=dense,
         skip_flat=skip_flat,
+        outlines=OutlineOptions(outline_step) if outlines or outline_step else None,
         device=device,
         backend=backend,
         dtype=dtype,
@@ -314,7 +332,12 @@ def _nan(share: float | None) -> float:
 
 def _fractions(plane: Mapping[str, Any]) -> str:
     """Fractions of one map as aligned text."""
-    from napari_sem_classify.core.export.quantities import counted, fraction_text, size_text
+    from napari_sem_classify.core.export.quantities import (
+        counted,
+        fraction_text,
+        percent_text,
+        size_text,
+    )
     from napari_sem_classify.core.maps.class_map import ClassFraction
 
     rows = []
@@ -325,5 +348,13 @@ def _fractions(plane: Mapping[str, Any]) -> str:
         )
     if plane["cells_left_out"]:
         rows.append(("left out", "", counted(plane["cells_left_out"], "cell"), ""))
-    said = plane.get("approximation")
-    return table(rows, indent="  ") + (f"\n  {said}" if said else "")
+    lines = [table(rows, indent="  ")]
+    if plane.get("approximation"):
+        lines.append(f"  {plane['approximation']}")
+    if plane.get("outlines"):
+        shares = (
+            f"{printable(each['name'])} {percent_text(each['fraction'])}"
+            for each in plane["outlines"]["classes"]
+        )
+        lines.append(f"  by outlines: {', '.join(shares)}")
+    return "\n".join(lines)

@@ -43,6 +43,7 @@ def rerun(
     from napari_sem_classify.core.classify.rerun import rerun as repeat
     from napari_sem_classify.core.classify.rerun_inputs import find_classifier
     from napari_sem_classify.core.common.output_folder import output_folder
+    from napari_sem_classify.core.export.kinds import OUTLINES, USUAL
     from napari_sem_classify.core.export.outputs import write_outputs
     from napari_sem_classify.core.image.sem_image import plane_suffix
     from napari_sem_classify.core.model.engines import engine_for
@@ -58,7 +59,8 @@ def rerun(
         if folder is not None:
             stem = record.name.removesuffix(".summary.json").removesuffix(".map.tif")
             stem = stem.removesuffix(plane_suffix(again.class_map.plane))
-            files = write_outputs(again.class_map, again.image, folder, stem)
+            kinds = USUAL if again.class_map.outlines is None else (*USUAL, OUTLINES)
+            files = write_outputs(again.class_map, again.image, folder, stem, kinds)
             told = folder.told
     verdict = "The map is the same." if again.same else "The map differs."
     if again.same is None:

@@ -107,6 +107,7 @@ def summary(class_map: ClassMap) -> dict[str, Any]:
         "classes": [asdict(share) for share in class_map.fractions()],
         "features_from_cache": class_map.record.get("features_from_cache"),
         "seconds": class_map.record.get("seconds"),
+        "outlines": class_map.record.get("outlines"),
         "approximation": class_map.record.get("dense", {}).get("approximation"),
         "arithmetic": int8_sentence(class_map.record.get("engine", {}).get("checked")) or None,
         **judgement_in(class_map.record).to_dict(),

@@ -91,7 +91,7 @@ def images_to_classify(inputs: Iterable[str | Path]) -> list[Path]:
 
 
 def _is_result(path: Path) -> bool:
-    if path.name.endswith((ending("map"), ending("ome-zarr"))):
+    if path.name.endswith((ending("map"), ending("ome-zarr"), ending("outlines"))):
         return True
     for suffix in (ending("overlay"), ending("png")):
         if path.name.endswith(suffix):

@@ -27,7 +27,7 @@ from napari_sem_classify.core.classify.engine_choice import engine_for_images
 from napari_sem_classify.core.classify.options import ChosenTiles, ClassifyOptions, GridChoice
 from napari_sem_classify.core.common.job import Job
 from napari_sem_classify.core.common.output_folder import OutputFolder, output_folder
-from napari_sem_classify.core.export.kinds import USUAL, in_order
+from napari_sem_classify.core.export.kinds import OUTLINES, USUAL, in_order
 from napari_sem_classify.core.export.outputs import stage_outputs
 from napari_sem_classify.core.model.head import TileClassifier
 
@@ -146,7 +146,9 @@ def write_maps(
     """
     planes = []
     for class_map in maps:
-        stage_outputs(class_map, image, target.folder, stem, in_order(target.kinds))
+        drawn = () if class_map.outlines is None else (OUTLINES,)
+        kinds = in_order((*target.kinds, *drawn))
+        stage_outputs(class_map, image, target.folder, stem, kinds)
         planes.append(summary(class_map))
     note, warning = scale_note(image, choice), choice.scale_warning
     return ImageOutcome(item_path(image), stem, (), tuple(planes), note, warning)

@@ -33,6 +33,7 @@ from napari_sem_classify.core.model.head import TileClassifier
 from napari_sem_classify.core.model.plane_scores import PlaneScores, scores_on
 from napari_sem_classify.core.network.embedding_cache import EmbeddingCache
 from napari_sem_classify.core.network.features import KnownFeatures, Reading, features_to
+from napari_sem_classify.core.outlines.outline import with_outlines
 from napari_sem_classify.core.tiles.grid import TileGrid
 from napari_sem_classify.core.tiles.plane_tiles import PlaneTiles
 from napari_sem_classify.core.tiles.tile_rules import FLAT_BELOW, check_tiles
@@ -97,18 +98,21 @@ def classify_planes(
         if options.skip_flat:
             flat = check_tiles(image, chosen.grid, plane=plane, job=job).flat()
             tiles = replace(tiles, keep=~flat if chosen.keep is None else chosen.keep & ~flat)
+        part = None if job is None else job.part(number, len(planes), start)
         class_map = classify_tiles(
             tiles,
             classifier,
             engine,
             cache=cache,
             dense=options.dense,
-            job=None if job is None else job.part(number, len(planes), start),
+            job=part,
             on_update=None if on_update is None else partial(on_update, plane),
         )
         if options.skip_flat:
             told_flat = {"contrast_below": FLAT_BELOW, "tiles": int(flat.sum())}
             class_map = replace(class_map, record={**class_map.record, "skipped_flat": told_flat})
+        if options.outlines is not None:
+            class_map = with_outlines(class_map, image, options.outlines, part)
         yield class_map
 
 

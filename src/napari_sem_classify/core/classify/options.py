@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 from napari_sem_classify.core.common.errors import GridError
 from napari_sem_classify.core.image.sem_image import SemImage
 from napari_sem_classify.core.model.card import ModelCard
+from napari_sem_classify.core.outlines.options import OutlineOptions
 from napari_sem_classify.core.tiles.dense_blocks import dense_stride
 from napari_sem_classify.core.tiles.grid import MIN_TILE_PX, TileGrid, stride_for_overlap
 
@@ -55,6 +56,8 @@ class ClassifyOptions:
     skip_flat : bool
         Leave out tiles of hardly any contrast, see `TileChecks.flat`; the pixels are read once
         more for it.
+    outlines : OutlineOptions or None
+        Draw the classes' outlines too, see `outlines.outline`.
     device, backend : str
         As for `engine_for`.
     dtype : {"auto", "float32", "bfloat16", "float16", "int8"}
@@ -70,6 +73,7 @@ class ClassifyOptions:
     overlap: float = 0.0
     dense: bool = False
     skip_flat: bool = False
+    outlines: OutlineOptions | None = None
     device: str = "auto"
     backend: str = "auto"
     dtype: str = "auto"

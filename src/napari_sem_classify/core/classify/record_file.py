@@ -89,6 +89,8 @@ def _check(record: Fields) -> None:
         for name in ("low", "high"):
             if intensity.has(name):
                 intensity.number(name, -_MOST_GREY, _MOST_GREY)
+    if record.has("outlines"):
+        record.object("outlines").whole("step_px", 1, _MOST_PX)
     if record.has("chosen_tiles"):
         chosen = record.object("chosen_tiles")
         chosen.wholes("shape", 1, _MOST_PX, count=2)

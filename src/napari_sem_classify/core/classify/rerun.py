@@ -24,6 +24,7 @@ from napari_sem_classify.core.common.errors import GridError, ImageError
 from napari_sem_classify.core.common.job import Job
 from napari_sem_classify.core.image.sem_image import SemImage
 from napari_sem_classify.core.maps.class_map import ClassMap
+from napari_sem_classify.core.outlines.options import OutlineOptions
 from napari_sem_classify.core.tiles.plane_tiles import PlaneTiles
 
 if TYPE_CHECKING:
@@ -91,6 +92,7 @@ def rerun(
         When the job was asked to stop.
     """
     from napari_sem_classify.core.classify.driver import classify_tiles
+    from napari_sem_classify.core.outlines.outline import with_outlines
 
     record = read_record(record_path)
     differences = _version_differences(record)
@@ -117,6 +119,9 @@ def rerun(
         differences += some
     tiles = PlaneTiles(opened, grid, keep, plane)
     class_map = classify_tiles(tiles, classifier, engine, dense="dense" in record, job=job)
+    if "outlines" in record:
+        drawn = OutlineOptions(record["outlines"]["step_px"])
+        class_map = with_outlines(class_map, opened, drawn, job)
     differences += _result_differences(record, class_map.record)
     old = _old_labels(record_path, class_map.grid.shape)
     if old is None:

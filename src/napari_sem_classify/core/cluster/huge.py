@@ -21,6 +21,7 @@ from napari_sem_classify.core.cluster.tile_store import (
 from napari_sem_classify.core.cluster.worker import EngineFacts
 from napari_sem_classify.core.model.head import TileClassifier
 from napari_sem_classify.core.model.plane_scores import raw_numbers, scores_on
+from napari_sem_classify.core.outlines.options import OutlineOptions
 from napari_sem_classify.core.tiles.plane_tiles import PlaneTiles
 
 if TYPE_CHECKING:
@@ -46,6 +47,7 @@ class HugeImage:
     store: TileStore
     waiting: set[Block]
     engines: set[EngineFacts] = field(default_factory=set)
+    outlines: OutlineOptions | None = None
 
 
 def plan_huge(
@@ -93,7 +95,8 @@ def plan_huge(
     store = TileStore(target.folder, stem, shape, BLOCK_TILES, facts, target.resume)
     blocks = [block for plane in planes for block in blocks_of(grid, BLOCK_TILES, plane)]
     waiting = {block for block in blocks if not store.has(block)}
-    return HugeImage(path, stem, image, choice, ranges, store, waiting)
+    outlines = options.outlines
+    return HugeImage(path, stem, image, choice, ranges, store, waiting, outlines=outlines)
 
 
 def finish_huge(
@@ -126,13 +129,17 @@ def finish_huge(
 def _maps(huge: HugeImage, classifier: TileClassifier, seconds: float) -> Iterator[ClassMap]:
     """A map of each plane, from what the workers found in its blocks."""
     from napari_sem_classify.core.classify.driver import map_of_tiles
+    from napari_sem_classify.core.outlines.outline import with_outlines
 
     engine = _together(huge.engines)
     more = {"features_from_cache": False, "seconds": seconds, "cluster": True}
     for plane, reach in huge.ranges.items():
         tiles = PlaneTiles(huge.image, huge.choice.grid, plane=plane)
         scores = scores_on(classifier, tiles.grid, huge.store.read(plane))
-        yield map_of_tiles(tiles, classifier, scores, reach, engine, more)
+        class_map = map_of_tiles(tiles, classifier, scores, reach, engine, more)
+        if huge.outlines is not None:
+            class_map = with_outlines(class_map, huge.image, huge.outlines)
+        yield class_map
 
 
 def _together(engines: set[EngineFacts]) -> EngineFacts:

@@ -91,6 +91,14 @@ def _map(known: Measured, path: Path) -> None:
     write_map(known.saved[0] if known.saved else SavedMap.of(known.map, known.images[0]), path)
 
 
+def _outlines(known: Measured, path: Path) -> None:
+    from napari_sem_classify.core.outlines.label_file import write_outlines
+    from napari_sem_classify.core.outlines.outline import draw_outlines
+
+    drawn = known.map.outlines
+    write_outlines(drawn or draw_outlines(known.map, known.image), known.image, path)
+
+
 def _overlay(known: Measured, path: Path) -> None:
     from napari_sem_classify.core.export.overlay import write_overlay
 
@@ -133,6 +141,13 @@ KINDS = (
         _map,
         also=("tif",),
         napari=(".map.tif",),
+    ),
+    Kind(
+        "outlines",
+        "Outlines of the classes (label TIFF)",
+        (".outlines.tif",),
+        _outlines,
+        needs_image=True,
     ),
     Kind(
         "overlay",
@@ -182,6 +197,8 @@ KINDS = (
 )
 ALWAYS = ("summary", "map")
 """A batch writes these of every image: from them a run is repeated and a map is opened again."""
+OUTLINES = "outlines"
+"""This is written of a map whose outlines were drawn."""
 USUAL = ("tiles", "summary", "map", "overlay")
 """What is written of a classified image where nothing else is asked for."""
 EACH = tuple(name for kind in KINDS if not kind.for_all for name in kind.names)

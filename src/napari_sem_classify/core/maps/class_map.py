@@ -76,6 +76,9 @@ class ClassMap:
     agreement : float32, shape (rows, cols), or None
         Share of the model's stage heads that agree, 0 to 1, NaN in cells left out: low where it may
         not hold. It is not kept in files.
+    outlines : ClassMap or None
+        A finer map with the classes' outlines, where they were drawn, see `core.outlines`; they
+        have a file of their own.
     """
 
     probabilities: NDArray[np.float32]
@@ -86,6 +89,7 @@ class ClassMap:
     plane: tuple[int, ...] = ()
     record: Mapping[str, Any] = field(default_factory=dict)
     agreement: NDArray[np.float32] | None = None
+    outlines: ClassMap | None = None
 
     def __post_init__(self) -> None:
         expected = (*self.grid.shape, len(self.classes))

@@ -39,6 +39,7 @@ if TYPE_CHECKING:
 FORMAT = "napari-sem-classify class map"
 VERSION = 1
 SUFFIX = ".map.tif"
+OUTLINES_SUFFIX = ".outlines.tif"
 # TIFF 6.0, page 8: tags from 32768 are private, those from 65000 free for use inside a file.
 PROBABILITIES_TAG = 65200
 MOST_PX = 2**31
@@ -101,7 +102,7 @@ def write_map(saved: SavedMap, path: Path) -> None:
     metadata: dict[str, Any] = {"axes": "YX" if len(labels) == 1 else "ZYX"}
     if len(first.classes) <= 255:
         labels = labels.astype(np.uint8)
-        metadata["LUTs"] = [_lookup_table(first)]
+        metadata["LUTs"] = [lookup_table(first)]
         metadata["mode"] = "color"
         metadata["min"], metadata["max"] = 0.0, 255.0
     metadata["Info"] = to_json(describe(saved))
@@ -269,7 +270,7 @@ def _record(told: Fields) -> dict[str, Any]:
         told.whole("painted_cells", 0, MOST_PX)
     if told.has("confidence_known"):
         told.flag("confidence_known")
-    for name in ("model", "dense", "grid", "image", "engine", "tiles", "intensity"):
+    for name in ("model", "dense", "grid", "image", "engine", "tiles", "intensity", "outlines"):
         if told.has(name):
             told.object(name)
     return dict(told.value)
@@ -345,7 +346,7 @@ def _unpacked(packed: bytes, shape: tuple[int, ...]) -> NDArray[np.float32] | No
     return np.frombuffer(raw, dtype="<f4").reshape(shape).astype(np.float32)
 
 
-def _lookup_table(class_map: ClassMap) -> Any:
+def lookup_table(class_map: ClassMap) -> Any:
     """ImageJ's lookup table, uint8, shape (3, 256): black for 0, then the classes' colours."""
     table = np.zeros((3, 256), dtype=np.uint8)
     for number, info in enumerate(class_map.classes, start=1):

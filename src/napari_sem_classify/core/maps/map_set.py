@@ -9,7 +9,7 @@ from pathlib import Path
 from napari_sem_classify.core.common.errors import ImageError
 from napari_sem_classify.core.image.sem_image import SemImage, plane_suffix
 from napari_sem_classify.core.maps.class_map import ClassMap
-from napari_sem_classify.core.maps.map_file import SUFFIX, SavedMap, read_map
+from napari_sem_classify.core.maps.map_file import OUTLINES_SUFFIX, SUFFIX, SavedMap, read_map
 from napari_sem_classify.core.maps.ome_zarr_map import read_ome_map
 
 ZARR_SUFFIX = ".map.ome.zarr"
@@ -37,7 +37,7 @@ class MapOnDisk:
 
 
 def find_maps(inputs: Iterable[str | Path]) -> list[Path]:
-    """Class maps named by files, by folders that hold some, and by patterns.
+    """Class maps named by files, by folders that hold some, and by patterns; outlines by files.
 
     Raises
     ------
@@ -46,8 +46,16 @@ def find_maps(inputs: Iterable[str | Path]) -> list[Path]:
     """
     from napari_sem_classify.core.sem_io import list_images
 
+    inputs = list(inputs)
     found = list_images(inputs)
-    maps = [path for path in found if path.name.endswith((SUFFIX, ZARR_SUFFIX))]
+    named = {str(each) for each in inputs}
+    # Outlines are another look at a map that lies beside them: they count where they are named.
+    maps = [
+        path
+        for path in found
+        if path.name.endswith((SUFFIX, ZARR_SUFFIX))
+        or (path.name.endswith(OUTLINES_SUFFIX) and str(path) in named)
+    ]
     if not maps:
         raise ImageError(
             f"{found[0]} is no class map: give files that end in {SUFFIX}, which classify writes, "

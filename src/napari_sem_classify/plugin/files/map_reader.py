@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from napari_sem_classify.core.common.errors import ImageError
-from napari_sem_classify.core.maps.map_file import SUFFIX, SavedMap, read_map
+from napari_sem_classify.core.maps.map_file import OUTLINES_SUFFIX, SUFFIX, SavedMap, read_map
 from napari_sem_classify.core.maps.map_set import ZARR_SUFFIX
 from napari_sem_classify.core.sem_io import list_images
 from napari_sem_classify.plugin.layers.file_layers import file_layer
@@ -57,7 +57,7 @@ def _folder(folder: Path) -> tuple[list[Path], list[Path]]:
         return [], []
     maps = [one for one in files if one.name.endswith((SUFFIX, ZARR_SUFFIX))]
     stems = {one.name.removesuffix(SUFFIX) for one in maps}
-    pictures = {f"{stem}{OVERLAY_SUFFIX}" for stem in stems}
+    pictures = {f"{stem}{suffix}" for stem in stems for suffix in (OVERLAY_SUFFIX, OUTLINES_SUFFIX)}
     return maps, [one for one in files if one not in maps and one.name not in pictures]
 
 

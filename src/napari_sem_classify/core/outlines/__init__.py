@@ -1,0 +1,1 @@
+"""Outlines of a finished class map: from squares to edges, without a further annotation."""

@@ -1,0 +1,180 @@
+"""Outlines of a class map, from the map and its image alone."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from napari_sem_classify.core.common.errors import ImageError
+from napari_sem_classify.core.common.job import Job, Reporter
+from napari_sem_classify.core.image.area import Area
+from napari_sem_classify.core.image.intensity import IntensityRecipe, measure_range
+from napari_sem_classify.core.image.sem_image import SemImage, hold_plane
+from napari_sem_classify.core.maps.class_map import ClassMap
+from napari_sem_classify.core.outlines.evidence import (
+    Scene,
+    inner,
+    look_at_pixels,
+    squares_say,
+)
+from napari_sem_classify.core.outlines.lattice import (
+    BLOCK_SQUARES,
+    Lattice,
+    cell_centres,
+    interpolated,
+)
+from napari_sem_classify.core.outlines.options import OutlineOptions
+from napari_sem_classify.core.outlines.refine import refined
+from napari_sem_classify.core.tiles.grid import TileGrid
+
+MOST_CELLS = 1 << 26
+"""Numbers (cells times classes) that outlines may have: they are held in memory."""
+
+
+def with_outlines(
+    class_map: ClassMap, image: SemImage, options: OutlineOptions, job: Job | None = None
+) -> ClassMap:
+    """The map with its outlines, and in its record how they were drawn and what they cover."""
+    drawn = draw_outlines(class_map, image, options, job=job)
+    told = {
+        **drawn.record["outlines"],
+        "classes": [
+            {"name": each.name, "fraction": each.fraction, "area_um2": each.area_um2}
+            for each in drawn.fractions()
+        ],
+    }
+    return replace(class_map, outlines=drawn, record={**class_map.record, "outlines": told})
+
+
+def draw_outlines(
+    class_map: ClassMap,
+    image: SemImage,
+    options: OutlineOptions | None = None,
+    *,
+    job: Job | None = None,
+    block_squares: int = BLOCK_SQUARES,
+) -> ClassMap:
+    """Draw the outlines of a finished map: a finer map of the same tiles.
+
+    All that is measured and written of a map goes for outlines too. The image is read block by
+    block, each block with a halo, and any size of blocks gives the same.
+
+    Parameters
+    ----------
+    class_map : ClassMap
+        Of one plane, at any stride. It is not changed.
+    image : SemImage
+        The image that was classified.
+    options : OutlineOptions, optional
+    job : Job, optional
+        Told and checked once per block.
+    block_squares : int
+        Side of a block, see `lattice`.
+
+    Returns
+    -------
+    ClassMap
+        Its cells are `step` px wide; its record tells under "outlines" how it was made. Classes
+        that tiles only contain are areas in it.
+
+    Raises
+    ------
+    GridError
+        When the step does not fit the tiles.
+    ImageError
+        When the image cannot be read, or so many cells would not fit into memory.
+    Cancelled
+        When the job was asked to stop.
+    """
+    options = options or OutlineOptions()
+    held = hold_plane(image, class_map.plane)
+    source, plane = (image, class_map.plane) if held is None else (held, ())
+    grid = class_map.grid
+    step = options.step_for(grid.tile)
+    fine = TileGrid(grid.area, grid.tile, step)
+    rows, cols = fine.shape
+    classes = len(class_map.classes)
+    if rows * cols * (classes + 2) > MOST_CELLS:
+        raise ImageError(
+            f"Outlines of {image.name} in steps of {step} px have {rows} × {cols} places, more "
+            "than this program holds at once: choose a larger step."
+        )
+    lattice = Lattice.over(grid.area, grid.tile, step)
+    intensity = measure_range(source, IntensityRecipe(), plane)
+    scene = Scene(source, plane, class_map, lattice, intensity)
+    blocks = list(lattice.blocks(block_squares))
+    reporter = Reporter(len(blocks), "Drawing outlines", job)
+    evidence = look_at_pixels(scene, reporter)
+    probabilities = np.empty((rows, cols, classes), np.float32)
+    guide = np.empty((rows, cols, 2), np.float32)
+    n = step // lattice.px
+    for block in blocks:
+        at = (
+            slice(block.top // n, -(-block.bottom // n)),
+            slice(block.left // n, -(-block.right // n)),
+        )
+        probabilities[at] = _in_cells(squares_say(scene, evidence, block), n)
+        grey, square, got = scene.grey(block, 0)
+        mean = _in_cells(inner(grey, block, got)[..., None], n)
+        spread = _in_cells(inner(square, block, got)[..., None], n) - mean * mean
+        guide[at] = np.concatenate([mean, 2 * np.sqrt(np.maximum(spread, 0))], axis=-1)
+        reporter.advance()
+    flowed = refined(probabilities, guide)
+    reporter.check()
+    told: dict[str, Any] = {
+        "step_px": step,
+        "pixels_gain": 0.0 if evidence is None else round(evidence.gain, 4),
+        "map_weight": None if evidence is None else round(evidence.map_weight, 3),
+    }
+    record = {**class_map.record, "outlines": told}
+    return replace(
+        class_map,
+        probabilities=flowed,
+        grid=fine,
+        classes=tuple(replace(info, contains=None) for info in class_map.classes),
+        record=record,
+        agreement=None,
+        outlines=None,
+    )
+
+
+def outline_labels(cells: ClassMap, window: Area) -> NDArray[np.uint16]:
+    """Class numbers of a window of the image, px by px: 0 left out, 1 the first class.
+
+    Between the middles of the cells of outlines probabilities are interpolated, so that edges are
+    smooth. Pixels beyond the specimen area are 0.
+    """
+    labels = np.zeros((window.height, window.width), np.uint16)
+    area = cells.grid.area
+    top, bottom = max(window.top, area.top), min(window.bottom, area.bottom)
+    left, right = max(window.left, area.left), min(window.right, area.right)
+    if top >= bottom or left >= right:
+        return labels
+    rows = np.arange(top, bottom) - area.top + 0.5
+    cols = np.arange(left, right) - area.left + 0.5
+    found = interpolated(cells.probabilities, cell_centres(cells), rows, cols)
+    numbers = np.nan_to_num(found, nan=-1.0).argmax(axis=-1).astype(np.uint16) + np.uint16(1)
+    numbers[np.isnan(found[..., 0])] = 0
+    inside = labels[top - window.top : bottom - window.top]
+    inside[:, left - window.left : right - window.left] = numbers
+    return labels
+
+
+def _in_cells(squares: NDArray[np.float32], n: int) -> NDArray[np.float32]:
+    """Mean of `n` × `n` squares; cut ones at the border hold fewer; NaN where most are NaN."""
+    beyond = [(0, -length % n) for length in squares.shape[:2]]
+    if any(more for _, more in beyond):
+        squares = np.pad(squares, [*beyond, (0, 0)], mode="edge")
+    rows, cols, numbers = squares.shape
+    pieces = squares.reshape(rows // n, n, cols // n, n, numbers)
+    known = ~np.isnan(pieces[..., :1])
+    if known.all():
+        return np.asarray(pieces.mean(axis=(1, 3), dtype=np.float32))
+    share = known.mean(axis=(1, 3), dtype=np.float32)
+    with np.errstate(invalid="ignore", divide="ignore"):
+        means = np.where(known, pieces, 0).mean(axis=(1, 3), dtype=np.float32) / share
+    means[share[..., 0] < 0.5] = np.nan
+    return np.asarray(means, dtype=np.float32)

@@ -1,0 +1,114 @@
+"""Outlines are drawn from a map and its image, and say where classes end."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from napari_sem_classify.core.common.errors import GridError
+from napari_sem_classify.core.image.area import Area
+from napari_sem_classify.core.image.sem_image import SemImage, Specimen
+from napari_sem_classify.core.maps.class_map import ClassMap
+from napari_sem_classify.core.maps.map_file import read_map
+from napari_sem_classify.core.model.card import ClassInfo
+from napari_sem_classify.core.outlines.label_file import write_outlines
+from napari_sem_classify.core.outlines.options import OutlineOptions
+from napari_sem_classify.core.outlines.outline import draw_outlines, outline_labels
+from napari_sem_classify.core.tiles.grid import TileGrid
+
+TILE = 32
+CLASSES = (ClassInfo("matrix", "#1f77b4"), ClassInfo("grains", "#ff7f0e"))
+
+
+def grains(shape: tuple[int, int], seed: int = 0) -> np.ndarray:
+    """True in round grains smaller than a tile, which covers them half."""
+    y, x = np.indices(shape)
+    truth = np.zeros(shape, bool)
+    for cy, cx in np.random.default_rng(seed).uniform(0, shape, (shape[0] * shape[1] // 1600, 2)):
+        truth |= (y - cy) ** 2 + (x - cx) ** 2 < 15**2
+    return truth
+
+
+def picture(truth: np.ndarray, bar: int = 0) -> SemImage:
+    noise = np.random.default_rng(1).normal(0, 12, truth.shape)
+    pixels = np.clip(np.where(truth, 150, 90) + noise, 0, 255).astype(np.uint8)
+    rows, cols = truth.shape
+    pixels = np.pad(pixels, ((0, bar), (0, 0)))
+    return SemImage("grains", pixels, Specimen(Area(0, rows, 0, cols)), pixel_size_nm=20.0)
+
+
+def tile_map(truth: np.ndarray) -> ClassMap:
+    """What a model would say of tiles: sure where one class fills most of them."""
+    grid = TileGrid(Area(0, truth.shape[0], 0, truth.shape[1]), TILE, TILE)
+    rows, cols = grid.shape
+    share = np.array(
+        [[truth[grid.window(r, c).top :][:TILE, c * TILE :][:, :TILE].mean() for c in range(cols)]
+         for r in range(rows)]
+    )  # fmt: skip
+    sure = 1 / (1 + np.exp(-10 * (share - 0.5)))
+    probabilities = np.stack([1 - sure, sure], axis=-1).astype(np.float32)
+    return ClassMap(probabilities, grid, CLASSES, 20.0, "grains", record={"job": "classify"})
+
+
+def overlap(found: np.ndarray, truth: np.ndarray) -> float:
+    """Mean intersection over union of the two classes."""
+    return float(np.mean([(found & truth).sum() / (found | truth).sum(),
+                          (~found & ~truth).sum() / (~found | ~truth).sum()]))  # fmt: skip
+
+
+@pytest.fixture(scope="module")
+def truth():
+    return grains((320, 320))
+
+
+@pytest.fixture(scope="module")
+def drawn(truth):
+    return draw_outlines(tile_map(truth), picture(truth))
+
+
+def test_outlines_follow_grains_that_are_smaller_than_a_tile(truth, drawn):
+    squares = np.kron(tile_map(truth).labels() == 2, np.ones((TILE, TILE), bool))
+    found = outline_labels(drawn, drawn.grid.area) == 2
+    assert overlap(squares, truth) < 0.7
+    assert overlap(found, truth) > 0.9
+    assert drawn.record["outlines"]["pixels_gain"] > 0.1
+
+
+def test_any_size_of_blocks_gives_the_same(truth, drawn):
+    again = draw_outlines(tile_map(truth), picture(truth), block_squares=72)
+    assert np.array_equal(again.probabilities, drawn.probabilities)
+
+
+def test_cells_left_out_stay_left_out(truth):
+    class_map = tile_map(truth)
+    class_map.probabilities[:3, :4] = np.nan
+    labels = outline_labels(draw_outlines(class_map, picture(truth)), class_map.grid.area)
+    assert (labels[: 2 * TILE, : 3 * TILE] == 0).all()
+    assert (labels[4 * TILE :] > 0).all()
+
+
+def test_where_pixels_tell_nothing_the_map_is_smoothed_and_no_more(truth):
+    noise = SemImage("noise", np.random.default_rng(2).integers(0, 255, truth.shape, np.uint8),
+                     Specimen(Area(0, 320, 0, 320)))  # fmt: skip
+    found = draw_outlines(tile_map(truth), noise)
+    assert found.record["outlines"]["pixels_gain"] < 0.05
+    assert found.labels().shape == (80, 80)
+
+
+def test_a_step_beyond_half_a_tile_is_refused(truth):
+    with pytest.raises(GridError, match="use 1 to 16 px"):
+        draw_outlines(tile_map(truth), picture(truth), OutlineOptions(17))
+
+
+def test_the_file_has_the_size_of_the_image_and_comes_back_as_a_map(truth, drawn, tmp_path):
+    image = picture(truth, bar=40)
+    write_outlines(drawn, image, tmp_path / "a.outlines.tif")
+    saved = read_map(tmp_path / "a.outlines.tif")
+    assert saved is not None
+    labels = saved.first.labels()
+    assert labels.shape == (360, 320)
+    assert (labels[320:] == 0).all()
+    assert np.array_equal(labels[:320], outline_labels(drawn, drawn.grid.area))
+    assert [info.name for info in saved.first.classes] == ["matrix", "grains"]
+    fractions = [each.fraction for each in saved.first.fractions()]
+    assert fractions[1] == pytest.approx(truth.mean(), abs=0.03)
