@@ -122,7 +122,7 @@ class BareStep:
         model.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
         model.train()
         self.batch, self.device, self.compiled = batch, device, device.type == "cuda"
-        self._model: Any = torch.compile(model) if self.compiled else model
+        self._model: Any = torch.compile(model, dynamic=False) if self.compiled else model
         self._optimiser = torch.optim.AdamW(model.parameters(), lr=1e-6, fused=True)
         self._grey = torch.rand(batch, 1, size, size, device=device)
         self._label = torch.arange(batch, device=device) % CLASSES
