@@ -33,7 +33,7 @@ from napari_sem_classify.core.tiles.grid import TileGrid
 SIZES = (512, 1024, 2048)
 EVERY = {"ebc": 3, "super": 1}
 KNOBS = AS_IT_IS, "contrast x 1.6", "gamma .7", "gamma 1.4", "defocus 1 px", "shot noise"
-PER_CLASS = 150
+PER_CLASS = 400
 
 
 @dataclass(frozen=True, slots=True)

@@ -19,6 +19,7 @@ from napari_sem_classify.core.teach.folds import Folds
 from napari_sem_classify.core.teach.head_fit import FitOptions, try_folds
 from napari_sem_classify.core.teach.lesson import Lesson
 from napari_sem_classify.core.teach.lesson_fit import to_judge
+from napari_sem_classify.core.teach.recipes import drawn_macro_f1
 from napari_sem_classify.core.teach.turned import Copies, CopiesChoice
 
 MIN_COPIES = 20
@@ -28,8 +29,9 @@ MIN_COPIES = 20
 def choose_copies(lesson: Lesson, how: FitOptions, job: Job | None = None) -> CopiesChoice:
     """Choose by leaving whole specimens or images out.
 
-    Copies are learned from where that gains on the mean of tiles as they are and turned ones: the
-    next image may be either. They are also where nothing can be left out.
+    Copies are learned from unless tiles that were left out, as they are and turned, lose by it more
+    than one standard error: the next image may be turned in ways that none of these is. They also
+    are where nothing can be left out.
 
     Parameters
     ----------
@@ -51,34 +53,43 @@ def choose_copies(lesson: Lesson, how: FitOptions, job: Job | None = None) -> Co
         return CopiesChoice(True, "Copies with other settings are learned from: too few to judge.")
     with_them = _left_out(some, plan, replace(how, copies=copies), copies, job)
     without = _left_out(some, plan, replace(how, copies=None), copies, job)
-    gain, turned = (after - before for after, before in zip(with_them, without, strict=True))
-    used = gain + turned > 0
+    told = np.flatnonzero(with_them >= 0)
+    rows = np.append(np.arange(len(some.labels)), copies.of)[told]
+    turned = told >= len(some.labels)
+    truth, said = some.labels[rows], (with_them[told], without[told])
+
+    def gain(mine: NDArray[np.bool_]) -> float:
+        found = [score(truth[mine], each[mine], len(some.classes)).macro_f1 for each in said]
+        return found[0] - found[1]
+
+    drawn = drawn_macro_f1(said, truth, plan.blocks[rows], len(some.classes))
+    used = gain(turned | ~turned) >= -float(np.std(drawn[0] - drawn[1]))
+    plain, other = gain(~turned), gain(turned)
     verb = "are" if used else "are not"
     reason = (
-        f"Copies with other settings {verb} learned from: macro-F1 {gain:+.2f} on tiles as they "
-        f"are and {turned:+.2f} on turned ones, {plan.how}."
+        f"Copies with other settings {verb} learned from: macro-F1 {plain:+.2f} on tiles as they "
+        f"are and {other:+.2f} on turned ones, {plan.how}."
     )
-    return CopiesChoice(used, reason, gain, turned)
+    return CopiesChoice(used, reason, plain, other)
 
 
 def _left_out(
     lesson: Lesson, plan: Folds, how: FitOptions, copies: Copies, job: Job | None
-) -> tuple[float, float]:
-    """Macro-F1 of the tiles that were left out, as they are and turned."""
+) -> NDArray[np.int64]:
+    """Class that heads gave the tiles that they had not learned from, then the copies of these.
+
+    -1 for those that no fold leaves out.
+    """
     silent = (job or Job()).telling(lambda _: None)
     how = replace(how, folds=plan, strength=None)
     tried = try_folds(lesson.features, lesson.labels, lesson.class_names, how, silent)
-    held, n_classes = tried.held, len(lesson.classes)
+    held, n_tiles = tried.held, len(lesson.labels)
     assert held is not None
-    said = held.logits[held.scored].argmax(axis=1)
-    plain = score(lesson.labels[held.scored], said, n_classes).macro_f1
-    truth: list[NDArray[np.int64]] = []
-    found: list[NDArray[np.int64]] = []
+    said = np.full(n_tiles + len(copies.of), -1, dtype=np.int64)
+    said[held.scored] = held.logits[held.scored].argmax(axis=1)
     for fold, solution in zip(plan.folds, held.solutions, strict=True):
-        mine = np.isin(copies.of, fold.test)
-        if mine.any():
+        mine = np.flatnonzero(np.isin(copies.of, fold.test))
+        if len(mine):
             head = tried.basis.to_head(solution)
-            found.append(head.logits(copies.features[mine]).argmax(axis=1))
-            truth.append(lesson.labels[copies.of[mine]])
-    turned = score(np.concatenate(truth), np.concatenate(found), n_classes).macro_f1
-    return plain, turned
+            said[n_tiles + mine] = head.logits(copies.features[mine]).argmax(axis=1)
+    return said
