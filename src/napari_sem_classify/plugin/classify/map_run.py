@@ -108,6 +108,13 @@ class MapRun:
             self.form.cancelling()
             self._slot.cancel()
 
+    def stop(self) -> None:
+        """The dock goes: no half map stays, and nobody is told."""
+        self._slot.abandon()
+        layers, self._layers = self._layers, None
+        if layers is not None:
+            layers.discard()
+
     def forget(self) -> None:
         """Offer no part of an earlier run any more: something else is chosen."""
         if not self.running and self._wish is not None:

@@ -131,6 +131,7 @@ class ClassifyWidget(DockWidget):
 
     def stop(self) -> None:
         """Let go of all work under way and of the viewer."""
+        self.map_run.stop()
         super().stop()
         self.measure.stop()
 
