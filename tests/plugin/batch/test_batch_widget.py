@@ -10,12 +10,16 @@ from dataclasses import replace
 import numpy as np
 import pytest
 from PIL import Image
+from qtpy.QtCore import Qt
+from qtpy.QtTest import QTest
 
+from napari_sem_classify.core.batch.batch_outcome import ImageOutcome
 from napari_sem_classify.core.batch.batch_plan import images_to_classify, plan_batch
 from napari_sem_classify.core.batch.batch_state import BatchTarget
 from napari_sem_classify.core.batch.classify_many import classify_many
 from napari_sem_classify.core.classify.options import ClassifyOptions
 from napari_sem_classify.core.common.errors import DeviceError
+from napari_sem_classify.core.model.transfer import Expected, Judgement
 from napari_sem_classify.plugin.app.session import session_of
 from napari_sem_classify.plugin.batch import work
 from napari_sem_classify.plugin.layers.made_layers import CLASSES, kind_of
@@ -67,6 +71,13 @@ def gate(small_model):
 def look_at(qtbot, widget, *paths):
     widget.source_form.add(paths)
     until(qtbot, lambda: not widget.looking)
+
+
+def open_row(table, row):
+    """A double-click on the first cell of a row, as the mouse gives it."""
+    spot = table.visualItemRect(table.item(row, 0)).center()
+    for click in (QTest.mouseClick, QTest.mouseDClick):
+        click(table.viewport(), Qt.MouseButton.LeftButton, pos=spot)
 
 
 def run(qtbot, widget):
@@ -248,17 +259,17 @@ def test_double_clicking_a_done_image_opens_it_with_its_map_once(
 ):
     look_at(qtbot, widget, folder)
     run(qtbot, widget)
-    widget.outcome_form.done.cellDoubleClicked.emit(1, 0)
+    open_row(widget.outcome_form.done, 1)
     names = [layer.name for layer in real_viewer.layers]
     assert names == ["field_1", "field_1 · confidence", "field_1 · classes"]
     (made,) = [layer for layer in real_viewer.layers if kind_of(layer) == CLASSES]
     class_map = session_of(real_viewer).maps[made][()]
     assert np.array_equal(made.data, class_map.labels())
     assert session_of(real_viewer).source_of(made) is real_viewer.layers["field_1"]
-    widget.outcome_form.done.cellDoubleClicked.emit(1, 0)
+    open_row(widget.outcome_form.done, 1)
     assert len(real_viewer.layers) == 3
     (folder / "classified" / "field_2.map.tif").unlink()
-    widget.outcome_form.done.cellDoubleClicked.emit(2, 0)
+    open_row(widget.outcome_form.done, 2)
     assert "not there any more" in widget.open_problem.said
 
 
@@ -402,3 +413,25 @@ def test_it_fits_the_dock_and_every_control_has_a_name_and_a_tooltip(qtbot, widg
                 continue
             assert control.accessibleName(), control
             assert control.toolTip(), control.accessibleName()
+
+
+def outcome(path, estimate):
+    """An image of a batch with the accuracy to expect there; None where that is not known."""
+    verdict = "unknown" if estimate is None else ("like" if estimate > 0.9 else "unlike")
+    expected = None if estimate is None else Expected(estimate, estimate - 0.1, estimate)
+    plane = {"plane": [], "classes": [], **Judgement(verdict, "", expected=expected).to_dict()}
+    return ImageOutcome(path, path.stem, planes=(plane,))
+
+
+def test_the_table_of_results_begins_with_what_the_model_is_worst_on(qtbot, widget, tmp_path):
+    estimates = {"a": 0.95, "b": None, "c": 0.6, "d": 0.8}
+    outcomes = [outcome(tmp_path / f"{name}.png", each) for name, each in estimates.items()]
+    form, opened = widget.outcome_form, []
+    form.opened.disconnect()
+    form.opened.connect(lambda each: opened.append(each.stem))
+    form.show(outcomes)
+    assert [row[0] for row in form.done.texts()] == ["a.png", "b.png", "c.png", "d.png"]
+    form.sort()
+    assert [row[0] for row in form.done.texts()] == ["c.png", "d.png", "a.png", "b.png"]
+    open_row(form.done, 0)
+    assert opened == ["c"]

@@ -92,6 +92,25 @@ def test_entries_of_the_menu_open_four_docks_as_tabs_and_never_one_twice(qtbot, 
     assert set(first.parent().tabifiedDockWidgets(first)) == set(others)
 
 
+def test_the_menu_itself_brings_a_dock_to_the_front_also_the_second_time(qtbot, real_viewer):
+    from napari._app_model import get_app_model
+
+    commands = get_app_model().commands
+    for entry, title, page in (
+        ("classify", "SEM Classify", "Map"),
+        ("tile", "SEM Tile", "Tiles"),
+        ("measure", "SEM Classify", "Measure"),
+        ("measure", "SEM Classify", "Measure"),
+        ("classify", "SEM Classify", "Map"),
+    ):
+        commands.execute_command(f"napari-sem-classify.{entry}").result()
+        qtbot.wait(20)
+        dock = real_viewer.window.dock_widgets[title]
+        assert not dock.parent().isHidden()
+        assert dock.frame.page == page
+        assert set(real_viewer.window.dock_widgets) <= {"SEM Classify", "SEM Tile"}
+
+
 def test_an_entry_opens_its_page_and_keeps_what_was_set(qtbot, widget, real_viewer):
     widget.grid_form.overlap.value = 50
     measure = open_entry(real_viewer, "Measure")

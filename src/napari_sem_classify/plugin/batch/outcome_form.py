@@ -7,7 +7,7 @@ from pathlib import Path
 
 from psygnal import Signal
 from qtpy.QtCore import Qt, QUrl
-from qtpy.QtGui import QDesktopServices
+from qtpy.QtGui import QDesktopServices, QResizeEvent
 from qtpy.QtWidgets import QHBoxLayout, QHeaderView, QLabel, QWidget
 
 from napari_sem_classify.core.batch.batch_outcome import ImageOutcome
@@ -18,6 +18,7 @@ from napari_sem_classify.plugin.forms.dock_table import DockTable
 from napari_sem_classify.plugin.forms.layout import Form, Note, button
 
 MOST_ROWS = 6
+NAME_LETTERS = 8
 DONE, EARLIER = "✓", "earlier"
 PAGE_ENDING = Path(PAGE).suffix  # its name may be another where the user has a file of that name
 
@@ -56,7 +57,6 @@ class OutcomeForm:
         form.wide(self._row, self.title, self.done, self.failed_title, self.failed)
         self.report.changed.connect(lambda: self._open_place(self._page))
         self.folder.changed.connect(lambda: self._open_place(self._out))
-        self.done.cellDoubleClicked.connect(self._on_open)
         self.done.activated.connect(lambda index: self._on_open(index.row()))
         self.clear()
 
@@ -104,15 +104,17 @@ class OutcomeForm:
         when = "Finished by an earlier run" if outcome.resumed else "Done"
         about = f"{when}: {outcome.note}\n{outcome.renamed}".rstrip()
         judged = outcome.judgement
-        tooltip = f"{outcome.path}\n{about}\n{judged.sentence}\nDouble-click opens it."
-        told = (outcome.path.name, largest_class(outcome), judged.short, state)
+        largest = largest_class(outcome)
+        parts = (outcome.path, about, largest, judged.sentence, "Double-click opens it.")
+        told = (outcome.path.name, largest, judged.short, state)
+        tooltip = "\n".join(str(part) for part in parts if part)
         self.done.add(told, tooltip)
 
     def _open_place(self, path: Path | None) -> None:
         if path is not None:
             self.open_url(QUrl.fromLocalFile(str(path.absolute())))
 
-    def _on_open(self, row: int, _column: int = 0) -> None:
+    def _on_open(self, row: int) -> None:
         if 0 <= row < len(self._rows):
             self.opened.emit(self._rows[row])
 
@@ -153,6 +155,22 @@ class OutcomeTable(DockTable):
             self.horizontalHeader().setSectionResizeMode(0, QHeaderView.ResizeMode.Interactive)
         self.hide()
 
+    def resizeEvent(self, event: QResizeEvent) -> None:
+        """Leave the second column to the tooltips where it would cut the names."""
+        super().resizeEvent(event)
+        self._fit_width()
+
+    def _fit_width(self) -> None:
+        if self.wordWrap():
+            return
+        header = self.horizontalHeader()
+        others = [
+            max(self.sizeHintForColumn(column), header.sectionSizeHint(column))
+            for column in range(1, self.columnCount())
+        ]
+        name = NAME_LETTERS * self.fontMetrics().averageCharWidth()
+        self.setColumnHidden(1, name + sum(others) > self.viewport().width())
+
     def add(self, texts: Sequence[str], tooltip: str) -> None:
         """Add a row at the end."""
         row = self.rowCount()
@@ -160,5 +178,6 @@ class OutcomeTable(DockTable):
         for column, text in enumerate(texts):
             self.put(row, column, text, f"{text}\n{tooltip}" if self.wordWrap() else tooltip)
         self.fit()
+        self._fit_width()
         self.show()
         self.scrollToBottom()

@@ -37,7 +37,7 @@ class ResultTable(FittedTable):
             "Classes of the map",
             "How much of the classified area each class covers",
             4,
-            may_hide=(AREA_COLUMN,),
+            may_hide=(1, AREA_COLUMN),
         )
 
     def show_shares(self, shares: Sequence[ClassFraction], *, overlapping: bool) -> None:

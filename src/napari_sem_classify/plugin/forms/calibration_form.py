@@ -92,8 +92,9 @@ class CalibrationForm:
         self.set = button("Set pixel size", "Take the pixel size from the line and its length")
         self.problem = Note("Problem with the pixel size")
         self._rows = [
-            form.row("Pixel", self.pixel_nm, widgets.Label(value="nm"), self.reset),
-            form.row("", self.like, self.series),
+            form.row("Pixel", self.pixel_nm, widgets.Label(value="nm")),
+            form.row("", self.reset, self.like),
+            form.row("", self.series),
             form.row("Bar", self.length, self.unit, self.draw),
         ]
         form.wide(self.line, self.set, self.problem)

@@ -10,11 +10,20 @@ from napari_sem_classify.core.image.area import Area
 from napari_sem_classify.core.image.sem_image import SemImage
 from napari_sem_classify.core.tiles.grid import MIN_TILE_PX, TileGrid, stride_for_overlap
 from napari_sem_classify.plugin.app.text import length_text
-from napari_sem_classify.plugin.forms.layout import Form, Note, check_box, explain, narrow, slim
+from napari_sem_classify.plugin.forms.layout import (
+    Form,
+    Note,
+    Spare,
+    check_box,
+    explain,
+    narrow,
+    slim,
+)
 
 PX, UM = "px", "µm"
 MAX_TILE_PX = 16384
 DEFAULT_TILE_PX = 128
+LONGEST = "00000"
 
 
 class GridForm:
@@ -26,11 +35,11 @@ class GridForm:
     def __init__(self, form: Form, *, more: Form | None = None, show: bool = False) -> None:
         self._pixel_nm: float | None = None
         pixels = widgets.SpinBox(value=DEFAULT_TILE_PX, min=MIN_TILE_PX, max=MAX_TILE_PX)
-        self.tile_px = slim(pixels)
-        self.tile_um = slim(widgets.FloatSpinBox(value=1.0, min=1e-4, max=1e6, step=0.1))
+        self.tile_px = slim(pixels, LONGEST)
+        self.tile_um = slim(widgets.FloatSpinBox(value=1.0, min=1e-4, max=1e6, step=0.1), LONGEST)
         self.tile_um.native.setDecimals(3)
         self.unit = narrow(widgets.ComboBox(choices=[PX], value=PX), least=2)
-        self.equals = QLabel()
+        self.equals = Spare()
         self.overlap = slim(widgets.SpinBox(value=0, min=0, max=90, step=10))
         self.show = check_box("show grid", "Show the tiles as a layer over the image", value=show)
         side = "Side of a tile: the square that is classified as a whole"

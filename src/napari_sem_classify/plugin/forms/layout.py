@@ -12,6 +12,7 @@ from typing import Any, TypeVar
 
 from magicgui import widgets
 from qtpy.QtCore import QSize, Qt
+from qtpy.QtGui import QPaintEvent
 from qtpy.QtWidgets import (
     QAbstractButton,
     QComboBox,
@@ -123,6 +124,19 @@ class Note(QLabel):
         self.setVisible(bool(plain))
 
 
+class Spare(QLabel):
+    """A short text that is shown whole or, where there is no room for it, not at all."""
+
+    def minimumSizeHint(self) -> QSize:
+        """It wants no room."""
+        return QSize(0, super().minimumSizeHint().height())
+
+    def paintEvent(self, event: QPaintEvent | None) -> None:
+        """Show it where nothing of it is cut."""
+        if self.width() >= self.sizeHint().width():
+            super().paintEvent(event)
+
+
 def fill(widget: QWidget, form: Form) -> None:
     """Make a scrolling form the whole content of a dock widget."""
     column = QVBoxLayout(widget)
@@ -185,5 +199,6 @@ def narrow(combo: widgets.ComboBox, least: int = 8) -> widgets.ComboBox:
     policy = QComboBox.SizeAdjustPolicy.AdjustToMinimumContentsLengthWithIcon
     box.setSizeAdjustPolicy(policy)
     box.setMinimumContentsLength(least)
+    box.setIconSize(QSize(0, 0))
     box.setSizePolicy(QSizePolicy.Policy.Expanding, QSizePolicy.Policy.Fixed)
     return combo

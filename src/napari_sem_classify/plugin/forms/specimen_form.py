@@ -54,7 +54,7 @@ class SpecimenForm:
         viewer.layers.events.removed.connect(self._follow)
 
     def _build(self, form: Form) -> None:
-        self.sides = {side: slim(widgets.SpinBox(min=0, max=0, step=1), "00000") for side in SIDES}
+        self.sides = {side: slim(widgets.SpinBox(min=0, max=0, step=1), "0000") for side in SIDES}
         for side, box in self.sides.items():
             box.native.setKeyboardTracking(False)
             what = "Rows" if side in ("top", "bottom") else "Columns"
@@ -71,8 +71,8 @@ class SpecimenForm:
         self.problem = Note("Problem with the specimen area")
         top, bottom, left, right = (self.sides[side] for side in SIDES)
         self._rows = [
-            form.row("Top", top, widgets.Label(value="bottom"), bottom),
-            form.row("Left", left, widgets.Label(value="right"), right),
+            form.row("Top, bottom", top, bottom),
+            form.row("Left, right", left, right),
             form.row("", self.show, self.reset),
         ]
         form.wide(self.problem)

@@ -103,7 +103,11 @@ class FractionForm:
         self.overall = Note("Accuracy of the whole map")
         self.spread_note = Note("About the spread")
         self.spread = FittedTable(
-            self.note, "Spread of the area fractions", "How much the fractions vary", 3
+            self.note,
+            "Spread of the area fractions",
+            "How much the fractions vary",
+            3,
+            may_hide=(2,),
         )
         self.spread.header_tips = {2: "Relative accuracy of ASTM E562: half-width by mean, percent"}
 
