@@ -144,7 +144,7 @@ KINDS = (
     ),
     Kind(
         "outlines",
-        "Outlines of the classes (label TIFF)",
+        "Outlines (label TIFF)",
         (".outlines.tif",),
         _outlines,
         needs_image=True,
