@@ -26,7 +26,8 @@ from napari_sem_classify.core.annotate.annotation import tiles_from_mask
 from napari_sem_classify.core.image.area import Area
 from napari_sem_classify.core.model.transfer import Judgement, agreement_of, judge
 from napari_sem_classify.core.teach.head_fit import FitOptions, teach_head
-from napari_sem_classify.core.teach.transfer import Seen, teach_judges
+from napari_sem_classify.core.teach.judged_tiles import Seen
+from napari_sem_classify.core.teach.transfer import teach_judges
 from napari_sem_classify.core.teach.turned import MOST_COPIED, N_COPIES, Copies
 from napari_sem_classify.core.tiles.grid import TileGrid
 

@@ -22,11 +22,13 @@ from napari_sem_classify.core.model.surroundings import (
 from napari_sem_classify.core.sem_io import image_from_array
 from napari_sem_classify.core.teach.around import features_in, offered
 from napari_sem_classify.core.teach.head_fit import FitOptions
+from napari_sem_classify.core.teach.judged_tiles import seen_of
 from napari_sem_classify.core.teach.learn import learn, tile_probabilities
 from napari_sem_classify.core.teach.lesson import gather
 from napari_sem_classify.core.teach.lesson_fit import fit_lesson
 from napari_sem_classify.core.teach.looked import SeenTiles, Sight, with_surroundings
 from napari_sem_classify.core.teach.teach_options import TeachOptions
+from napari_sem_classify.core.teach.turned import Copies
 from napari_sem_classify.core.tiles.grid import TileGrid
 
 TILE, SIDE, FEATURES = 16, 12, 6
@@ -176,3 +178,14 @@ def test_of_a_tile_that_looks_otherwise_the_surroundings_stay_as_they_are(patche
         patches.numbers % SIDE, range(1, SIDE - 1)
     )
     np.testing.assert_allclose(moved[inner, FEATURES:], 0, atol=1e-5)
+
+
+def test_copies_stay_with_their_tiles_in_the_sample_that_judges(patches):
+    some = np.arange(0, len(patches.labels), 5)
+    copied = replace(patches, copies=Copies(patches.features[some] + np.float32(100), some))
+    seen = seen_of(copied, Surroundings(context=True))
+    copies, own = seen.copies
+    assert len(copies.of) == len(some)
+    np.testing.assert_allclose(own - 100, seen.own[copies.of], atol=0.01)
+    assert np.array_equal(seen.labels[copies.of], patches.labels[some])
+    assert copies.features.shape == (len(some), 2 * FEATURES)

@@ -9,7 +9,8 @@ import pytest
 
 from napari_sem_classify.core.model.transfer import Transfer, agreement_of, judge
 from napari_sem_classify.core.teach.head_fit import fit_head
-from napari_sem_classify.core.teach.transfer import Seen, teach_judges
+from napari_sem_classify.core.teach.judged_tiles import Seen
+from napari_sem_classify.core.teach.transfer import teach_judges
 from napari_sem_classify.core.teach.turned import Copies
 
 SIZES = (3, 3, 3)

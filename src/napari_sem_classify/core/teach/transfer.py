@@ -9,7 +9,6 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -17,7 +16,6 @@ from numpy.typing import NDArray
 from napari_sem_classify.core.common.job import Job, Reporter
 from napari_sem_classify.core.model.head import Head, softmax
 from napari_sem_classify.core.model.stage_heads import StageHeads, stage_columns
-from napari_sem_classify.core.model.surroundings import Surroundings
 from napari_sem_classify.core.model.transfer import (
     Calibration,
     Transfer,
@@ -27,25 +25,20 @@ from napari_sem_classify.core.model.transfer import (
     sign_of,
 )
 from napari_sem_classify.core.network.backbone import BACKBONES
-from napari_sem_classify.core.teach.around import copies_in, features_on, planes_of, usual_mean
 from napari_sem_classify.core.teach.head_fit import Taught
+from napari_sem_classify.core.teach.judged_tiles import MIN_TILES, Seen, seen_of, some_of
 from napari_sem_classify.core.teach.lesson import Lesson
 from napari_sem_classify.core.teach.logistic import Basis, make_basis, solve
 from napari_sem_classify.core.teach.teach_options import STAGES
-from napari_sem_classify.core.teach.turned import Copies
 
 JUDGING = "Trying the model on specimens left out"
 MIN_SPECIMENS = 3
 MOST_LEFT_OUT = 8
 """Rounds of leaving out; of more specimens several are left out together."""
-MIN_TILES = 10
-"""Annotated tiles of an image whose accuracy says anything."""
 TILES_PER_CLASS = 400
 """That the heads of the stages are fitted to; more hardly change on which tiles they fall apart."""
 LEAST, LEAST_FAR = 0.01, 0.17
 """Spread of a calibration, and of the distance as a share: three images alike promise no more."""
-MOST_TILES, MOST_OF_IMAGE = 4000, 512
-"""That are looked at in all images and in each of them: annotated ones, and as many of any kind."""
 
 _FEW_SPECIMENS = (
     "It is not known how the model does on other specimens, as it learned from fewer than three "
@@ -59,36 +52,6 @@ _ONE_CLASS = (
     "It is not known how the model does on other specimens, as none can be left out without which "
     "a class is gone."
 )
-
-
-@dataclass(frozen=True, slots=True)
-class Seen:
-    """Tiles with what the head looks at.
-
-    Attributes
-    ----------
-    features : float, shape (N, features)
-    labels : int64, shape (N,)
-        -1 where a tile is not annotated: it counts for the signs, not for the accuracy.
-    image : int64, shape (N,)
-        Number of the image.
-    specimen : int64, shape (N,)
-        Number of the specimen.
-    drawn : bool, shape (N,), or None
-        Which tiles stand for their image; None for all.
-    own : float, shape (N, features of a tile), or None
-        What the network saw in the tile itself; `features` where None.
-    copies : tuple of (Copies, float32 of shape (M, features of a tile)), or None
-        Of some of the tiles, as the head takes them and in themselves: learned from, never judged.
-    """
-
-    features: NDArray[Any]
-    labels: NDArray[np.int64]
-    image: NDArray[np.int64]
-    specimen: NDArray[np.int64]
-    drawn: NDArray[np.bool_] | None = None
-    own: NDArray[Any] | None = None
-    copies: tuple[Copies, NDArray[np.float32]] | None = None
 
 
 def with_judgement(lesson: Lesson, taught: Taught, seed: int, job: Job | None = None) -> Taught:
@@ -107,58 +70,6 @@ def with_judgement(lesson: Lesson, taught: Taught, seed: int, job: Job | None = 
         seen, len(lesson.classes), sizes, taught.strength, taught.temperature, seed, job
     )
     return replace(taught, stages=stages, transfer=transfer)
-
-
-def seen_of(lesson: Lesson, surroundings: Surroundings, seed: int = 0) -> Seen:
-    """A sample of the tiles of a lesson's images: annotated ones, and others that were seen.
-
-    The signs are taken from all kinds of tiles, as in an image without annotations: where two
-    classes meet, the heads agree less.
-    """
-    generator = np.random.default_rng(seed)
-    planes = list(planes_of(lesson))
-    usual = usual_mean(lesson) if surroundings.alignment else None
-    most = min(MOST_OF_IMAGE, max(2 * MIN_TILES, MOST_TILES // max(1, len(planes))))
-    features, own, labels, images, specimens, drawn = [], [], [], [], [], []
-    count, place = 0, np.full(len(lesson.labels), -1, dtype=np.int64)
-    for _, seen, rows in planes:
-        at = seen.rows_of(lesson.numbers[rows])
-        known = np.full(len(seen.index), -1, dtype=np.int64)
-        known[at] = lesson.labels[rows]
-        told = np.flatnonzero(known >= 0)
-        whole = seen.surrounded() if surroundings.context else np.ones(len(known), np.bool_)
-        any_kind = _some(np.flatnonzero(whole | (known >= 0)), most, generator)
-        mine = np.union1d(_some(told, most, generator), any_kind)
-        here = np.isin(at, mine)
-        place[rows[here]] = count + np.searchsorted(mine, at[here])
-        count += len(mine)
-        features.append(features_on(seen, mine, surroundings, usual))
-        own.append(seen.features[mine])
-        labels.append(known[mine])
-        drawn.append(np.isin(mine, any_kind))
-        images.append(np.full(len(mine), lesson.places.image[rows[0]]))
-        specimens.append(np.full(len(mine), lesson.specimen_numbers[rows[0]]))
-    return Seen(
-        np.concatenate(features),
-        np.concatenate(labels),
-        np.concatenate(images),
-        np.concatenate(specimens),
-        np.concatenate(drawn),
-        np.concatenate(own),
-        _copies(lesson, surroundings, place),
-    )
-
-
-def _copies(
-    lesson: Lesson, surroundings: Surroundings, place: NDArray[np.int64]
-) -> tuple[Copies, NDArray[np.float32]] | None:
-    """Copies of the tiles that have a `place` in the sample."""
-    own, turned = lesson.copies, copies_in(lesson, surroundings)
-    if own is None or turned is None:
-        return None
-    of = place[own.of]
-    kept = of >= 0
-    return Copies(turned.features[kept], of[kept]), own.features[kept]
 
 
 def teach_judges(
@@ -190,7 +101,7 @@ def teach_judges(
     Cancelled
         When the job was asked to stop.
     """
-    features, own, labels, specimen = _with_copies(seen)
+    features, own, labels, specimen = seen.with_copies()
     columns = stage_columns(sizes, features.shape[1] // sum(sizes))
     parts = [np.arange(features.shape[1]), *columns]
     some = _sample(seen.labels, classes, seed)
@@ -249,23 +160,6 @@ class _LeftOut:
     shares: NDArray[np.float64]
 
 
-def _with_copies(
-    seen: Seen,
-) -> tuple[NDArray[np.float32], NDArray[np.float32], NDArray[np.int64], NDArray[np.int64]]:
-    """Features, own features, labels and specimens of the tiles, behind them of their copies."""
-    features = seen.features.astype(np.float32, copy=False)
-    own = features if seen.own is None else seen.own.astype(np.float32, copy=False)
-    if seen.copies is None:
-        return features, own, seen.labels, seen.specimen
-    copies, theirs = seen.copies
-    return (
-        np.concatenate([features, copies.features]),
-        np.concatenate([own, theirs]),
-        np.append(seen.labels, seen.labels[copies.of]),
-        np.append(seen.specimen, seen.specimen[copies.of]),
-    )
-
-
 def _calibration(tried: Sequence[_LeftOut], specimens: int) -> Calibration:
     right = np.array([each.right for each in tried])
     weights = np.array([each.tiles for each in tried], dtype=np.float64)
@@ -315,15 +209,7 @@ def _rounds(
 def _sample(labels: NDArray[np.int64], classes: int, seed: int) -> NDArray[np.int64]:
     generator = np.random.default_rng(seed)
     each = [np.flatnonzero(labels == number) for number in range(classes)]
-    return np.sort(np.concatenate([_some(mine, TILES_PER_CLASS, generator) for mine in each]))
-
-
-def _some(
-    numbers: NDArray[np.int64], most: int, generator: np.random.Generator
-) -> NDArray[np.int64]:
-    if len(numbers) <= most:
-        return numbers
-    return np.sort(generator.choice(numbers, most, replace=False))
+    return np.sort(np.concatenate([some_of(mine, TILES_PER_CLASS, generator) for mine in each]))
 
 
 def _fitted(
