@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import threading
+import time
+from contextlib import closing
 
 import numpy as np
 import pytest
@@ -14,7 +16,7 @@ from napari_sem_classify.core.classify.options import ClassifyOptions
 from napari_sem_classify.core.common.errors import Cancelled, DeviceError
 from napari_sem_classify.core.common.job import Job
 from napari_sem_classify.core.image.area import Area
-from napari_sem_classify.core.image.intensity import IntensityRecipe
+from napari_sem_classify.core.image.intensity import IntensityRange, IntensityRecipe
 from napari_sem_classify.core.image.sem_image import SemImage, Specimen
 from napari_sem_classify.core.model.card import ClassInfo, ModelCard
 from napari_sem_classify.core.model.head import Head, TileClassifier
@@ -27,9 +29,11 @@ from napari_sem_classify.core.network.features import embed_image
 from napari_sem_classify.core.tiles import sweep
 from napari_sem_classify.core.tiles.grid import TileGrid
 from napari_sem_classify.core.tiles.plane_tiles import PlaneTiles
+from napari_sem_classify.core.tiles.tile_source import read_cuts
 
 TILE = 24
 RECIPE = IntensityRecipe()
+INTENSITY = IntensityRange(0.0, 255.0)
 
 
 @pytest.fixture
@@ -179,7 +183,21 @@ def test_a_cancelled_sweep_ends_within_a_batch_and_the_next_one_is_right(engine)
     assert len(seen) < tiles.count / engine.batch_size
     engine.features_of = run
     assert not [each for each in threading.enumerate() if "prefetch" in each.name]
-    np.testing.assert_array_equal(classify_tiles(tiles, model, engine).labels(), expected)
+    for _ in range(2):
+        np.testing.assert_array_equal(classify_tiles(tiles, model, engine).labels(), expected)
+
+
+def test_sweeps_that_end_at_once_leave_all_buffers_to_the_next(engine):
+    image = image_of()
+    grid = TileGrid(image.area, TILE, TILE)
+    engine.lanes = LateLanes()
+    for _ in range(4):
+        batches = read_cuts(image, grid, INTENSITY, engine.batch_size)
+        with closing(engine.stream(batches, INTENSITY)) as answers:
+            assert len(next(answers).index)
+            time.sleep(0.1)  # the next batches are staged meanwhile
+    tiles = PlaneTiles(image, grid)
+    assert np.isfinite(embed_image(tiles, engine, RECIPE)).all(axis=1).any()
 
 
 def test_a_device_that_falls_away_is_told_in_one_sentence(engine):

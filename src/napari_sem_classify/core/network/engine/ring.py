@@ -100,9 +100,8 @@ class Ring:
         self._uploads = deque(_Upload(_Room(pinned)) for _ in range(UPLOADS))
         self._region = _Room(there)
         self._current: tuple[NDArray[Any], Tensor] | None = None
+        self._slots = [Slot(_Room(there), _Room(pinned), _Room(there)) for _ in range(STAGED)]
         self._free: SimpleQueue[Slot] = SimpleQueue()
-        for _ in range(STAGED):
-            self._free.put(Slot(_Room(there), _Room(pinned), _Room(there)))
 
     def staged(
         self,
@@ -120,7 +119,6 @@ class Ring:
         stop : callable
             Tells whether nobody wants more.
         """
-        self._current = None
         for batch in batches:
             if not len(batch.index):
                 yield Staged(batch)
@@ -136,10 +134,14 @@ class Ring:
         self._free.put(slot)
 
     def settle(self) -> None:
-        """Wait until the device is done with everything."""
+        """Wait until the device is done with what a sweep gave it, maybe cancelled; begin anew."""
         self._current = None
         for lane in (self.copies, self.work):
             lane.mark().reached()
+        # Those that lay staged when nobody wanted more were not given back.
+        self._free = SimpleQueue()
+        for slot in self._slots:
+            self._free.put(slot)
 
     def _slot(self, stop: Callable[[], bool]) -> Slot | None:
         while not stop():

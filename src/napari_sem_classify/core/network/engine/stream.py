@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Callable, Generator
-from contextlib import closing, suppress
+from contextlib import closing
 from dataclasses import dataclass
 from functools import partial
 from typing import TYPE_CHECKING, Any
@@ -81,24 +81,23 @@ class TileStream:
         DeviceError
             When the device has not even enough memory for one tile, or does not answer any more.
         """
-        engine = self._engine
-        ring = self._rings.pop() if self._rings else None
-        try:
-            with engine.telling(), closing(batches):
-                if ring is None:
-                    ring = Ring(self._lanes)
+        with self._engine.telling(), closing(batches):
+            ring = self._ring()
+            try:
                 yield from self._through(ring, batches, intensity, self._answer(wanted))
-        except GeneratorExit:
-            with suppress(RuntimeError):  # the device is gone: its buffers are not used again
-                self._put_back(ring)
-            raise
-        with engine.telling():
-            self._put_back(ring)
-
-    def _put_back(self, ring: Ring | None) -> None:
-        if ring is not None:
-            ring.settle()
+            except GeneratorExit:
+                # The device may be at work on it: who takes it next waits for that.
+                self._rings[:] = [ring]
+                raise
             self._rings[:] = [ring]
+
+    def _ring(self) -> Ring:
+        try:
+            ring = self._rings.pop()
+        except IndexError:
+            ring = Ring(self._lanes)
+        ring.settle()
+        return ring
 
     def _through(
         self,
