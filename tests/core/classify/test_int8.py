@@ -19,6 +19,7 @@ from napari_sem_classify.core.classify.engine_choice import engine_for_images
 from napari_sem_classify.core.classify.int8_memory import int8_sentence
 from napari_sem_classify.core.classify.options import ClassifyOptions
 from napari_sem_classify.core.common.errors import DeviceError
+from napari_sem_classify.core.common.job import Job
 from napari_sem_classify.core.image.intensity import IntensityRange
 from napari_sem_classify.core.model.card import ClassInfo, ModelCard
 from napari_sem_classify.core.model.engines import engine_for
@@ -253,6 +254,20 @@ def test_a_refusal_is_remembered_so_that_the_next_run_starts_at_once(seen, gain,
     assert chosen_for(doubtful, image).dtype != "int8"
     monkeypatch.setattr(int8, "int8_engine", None)  # not asked again
     assert chosen_for(doubtful, image).dtype != "int8"
+
+
+def test_a_refusal_leaves_what_is_known_of_other_models(seen, sure):
+    from napari_sem_classify.core.classify.int8 import int8_engine
+
+    image, grid, found = seen
+    first = int8_engine(sure, [PlaneTiles(image, grid)])
+    readings = []
+    with pytest.raises(DeviceError):
+        int8_engine(hair_splitter(grid, found), [PlaneTiles(image, grid)], job=Job(readings.append))
+    assert all(each.done <= each.total for each in readings)
+    again = int8_engine(sure, [PlaneTiles(image, grid)])
+    assert again.checked["ranges"] == first.checked["ranges"]
+    assert "looked_again" in again.checked
 
 
 def test_a_damaged_memory_is_measured_anew(seen, sure):

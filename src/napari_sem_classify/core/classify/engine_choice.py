@@ -81,7 +81,7 @@ def engine_for_images(
         return engine
     try:
         looked = _look(classifier, images, options, chosen)
-        if not _pays(classifier, looked, len(images), engine, options):
+        if not looked or not _pays(classifier, looked, len(images), engine, options):
             return engine
         return _faster(_in_8_bits(classifier, looked, engine, job), engine)
     except DeviceError as refused:

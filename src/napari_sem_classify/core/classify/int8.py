@@ -140,7 +140,8 @@ def int8_engine(
             "The images have too few tiles to check 8-bit arithmetic on: leave the arithmetic to "
             "the program."
         )
-    reporter = Reporter(n_ranges + 2 * n_check, STAGE, job)
+    most_checks = len(FIRST_STAGES) * (1 if known is None else 2)
+    reporter = Reporter(n_ranges + n_check * (1 + most_checks), STAGE, job)
     truth = _features(exact, for_check, reporter)
     if known is not None:
         engine, check = _checked(classifier, known.ranges, for_check, truth, names, reporter)
@@ -151,7 +152,7 @@ def int8_engine(
     engine, check = _checked(classifier, ranges, for_check, truth, names, reporter)
     memory = Int8Memory(ranges, n_ranges, {head: check})
     if not check.keeps_classes:
-        remember(network, memory)
+        remember(network, memory if known is None else known.with_check(head, check))
         raise DeviceError(
             f"In 8-bit arithmetic only {check.same_class:.1%} of {n_check} tiles keep the class "
             f"that this model gives them, and {LEAST_AGREEMENT:.0%} are asked: leave the "
