@@ -273,6 +273,31 @@ def test_double_clicking_a_done_image_opens_it_with_its_map_once(
     assert "not there any more" in widget.open_problem.said
 
 
+def test_a_result_that_is_opened_and_corrected_is_done_again_with_the_next_run_and_no_other(
+    qtbot, widget, folder, real_viewer, open_widget
+):
+    look_at(qtbot, widget, folder)
+    run(qtbot, widget)
+    table = widget.outcome_form.done
+    row = next(r for r in range(table.rowCount()) if table.item(r, 0).text() == "field_1.png")
+    open_row(table, row)
+    layer = real_viewer.layers["field_1"]
+    form = open_widget("Tile image").image_form
+    real_viewer.layers.selection.active = layer
+    until(qtbot, lambda: form.layer is layer and form.image is not None)
+    form.pixel_nm.value = 10.0  # that of the model: before, nothing was known of it
+    until(qtbot, lambda: not widget.looking)
+    run(qtbot, widget)
+    rows = {each.path.name: each for each in widget._outcomes if not each.problem}
+    assert [name for name, each in rows.items() if not each.resumed] == ["field_1.png"]
+    assert rows["field_1.png"].planes[0]["pixel_size_nm"] == 10.0
+    assert rows["field_1.png"].stem == "field_1"
+    maps = sorted(path.name for path in (folder / "classified").glob("*.map.tif"))
+    assert maps == [f"field_{number}.map.tif" for number in range(5)]
+    real_viewer.layers.clear()
+    until(qtbot, lambda: not widget.looking)
+
+
 def test_images_that_are_open_are_classified_with_the_scale_set_there(
     qtbot, widget, real_viewer, tmp_path
 ):

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, fields, replace
 from itertools import islice
 from pathlib import Path
 from typing import Any, TypeVar
@@ -23,6 +23,19 @@ from napari_sem_classify.core.model.head import TileClassifier
 
 Item = Path | SemImage
 """An image of a batch: a file, or one that is open already, with the user's corrections."""
+
+
+@dataclass(frozen=True, slots=True)
+class CorrectedFile(SemImage):
+    """A file of a batch whose scale or area was corrected: its results are those of the file."""
+
+    @classmethod
+    def of(cls, image: SemImage) -> CorrectedFile:
+        """The image as a file's own, which it must have."""
+        if image.path is None:
+            raise ValueError(f"{image.name} is no file")
+        return cls(**{each.name: getattr(image, each.name) for each in fields(image)})
+
 
 ItemT = TypeVar("ItemT", Path, SemImage, Item)
 _VERSION = 3  # of what is noted of an image; notes of another version count as none
@@ -81,7 +94,7 @@ class BatchState:
         """
         for item in items:
             written = self.images.get(_name(item))
-            name = item if isinstance(item, Path) else item.name
+            name = item_path(item) if isinstance(item, (Path, CorrectedFile)) else item.name
             yield item, free_stem(name, self.taken) if written is None else written.asked
 
     def finished(self, item: Item) -> Written | None:
@@ -132,8 +145,8 @@ def item_path(item: Item) -> Path:
 
 
 def _name(item: Item) -> str:
-    if isinstance(item, Path):
-        return str(item.resolve())
+    if isinstance(item, (Path, CorrectedFile)):
+        return str(item_path(item).resolve())
     return f"{item.name if item.path is None else item.path.resolve()} (open image {item.name})"
 
 

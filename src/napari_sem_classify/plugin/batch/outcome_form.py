@@ -19,6 +19,10 @@ from napari_sem_classify.plugin.forms.layout import Form, Note, button
 
 MOST_ROWS = 6
 NAME_LETTERS = 8
+TITLE = (
+    "Double-click an image to open it with its map. What you correct there, scale or bar, counts "
+    "when you run again; only these images are done anew."
+)
 DONE, EARLIER = "✓", "earlier"
 PAGE_ENDING = Path(PAGE).suffix  # its name may be another where the user has a file of that name
 
@@ -81,7 +85,7 @@ class OutcomeForm:
         self._seen = len(outcomes)
         bad = self.failed.rowCount()
         if self._rows:
-            self.title.say("Double-click an image to open it with its map:")
+            self.title.say(TITLE)
         if bad:
             self.failed_title.warn(f"{counted(bad, 'file')} could not be used:")
 

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from typing import TYPE_CHECKING
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 from qtpy.QtWidgets import QWidget
 
@@ -27,6 +28,8 @@ from napari_sem_classify.plugin.forms.device_form import DeviceForm
 from napari_sem_classify.plugin.forms.layout import Form, Note
 from napari_sem_classify.plugin.forms.model_form import ModelForm
 from napari_sem_classify.plugin.forms.run_form import RunForm
+from napari_sem_classify.plugin.layers.image_corrections import corrections_of
+from napari_sem_classify.plugin.layers.saved_maps import path_of
 
 if TYPE_CHECKING:
     from napari.viewer import Viewer
@@ -45,6 +48,7 @@ class BatchWidget(DockWidget):
 
     def __init__(self, napari_viewer: Viewer) -> None:
         super().__init__(napari_viewer)
+        self._corrections = corrections_of(self._viewer)
         self._known: work.Known = {}
         self._found: work.Look | None = None
         self._looking, self._classifying = JobSlot(self), JobSlot(self)
@@ -95,6 +99,7 @@ class BatchWidget(DockWidget):
         self.run_form.started.connect(self.run)
         self.run_form.cancelled.connect(self.cancel)
         self.outcome_form.opened.connect(self._open)
+        self._corrections.changed.connect(self._on_corrected)
 
     # ------------------------------------------------------------------ what will be done
 
@@ -121,6 +126,10 @@ class BatchWidget(DockWidget):
     def _on_sources(self) -> None:
         self.target_form.suggest(self.source_form.first_folder)
         self._later()
+
+    def _on_corrected(self, _layer: Any) -> None:
+        if len(self.source_form):
+            self._later()
 
     def _on_model(self) -> None:
         card = self.model_form.card
@@ -157,13 +166,23 @@ class BatchWidget(DockWidget):
             self._looked_in_vain(str(error))
             return
         self._looking.start(
-            work.look(self.source_form.paths, layers, wish, self._known),
+            work.look(self.source_form.paths, layers, wish, self._known, self._corrected()),
             doing="looking at the images",
             on_done=self._looked,
             on_failed=self._looked_in_vain,
             on_progress=self._on_look_progress,
         )
         self._tell()
+
+    def _corrected(self) -> dict[Path, SemImage]:
+        """Files that are open and whose scale or area the user corrected."""
+        return {
+            Path(path): image
+            for layer, image in self._session.images.items()
+            if layer in self._viewer.layers
+            and self._corrections.is_corrected(layer)
+            and (path := path_of(layer)) is not None
+        }
 
     def _on_look_progress(self, progress: Progress) -> None:
         if progress.total:

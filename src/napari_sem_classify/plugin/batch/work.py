@@ -16,10 +16,11 @@ from napari_sem_classify.core.batch.batch_plan import (
     look_at,
     plan_batch,
 )
-from napari_sem_classify.core.batch.batch_state import BatchTarget, Item, item_path
+from napari_sem_classify.core.batch.batch_state import BatchTarget, CorrectedFile, Item, item_path
 from napari_sem_classify.core.classify.options import ClassifyOptions
 from napari_sem_classify.core.common.job import Progress
 from napari_sem_classify.core.common.output_folder import output_folder
+from napari_sem_classify.core.image.sem_image import SemImage
 from napari_sem_classify.core.model.card import ModelCard
 from napari_sem_classify.core.tiles.dense_blocks import DENSE_COST
 from napari_sem_classify.plugin.app.jobs import JobContext
@@ -82,19 +83,24 @@ Known = dict[tuple[str, str, float | None], Looked]
 
 
 def look(
-    inputs: Sequence[str], layers: Sequence[Item], wish: BatchWish, known: Known
+    inputs: Sequence[str],
+    layers: Sequence[Item],
+    wish: BatchWish,
+    known: Known,
+    corrected: Mapping[Path, SemImage] | None = None,
 ) -> Callable[[JobContext], Look]:
     """Task: list the images, open each for its size and scale, and count the tiles.
 
     `inputs` are files and folders, `layers` images that are open; `known`, what earlier looks
-    found, is filled by this one.
+    found, is filled by this one. Files that were `corrected` in the viewer are taken so.
     """
 
     def task(context: JobContext) -> Look:
         from napari_sem_classify.core.model.catalogue import load_model
 
         context.tell(Progress(0, 0, "Listing the images"))
-        items: list[Item] = [*(images_to_classify(inputs) if inputs else []), *layers]
+        files = images_to_classify(inputs) if inputs else []
+        items: list[Item] = [*(as_corrected(path, corrected or {}) for path in files), *layers]
         looked = look_at(items, wish.card.pixel_size_nm, known, context)
         finished: frozenset[int] = frozenset()
         if wish.out is not None and wish.out.is_dir():
@@ -104,6 +110,12 @@ def look(
         return Look(tuple(looked), plan_batch(looked, wish.card, wish.options, finished))
 
     return task
+
+
+def as_corrected(path: Path, corrected: Mapping[Path, SemImage]) -> Item:
+    """A file, or what the user made of it in the viewer."""
+    image = corrected.get(path.absolute())
+    return path if image is None else CorrectedFile.of(image)
 
 
 def run(

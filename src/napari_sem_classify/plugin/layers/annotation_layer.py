@@ -132,7 +132,8 @@ class AnnotationLayer:
     def bind(self, actions: dict[str, KeyAction]) -> None:
         """Let keys act while the layer is active, in place of those bound before."""
         if self.layer is not None:
-            unbind(self.layer, self._keys)
+            for key in set(self._keys) - set(actions):
+                self.layer.bind_key(key, None)
             self._keys = list(actions)
             bind(self.layer, actions, self._viewer)
 
@@ -232,7 +233,9 @@ def _tell_keys(layer: Any, actions: dict[str, KeyAction], viewer: ViewerModel | 
     said, seen = key_help(actions), None if viewer is None else weakref.ref(viewer)
 
     def tell(event: Any) -> None:
-        mine = event.source
+        say(event.source)
+
+    def say(mine: Any) -> None:
         mine.help = said
         now = None if seen is None else seen()
         if now is not None and now.layers.selection.active is mine:
@@ -243,4 +246,4 @@ def _tell_keys(layer: Any, actions: dict[str, KeyAction], viewer: ViewerModel | 
         layer.events.mode.disconnect(before)
     _told[layer] = tell
     layer.events.mode.connect(tell, position="last")
-    layer.events.mode(mode=layer.mode)
+    say(layer)

@@ -207,6 +207,10 @@ class Corrections:
         self._write(layer, {**notes_of(layer), "level": level})
         self.changed.emit(layer)
 
+    def is_corrected(self, layer: Image) -> bool:
+        """Whether the user changed the pixel size or the area that were found."""
+        return not (self.size_is_found(layer) and self.area_is_found(layer))
+
     def area_is_found(self, layer: Image) -> bool:
         """Whether the area is the one that was found."""
         notes = notes_of(layer)
