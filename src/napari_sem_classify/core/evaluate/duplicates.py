@@ -155,10 +155,16 @@ class _ShiftedComparison:
 
         self._torch = torch
         self._size = (2 * side, 2 * side)
+        self._pictures = pictures
         self._values = torch.fft.rfft2(pictures, s=self._size)
-        self._squares = torch.fft.rfft2(pictures**2, s=self._size)
-        self._ones = torch.fft.rfft2(torch.ones(1, side, side), s=self._size)
-        self._overlap = self._correlate(self._ones, self._ones).round()
+        # Shifts at which enough may overlap, in the order of the transform; and which rows (or
+        # columns) of a picture then lie in the other.
+        shift = (torch.arange(2 * side)[:, None] + side) % (2 * side) - side
+        self._near = (shift[:, 0].abs() <= (1 - LEAST_OVERLAP) * side).nonzero()[:, 0]
+        shift, place = shift[self._near], torch.arange(side)
+        self._there = ((place >= shift) & (place < side + shift)).to(torch.float32)
+        self._back = ((place >= -shift) & (place < side - shift)).to(torch.float32)
+        self._overlap = self._sums(torch.ones(1, side, side), self._there)
         self._too_small = self._overlap < LEAST_OVERLAP * side * side
         own = self._correlate(self._values, self._values) / self._overlap.clamp(min=1)
         self._own = own.masked_fill(self._too_small, 0.0)
@@ -167,10 +173,8 @@ class _ShiftedComparison:
         torch = self._torch
         a, b = torch.from_numpy(first), torch.from_numpy(second)
         n = self._overlap.clamp(min=1)
-        sum_a = self._correlate(self._values[a], self._ones)
-        sum_b = self._correlate(self._ones, self._values[b])
-        part_a = self._correlate(self._squares[a], self._ones) - sum_a**2 / n
-        part_b = self._correlate(self._ones, self._squares[b]) - sum_b**2 / n
+        sum_a, part_a = self._of_each(a, self._there)
+        sum_b, part_b = self._of_each(b, self._back)
         shared = self._correlate(self._values[a], self._values[b]) - sum_a * sum_b / n
         # A part without structure says nothing, however well it fits.
         least = 0.05 * n
@@ -185,6 +189,20 @@ class _ShiftedComparison:
         found: NDArray[np.float32] = likeness.numpy()
         return found
 
+    def _of_each(self, which: Tensor, inside: Tensor) -> tuple[Tensor, Tensor]:
+        """Sum, and sum of squares about the mean, of what lies in the other, at every shift.
+
+        Worked out once for a picture that is in many pairs.
+        """
+        once, place = self._torch.unique(which, return_inverse=True)
+        pictures = self._pictures[once]
+        total = self._sums(pictures, inside)
+        part = self._sums(pictures**2, inside) - total**2 / self._overlap.clamp(min=1)
+        return total[place], part[place]
+
+    def _sums(self, pictures: Tensor, inside: Tensor) -> Tensor:
+        return inside @ pictures @ inside.T
+
     def _correlate(self, a: Tensor, b: Tensor) -> Tensor:
         moved: Tensor = self._torch.fft.irfft2(a * b.conj(), s=self._size)
-        return moved
+        return moved[:, self._near][:, :, self._near]
