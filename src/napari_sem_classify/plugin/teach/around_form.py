@@ -46,13 +46,14 @@ class AroundForm:
             combo.changed.connect(self._on_choice)
 
     def refresh(self) -> None:
-        """Tell what the model uses."""
+        """Tell what the model uses, and whether copies with other settings."""
         learned = self._learner.learned
         if learned is None or not learned.scored:
             return
         taught = learned.taught
         said = f"Used: {taught.surroundings.title}."
-        self.note.say(said if taught.choice is None else taught.choice.reason)
+        said = said if taught.choice is None else taught.choice.reason
+        self.note.say(said if taught.copies is None else f"{said} {taught.copies.reason}")
 
     def _on_choice(self) -> None:
         combos = (self.context, self.alignment, self.smoothing)
