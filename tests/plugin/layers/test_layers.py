@@ -145,3 +145,16 @@ def test_a_saved_layer_still_tells_model_grid_and_classes(real_viewer, image_lay
 
 def test_the_session_goes_with_its_viewer_not_before(viewer, real_viewer):
     assert session_of(viewer) is session_of(real_viewer)
+
+
+def test_tiles_that_only_contain_a_class_are_tinted_less_so_that_it_is_seen(
+    viewer, image_layer, class_map
+):
+    from dataclasses import replace
+
+    *others, crack = class_map.classes
+    thin = replace(class_map, classes=(*others, replace(crack, contains=0.02)))
+    layer = add_class_map(viewer, thin, image_layer)
+    colours = layer.colormap.color_dict
+    assert [float(colours[number][3]) for number in (0, 1, 2, 3)] == [0.0, 1.0, 1.0, 0.5]
+    assert layer.metadata[METADATA_KEY]["classes"][2]["contains"] == 0.02

@@ -28,6 +28,7 @@ CLASSES, CONFIDENCE, GRID, AREA = "classes", "confidence", "grid", "area"
 UNLIKE = "unlike"
 LEFT_OUT = "left out"
 CLASS_OPACITY = 0.5
+THIN_TINT = 0.5
 PLACE = ("units", "scale", "translate", "rotate", "shear", "affine")
 
 
@@ -141,11 +142,16 @@ def cells_on(
 
 
 def class_colormap(classes: tuple[ClassInfo, ...]) -> DirectLabelColormap:
-    """Label colours of the classes: 1 the first class; 0 and all else transparent."""
+    """Label colours of the classes: 1 the first class; 0 and all else transparent.
+
+    Tiles that only contain a class are tinted less, so that the thin thing in them is seen.
+    """
     from napari.utils.colormaps import DirectLabelColormap
 
     colours: dict[int | None, Any] = {None: "transparent", 0: "transparent"}
-    colours |= {number: info.colour for number, info in enumerate(classes, start=1)}
+    for number, info in enumerate(classes, start=1):
+        tint = 1.0 if info.contains is None else THIN_TINT
+        colours[number] = (*(each / 255 for each in info.rgb), tint)
     return DirectLabelColormap(color_dict=colours)
 
 
