@@ -357,4 +357,5 @@ def _fractions(plane: Mapping[str, Any]) -> str:
             for each in plane["outlines"]["classes"]
         )
         lines.append(f"  by outlines: {', '.join(shares)}")
+        lines += [f"  note: {printable(each)}" for each in plane["outlines"]["doubts"]]
     return "\n".join(lines)

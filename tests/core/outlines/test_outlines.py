@@ -13,7 +13,7 @@ from napari_sem_classify.core.maps.map_file import read_map
 from napari_sem_classify.core.model.card import ClassInfo
 from napari_sem_classify.core.outlines.label_file import write_outlines
 from napari_sem_classify.core.outlines.options import OutlineOptions
-from napari_sem_classify.core.outlines.outline import draw_outlines, outline_labels
+from napari_sem_classify.core.outlines.outline import draw_outlines, outline_labels, with_outlines
 from napari_sem_classify.core.tiles.grid import TileGrid
 
 TILE = 32
@@ -112,3 +112,48 @@ def test_the_file_has_the_size_of_the_image_and_comes_back_as_a_map(truth, drawn
     assert [info.name for info in saved.first.classes] == ["matrix", "grains"]
     fractions = [each.fraction for each in saved.first.fractions()]
     assert fractions[1] == pytest.approx(truth.mean(), abs=0.03)
+
+
+# --------------------------------------------------------------- thin classes
+
+
+def cracked(shape: tuple[int, int] = (256, 384)) -> tuple[np.ndarray, np.ndarray]:
+    """A dark line through a grey specimen, and where it is."""
+    y, x = np.indices(shape)
+    crack = np.abs(y - 110 - 12 * np.sin(x / 25)) < 2.0
+    noise = np.random.default_rng(4).normal(0, 5, shape)
+    return np.clip(np.where(crack, 60, 150) + noise, 0, 255).astype(np.uint8), crack
+
+
+def crack_map(crack: np.ndarray) -> ClassMap:
+    grid = TileGrid(Area(0, crack.shape[0], 0, crack.shape[1]), TILE, TILE)
+    rows, cols = grid.shape
+    has = crack.reshape(rows, TILE, cols, TILE).mean(axis=(1, 3)) >= 0.02
+    likely = np.where(has, 0.9, 0.05)
+    rest = (1 - likely) / 2
+    classes = (*CLASSES, ClassInfo("crack", "#2ca02c", contains=0.02))
+    values = np.stack([1.5 * rest, 0.5 * rest, likely], axis=-1).astype(np.float32)
+    return ClassMap(values, grid, classes, 20.0, "cracked", record={"job": "classify"})
+
+
+def test_of_a_tile_with_a_crack_only_the_line_is_crack():
+    pixels, crack = cracked()
+    image = SemImage("cracked", pixels, Specimen(Area(0, 256, 0, 384)), pixel_size_nm=20.0)
+    class_map = crack_map(crack)
+    drawn = draw_outlines(class_map, image)
+    tiles = class_map.fractions()[2].fraction
+    area = drawn.fractions()[2]
+    assert tiles > 5 * crack.mean()
+    assert area.fraction == pytest.approx(crack.mean(), rel=0.4)
+    assert area.area_um2 is not None  # drawn, it is an area
+    told = drawn.record["outlines"]["thin"]["crack"]
+    assert told["dark"] and told["length_px"] == pytest.approx(384, rel=0.4)
+
+
+def test_a_thin_class_that_cannot_be_told_is_not_drawn_and_says_so():
+    pixels = np.random.default_rng(5).integers(100, 140, (256, 384), np.uint8)
+    image = SemImage("noise", pixels, Specimen(Area(0, 256, 0, 384)), pixel_size_nm=20.0)
+    found = with_outlines(crack_map(cracked()[1]), image, OutlineOptions())
+    told = found.record["outlines"]
+    assert told["classes"][2]["fraction"] is None
+    assert any("crack" in each for each in told["doubts"])

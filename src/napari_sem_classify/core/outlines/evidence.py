@@ -77,7 +77,7 @@ def inner(values: NDArray[Any], block: Area, got: Area) -> NDArray[Any]:
 def look_at_pixels(scene: Scene, reporter: Reporter) -> Evidence | None:
     """Let the map teach the pixels; None where there are too few tiles or pixels tell nothing."""
     parts = []
-    for patch in _patches(scene.lattice):
+    for patch in patches_of(scene.lattice):
         found = _bags(scene, patch)
         if found is not None:
             parts.append(found)
@@ -94,7 +94,8 @@ def look_at_pixels(scene: Scene, reporter: Reporter) -> Evidence | None:
     return evidence if evidence.gain > LEAST_GAIN else None
 
 
-def _patches(lattice: Lattice) -> list[Area]:
+def patches_of(lattice: Lattice) -> list[Area]:
+    """Patches of tiles, evenly over the area, in squares."""
     side = PATCH_TILES * lattice.tile // lattice.px
     rows, cols = lattice.shape
     every = [
@@ -106,13 +107,25 @@ def _patches(lattice: Lattice) -> list[Area]:
     return [every[number] for number in chosen]
 
 
-def _bags(scene: Scene, patch: Area) -> tuple[NDArray[Any], ...] | None:
-    """The map's cells whose tiles lie in a patch: looks, probabilities, those around, fold."""
-    lattice, grid = scene.lattice, scene.class_map.grid
+@dataclass(frozen=True, slots=True)
+class BagPlaces:
+    """Tiles inside a patch: first squares within it, side, map cells and their probabilities."""
+
+    tops: NDArray[np.int64]
+    lefts: NDArray[np.int64]
+    side: int
+    rows: NDArray[np.int64]
+    cols: NDArray[np.int64]
+    known: NDArray[np.float32]
+
+
+def bag_places(scene: Scene, patch: Area) -> BagPlaces | None:
+    """The map's cells whose tiles lie in a patch and do not overlap, without those left out."""
+    lattice, apart = scene.lattice, _apart(scene.class_map)
     side = min(lattice.tile // lattice.px, patch.height, patch.width)
-    apart = max(1, round(grid.tile / grid.stride))
-    tops = _starts(cell_centres(scene.class_map)[0][::apart], lattice.shape[0], side, lattice)
-    lefts = _starts(cell_centres(scene.class_map)[1][::apart], lattice.shape[1], side, lattice)
+    down, along = (centres[::apart] for centres in cell_centres(scene.class_map))
+    tops = _starts(down, lattice.shape[0], side, lattice)
+    lefts = _starts(along, lattice.shape[1], side, lattice)
     rows = np.flatnonzero((tops >= patch.top) & (tops + side <= patch.bottom))
     cols = np.flatnonzero((lefts >= patch.left) & (lefts + side <= patch.right))
     known = scene.class_map.probabilities[::apart, ::apart]
@@ -121,12 +134,29 @@ def _bags(scene: Scene, patch: Area) -> tuple[NDArray[Any], ...] | None:
     r, c = r[good], c[good]
     if not len(r):
         return None
+    return BagPlaces(tops[r] - patch.top, lefts[c] - patch.left, side, r, c, known[r, c])
+
+
+def _apart(class_map: ClassMap) -> int:
+    """Cells from one tile to the next that does not overlap it."""
+    return max(1, round(class_map.grid.tile / class_map.grid.stride))
+
+
+def _bags(scene: Scene, patch: Area) -> tuple[NDArray[Any], ...] | None:
+    """Of the tiles in a patch: looks of some pixels, probabilities, those around, fold."""
+    places = bag_places(scene, patch)
+    if places is None:
+        return None
     seen = scene.looks(patch)
-    windows = np.lib.stride_tricks.sliding_window_view(seen, (side, side), axis=(0, 1))
-    picked = windows[tops[r] - patch.top, lefts[c] - patch.left]
+    window = (places.side, places.side)
+    windows = np.lib.stride_tricks.sliding_window_view(seen, window, axis=(0, 1))
+    picked = windows[places.tops, places.lefts]
     picked = picked[..., _THIN_OUT // 2 :: _THIN_OUT, _THIN_OUT // 2 :: _THIN_OUT]
+    r, c = places.rows, places.cols
     tiles = np.moveaxis(picked, 1, -1).reshape(len(r), -1, seen.shape[-1])
-    return tiles, known[r, c], _around(known)[r, c], (r + c) % 2
+    apart = _apart(scene.class_map)
+    around = _around(scene.class_map.probabilities[::apart, ::apart])
+    return tiles, places.known, around[r, c], (r + c) % 2
 
 
 def _starts(

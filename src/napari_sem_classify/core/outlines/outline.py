@@ -14,7 +14,9 @@ from napari_sem_classify.core.image.area import Area
 from napari_sem_classify.core.image.intensity import IntensityRecipe, measure_range
 from napari_sem_classify.core.image.sem_image import SemImage, hold_plane
 from napari_sem_classify.core.maps.class_map import ClassMap
+from napari_sem_classify.core.outlines.doubts import doubts
 from napari_sem_classify.core.outlines.evidence import (
+    SMALLEST,
     Scene,
     inner,
     look_at_pixels,
@@ -28,9 +30,15 @@ from napari_sem_classify.core.outlines.lattice import (
 )
 from napari_sem_classify.core.outlines.options import OutlineOptions
 from napari_sem_classify.core.outlines.refine import refined
+from napari_sem_classify.core.outlines.thin import (
+    SUREST,
+    line_measures,
+    line_rule,
+    thin_squares,
+)
 from napari_sem_classify.core.tiles.grid import TileGrid
 
-MOST_CELLS = 1 << 26
+MOST_NUMBERS = 1 << 26
 """Numbers (cells times classes) that outlines may have: they are held in memory."""
 
 
@@ -39,13 +47,17 @@ def with_outlines(
 ) -> ClassMap:
     """The map with its outlines, and in its record how they were drawn and what they cover."""
     drawn = draw_outlines(class_map, image, options, job=job)
-    told = {
-        **drawn.record["outlines"],
-        "classes": [
-            {"name": each.name, "fraction": each.fraction, "area_um2": each.area_um2}
-            for each in drawn.fractions()
-        ],
-    }
+    told = dict(drawn.record["outlines"])
+    # What could not be drawn has no area, rather than none.
+    missing = {name for name, each in told.get("thin", {}).items() if not each["drawn"]}
+    told["classes"] = [
+        {
+            "name": each.name,
+            "fraction": None if each.name in missing else each.fraction,
+            "area_um2": None if each.name in missing else each.area_um2,
+        }
+        for each in drawn.fractions()
+    ]
     return replace(class_map, outlines=drawn, record={**class_map.record, "outlines": told})
 
 
@@ -92,24 +104,57 @@ def draw_outlines(
     options = options or OutlineOptions()
     held = hold_plane(image, class_map.plane)
     source, plane = (image, class_map.plane) if held is None else (held, ())
-    grid = class_map.grid
+    grid, classes = class_map.grid, class_map.classes
     step = options.step_for(grid.tile)
-    fine = TileGrid(grid.area, grid.tile, step)
-    rows, cols = fine.shape
-    classes = len(class_map.classes)
-    if rows * cols * (classes + 2) > MOST_CELLS:
-        raise ImageError(
-            f"Outlines of {image.name} in steps of {step} px have {rows} × {cols} places, more "
-            "than this program holds at once: choose a larger step."
-        )
     lattice = Lattice.over(grid.area, grid.tile, step)
+    thin = [number for number, info in enumerate(classes) if info.contains is not None]
+    thin = thin if len(thin) < len(classes) else []
+    # Lines are thinner than a step: they are drawn square by square.
+    fine = TileGrid(grid.area, grid.tile, lattice.px if thin else step)
+    rows, cols = fine.shape
+    if rows * cols * (len(classes) + 2) > MOST_NUMBERS:
+        raise ImageError(
+            f"Outlines of {image.name} in steps of {fine.stride} px have {rows} × {cols} places, "
+            "more than this program holds at once: choose a larger step."
+        )
     intensity = measure_range(source, IntensityRecipe(), plane)
     scene = Scene(source, plane, class_map, lattice, intensity)
     blocks = list(lattice.blocks(block_squares))
-    reporter = Reporter(len(blocks), "Drawing outlines", job)
+    reporter = Reporter(len(blocks) * (1 + len(thin)), "Drawing outlines", job)
+    areas = replace(scene, class_map=_without(class_map, thin))
+    drawn, told = _areas(areas, step, blocks, reporter)
+    if thin:
+        drawn, lines_told = _with_lines(scene, thin, drawn, fine, blocks, reporter)
+        told["thin"] = lines_told
+    told["doubts"] = doubts(drawn, told)
+    return replace(
+        drawn,
+        classes=tuple(replace(info, contains=None) for info in classes),
+        record={**class_map.record, "outlines": {"step_px": step, **told}},
+        agreement=None,
+        outlines=None,
+    )
+
+
+def _without(class_map: ClassMap, thin: list[int]) -> ClassMap:
+    """The map as if there were no thin classes."""
+    if not thin:
+        return class_map
+    others = np.delete(class_map.probabilities, thin, axis=-1) + np.float32(SMALLEST)
+    others /= others.sum(axis=-1, keepdims=True)
+    classes = tuple(info for n, info in enumerate(class_map.classes) if n not in thin)
+    return replace(class_map, probabilities=others, classes=classes)
+
+
+def _areas(
+    scene: Scene, step: int, blocks: list[Area], reporter: Reporter
+) -> tuple[ClassMap, dict[str, Any]]:
+    """Outlines of the classes that are areas, in cells of `step` px, and what told them."""
+    class_map, lattice = scene.class_map, scene.lattice
     evidence = look_at_pixels(scene, reporter)
-    probabilities = np.empty((rows, cols, classes), np.float32)
-    guide = np.empty((rows, cols, 2), np.float32)
+    grid = TileGrid(class_map.grid.area, class_map.grid.tile, step)
+    probabilities = np.empty((*grid.shape, len(class_map.classes)), np.float32)
+    guide = np.empty((*grid.shape, 2), np.float32)
     n = step // lattice.px
     for block in blocks:
         at = (
@@ -125,20 +170,54 @@ def draw_outlines(
     flowed = refined(probabilities, guide)
     reporter.check()
     told: dict[str, Any] = {
-        "step_px": step,
         "pixels_gain": 0.0 if evidence is None else round(evidence.gain, 4),
         "map_weight": None if evidence is None else round(evidence.map_weight, 3),
     }
-    record = {**class_map.record, "outlines": told}
-    return replace(
-        class_map,
-        probabilities=flowed,
-        grid=fine,
-        classes=tuple(replace(info, contains=None) for info in class_map.classes),
-        record=record,
-        agreement=None,
-        outlines=None,
-    )
+    return replace(class_map, probabilities=flowed, grid=grid), told
+
+
+def _with_lines(
+    scene: Scene,
+    thin: list[int],
+    areas: ClassMap,
+    grid: TileGrid,
+    blocks: list[Area],
+    reporter: Reporter,
+) -> tuple[ClassMap, dict[str, Any]]:
+    """Lay the thin classes over the areas, in cells of one square; what is told of each."""
+    class_map = scene.class_map
+    px = grid.stride
+    heights, widths = grid.cell_sizes()
+    rows = np.arange(len(heights)) * px + heights / 2.0
+    cols = np.arange(len(widths)) * px + widths / 2.0
+    others = [n for n in range(len(class_map.classes)) if n not in thin]
+    found = np.zeros((*grid.shape, len(class_map.classes)), np.float32)
+    found[..., others] = interpolated(areas.probabilities, cell_centres(areas), rows, cols)
+    found[np.isnan(found[..., others[0]])] = np.nan
+    told: dict[str, Any] = {}
+    for number in thin:
+        name = class_map.classes[number].name
+        rule = line_rule(scene, number, reporter)
+        if rule is None:
+            told[name] = {"drawn": False}
+            reporter.advance(len(blocks))
+            continue
+        mask = np.zeros(grid.shape, np.bool_)
+        for block in blocks:
+            at = slice(block.top, block.bottom), slice(block.left, block.right)
+            mask[at] = thin_squares(scene, number, rule, block)
+            reporter.advance()
+        mask &= ~np.isnan(found[..., 0])
+        found[mask] *= np.float32(1.0 - SUREST)
+        found[mask, number] += np.float32(SUREST)
+        measured = line_measures(mask, px, class_map.pixel_size_nm)
+        told[name] = {
+            "drawn": True,
+            "dark": rule.dark,
+            "told_apart": round(rule.told_apart, 3),
+            **measured,
+        }
+    return replace(class_map, probabilities=found, grid=grid), told
 
 
 def outline_labels(cells: ClassMap, window: Area) -> NDArray[np.uint16]:

@@ -23,6 +23,7 @@ from napari_sem_classify.plugin.app.session import GridPlan
 from napari_sem_classify.plugin.app.text import count_text, shortened
 from napari_sem_classify.plugin.classify.judge_form import JudgeForm
 from napari_sem_classify.plugin.classify.map_run import MapRun, MapWish
+from napari_sem_classify.plugin.classify.outline_form import OutlineForm
 from napari_sem_classify.plugin.classify.result_form import ResultForm
 from napari_sem_classify.plugin.classify.run import ClassifyResult
 from napari_sem_classify.plugin.forms.advanced_fold import AdvancedFold
@@ -102,6 +103,7 @@ class ClassifyWidget(DockWidget):
         more.wide(self.int8)
         self.int8.native.setVisible(False)
         self.result_form = ResultForm(form)
+        self.outline_form = OutlineForm(self._viewer, form, self)
         self.compare_form = CompareForm(self._viewer, form, self)
         self.estimate = Note("Number of tiles and expected time")
         foot.wide(self.estimate)
@@ -370,6 +372,8 @@ class ClassifyWidget(DockWidget):
         self._shown = made[-1] if made else None
         maps = {} if self._shown is None else self._session.maps[self._shown]
         self.result_form.show_maps(maps, self._plane_in_view())
+        seen = maps.get(self._plane_in_view())
+        self.outline_form.follow(layer, self.image_form.image, seen)
         self.compare_form.follow(layer)
 
 

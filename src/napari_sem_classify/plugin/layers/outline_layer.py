@@ -1,0 +1,77 @@
+"""Outlines as labels of the image's own pixels, over the image and beside its class map."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from napari_sem_classify.core.image.area import Area
+from napari_sem_classify.core.maps.class_map import ClassMap
+from napari_sem_classify.plugin.layers.layer_image import noted_level
+from napari_sem_classify.plugin.layers.made_layers import (
+    CLASS_OPACITY,
+    CLASSES,
+    add_made,
+    class_colormap,
+    class_features,
+    made_from,
+    placed_on,
+    remove_layer,
+)
+
+if TYPE_CHECKING:
+    from napari.components import ViewerModel
+    from napari.layers import Image, Labels
+
+OUTLINES = "outlines"
+PAINTED_PX = 1 << 27
+"""Larger images are drawn as they come into view, and cannot be painted."""
+_CHUNK_PX = 1024
+
+
+def show_outlines(viewer: ViewerModel, image_layer: Image, cells: ClassMap) -> Labels:
+    """Show outlines as `draw_outlines` gives them in place of earlier ones; the map is hidden.
+
+    The labels can be painted, with undo, as any labels of napari.
+    """
+    for old in made_from(viewer, image_layer, OUTLINES):
+        remove_layer(viewer, old)
+    level = noted_level(image_layer)
+    area = cells.grid.area
+    layer: Labels = add_made(
+        viewer,
+        image_layer,
+        OUTLINES,
+        "labels",
+        _pixels(cells),
+        colormap=class_colormap(cells.classes),
+        opacity=CLASS_OPACITY,
+        features=class_features(cells),
+        **placed_on(image_layer, (1.0, 1.0), (float(area.top), float(area.left)), 2, level),
+    )
+    for each in made_from(viewer, image_layer, CLASSES):
+        each.visible = False
+    return layer
+
+
+def _pixels(cells: ClassMap) -> Any:
+    """Class numbers of the specimen area: in memory, or of a huge image block by block."""
+    from napari_sem_classify.core.outlines.outline import outline_labels
+
+    area = cells.grid.area
+    if area.height * area.width <= PAINTED_PX:
+        labels = outline_labels(cells, area)
+        return labels.astype("uint8") if len(cells.classes) < 256 else labels
+    import dask.array
+
+    lazily: Any = dask.array.map_blocks
+
+    def block(block_info: Any = None) -> Any:
+        (top, bottom), (left, right) = block_info[None]["array-location"]
+        window = Area(area.top + top, area.top + bottom, area.left + left, area.left + right)
+        return outline_labels(cells, window)
+
+    chunks = tuple(
+        (*[_CHUNK_PX] * (side // _CHUNK_PX), *([side % _CHUNK_PX] if side % _CHUNK_PX else []))
+        for side in (area.height, area.width)
+    )
+    return lazily(block, chunks=chunks, dtype="uint16")
