@@ -96,6 +96,11 @@ def outside_ms(engine: PreparingEngine, classify: Callable[[Any], int]) -> float
     shape = (engine.batch_size, engine.feature_size)
     features = np.random.default_rng(0).random(shape, dtype=np.float32)
     idle.run_network = lambda prepared: features[: len(prepared)]
+    if engine.stream is not None:
+        import torch
+
+        there = torch.from_numpy(features).to(engine.torch_device)
+        idle.features_of = lambda prepared: there[: len(prepared)]
     idle.embed_part = lambda batch, seen: idle.run_network(idle.prepare(batch, seen))
     threads = torch.get_num_threads()
     torch.set_num_threads(1)  # those of several would wait at full speed, with nothing to wait for

@@ -223,6 +223,26 @@ def test_a_device_that_falls_away_is_told_in_one_sentence(engine):
     np.testing.assert_array_equal(classify_tiles(tiles, model, engine).labels(), expected)
 
 
+def test_memory_that_lacks_in_the_middle_costs_no_tile_of_a_padded_batch(engine):
+    image, model = image_of(), model_of(engine)
+    tiles = PlaneTiles(image, TileGrid(image.area, TILE, TILE))
+    expected = classify_tiles(tiles, model, engine)
+    engine.lanes, engine._pads = HostLanes(), True
+    run, seen = engine.features_of, []
+
+    def less_memory(batch):
+        seen.append(len(batch))
+        if len(seen) == 3:
+            raise torch.OutOfMemoryError("CUDA out of memory")
+        return run(batch)
+
+    engine.features_of = less_memory
+    found = classify_tiles(tiles, model, engine)
+    np.testing.assert_array_equal(found.labels(), expected.labels())
+    assert seen[:4] == [8, 8, 8, 4]
+    assert set(seen[3:]) == {4}
+
+
 def test_a_device_without_memory_for_a_single_tile_says_so(engine):
     image, model = image_of(), model_of(engine)
     engine.lanes = HostLanes()
