@@ -1,12 +1,15 @@
 """Make `docs/teach-*.png`: the tutorial of `docs/teach.md`, driven in a real viewer.
 
 Run with ``xvfb-run -a -s "-screen 0 1600x1100x24" python docs/make_teach_pictures.py``. The image
-is the generated sample; tiles are painted as its truth has them, one brush stroke each.
+is the generated sample; tiles are painted as its truth has them, one brush stroke each. For the
+second specimen the coatings of ``../shared/data`` are taken (MIT license): one is left out, the
+others teach the model, and the suggested tiles are answered as the mask has them.
 """
 
 from __future__ import annotations
 
 import os
+import sys
 import tempfile
 import time
 from collections.abc import Callable
@@ -26,6 +29,8 @@ SETTLE_S = 3.0
 CLASSES = ("coating", "oxide", "substrate")
 SAMPLE = "cross_section"
 PLUGIN = "napari-sem-classify"
+DATA = Path(__file__).parents[2] / "shared" / "data" / "nasa"
+SECOND, COATINGS = "ebc__032919_10_100cyc0017", "0=substrate,1=oxide,2=crack>=2%"
 
 
 def main() -> None:
@@ -35,7 +40,10 @@ def main() -> None:
         # Annotations, models and caches of the user stay out of the pictures.
         for name in ("XDG_DATA_HOME", "XDG_CACHE_HOME", "XDG_CONFIG_HOME", "XDG_STATE_HOME"):
             os.environ[name] = str(folder)
-        _drive(folder)
+        if "--specimen" not in sys.argv:
+            _drive(folder)
+        if DATA.is_dir():
+            _second_specimen(folder)
 
 
 def _drive(folder: Path) -> None:
@@ -105,6 +113,60 @@ def _drive(folder: Path) -> None:
     wait(lambda: not widget.keep_form.saving)
     shoot(viewer, "6-saved")
     viewer.close()
+
+
+def _second_specimen(folder: Path) -> None:
+    """A specimen that is new to a model is opened, judged, and mended with ten tiles."""
+    import napari
+
+    from napari_sem_classify.core.model.catalogue import user_models_folder
+
+    model = user_models_folder() / "coatings.safetensors"
+    _teach_coatings(model)
+    truth = np.asarray(Image.open(DATA / "masks" / f"{SECOND}.png"))
+    viewer = napari.Viewer()
+    viewer.window.resize(WIDTH_PX, HEIGHT_PX)
+    [image] = viewer.open(DATA / "images" / f"{SECOND}.png", plugin="napari")
+    widget = viewer.window.add_plugin_dock_widget(PLUGIN, "Teach")[1].opened
+    teacher, learner = widget.teacher, widget.teacher.learner
+    wait(lambda: teacher.key is not None)
+    combo = widget.start_form.model_form.combo
+    combo.value = next(each for each in combo.choices if getattr(each, "path", None) == model)
+    wait(lambda: learner.learned is not None and not learner.busy)
+    viewer.reset_view()
+    print(widget.judgement.said)
+    shoot(viewer, "7-unlike")
+
+    widget.guide.button.native.click()
+    wait(lambda: widget.guide.tour.active)
+    for _ in range(10):
+        top, left, side = widget.guide.tour.place
+        part = truth[top : top + side, left : left + side]
+        crack = (part == 2).mean() >= 0.02
+        widget.keys.press(2 if crack else int((part == 1).mean() > 0.5))
+        wait(lambda: False, 0.2)
+    wait(lambda: learner.learned.rise is not None and learner.learned.rise.tiles == 10)
+    widget.guide.stop()
+    widget.keep_form.save_model(folder / "coatings + second.safetensors")
+    wait(lambda: not widget.keep_form.saving)
+    viewer.layers.selection.active = image
+    viewer.reset_view()
+    print(widget.judgement.said, widget.keep_form.message.said)
+    shoot(viewer, "8-mended")
+    viewer.close()
+
+
+def _teach_coatings(path: Path) -> None:
+    from typer.testing import CliRunner
+
+    from napari_sem_classify.cli import app
+
+    named = SECOND.rpartition("_")[0]
+    images = [each for each in sorted((DATA / "images").glob("ebc__*")) if named not in each.name]
+    pairs = [("--image", str(each), "--labels", str(DATA / "masks" / each.name)) for each in images]
+    options = ("--classes", COATINGS, "--tile", "64", "--out", str(path))
+    found = CliRunner().invoke(app, ["teach", *(part for pair in pairs for part in pair), *options])
+    print(found.output)
 
 
 def tiles_of_classes(truth: Any, names: list[str], grid: Any) -> dict[str, list[tuple[int, int]]]:

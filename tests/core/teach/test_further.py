@@ -2,11 +2,19 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
+from tiny_engine import brightness_classifier
 
 from napari_sem_classify.core.annotate.annotation import UNLABELLED
+from napari_sem_classify.core.annotate.annotation_set import Annotations, ImageAnnotations, Mark
+from napari_sem_classify.core.model.card import ClassInfo
+from napari_sem_classify.core.model.transfer import NO_JUDGEMENT, Expected, Judgement
 from napari_sem_classify.core.teach.further import _rows_before, further_head
 from napari_sem_classify.core.teach.head_fit import fit_head
+from napari_sem_classify.core.teach.learn_further import new_tiles
+from napari_sem_classify.core.teach.rise import Rise
 from napari_sem_classify.core.teach.suggest import suggest_tiles, uncertain_tiles
 
 CLASSES, FEATURES = 3, 200
@@ -63,6 +71,34 @@ def test_of_cards_from_before_and_from_strangers_only_whole_rows_are_taken_over(
     ]
     assert _rows_before({"images": [old, *spoilt]}) == [{**old, "specimen": "a"}]
     assert _rows_before({"images": 3}) == _rows_before({}) == []
+
+
+def test_tiles_of_images_that_taught_it_and_of_classes_it_lacks_are_not_new_to_a_model():
+    card = replace(
+        brightness_classifier().card, record={"images": [{"name": "a", "fingerprint": "a" * 64}]}
+    )
+    marks = {(0, 0, 16): Mark("dark"), (0, 16, 16): Mark("pore")}
+    images = [ImageAnnotations(name, name * 64, (64, 64), marks=marks) for name in "ab"]
+    said = Annotations((ClassInfo("pore", "#000000"), ClassInfo("dark", "#ff0000")), tuple(images))
+    found = new_tiles(card, said)
+    assert [(info.name, info.colour) for info in found.classes] == [
+        ("dark", "#ff0000"),
+        ("bright", "#f0e442"),
+    ]
+    assert [(image.name, list(image.marks)) for image in found.images] == [("b", [(0, 0, 16)])]
+
+
+def test_what_tiles_bring_is_told_with_its_interval_or_by_what_was_right():
+    def judgement(estimate):
+        expected = Expected(estimate, estimate - 0.1, estimate + 0.1)
+        return Judgement("unlike", "", expected=expected, promise=0.9)
+
+    assert Rise(judgement(0.71), judgement(0.78), 6, 2).sentence == (
+        "Unlike what it learned: expect 71 % → 78 % right after 6 tiles (68–88 %)."
+    )
+    assert Rise(NO_JUDGEMENT, None, 1, 0).sentence.endswith(
+        "Of 1 tile of this image that you answered, it had 0 right before."
+    )
 
 
 def test_a_model_of_other_images_is_asked_at_once_which_tiles_of_a_new_one_it_doubts():

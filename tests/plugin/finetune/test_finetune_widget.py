@@ -16,6 +16,7 @@ from napari_sem_classify.core.annotate.annotation_set import Annotations
 from napari_sem_classify.core.annotate.place import fingerprint
 from napari_sem_classify.core.common.errors import DatasetError
 from napari_sem_classify.core.model.catalogue import load_model
+from napari_sem_classify.plugin.app.docks import docks_of
 from napari_sem_classify.plugin.finetune import training_tasks
 from napari_sem_classify.plugin.finetune.data_form import NO_IMAGES, NOT_ANNOTATED
 
@@ -253,7 +254,7 @@ def test_closing_the_dock_ends_a_training_at_once(qtbot, ready, real_viewer):
     until(qtbot, lambda: ready._snapshot is not None)
     real_viewer.window.remove_dock_widget("all")
     end_of_threads(qtbot)
-    ready.deleteLater()
+    ready._owner.deleteLater()
     qtbot.wait(50)
 
 
@@ -300,16 +301,22 @@ def test_closing_the_viewer_ends_a_training_and_keeps_its_checkpoint(
     assert "goes on from there" in training_tasks.interrupted(training_tasks.training_folder())
 
 
-def test_teach_leads_to_fine_tune(qtbot, layer, open_widget, real_viewer):
+def test_fine_tune_is_a_page_of_teach_and_both_entries_open_the_one_dock(
+    qtbot, layer, open_widget, real_viewer
+):
     teach = open_widget("Teach")
-    until(qtbot, lambda: teach.teacher.key is not None)
-    teach.fine_tune.native.click()
-    names = list(real_viewer.window._wrapped_dock_widgets)
-    assert any(name.startswith("Fine-tune") for name in names)
+    page = open_widget("Fine-tune")
+    assert page is teach.fine_tuning
+    assert teach.frame.page == "Fine-tune"
+    tabs = teach.frame.tabs
+    QTest.mouseClick(tabs, Qt.MouseButton.LeftButton, pos=tabs.tabRect(0).center())
+    assert teach.frame.page == "Annotate"
+    assert open_widget("Teach") is teach
+    assert [type(each).__name__ for each in docks_of(real_viewer)] == ["TeachDock"]
 
 
 def test_a_widget_that_is_deleted_with_its_window_listens_no_more(qtbot, ready, real_viewer):
-    ready.deleteLater()
+    ready._owner.deleteLater()
     qtbot.wait(50)
     real_viewer.layers.clear()
     real_viewer.add_image(np.zeros((32, 32), np.uint8))

@@ -19,7 +19,7 @@ def mask_of(image_layer, value=1):
 
 def choose_layer(qtbot, widget, layer):
     widget.source_form.combo.value = layer
-    until(qtbot, lambda: bool(widget.source_form.problem.said or widget._drawn))
+    until(qtbot, lambda: bool(widget.source_form.problem.said or widget._drawn.taken))
 
 
 def test_a_labels_layer_annotates_tiles_and_mixed_ones_are_counted(
@@ -54,7 +54,7 @@ def test_a_class_with_a_rule_of_its_own_is_found_in_little_of_a_tile(
     choose_layer(qtbot, widget, layer)
     assert counts(widget) == {"matrix": 128, "crack": 0}
     widget.teacher.book.edit(widget.teacher.book.annotations.with_rule("crack", 0.02))
-    widget._take_drawn()
+    widget._drawn.take()
     assert counts(widget) == {"matrix": 120, "crack": 8}
 
 

@@ -108,6 +108,11 @@ def test_several_images_feed_one_model(qtbot, taught, real_viewer):
     assert (labels[:, :8] == 2).all()
     assert (labels[:, 8:] == 1).all()
 
+    table = taught.fractions_form.table
+    until(qtbot, lambda: table.rowCount() == 2)
+    halves = ["50.0 %", "50.0 %"]
+    assert table.texts() == [["sample_1", *halves], ["second", *halves]]
+
 
 def test_two_viewers_keep_their_annotations_apart(qtbot, taught, make_napari_viewer):
     other = make_napari_viewer()

@@ -4,6 +4,9 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+from qtpy.QtCore import Qt
+from qtpy.QtTest import QTest
+from qtpy.QtWidgets import QApplication, QLineEdit
 
 from napari_sem_classify.core.annotate.annotation_file import CSV, OWN, SUFFIXES, save_annotations
 from napari_sem_classify.core.annotate.annotation_set import Annotations
@@ -31,7 +34,7 @@ from .conftest import (
 def test_an_empty_viewer_is_told_what_to_do(open_widget, real_viewer):
     widget = open_widget("Teach")
     assert "Open an SEM image" in widget.image_form.empty.said
-    assert not widget._rest.isVisibleTo(widget)
+    assert not widget._annotate.isVisibleTo(widget)
 
 
 def test_without_classes_the_user_is_told_to_add_two(widget):
@@ -41,6 +44,20 @@ def test_without_classes_the_user_is_told_to_add_two(widget):
     widget.class_table.add_class("bright", edit=False)
     assert "Click tiles" in widget.source_form.note.said
     assert not widget.keep_form.save.enabled
+
+
+def test_a_new_class_is_named_by_typing_over_its_name(qtbot, widget):
+    QTest.mouseClick(widget.class_table.add, Qt.MouseButton.LeftButton)
+    qtbot.wait(600)  # the form is brought up to date meanwhile
+    editor = QApplication.focusWidget()
+    assert isinstance(editor, QLineEdit)
+    assert editor.selectedText() == "class 1"
+    QTest.keyClicks(editor, "ox")
+    qtbot.wait(600)
+    widget._refresh_annotations()
+    QTest.keyClicks(editor, "ide")
+    QTest.keyClick(editor, Qt.Key.Key_Return)
+    assert widget.teacher.book.annotations.class_names == ("oxide",)
 
 
 def test_a_new_class_brings_the_brush_one_tile_wide(widget, real_viewer):
@@ -227,20 +244,31 @@ def test_the_widget_fits_a_narrow_dock(taught):
     assert taught.minimumSizeHint().width() <= 340
 
 
-def test_text_of_one_and_a_half_times_the_size_is_not_cut(qtbot, taught, real_viewer):
+@pytest.mark.parametrize("page", ["Annotate", "Score", "Fine-tune"])
+def test_text_of_one_and_a_half_times_the_size_is_not_cut(qtbot, taught, real_viewer, page):
     from napari.settings import get_settings
     from qtpy.QtWidgets import QScrollArea
 
     appearance = get_settings().appearance
     before = appearance.font_size
-    section = taught.findChild(QScrollArea)
-    real_viewer.window._qt_window.resize(1500, 1000)
+    real_viewer.window._qt_window.resize(1280, 720)
+    taught.frame.turn_to(page)
+    taught.advanced.open = True
+    narrow = taught.minimumSizeHint().width()
+
+    def whole():
+        wider = taught.minimumSizeHint().width() > narrow
+        areas = [each for each in taught.findChildren(QScrollArea) if each.isVisible()]
+        areas = [each for each in areas if each.widget() is not None]
+        return wider and all(
+            each.viewport().width() >= each.widget().minimumSizeHint().width() for each in areas
+        )
+
     try:
         appearance.font_size = round(1.5 * before)
-        until(
-            qtbot,
-            lambda: section.viewport().width() >= section.widget().minimumSizeHint().width() > 340,
-        )
+        until(qtbot, whole)
+        assert taught.minimumSizeHint().width() <= 340
+        assert not taught.keep_form.save.native.visibleRegion().isEmpty() or page == "Fine-tune"
     finally:
         appearance.font_size = before
 

@@ -111,6 +111,24 @@ def judgement_on(
     return judge(agreement.ravel()[mine], flat, distance.ravel()[mine], known)
 
 
+def judgement_of_rest(
+    before: PlaneScores, after: PlaneScores, known: Transfer, answered: NDArray[np.int64]
+) -> Judgement:
+    """Judge a model on the other tiles of an image once `answered` tiles of it taught it further.
+
+    `before` and `after` are the scores that it and the stages gave without and with these tiles.
+    """
+    parts = before.agreement(), after.agreement()
+    distance = after.distance()
+    assert parts[0] is not None
+    assert parts[1] is not None
+    assert distance is not None
+    agreement = (parts[0] + parts[1]).ravel() / 2
+    agreement[answered] = np.nan
+    confidence = after.probabilities(smoothed=False).max(axis=-1)
+    return judge(agreement, confidence.ravel(), distance.ravel(), known)
+
+
 def learned_from(card: ModelCard, image: SemImage) -> bool:
     """Whether a model learned from this image, as its record says."""
     images = card.record.get("images")

@@ -19,14 +19,16 @@ from numpy.typing import NDArray
 from napari_sem_classify.core.classify.options import ClassifyOptions
 from napari_sem_classify.core.common.errors import AnnotationError, ModelError
 from napari_sem_classify.core.common.job import Job
-from napari_sem_classify.core.model.card import ALONE_VERSION
+from napari_sem_classify.core.model.card import ALONE_VERSION, ModelCard
 from napari_sem_classify.core.model.file import head_sha256
 from napari_sem_classify.core.model.head import Head, TileClassifier
 from napari_sem_classify.core.model.recipe import Recipe
+from napari_sem_classify.core.model.stage_heads import StageHeads, stage_columns
 from napari_sem_classify.core.model.surroundings import ALONE
 from napari_sem_classify.core.teach.around import features_on, planes_of
 from napari_sem_classify.core.teach.folds import Folds, TilePlaces, plan_folds
-from napari_sem_classify.core.teach.lesson import Lesson, gather
+from napari_sem_classify.core.teach.head_fit import Taught
+from napari_sem_classify.core.teach.lesson import Lesson, TeachingSet, gather
 from napari_sem_classify.core.teach.logistic import make_basis, solve
 from napari_sem_classify.core.teach.looked import look_at_all, sights_of
 from napari_sem_classify.core.teach.taught_model import images_told
@@ -80,6 +82,70 @@ def further_head(
     return replace(head, weight=head.weight + more.weight, bias=head.bias + more.bias)
 
 
+def further_stages(
+    stages: StageHeads, head: Head, features: NDArray[Any], labels: NDArray[Any]
+) -> StageHeads:
+    """The heads of the stages with what some tiles add to them; `head` is the model's own.
+
+    Where the tiles that taught first lie stays as it was.
+    """
+    weight, bias = stages.weight.copy(), stages.bias.copy()
+    copies = stages.weight.shape[1] // sum(stages.sizes)
+    for number, columns in enumerate(stage_columns(stages.sizes, copies)):
+        own = stages.weight[:, columns]
+        mean, scale = head.mean[columns], head.scale[columns]
+        plain = Head(mean, scale, own * scale, stages.bias[number] + own @ mean)
+        found = further_head(plain, features[:, columns], labels)
+        weight[:, columns] = found.weight / scale
+        bias[number] = found.bias - weight[:, columns] @ mean
+    return replace(stages, weight=weight, bias=bias)
+
+
+def further_taught(classifier: TileClassifier, lesson: Lesson | None = None) -> Taught:
+    """What a model says once it learned the tiles of a lesson too, of its classes in their order.
+
+    Without a lesson or a tile it is the model itself. What is known of other specimens is the
+    model's own.
+    """
+    card, head, stages = classifier.card, classifier.head, classifier.stages
+    if lesson is not None and len(lesson.labels):
+        features = _features(classifier, lesson)
+        if stages is not None:
+            stages = further_stages(stages, head, features, lesson.labels)
+        head = further_head(head, features, lesson.labels)
+    return Taught(
+        head,
+        STRENGTH,
+        card.temperature,
+        None,
+        REASON if lesson is not None and len(lesson.labels) else "",
+        card.surroundings,
+        stages=stages,
+        transfer=card.transfer,
+    )
+
+
+def check_further(card: ModelCard) -> None:
+    """Refuse a model that cannot be taught further.
+
+    Raises
+    ------
+    ModelError
+        When it is fine-tuned or for dense maps.
+    """
+    if card.kind != "taught" or card.dense:
+        kind = "fine-tuned" if card.kind != "taught" else "for dense maps"
+        raise ModelError(
+            f"The model {card.name} is {kind}, and only taught ones can be taught further: train "
+            "it again with all its images."
+        )
+
+
+def recipe_of(card: ModelCard) -> Recipe:
+    """The way in which a model looks at tiles."""
+    return Recipe(card.intensity, card.network_px, card.backbone_id)
+
+
 def teach_further(
     classifier: TileClassifier,
     pairs: Sequence[Pair],
@@ -113,19 +179,14 @@ def teach_further(
     """
     start = time.perf_counter()
     card = classifier.card
-    if card.kind != "taught" or card.dense:
-        kind = "fine-tuned" if card.kind != "taught" else "for dense maps"
-        raise ModelError(
-            f"The model {card.name} is {kind}, and only taught ones can be taught further: train "
-            "it again with all its images."
-        )
+    check_further(card)
     unknown = [name for _, name in classes if name not in card.class_names]
     if unknown:
         raise AnnotationError(
             f'The model {card.name} has no class "{unknown[0]}": use its classes, which are '
             f"{', '.join(card.class_names)}, or teach a new model."
         )
-    recipe = Recipe(card.intensity, card.network_px, card.backbone_id)
+    recipe = recipe_of(card)
     engine = options.engine(recipe)
     parts: list[_Part] = []
     rows: list[dict[str, Any]] = []
@@ -144,9 +205,25 @@ def teach_further(
     return _taught(classifier, parts, rows, options, start)
 
 
+def teach_lesson_further(
+    classifier: TileClassifier, material: TeachingSet, lesson: Lesson, options: TeachOptions
+) -> TaughtFurther:
+    """Teach a model further from tiles that were looked at already; refuses as `teach_further`.
+
+    Parameters
+    ----------
+    material : TeachingSet
+        What the lesson was gathered from, with the model's classes in their order.
+    """
+    check_further(classifier.card)
+    start = time.perf_counter()
+    part = _Part(lesson, _features(classifier, lesson), options.tile_px)
+    return _taught(classifier, [part], images_told(material, lesson), options, start)
+
+
 @dataclass(frozen=True, slots=True)
 class _Part:
-    """The new tiles of one image, with features as the head takes them."""
+    """New tiles of one size, with features as the head takes them."""
 
     lesson: Lesson
     features: NDArray[np.float32]
@@ -227,7 +304,10 @@ def _after(
     parts: Sequence[_Part],
 ) -> float | None:
     """Share of tiles that heads which had not seen them, nor their neighbours, have right."""
-    image = np.concatenate([np.full(len(p.lesson.labels), n) for n, p in enumerate(parts)])
+    ends = np.cumsum([0, *(len(p.lesson.keys) for p in parts)])
+    image = np.concatenate(
+        [p.lesson.places.image + first for first, p in zip(ends, parts, strict=False)]
+    )
     # In tiles of one size, whatever the pixel sizes of the images are.
     unit = parts[0].tile_px
     y, x = (

@@ -22,6 +22,7 @@ from napari_sem_classify.core.teach.copies_choice import choose_copies
 from napari_sem_classify.core.teach.head_fit import FitOptions, Taught
 from napari_sem_classify.core.teach.lesson import Lesson
 from napari_sem_classify.core.teach.looked import SeenTiles, Sight
+from napari_sem_classify.core.teach.rise import Rise
 from napari_sem_classify.core.teach.teach_options import TeachOptions
 from napari_sem_classify.core.teach.transfer import with_judgement
 
@@ -44,6 +45,8 @@ class Learned:
         The same as a map, without corrections.
     judgement : Judgement or None
         Whether the model holds on the image in view; None before the score.
+    rise : Rise or None
+        What its tiles changed, where a model of a file is taught further.
     seconds : float
         Until the first map: what the user waits for; the score comes after it.
     scored : bool
@@ -55,6 +58,7 @@ class Learned:
     tile_probabilities: NDArray[np.float32] | None = None
     class_map: ClassMap | None = None
     judgement: Judgement | None = None
+    rise: Rise | None = None
     seconds: float = 0.0
     scored: bool = False
 
@@ -85,12 +89,12 @@ def learn(
     known = FitOptions(strength=options.strength)
     before = offered(lesson, (options.before,))[0]
     quick = lesson_fit.teach_lesson(lesson, before, known)
-    first = _learned(replace(quick, temperature=options.temperature), lesson, view)
+    first = learned_on(replace(quick, temperature=options.temperature), lesson, view)
     first = replace(first, seconds=time.perf_counter() - start)
     on_first(first)
     job.check()
     taught = fit(lesson, options, job)
-    final = _learned(taught, lesson, view)
+    final = learned_on(taught, lesson, view)
     return replace(final, seconds=first.seconds, scored=True)
 
 
@@ -148,22 +152,29 @@ def suggest_places(
 
 def tile_probabilities(taught: Taught, seen: SeenTiles) -> NDArray[np.float32]:
     """Probabilities of all tiles, shape (tile rows, tile cols, classes), NaN without data."""
-    return _scores(taught, seen).probabilities()
+    return scores_on_view(taught, seen).probabilities()
 
 
-def _scores(taught: Taught, seen: SeenTiles) -> PlaneScores:
+def scores_on_view(taught: Taught, seen: SeenTiles) -> PlaneScores:
+    """What a head and those of its stages say of all tiles that were seen."""
     how = taught.surroundings, taught.temperature
     scores = PlaneScores(taught.head, *how, seen.grid, stages=taught.stages)
     scores.add(seen.index, seen.features)
     return scores
 
 
-def _learned(taught: Taught, lesson: Lesson, view: View | None) -> Learned:
+def learned_on(
+    taught: Taught, lesson: Lesson, view: View | None, scores: PlaneScores | None = None
+) -> Learned:
+    """What was taught, with the map and the judgement of the image in view.
+
+    `scores` are those of the view where they are known.
+    """
     if view is None:
         return Learned(taught, lesson)
     sight, seen = view
     grid = seen.grid
-    scores = _scores(taught, seen)
+    scores = scores or scores_on_view(taught, seen)
     tiles = scores.probabilities()
     judgement = None
     if taught.transfer is not None:

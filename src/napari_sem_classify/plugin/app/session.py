@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import weakref
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar, TypeVar
 from weakref import WeakKeyDictionary
 
@@ -69,6 +70,10 @@ class Session:
         The image that the docks work on.
     image_chosen : signal
         Tells it when it is another one.
+    saved_model : Path or None
+        The model file that was saved last in this window.
+    model_saved : signal
+        Tells it when there is another one.
     plan_changed : signal
         Tells the image layer whose plan was laid, changed or taken away.
     map_to_be_drawn : signal
@@ -87,7 +92,9 @@ class Session:
     ready: dict[tuple[str, str], ReadyModel] = field(default_factory=dict)
     devices: list[Any] = field(default_factory=list)
     helpers: dict[type, Any] = field(default_factory=dict)
+    saved_model: Path | None = None
     _image: weakref.ref[Layer] | None = None
+    model_saved: ClassVar[Signal] = Signal(object)
     image_chosen: ClassVar[Signal] = Signal(object)
     plan_changed: ClassVar[Signal] = Signal(object)
     map_to_be_drawn: ClassVar[Signal] = Signal(object)
@@ -103,6 +110,11 @@ class Session:
         if layer is not self.image_layer:
             self._image = weakref.ref(layer)
             self.image_chosen.emit(layer)
+
+    def keep_model(self, path: Path) -> None:
+        """Let the docks know of a model file that was just saved."""
+        self.saved_model = path
+        self.model_saved.emit(path)
 
     def source_of(self, layer: Layer) -> Layer | None:
         """The image layer from which `layer` was made, None when it is gone or unknown."""

@@ -81,7 +81,7 @@ class ClassifyWidget(DockWidget):
             self.frame.add_page(*page)
 
     def _build_map(self, form: Form, foot: Form) -> None:
-        self.model_form = ModelForm(form, self)
+        self.model_form = ModelForm(form, self, session=self._session)
         self.scale_note = Note("Scale of model and image")
         self.use_plan = check_box(
             "use the tiles of Tile image", "Classify the tiles laid there", value=True

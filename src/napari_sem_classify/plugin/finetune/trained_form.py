@@ -2,22 +2,26 @@
 
 from __future__ import annotations
 
-from itertools import chain, count
 from pathlib import Path
 from typing import Any
 
 from psygnal import Signal
-from qtpy.QtWidgets import QFileDialog, QHBoxLayout, QWidget
+from qtpy.QtWidgets import QWidget
 
 from napari_sem_classify.core.image.file_names import stem_of
 from napari_sem_classify.core.model.card import ModelCard
-from napari_sem_classify.core.model.file import SUFFIX
 from napari_sem_classify.plugin.app.jobs import JobSlot
+from napari_sem_classify.plugin.app.session import Session
 from napari_sem_classify.plugin.app.text import as_it_is, duration_text
 from napari_sem_classify.plugin.finetune.tile_pictures import TilePictures
 from napari_sem_classify.plugin.finetune.training_tasks import HeldTile, Outcome, save
 from napari_sem_classify.plugin.forms.fitted_table import FittedTable
-from napari_sem_classify.plugin.forms.layout import Form, Note, button
+from napari_sem_classify.plugin.forms.layout import Form, Note, button, side_by_side
+from napari_sem_classify.plugin.forms.model_file import (
+    ask_model_path,
+    free_model_path,
+    tell_saved,
+)
 from napari_sem_classify.plugin.teach.score_form import ConfusionTable, score_text
 
 ACROSS, SHOWN = 4, 8
@@ -35,8 +39,8 @@ class TrainedForm:
     open_wanted = Signal(object)
     classify_wanted = Signal(object)
 
-    def __init__(self, form: Form, owner: QWidget) -> None:
-        self._owner = owner
+    def __init__(self, form: Form, session: Session, owner: QWidget) -> None:
+        self._session, self._owner = session, owner
         self._saving = JobSlot(owner)
         self._shown: list[HeldTile] = []
         self._picked: HeldTile | None = None
@@ -71,11 +75,7 @@ class TrainedForm:
         form.wide(self.where, self.open_image, self.worst, self.notes)
         self.save = button("Save model…", "Save the model; it then appears in Classify")
         self.classify = button("Classify with it", "Save the model and open Classify with it")
-        self._buttons = QWidget()
-        line = QHBoxLayout(self._buttons)
-        line.setContentsMargins(0, 0, 0, 0)
-        line.addWidget(self.save.native, 1)
-        line.addWidget(self.classify.native, 1)
+        self._buttons = side_by_side(self.save, self.classify)
         self.message = Note("Result of saving")
         form.wide(self._buttons, self.message)
 
@@ -192,26 +192,13 @@ class TrainedForm:
 
     def suggested(self) -> Path:
         """A file of the user's folder that is not there yet."""
-        from napari_sem_classify.core.model.catalogue import user_models_folder
-
         name = "model" if self.outcome is None else self.outcome.classifier.card.name
-        start = user_models_folder() / f"{stem_of(name)} fine-tuned"
-        numbered = (f"{start} {number}" for number in count(2))
-        paths = (Path(f"{each}{SUFFIX}") for each in chain([start], numbered))
-        return next(path for path in paths if not path.exists())
+        return free_model_path(f"{stem_of(name)} fine-tuned")
 
     def _choose_file(self) -> None:
-        start = self.suggested()
-        # An instance, since only that adds the suffix before it asks about replacing a file.
-        dialog = QFileDialog(self._owner, "Save model", str(start), f"Models (*{SUFFIX})")
-        dialog.setAcceptMode(QFileDialog.AcceptMode.AcceptSave)
-        dialog.setDefaultSuffix(SUFFIX.removeprefix("."))
-        start.parent.mkdir(parents=True, exist_ok=True)
-        dialog.setDirectory(str(start.parent))
-        dialog.selectFile(start.name)
-        if dialog.exec() and dialog.selectedFiles():
-            self.save_model(Path(dialog.selectedFiles()[0]), confirmed=True)
-        dialog.deleteLater()
+        path = ask_model_path(self._owner, self.suggested())
+        if path is not None:
+            self.save_model(path, confirmed=True)
 
     def save_and_classify(self) -> None:
         """Go straight on to Classify; a model that was not saved yet is saved first."""
@@ -227,7 +214,7 @@ class TrainedForm:
 
         def done(written: Path) -> None:
             self.saved = written
-            self.message.say(f"Saved as {written.name}: choose it in Classify.")
+            self.message.say(tell_saved(self._session, written))
             self.message.setToolTip(as_it_is(written))
             if then is not None:
                 then(written)

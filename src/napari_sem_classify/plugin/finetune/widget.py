@@ -1,7 +1,8 @@
-"""The *Fine-tune* widget: annotated tiles or sorted images in, a model with its own network out."""
+"""The page *Fine-tune*: annotated tiles or sorted images in, a model with its own network out."""
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -10,10 +11,9 @@ from qtpy.QtWidgets import QScrollArea, QWidget
 
 from napari_sem_classify.core.common.errors import SemClassifyError
 from napari_sem_classify.core.common.job import Progress
-from napari_sem_classify.plugin.app.dock import DockWidget
-from napari_sem_classify.plugin.app.docks import Entry, open_entry
+from napari_sem_classify.plugin.app.docks import open_entry
 from napari_sem_classify.plugin.app.jobs import JobSlot, SettleTimer
-from napari_sem_classify.plugin.app.session import unwrapped
+from napari_sem_classify.plugin.app.session import Session, session_of, unwrapped
 from napari_sem_classify.plugin.app.text import duration_text
 from napari_sem_classify.plugin.finetune import training_tasks
 from napari_sem_classify.plugin.finetune.chosen import too_few
@@ -24,7 +24,7 @@ from napari_sem_classify.plugin.finetune.summary_form import SummaryForm
 from napari_sem_classify.plugin.finetune.trained_form import TrainedForm, outcome_text
 from napari_sem_classify.plugin.finetune.watch import TrainingSnapshot
 from napari_sem_classify.plugin.forms.image_form import SAMPLE_PLUGIN, open_sample
-from napari_sem_classify.plugin.forms.layout import Form, Note, fill
+from napari_sem_classify.plugin.forms.layout import Form, Note
 from napari_sem_classify.plugin.forms.run_form import RunForm
 from napari_sem_classify.plugin.teach.tour import Tour
 
@@ -37,46 +37,50 @@ EARLIER = "Earlier models are untouched."
 NOTHING = "Choose data of two classes or more first"
 
 
-class FineTuneWidget(DockWidget):
-    """Dock widget that trains a network on annotated tiles or on sorted images."""
+class FineTunePage(Form):
+    """Trains a network on annotated tiles or on sorted images.
 
-    TITLE = "SEM Fine-tune"
+    Attributes
+    ----------
+    foot : Form
+        What is always in view: how far the training is, and its button.
+    """
 
-    def __init__(self, napari_viewer: Viewer) -> None:
-        super().__init__(napari_viewer)
-        self._training = JobSlot(self)
+    def __init__(self, viewer: Viewer, owner: QWidget, to_teach: Callable[[], None]) -> None:
+        super().__init__()
+        self._viewer, self._owner, self._to_teach = viewer, owner, to_teach
+        self.foot = Form()
+        self._training = JobSlot(owner)
         self._stop: training_tasks.Stop | None = None
         self._snapshot: TrainingSnapshot | None = None
         self._tour = Tour(self._viewer)
-        self._build()
-        self._scroll = SettleTimer(self, SETTLE_MS, self._on_scroll)
-        self._part: QWidget = self.run_form.button.native
+        self._build(session_of(viewer))
+        self._scroll = SettleTimer(self._owner, SETTLE_MS, self._on_scroll)
+        self._part: QWidget = self.now
         self._connect()
         self._refresh()
         self.run_form.message.say(training_tasks.interrupted(training_tasks.training_folder()))
 
-    def _build(self) -> None:
+    def _build(self, session: Session) -> None:
         self.setAccessibleName("Fine-tune")
-        form = Form(self)
-        self.data_form = DataForm(self._viewer, form, self)
+        self.data_form = DataForm(self._viewer, self, self._owner)
         self._rest = Form(margin=0)
-        form.wide(self._rest)
-        form.stretch()
-        self.summary_form = SummaryForm(self._rest, self)
-        self.schedule_form = ScheduleForm(self._rest, self)
-        self.run_form = RunForm(self._rest, "Fine-tune", "Train the network, then score it")
+        self.wide(self._rest)
+        self.stretch()
+        self.summary_form = SummaryForm(self._rest, self._owner)
+        self.schedule_form = ScheduleForm(self._rest, self._owner)
+        self.run_form = RunForm(self.foot, "Fine-tune", "Train the network, then score it")
         self.now = Note("The training now")
         self.curves = CurvePlot(self.now)
         self._rest.wide(self.now, self.curves)
-        self.result_form = TrainedForm(self._rest, self)
-        fill(self, form)
+        self.result_form = TrainedForm(self._rest, session, self._owner)
 
     def _connect(self) -> None:
         self.data_form.changed.connect(self._refresh)
         self.data_form.sample.changed.connect(
             lambda: open_sample(self._viewer, self.data_form.problem)
         )
-        self.data_form.teach_wanted.connect(lambda: self._open("Teach"))
+        self.data_form.teach_wanted.connect(self._to_teach)
         self.schedule_form.changed.connect(self._refresh)
         self.run_form.started.connect(self.train)
         self.run_form.cancelled.connect(self.cancel)
@@ -128,7 +132,7 @@ class FineTuneWidget(DockWidget):
             on_progress=self._progress,
             on_published=self._published,
         )
-        self._scroll_to(self.run_form.button.native)
+        self._scroll_to(self.now)
 
     def cancel(self) -> None:
         """End the training within a batch; the best model so far is kept."""
@@ -204,9 +208,11 @@ class FineTuneWidget(DockWidget):
         self._scroll.start()
 
     def _on_scroll(self) -> None:
-        area = self.findChild(QScrollArea)
-        top = self._part.mapTo(area.widget(), QPoint(0, 0)).y()
-        area.verticalScrollBar().setValue(top - SPARE_PX)
+        view = self.parentWidget()
+        area = None if view is None else view.parentWidget()
+        if isinstance(area, QScrollArea):
+            top = self._part.mapTo(self, QPoint(0, 0)).y()
+            area.verticalScrollBar().setValue(top - SPARE_PX)
 
     def _open(self, name: str) -> Any:
         return open_entry(self._viewer, name)
@@ -234,13 +240,7 @@ class FineTuneWidget(DockWidget):
 
     def _classify_with(self, path: Path) -> None:
         widget = self._open("Classify")
-        form = unwrapped(widget).model_form
-        form.refresh()
-        listed = [each for each in form.combo.choices if getattr(each, "path", None) == path]
-        if listed:
-            form.combo.value = listed[0]
-        else:
-            form.open_file(path)
+        unwrapped(widget).model_form.choose(path)
         layer = self._first_layer()
         if layer is not None:
             unwrapped(widget).image_form.combo.value = layer
@@ -259,8 +259,7 @@ class FineTuneWidget(DockWidget):
     # ------------------------------------------------------------------ end
 
     def stop(self) -> None:
-        """Let go of all work under way, and of what the data come from."""
-        super().stop()
+        """Let go of what the data come from; the owner lets go of the work."""
         self.data_form.changed.disconnect(self._refresh)
         self.data_form.stop()
 
@@ -276,9 +275,3 @@ def _now_text(snapshot: TrainingSnapshot) -> str:
         best = max(report.macro_f1 for report in snapshot.epochs)
         words.append(f"best macro-F1 so far {best:.2f}")
     return " · ".join(words)
-
-
-class FineTuneEntry(Entry):
-    """*Fine-tune* in the menu."""
-
-    KIND = FineTuneWidget

@@ -21,6 +21,7 @@ from napari_sem_classify.plugin.forms.layout import explain
 
 RIGHT = Qt.AlignmentFlag.AlignRight | Qt.AlignmentFlag.AlignVCenter
 NARROWEST = 24
+COLOUR_ROLE = Qt.ItemDataRole.UserRole + 7
 EDITABLE = (
     QAbstractItemView.EditTrigger.DoubleClicked
     | QAbstractItemView.EditTrigger.EditKeyPressed
@@ -69,6 +70,12 @@ class DockTable(QTableWidget):
         item.setText(text)
         item.setToolTip(as_it_is(tooltip))
         return item
+
+    def put_colour(self, item: QTableWidgetItem, colour: str, side: int) -> None:
+        """Give a cell a coloured square; while it is edited, one that stays disturbs nothing."""
+        if item.data(COLOUR_ROLE) != f"{colour} {side}":
+            item.setData(COLOUR_ROLE, f"{colour} {side}")
+            item.setIcon(square(colour, side))
 
     def tell_headers(self, tips: dict[int, str]) -> None:
         """Tell in tooltips what headings mean."""

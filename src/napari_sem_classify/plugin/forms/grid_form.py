@@ -100,6 +100,11 @@ class GridForm:
         for row in self._rows:
             row.setVisible(visible)
 
+    def set_enabled(self, enabled: bool) -> None:
+        """Let the tile size be changed, or not where a model says it."""
+        for control in (self.tile_px, self.tile_um, self.unit):
+            control.enabled = enabled
+
     def _on_px(self) -> None:
         self._px_to_um()
         self.changed.emit()

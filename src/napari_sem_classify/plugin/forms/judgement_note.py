@@ -3,12 +3,17 @@
 from __future__ import annotations
 
 from napari_sem_classify.core.model.transfer import Judgement
+from napari_sem_classify.core.teach.rise import Rise
 from napari_sem_classify.plugin.app.text import as_it_is
 from napari_sem_classify.plugin.forms.layout import Note
 
 WHAT_IT_IS = (
     "How often heads on single stages of the network agree, calibrated on specimens that were left "
     "out when the model was taught; 9 of 10 such images lay within the interval."
+)
+WHAT_RISES = (
+    "After some tiles of the image it is an estimate for all its other tiles; the interval is as "
+    "wide as before them."
 )
 
 
@@ -29,3 +34,11 @@ class JudgementNote(Note):
             self.warn(judgement.sentence)
         else:
             self.say(judgement.sentence, "●" if judgement.verdict == "like" else "")
+
+    def tell_rise(self, rise: Rise) -> None:
+        """Show what tiles of the image changed; what is unlike still asks for attention."""
+        self.setToolTip(as_it_is(f"{WHAT_IT_IS} {WHAT_RISES}"))
+        if rise.now is not None and rise.now.verdict == "like":
+            self.say(rise.sentence, "●")
+        else:
+            self.warn(rise.sentence)

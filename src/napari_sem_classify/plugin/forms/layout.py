@@ -149,6 +149,23 @@ def native_of(control: widgets.Widget | QWidget) -> QWidget:
     return control if isinstance(control, QWidget) else control.native
 
 
+def side_by_side(*controls: widgets.Widget | QWidget) -> QWidget:
+    """Controls in one row that share its width."""
+    holder = QWidget()
+    line = QHBoxLayout(holder)
+    line.setContentsMargins(0, 0, 0, 0)
+    line.setSpacing(4)
+    for control in controls:
+        line.addWidget(native_of(control), 1)
+    return holder
+
+
+def enlarge(main: widgets.PushButton) -> None:
+    """Make the main button of a dock higher than the others."""
+    main.native.setSizePolicy(QSizePolicy.Policy.Expanding, QSizePolicy.Policy.Fixed)
+    main.native.setMinimumHeight(round(1.4 * main.native.sizeHint().height()))
+
+
 def explain(control: widgets.Widget | QWidget, name: str, tooltip: str) -> None:
     """Give a control the name that a screen reader tells and the tooltip that explains it."""
     native = native_of(control)

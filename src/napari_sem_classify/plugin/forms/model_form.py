@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import html
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +15,8 @@ from napari_sem_classify.core.common.errors import SemClassifyError
 from napari_sem_classify.core.model.card import ModelCard
 from napari_sem_classify.core.model.catalogue import ModelEntry, catalogue
 from napari_sem_classify.core.model.file import read_card
+from napari_sem_classify.core.model.recent import recent_models, remember_model
+from napari_sem_classify.plugin.app.session import Session
 from napari_sem_classify.plugin.app.text import length_text
 from napari_sem_classify.plugin.forms.layout import Form, Note, explain, narrow
 
@@ -25,23 +28,42 @@ class ModelForm:
 
     changed = Signal()
 
-    def __init__(self, form: Form, owner: QWidget) -> None:
-        self._owner = owner
+    def __init__(
+        self,
+        form: Form,
+        owner: QWidget,
+        *,
+        session: Session | None = None,
+        label: str = "Model",
+        none: str = "",
+        check: Callable[[ModelCard], None] = lambda _card: None,
+    ) -> None:
+        """Offer models.
+
+        A model that is saved in the session's window is chosen; `none` names the choice of no
+        model, and `check` refuses a card.
+        """
+        self._owner, self._none, self._check = owner, none, check
         self._opened: list[ModelEntry] = []
-        self._catalogue = catalogue()
+        self._catalogue = [*catalogue(), *recent_models()]
         self.entry: ModelEntry | None = None
         self.combo = narrow(widgets.ComboBox(choices=self._choices))
-        explain(self.combo, "Model", "The model that tells the classes apart")
+        about = "The model that tells the classes apart"
+        explain(self.combo, label, f"{about}: {none}, or one that is there" if none else about)
         self.chips = Note("Classes of the model")
         self.trained = Note("What the model was taught on")
         self.problem = Note("Problem with the model")
-        form.row("Model", self.combo)
+        self.row = form.row(label, self.combo)
         form.wide(self.problem, self.chips, self.trained)
         self.combo.changed.connect(self._on_combo)
         usable = [entry for entry in self._entries() if entry.card is not None]
-        if usable:
+        if usable and not none:
             self.combo.value = usable[0]
         self._use(self.combo.value)
+        if session is not None:
+            session.model_saved.connect(self.choose)
+            if session.saved_model is not None:
+                self.choose(session.saved_model)
 
     @property
     def card(self) -> ModelCard | None:
@@ -53,10 +75,22 @@ class ModelForm:
         path = Path(path)
         try:
             entry = ModelEntry(path.stem, path, read_card(path), "user")
+            if entry.card is not None:
+                self._check(entry.card)
         except SemClassifyError as error:
             self.problem.fail(str(error))
             return
+        remember_model(path)
         self.offer(entry)
+
+    def choose(self, path: Path) -> None:
+        """Choose the model of a file, which may be new since the last look."""
+        self.refresh()
+        listed = [entry for entry in self._entries() if entry.path == path]
+        if listed:
+            self.combo.value = listed[0]
+        else:
+            self.open_file(path)
 
     def offer(self, entry: ModelEntry) -> None:
         """Add a model to the choices and choose it."""
@@ -66,14 +100,43 @@ class ModelForm:
 
     def refresh(self) -> None:
         """Look again for models, keeping the choice."""
-        self._catalogue = catalogue()
-        self.combo.reset_choices()
+        before = None if self.entry is None else self.entry.path
+        self._catalogue = [*catalogue(), *recent_models()]
+        self._opened = [entry for entry in self._opened if entry.path not in self._listed]
+        with self.combo.changed.blocked():
+            self.combo.reset_choices()
+            same = [entry for entry in self._entries() if entry.path == before]
+            if same and before is not None:
+                self.combo.value = same[0]
+        value = self.combo.value
+        if (value if isinstance(value, ModelEntry) else None) != self.entry:
+            self._use(value)
+
+    def choose_none(self) -> None:
+        """Choose no model, where that is offered."""
+        self.combo.value = self._none
+
+    @property
+    def _listed(self) -> set[Path]:
+        return {entry.path for entry in self._catalogue}
 
     def _entries(self) -> list[ModelEntry]:
-        return [*self._catalogue, *self._opened]
+        return [entry for entry in (*self._catalogue, *self._opened) if self._fits(entry)]
+
+    def _fits(self, entry: ModelEntry) -> bool:
+        """Whether a model is to be offered; one that is broken is, with what is wrong."""
+        if entry.card is None:
+            return not self._none
+        try:
+            self._check(entry.card)
+        except SemClassifyError:
+            return False
+        return True
 
     def _choices(self, _widget: Any = None) -> list[tuple[str, Any]]:
-        return [*((_title(entry), entry) for entry in self._entries()), (OPEN_FILE, OPEN_FILE)]
+        offered: list[tuple[str, Any]] = [(_title(entry), entry) for entry in self._entries()]
+        none = [(self._none, self._none)] if self._none else []
+        return [*none, *offered, (OPEN_FILE, OPEN_FILE)]
 
     def _on_combo(self, value: Any) -> None:
         if value != OPEN_FILE:
@@ -82,10 +145,10 @@ class ModelForm:
         path, _ = QFileDialog.getOpenFileName(
             self._owner, "Open model file", "", "Models (*.safetensors)"
         )
-        before = self.entry
+        before: Any = self.entry or self._none
         if path:
             self.open_file(path)
-        if self.combo.value == OPEN_FILE and before is not None:
+        if self.combo.value == OPEN_FILE and before:
             with self.combo.changed.blocked():
                 self.combo.value = before
 
@@ -93,9 +156,9 @@ class ModelForm:
         self.entry = value if isinstance(value, ModelEntry) else None
         self.problem.say("")
         card = self.card
-        if self.entry is None:
+        if self.entry is None and not self._none:
             self.problem.say("There is no model yet: choose a model file.")
-        elif card is None:
+        elif self.entry is not None and card is None:
             self.problem.fail(self.entry.problem)
         if card is None:
             self.chips.say("")

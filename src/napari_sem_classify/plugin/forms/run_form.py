@@ -5,11 +5,11 @@ from __future__ import annotations
 from magicgui import widgets
 from psygnal import Signal
 from qtpy.QtCore import QEvent, QObject
-from qtpy.QtWidgets import QSizePolicy, QWidget
+from qtpy.QtWidgets import QWidget
 
 from napari_sem_classify.core.common.job import Progress
 from napari_sem_classify.plugin.app.text import duration_text
-from napari_sem_classify.plugin.forms.layout import Form, Note, button, explain
+from napari_sem_classify.plugin.forms.layout import Form, Note, button, enlarge, explain
 
 
 class RunForm:
@@ -40,8 +40,7 @@ class RunForm:
         explain(self.bar, "Progress", "How much of the work is done")
         self.stop = button("Cancel", "Stop; nothing that was there before changes")
         self.button = widgets.PushButton(text=title)
-        self.button.native.setSizePolicy(QSizePolicy.Policy.Expanding, QSizePolicy.Policy.Fixed)
-        self.button.native.setMinimumHeight(round(1.4 * self.button.native.sizeHint().height()))
+        enlarge(self.button)
         self._once = _SecondClick(self.button.native)
         form.wide(self.message, self.left)
         self._bar_row = form.row("", self.bar, self.stop)

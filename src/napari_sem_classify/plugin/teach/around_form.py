@@ -9,7 +9,7 @@ from napari_sem_classify.plugin.forms.layout import Form, Note, explain, narrow
 from napari_sem_classify.plugin.teach.learner import Learner
 
 CHOSEN, AUTOMATIC = "as the score shows", "automatic"
-AMOUNTS = {0.0: "none", 0.5: "half", 1.0: "all"}
+AMOUNTS = {0.0: "counts", 0.5: "counts half", 1.0: "set aside"}
 
 
 class AroundForm:
@@ -28,8 +28,8 @@ class AroundForm:
         )
         explain(
             self.alignment,
-            "Taken away of the image's mean",
-            "How much of what all tiles of an image have in common is left aside: helps from one "
+            "Look of the image",
+            "Whether what all tiles of an image have in common counts: set aside it helps from one "
             "specimen to the next where each image holds several classes",
         )
         explain(
@@ -39,14 +39,19 @@ class AroundForm:
             "found by containing a little of it",
         )
         form.row("Neighbours", self.context)
-        form.row("Less mean", self.alignment)
+        form.row("Image look", self.alignment)
         form.row("Smoothing", self.smoothing)
         form.wide(self.note)
         for combo in (self.context, self.alignment, self.smoothing):
             combo.changed.connect(self._on_choice)
 
-    def refresh(self) -> None:
-        """Tell what the model uses, and whether copies with other settings."""
+    def refresh(self, own: bool = True) -> None:
+        """Tell what the model uses, and whether copies with other settings.
+
+        Where that is not its `own` choice, it cannot be changed.
+        """
+        for combo in (self.context, self.alignment, self.smoothing):
+            combo.enabled = own
         learned = self._learner.learned
         if learned is None or not learned.scored:
             return

@@ -221,10 +221,11 @@ class _Table(DockTable):
             )
             for column, text in enumerate(texts):
                 item = self.put(row, column, text, text)
-                if column != NAME:
+                if column == NAME:
+                    self.put_colour(item, info.colour, side)
+                else:
                     item.setFlags(item.flags() & ~Qt.ItemFlag.ItemIsEditable)
                     item.setTextAlignment(Qt.AlignmentFlag.AlignCenter)
-            self.item(row, NAME).setIcon(square(info.colour, side))
         if classes:
             self.selectRow(chosen)
         self.fit()

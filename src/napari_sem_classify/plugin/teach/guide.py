@@ -16,7 +16,7 @@ from napari_sem_classify.core.teach.suggest import suspicious_tiles
 from napari_sem_classify.plugin.app.camera import focus_canvas
 from napari_sem_classify.plugin.app.jobs import JobSlot
 from napari_sem_classify.plugin.app.text import count_text
-from napari_sem_classify.plugin.forms.layout import Form, Note, button
+from napari_sem_classify.plugin.forms.layout import Form, Note, button, side_by_side
 from napari_sem_classify.plugin.teach.look_form import LookForm
 from napari_sem_classify.plugin.teach.teacher import Teacher
 from napari_sem_classify.plugin.teach.tour import Tour
@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from napari.components import ViewerModel
 
 SUGGESTIONS = 10
-SUGGEST, END = "Suggest next tile", "End the tour"
+SUGGEST, END = "Suggest next", "End the tour"
 KEYS_HINT = "1 to 9 class · Space next · Backspace back"
 SUGGEST_TOOLTIP = (
     f"Go to the tiles that teach most: typical ones first, doubtful ones later. {KEYS_HINT}"
@@ -48,8 +48,10 @@ class Guide:
         self.where = Note("Tile of the tour")
         self.doubts = Note("Annotations that look wrong")
         self.show_doubts = button("Show", DOUBTS_TOOLTIP, "Show annotations that look wrong")
-        form.wide(self.button, self.where)
-        self.look_form = LookForm(teacher, viewer, self._start, form, owner)
+        self.look_form = LookForm(teacher, viewer, self._start, owner)
+        similar = self.look_form.similar
+        form.wide(side_by_side(self.button, similar.find), self.where)
+        form.wide(self.look_form.note, similar.go)
         self._row = form.row("Doubtful", self.doubts, self.show_doubts)
         self._row.setVisible(False)
         self.button.changed.connect(self._on_button)
@@ -86,7 +88,7 @@ class Guide:
             seen = learned.class_map
             fits = (seen.grid, seen.image_name, seen.plane) == (grid, image.name, teacher.plane)
             probabilities = learned.tile_probabilities if fits else None
-            count = len(learned.lesson.labels)
+            count = teacher.learner.learned_from
 
         def done(found: tuple[NDArray[np.float32], list[TilePlace]]) -> None:
             self._reduced = (looked, found[0])

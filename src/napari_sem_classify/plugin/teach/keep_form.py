@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from qtpy.QtWidgets import QFileDialog, QHBoxLayout, QMenu, QWidget
+from qtpy.QtWidgets import QFileDialog, QMenu, QWidget
 
 from napari_sem_classify.core.annotate.annotation_file import (
     OWN,
@@ -16,20 +16,35 @@ from napari_sem_classify.core.annotate.keeper import file_text
 from napari_sem_classify.core.common.errors import SemClassifyError
 from napari_sem_classify.core.image.file_names import stem_of
 from napari_sem_classify.plugin.app.jobs import JobSlot
-from napari_sem_classify.plugin.app.text import as_it_is
-from napari_sem_classify.plugin.forms.layout import Form, Note, button, pop_below
+from napari_sem_classify.plugin.app.session import Session
+from napari_sem_classify.plugin.app.text import as_it_is, count_text
+from napari_sem_classify.plugin.forms.layout import (
+    Form,
+    Note,
+    button,
+    enlarge,
+    pop_below,
+    side_by_side,
+)
+from napari_sem_classify.plugin.forms.model_file import (
+    ask_model_path,
+    free_model_path,
+    tell_saved,
+)
+from napari_sem_classify.plugin.teach.saving import Saved, save_task
 from napari_sem_classify.plugin.teach.source_form import SourceForm
 from napari_sem_classify.plugin.teach.teacher import Teacher
 
-MODEL_FILES = "Models (*.safetensors)"
 NOT_HERE = "{path} holds no annotation of {image}: choose the file of this image."
 
 
 class KeepForm:
     """Buttons that write and read files, and where the annotations are kept."""
 
-    def __init__(self, teacher: Teacher, source: SourceForm, form: Form, owner: QWidget) -> None:
-        self._teacher = teacher
+    def __init__(
+        self, teacher: Teacher, source: SourceForm, session: Session, form: Form, owner: QWidget
+    ) -> None:
+        self._teacher, self._session = teacher, session
         self._source = source
         self._owner = owner
         self._saving = JobSlot(owner)
@@ -43,14 +58,10 @@ class KeepForm:
             action.triggered.connect(lambda _=False, k=kind: self._choose_export(k))
         self.menu.addSeparator()
         self.menu.addAction("Open annotations file…").triggered.connect(self._choose_annotations)
-        buttons = QWidget()
-        line = QHBoxLayout(buttons)
-        line.setContentsMargins(0, 0, 0, 0)
-        line.addWidget(self.save.native, 1)
-        line.addWidget(self.annotations.native, 1)
         self.message = Note("Result of saving")
         self.kept = Note("Where the annotations are kept")
-        form.wide(buttons, self.message, self.kept)
+        form.wide(self.message, self.kept, side_by_side(self.save, self.annotations))
+        enlarge(self.save)
         self.save.changed.connect(self._choose_model_file)
         self.annotations.changed.connect(lambda: pop_below(self.menu, self.annotations.native))
 
@@ -62,7 +73,8 @@ class KeepForm:
     def refresh(self) -> None:
         """Bring buttons and notes up to date."""
         teacher = self._teacher
-        self.save.enabled = teacher.learner.teachable and not self.saving
+        learner = teacher.learner
+        self.save.enabled = learner.teachable and bool(learner.annotated) and not self.saving
         self.annotations.enabled = teacher.key is not None
         some = any(teacher.book.annotations.counts().values())
         for action in self._exports:
@@ -82,14 +94,13 @@ class KeepForm:
     # ------------------------------------------------------------------ model
 
     def _choose_model_file(self) -> None:
-        from napari_sem_classify.core.model.catalogue import user_models_folder
-
-        image = self._teacher.image
-        name = "model" if image is None else stem_of(image.name)
-        start = user_models_folder() / f"{name}.safetensors"
-        path, _ = QFileDialog.getSaveFileName(self._owner, "Save model", str(start), MODEL_FILES)
-        if path:
-            self.save_model(Path(path), confirmed=True)
+        teacher = self._teacher
+        name = "model" if teacher.image is None else stem_of(teacher.image.name)
+        if teacher.learner.start is not None:
+            name = f"{teacher.learner.start.entry.name} + {name}"
+        path = ask_model_path(self._owner, free_model_path(name))
+        if path is not None:
+            self.save_model(path, confirmed=True)
 
     def save_model(self, path: Path, *, confirmed: bool = False) -> None:
         """Save what was taught; Classify offers the models of the user's folder.
@@ -99,14 +110,17 @@ class KeepForm:
         if self.saving:
             return
         try:
-            task = self._teacher.learner.save_task(path, self._source.min_share, confirmed)
+            teacher = self._teacher
+            share = self._source.min_share
+            task = save_task(teacher.learner, teacher.memory, path, share, confirmed)
         except SemClassifyError as error:
             self.message.fail(str(error))
             return
 
-        def done(written: Path) -> None:
-            self.message.say(f"Saved as {written.name}: choose it in Classify.")
-            self.message.setToolTip(as_it_is(written))
+        def done(saved: Saved) -> None:
+            said = tell_saved(self._session, saved.path)
+            self.message.say(f"{said} {_further_text(saved)}".rstrip())
+            self.message.setToolTip(as_it_is(saved.path))
 
         self.message.say("saving…")
         self._saving.start(
@@ -170,3 +184,16 @@ class KeepForm:
     def _folder(self) -> Path:
         image = self._teacher.image
         return Path.home() if image is None or image.path is None else image.path.parent
+
+
+def _further_text(saved: Saved) -> str:
+    """What teaching further did on the new tiles."""
+    found = saved.further
+    if found is None:
+        return ""
+    new = sum(found.tiles.values())
+    before = f"Of {count_text(new)} new {'tile' if new == 1 else 'tiles'} right: before "
+    if found.after is None:
+        return f"{before}{100 * found.before:.0f} %; too few to tell how many after."
+    after = f"after {100 * found.after:.0f} % (left out in turn)"
+    return f"{before}{100 * found.before:.0f} %, {after}."

@@ -7,30 +7,30 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import replace
-from pathlib import Path
 
 from psygnal import Signal
 from qtpy.QtCore import QObject
 
 from napari_sem_classify.core.annotate.annotation import check_teachable
+from napari_sem_classify.core.annotate.annotation_set import Annotations
 from napari_sem_classify.core.common.errors import AnnotationError
 from napari_sem_classify.core.common.job import Progress
-from napari_sem_classify.core.image.file_names import stem_of
 from napari_sem_classify.core.image.sem_image import SemImage
 from napari_sem_classify.core.maps.class_map import ClassMap
-from napari_sem_classify.core.model.recipe import RecipeChoice
+from napari_sem_classify.core.model.recipe import Recipe, RecipeChoice
 from napari_sem_classify.core.model.surroundings import ALONE, Surroundings, surroundings_for
 from napari_sem_classify.core.network.engine.devices import AUTOMATIC, DeviceChoice
-from napari_sem_classify.core.teach.learn import Learned, View, fit, learn
-from napari_sem_classify.core.teach.lesson import Lesson, TeachingSet, gather
+from napari_sem_classify.core.teach.learn import Learned, View, learn
+from napari_sem_classify.core.teach.learn_further import learn_further
+from napari_sem_classify.core.teach.lesson import Lesson, gather
 from napari_sem_classify.core.teach.logistic import DEFAULT_STRENGTH
 from napari_sem_classify.core.teach.looked import SeenTiles, Sight, look, sights_of
-from napari_sem_classify.core.teach.taught_model import make_model
 from napari_sem_classify.core.teach.teach_options import TeachOptions
 from napari_sem_classify.core.teach.turned import SeenCopies, look_at_missing
 from napari_sem_classify.core.tiles.grid import TileGrid
 from napari_sem_classify.plugin.app.jobs import JobContext, JobSlot, SettleTimer
 from napari_sem_classify.plugin.teach.book import Book, Memory
+from napari_sem_classify.plugin.teach.start import Start
 
 SETTLE_MS = 300
 STOPPED = "Stopped: the annotations are kept; press Update map to go on."
@@ -53,6 +53,8 @@ class Learner:
         What of a tile's surroundings may count.
     live : bool
         Whether each change is learned at once.
+    start : Start or None
+        The model to teach further; None for a new one.
     status, problem : str
         For the user; "" where there is nothing to say.
     learned : Learned or None
@@ -68,6 +70,7 @@ class Learner:
         self._book = book
         self._memory = memory
         self.live = True
+        self.start: Start | None = None
         self.learned: Learned | None = None
         self.out_of_date = False
         self.status = self.problem = ""
@@ -106,26 +109,43 @@ class Learner:
         return 0 if self._grid is None else self._grid.tile
 
     @property
+    def recipe(self) -> Recipe:
+        """How the network looks at tiles."""
+        return self._memory.recipe if self.start is None else self.start.recipe
+
+    @property
+    def annotations(self) -> Annotations:
+        """Those that teach: all of them, or what is new to the model to start from."""
+        said = self._book.annotations
+        return said if self.start is None else self.start.new(said)
+
+    @property
     def annotated(self) -> set[str]:
         """Classes that have a tile of this size."""
         return {
             mark.class_name
-            for image in self._book.annotations.images
+            for image in self.annotations.images
             for place, mark in image.marks.items()
             if place[2] == self.tile_px
         }
 
     @property
     def teachable(self) -> bool:
-        """Whether two classes have a tile of this size."""
-        return len(self.annotated) >= 2
+        """Whether two classes have a tile of this size, or a model is there to start from."""
+        return self.start is not None or len(self.annotated) >= 2
+
+    @property
+    def learned_from(self) -> int:
+        """Tiles that the model learned from, those of the model to start from too."""
+        before = 0 if self.start is None else self.start.tiles
+        return before + (0 if self.learned is None else len(self.learned.lesson.labels))
 
     @property
     def options(self) -> TeachOptions:
         """What there is to choose, as it is chosen here; every painted tile is learned from."""
         return TeachOptions(
             self.tile_px,
-            recipes=(self._memory.recipe,),
+            recipes=(self.recipe,),
             device=self.wish.id,
             backend=self.wish.backend,
             surroundings=self.surroundings,
@@ -137,11 +157,13 @@ class Learner:
 
     def lesson(self) -> Lesson:
         """All annotated tiles with their features, as far as they were looked at."""
-        memory, annotations = self._memory, self._book.annotations
-        return gather(annotations, memory.looked, self.tile_px, memory.recipe, memory.copies)
+        memory, copies = self._memory, self._memory.copies if self.start is None else None
+        return gather(self.annotations, memory.looked, self.tile_px, self.recipe, copies)
 
     def _not_yet(self) -> str:
-        """Why nothing can be learned although something is annotated, in core's words, else ""."""
+        """Why what is annotated teaches nothing, or some of it, else ""."""
+        if self.start is not None:
+            return self.start.said(self._book.annotations)
         annotated = self.annotated
         if len(annotated) != 1:
             return ""
@@ -193,7 +215,7 @@ class Learner:
         self._settle.stop()
         self._fitting.abandon()
         self.status = self._not_yet()
-        todo = self._to_look_at() if self.annotated else None
+        todo = self._to_look_at() if self.annotated or self.start is not None else None
         if todo is not None:
             self.look(todo, then=self.learn)
         elif self.teachable and self._key is not None:
@@ -206,7 +228,7 @@ class Learner:
         if here is None or not self.has_looked(here):
             return here
         images = self._memory.images
-        for sight in sights_of(self._book.annotations, images, self.tile_px, around=True):
+        for sight in sights_of(self.annotations, images, self.tile_px, around=True):
             if not sight.image.leading_shape:
                 sight = replace(sight, tiles=None, sample=None)  # of planes a part is enough
             if not self.has_looked(sight) and (sight.key, sight.grid) not in self._failed:
@@ -216,7 +238,7 @@ class Learner:
     def has_looked(self, sight: Sight) -> bool:
         """Whether the network saw these tiles of an image or plane."""
         seen = self._memory.looked.get(sight.key)
-        if seen is None or (seen.grid, seen.recipe) != (sight.grid, self._memory.recipe):
+        if seen is None or (seen.grid, seen.recipe) != (sight.grid, self.recipe):
             return False
         return seen.covers(sight.tiles)
 
@@ -256,6 +278,13 @@ class Learner:
         )
         self.changed.emit()
 
+    def use_start(self, start: Start | None) -> None:
+        """Teach another model further from now on, or a new one where there is none."""
+        self.stop()
+        self.start, self.learned, self.out_of_date = start, None, False
+        self.changed.emit()
+        self.update()
+
     def use_recipe(self, choice: RecipeChoice) -> None:
         """Look at tiles in the chosen way from now on; the map follows."""
         changed = choice.recipe != self._memory.recipe
@@ -289,14 +318,16 @@ class Learner:
 
     def _fit(self) -> None:
         view, options = self._view(), self.options
-        # Neither changes any more: the thread reads them while the user paints on.
-        annotations, seen = self._book.annotations, dict(self._memory.looked)
-        copies = dict(self._memory.copies)
+        # None changes any more: the thread reads them while the user paints on.
+        annotations, seen = self.annotations, dict(self._memory.looked)
+        start, copies = self.start, dict(self._memory.copies) if self.start is None else None
 
         def task(context: JobContext) -> Learned:
             def lesson_of() -> Lesson:
                 return gather(annotations, seen, options.tile_px, options.recipes[0], copies)
 
+            if start is not None:
+                return learn_further(start.classifier, lesson_of, view, context)
             return learn(lesson_of, view, options, context, context.publish)
 
         self._fitting.start(
@@ -344,46 +375,19 @@ class Learner:
 
     def _take(self, learned: Learned) -> None:
         taught = learned.taught
-        self._strength, self._temperature = taught.strength, taught.temperature
-        self._before = taught.surroundings
+        if self.start is None:
+            self._strength, self._temperature = taught.strength, taught.temperature
+            self._before = taught.surroundings
         self.problem = ""
         self.learned = learned
         self.out_of_date = False
         if learned.class_map is not None and learned.class_map.grid == self._grid:
             self.drawn.emit(learned.class_map)
         self.changed.emit()
-        if learned.scored:
+        if learned.scored and self.start is None:
             self._turn()
 
-    # ------------------------------------------------------------------ keeping and ending
-
-    def save_task(
-        self, path: Path, min_share: float, confirmed: bool = False
-    ) -> Callable[[JobContext], Path]:
-        """The task that writes the model as it is taught now; refused where tiles are too few."""
-        last = None if self.out_of_date else self.learned
-        lesson = self.lesson() if last is None else last.lesson
-        # Refused before a thread starts: a class without tiles would stay in the model's list.
-        check_teachable(lesson.counts, lesson.class_names)
-        memory = self._memory
-        images = {key: memory.images[key] for key in lesson.keys if key in memory.images}
-        material = TeachingSet(self._book.annotations, images)
-        options = replace(self.options, min_share=min_share, name=stem_of(path))
-        choice = memory.choice
-        if choice is not None and choice.recipe != lesson.recipe:
-            choice = None
-        known = last.taught if last is not None and last.scored else None
-
-        def task(context: JobContext) -> Path:
-            from napari_sem_classify.core.common.files import ensure_folder
-            from napari_sem_classify.core.model.file import save_model
-
-            taught = known or fit(lesson, options, context)
-            ensure_folder(path.parent)
-            made = make_model(material, lesson, taught, options, choice)
-            return save_model(path, made, confirmed=confirmed)
-
-        return task
+    # ------------------------------------------------------------------ ending
 
     def stop(self) -> None:
         """Let go of all work under way."""

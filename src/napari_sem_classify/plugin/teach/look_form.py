@@ -6,7 +6,6 @@ from typing import TYPE_CHECKING
 
 from qtpy.QtWidgets import QWidget
 
-from napari_sem_classify.plugin.forms.layout import Form
 from napari_sem_classify.plugin.teach.similar_form import SimilarForm
 from napari_sem_classify.plugin.teach.structure_form import StructureForm
 from napari_sem_classify.plugin.teach.teacher import Teacher
@@ -17,16 +16,18 @@ if TYPE_CHECKING:
 
 
 class LookForm:
-    """*Find similar* and *Show structure*; what they find becomes suggestions."""
+    """*Find similar* and *Show structure*; what they find becomes suggestions.
+
+    The note, and the controls of both, are for the forms that they stand in.
+    """
 
     def __init__(
-        self, teacher: Teacher, viewer: ViewerModel, start: StartTour, form: Form, owner: QWidget
+        self, teacher: Teacher, viewer: ViewerModel, start: StartTour, owner: QWidget
     ) -> None:
         self._look = TileLook(teacher, viewer, start, owner)
-        self.similar = SimilarForm(self._look, form, owner)
-        self.structure = StructureForm(self._look, form)
+        self.similar = SimilarForm(self._look, owner)
+        self.structure = StructureForm(self._look)
         self.note = self._look.note
-        form.wide(self.note)
         self._look.changed.connect(self.refresh)
 
     def refresh(self) -> None:

@@ -16,7 +16,6 @@ from napari_sem_classify.core.teach.learn import Learned
 from napari_sem_classify.core.teach.scores import BlockedScore
 from napari_sem_classify.plugin.app.text import as_it_is
 from napari_sem_classify.plugin.forms.dock_table import NARROWEST, DockTable, square
-from napari_sem_classify.plugin.forms.judgement_note import JudgementNote
 from napari_sem_classify.plugin.forms.layout import Form, Note
 from napari_sem_classify.plugin.teach.reliability_plot import ReliabilityPlot
 
@@ -40,14 +39,11 @@ class ScoreForm:
         self.matrix = ConfusionTable(self.note)
         self.plot = ReliabilityPlot(self.note)
         self.sureness = Note("How far the confidence can be trusted")
-        self.judgement = JudgementNote()
-        form.wide(self.note, self.judgement, self.matrix, self.detail, self.plot, self.sureness)
+        form.wide(self.note, self.matrix, self.detail, self.plot, self.sureness)
         self.matrix.cellClicked.connect(self._on_cell)
 
     def tell(self, learned: Learned | None) -> None:
-        """Tell of what was learned: its score, or why there is none, and how it does in view."""
-        if learned is None or learned.scored:
-            self.judgement.tell(None if learned is None else learned.judgement)
+        """Tell of what was learned: its score, or why there is none."""
         if learned is None:
             self.say("")
         elif learned.scored and learned.taught.score is not None:

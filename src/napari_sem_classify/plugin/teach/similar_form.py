@@ -16,7 +16,7 @@ from napari_sem_classify.core.teach.similar import NO_DATA, Sample, most_similar
 from napari_sem_classify.core.tiles.grid import TileGrid
 from napari_sem_classify.plugin.app.jobs import SettleTimer
 from napari_sem_classify.plugin.app.session import session_of
-from napari_sem_classify.plugin.forms.layout import Form, button
+from napari_sem_classify.plugin.forms.layout import button
 from napari_sem_classify.plugin.layers.layer_image import image_from_layer
 from napari_sem_classify.plugin.layers.look_layers import show_alike
 from napari_sem_classify.plugin.layers.made_layers import pictures_in
@@ -31,9 +31,15 @@ NO_CLASS = "Add a class to annotate the most alike tiles with its key."
 
 
 class SimilarForm:
-    """A click, a layer in each image, and the most alike tiles as suggestions."""
+    """A click, a layer in each image, and the most alike tiles as suggestions.
 
-    def __init__(self, look: TileLook, form: Form, owner: QWidget) -> None:
+    Attributes
+    ----------
+    find, go : PushButton
+        For the form that it stands in.
+    """
+
+    def __init__(self, look: TileLook, owner: QWidget) -> None:
         self._look = look
         self._alike: dict[str, tuple[SeenTiles, NDArray[np.float32]]] = {}
         self._sample: Sample | None = None
@@ -45,7 +51,6 @@ class SimilarForm:
         self.go = button(
             "Go to alike", "Go to the most alike tiles that have no class, in this image"
         )
-        form.row("Similar", self.find, self.go)
         self.find.changed.connect(self._on_find)
         self.go.changed.connect(self._suggest_alike)
 
@@ -180,6 +185,7 @@ class SimilarForm:
         self.find.enabled = known
         alike = None if teacher.key is None else self._alike.get(teacher.key)
         self.go.enabled = known and alike is not None and alike[0].grid == teacher.grid
+        self.go.native.setVisible(self.go.enabled)  # nothing to go to before a tile was clicked
         if teacher.learner.paused and not self._stopped_before:
             self._waiting, self._unknown = [], []
         if self._waiting or self._unknown:

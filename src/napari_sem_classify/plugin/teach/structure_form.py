@@ -23,17 +23,20 @@ GROUP_HINT = "Click a group to make a class of it."
 class StructureForm:
     """A layer of groups, and a class of one of them, whose most typical tiles are suggested."""
 
-    def __init__(self, look: TileLook, form: Form) -> None:
+    def __init__(self, look: TileLook) -> None:
         self._look = look
         self._groups: tuple[SeenTiles, NDArray[np.int64]] | None = None
         self.groups = slim(widgets.SpinBox(value=GROUPS, min=2, max=MOST_GROUPS), "00")
         explain(self.groups, "Groups", "Into how many groups of like tiles the image is divided")
         self.structure = button("Show structure", "Show tiles that look alike as groups")
         self.make = button("Make a class…", "Click a group: a class of its own, to be annotated")
-        form.row("Groups", self.groups, self.structure)
-        form.wide(self.make)
         self.structure.changed.connect(self._on_structure)
         self.make.changed.connect(self._on_make)
+
+    def lay(self, form: Form) -> None:
+        """Put the controls into a form."""
+        form.row("Groups", self.groups, self.structure)
+        form.wide(self.make)
 
     def _on_structure(self) -> None:
         sight = self._look.sight

@@ -21,7 +21,7 @@ from napari_sem_classify.core.annotate.place import (
     plane_key,
     tile_numbers,
 )
-from napari_sem_classify.core.common.errors import GridError
+from napari_sem_classify.core.common.errors import GridError, SemClassifyError
 from napari_sem_classify.core.image.sem_image import SemImage
 from napari_sem_classify.core.maps.class_map import ClassMap
 from napari_sem_classify.core.model.recipe import RecipeChoice
@@ -35,6 +35,7 @@ from napari_sem_classify.plugin.teach.book import Book, book_of, memory_of
 from napari_sem_classify.plugin.teach.correction_marks import show_corrections
 from napari_sem_classify.plugin.teach.learner import Learner
 from napari_sem_classify.plugin.teach.map_layer import TaughtMaps
+from napari_sem_classify.plugin.teach.start import Start
 
 if TYPE_CHECKING:
     from napari.components import ViewerModel
@@ -57,6 +58,8 @@ class Teacher:
         Something else that the user sees is another than before.
     opened : signal
         The annotations of the image in view were looked for.
+    started : signal
+        Another model is taught, or a new one.
     layer, image, grid, fingerprint
         The image in view, its tiles and its fingerprint; None until they are known.
     plane : tuple of int
@@ -70,6 +73,7 @@ class Teacher:
     annotated = Signal()
     changed = Signal()
     opened = Signal()
+    started = Signal()
 
     def __init__(self, viewer: ViewerModel, owner: QObject) -> None:
         self._viewer = viewer
@@ -145,6 +149,19 @@ class Teacher:
         if image is not None and fresh:
             self._open(image)
         self._follow()
+
+    def start_from(self, start: Start | None) -> None:
+        """Teach a model of a file further, with its classes, or a new one."""
+        self.settle()
+        if start is not None:
+            try:
+                self.book.edit(start.with_classes(self.book.annotations))
+            except SemClassifyError as error:
+                self._fail(str(error))
+                return
+        self._drawn_from = None  # by another model, whatever it learned from
+        self.learner.use_start(start)
+        self.started.emit()
 
     def _follow(self) -> None:
         self.learner.follow(self.key, self.image, self.grid)

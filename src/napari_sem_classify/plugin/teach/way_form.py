@@ -34,7 +34,7 @@ class WayForm:
         self._teacher = teacher
         self._finding = JobSlot(owner)
         self.device_form = DeviceForm(form, session, owner)
-        self.combo = narrow(widgets.ComboBox(choices=_choices((STANDARD,))))
+        self.combo = narrow(widgets.ComboBox(choices=_choices((STANDARD,))), least=5)
         explain(
             self.combo,
             "Way of looking at tiles",
@@ -59,7 +59,7 @@ class WayForm:
 
     def refresh(self) -> None:
         """Bring the rows up to date."""
-        learner, recipe = self._teacher.learner, self._teacher.memory.recipe
+        learner, recipe = self._teacher.learner, self._teacher.learner.recipe
         if learner.annotated:
             self.device_form.find()
         self.network.show(True, recipe.backbone_id)
@@ -70,8 +70,11 @@ class WayForm:
             if list(self.combo.choices) != list(offered):
                 self.combo.choices = _choices(offered)
             self.combo.value = recipe
-        self.button.enabled = self.finding or learner.teachable
-        self.around.refresh()
+        own = learner.start is None  # a model that is taught further looks in its own way
+        self.combo.enabled = own
+        self.button.enabled = own and (self.finding or learner.teachable)
+        self.network.set_enabled(own)
+        self.around.refresh(own)
 
     def find(self) -> None:
         """Look for the best way in the background; what is taught goes on meanwhile."""
