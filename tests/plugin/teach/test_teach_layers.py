@@ -67,7 +67,7 @@ def test_shapes_and_points_annotate_with_the_chosen_class(qtbot, widget, real_vi
     assert counts(widget)["bright"] == 16
     points = real_viewer.add_points([[1000, 1000], [1000, 2000]], units=("nm", "nm"), name="dots")
     widget.source_form.as_class.value = "dark"
-    widget._drawn = {}
+    widget._drawn._drawn.clear()
     choose_layer(qtbot, widget, points)
     assert counts(widget)["dark"] == 2
 

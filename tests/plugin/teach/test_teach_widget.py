@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from qtpy.QtCore import Qt
 from qtpy.QtTest import QTest
-from qtpy.QtWidgets import QApplication, QLineEdit
+from qtpy.QtWidgets import QLineEdit
 
 from napari_sem_classify.core.annotate.annotation_file import CSV, OWN, SUFFIXES, save_annotations
 from napari_sem_classify.core.annotate.annotation_set import Annotations
@@ -49,15 +49,14 @@ def test_without_classes_the_user_is_told_to_add_two(widget):
 def test_a_new_class_is_named_by_typing_over_its_name(qtbot, widget):
     QTest.mouseClick(widget.class_table.add, Qt.MouseButton.LeftButton)
     qtbot.wait(600)  # the form is brought up to date meanwhile
-    editor = QApplication.focusWidget()
-    assert isinstance(editor, QLineEdit)
+    [editor] = widget.class_table.table.findChildren(QLineEdit)
     assert editor.selectedText() == "class 1"
     QTest.keyClicks(editor, "ox")
     qtbot.wait(600)
     widget._refresh_annotations()
     QTest.keyClicks(editor, "ide")
     QTest.keyClick(editor, Qt.Key.Key_Return)
-    assert widget.teacher.book.annotations.class_names == ("oxide",)
+    until(qtbot, lambda: widget.teacher.book.annotations.class_names == ("oxide",))
 
 
 def test_a_new_class_brings_the_brush_one_tile_wide(widget, real_viewer):
@@ -253,7 +252,6 @@ def test_text_of_one_and_a_half_times_the_size_is_not_cut(qtbot, taught, real_vi
     before = appearance.font_size
     real_viewer.window._qt_window.resize(1280, 720)
     taught.frame.turn_to(page)
-    taught.advanced.open = True
     narrow = taught.minimumSizeHint().width()
 
     def whole():

@@ -63,8 +63,8 @@ class SeriesForm:
         self.table.setIconSize(QSize(PICTURE_PX, PICTURE_PX))
         self.problem = Note("Problem with the series")
         form.wide(self._head, self.table, self.problem)
-        self.fold.setChecked(True)
-        self.fold.toggled.connect(lambda _on: self._arrange())
+        self.fold.turn(True)
+        self.fold.turned.connect(self._arrange)
         self.back.clicked.connect(lambda: self._go(-1))
         self.forward.clicked.connect(lambda: self._go(1))
         self.table.picked.connect(self._on_picked)
@@ -92,7 +92,7 @@ class SeriesForm:
     def _arrange(self) -> None:
         several = self.table.rowCount() > 1
         self._head.setVisible(several)
-        self.table.setVisible(several and self.fold.isChecked())
+        self.table.setVisible(several and self.fold.open)
 
     def _open(self) -> Sequence[Image]:
         """The open images, in the order in which they were opened."""
