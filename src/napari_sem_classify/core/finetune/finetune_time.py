@@ -91,13 +91,18 @@ class TimeLeft:
         """Batches of the whole training."""
         return int(self._batches[-1])
 
+    @property
+    def total(self) -> float:
+        """Work of the whole training: tiles times their pixels, times `LEARNING` or `LOOKING`."""
+        return self._scoring + float(self._work[-1])
+
     def work_until(self, batch: int, scored: float = 0.0) -> float:
         """Share of the work that is done after so many batches, 0 to 1.
 
         `scored` is the share of the scoring after the last epoch.
         """
         done = self._scoring * scored + float(np.interp(batch, self._batches, self._work))
-        return done / (self._scoring + float(self._work[-1]))
+        return done / self.total
 
     def epochs_until(self, batch: int) -> float:
         """Epochs that are done after so many batches, as a decimal number."""

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from qtpy.QtCore import QPoint
+from qtpy.QtGui import QShowEvent
 from qtpy.QtWidgets import QScrollArea, QWidget
 
 from napari_sem_classify.core.common.errors import SemClassifyError
@@ -19,6 +20,7 @@ from napari_sem_classify.plugin.finetune import training_tasks
 from napari_sem_classify.plugin.finetune.chosen import too_few
 from napari_sem_classify.plugin.finetune.curve_plot import CurvePlot
 from napari_sem_classify.plugin.finetune.data_form import DataForm
+from napari_sem_classify.plugin.finetune.expected_time import ExpectedTime
 from napari_sem_classify.plugin.finetune.schedule_form import ScheduleForm
 from napari_sem_classify.plugin.finetune.summary_form import SummaryForm
 from napari_sem_classify.plugin.finetune.trained_form import TrainedForm, outcome_text
@@ -69,6 +71,7 @@ class FineTunePage(Form):
         self.stretch()
         self.summary_form = SummaryForm(self._rest, self._owner)
         self.schedule_form = ScheduleForm(self._rest, self._owner)
+        self.expected = ExpectedTime(self.foot, self._owner)
         self.run_form = RunForm(self.foot, "Fine-tune", "Train the network, then score it")
         self.now = Note("The training now")
         self.curves = CurvePlot(self.now)
@@ -102,6 +105,14 @@ class FineTunePage(Form):
         self.run_form.allow(ready, NOTHING)
         if ready:
             self.schedule_form.look_for_devices()
+        # Where the page is not in view nobody waits for it.
+        asked = ready and self.isVisible()
+        self.expected.show(choice, self.schedule_form.chosen_options() if asked else None)
+
+    def showEvent(self, event: QShowEvent | None) -> None:
+        """Tell how long it will take once somebody looks."""
+        super().showEvent(event)
+        self._refresh()
 
     # ------------------------------------------------------------------ training
 
@@ -116,6 +127,7 @@ class FineTunePage(Form):
         if self.busy or choice is None or options is None:
             return
         self.summary_form.put_away(choice, options.preset)
+        self.expected.stop()
         self._set_enabled(False)
         self.result_form.hide()
         self._tour.stop()

@@ -1,0 +1,57 @@
+"""How long a training will take, foretold from a short trial on this computer.
+
+Imports torch in its function only.
+"""
+
+from __future__ import annotations
+
+import time
+
+from napari_sem_classify.core.finetune.finetune_presets import Preset
+from napari_sem_classify.core.finetune.finetune_time import LEARNING, TimeLeft
+
+TRIED_TILES, TRIED_PX = 8, 128
+SHARES = (0.65, 0.15, 0.2)
+"""Of the tiles, those to learn from, to choose by and to score on: about what a split gives."""
+
+
+def trial_rate(device_id: str, backbone_id: str) -> float:
+    """Work a second, as `TimeLeft` counts it, of one batch there and back after another.
+
+    Raises
+    ------
+    DeviceError, ModelError
+        When the device or the network cannot be used.
+    """
+    import torch
+
+    from napari_sem_classify.core.finetune.finetune import training_arithmetic
+    from napari_sem_classify.core.finetune.finetune_network import TrainedNetwork
+    from napari_sem_classify.core.network.engine.devices import find_device
+    from napari_sem_classify.core.teach.teach_options import STAGES
+
+    device = torch.device(find_device(device_id).type)
+    arithmetic = training_arithmetic(device)
+    model = TrainedNetwork(
+        backbone_id, 2, stages=STAGES, dropout=0.0, fixed_norms=True, dtype=arithmetic
+    ).to(device)
+    tiles = torch.rand(TRIED_TILES, 1, TRIED_PX, TRIED_PX, device=device)
+    seconds = 0.0
+    for _ in range(2):  # the first one gets the processor ready
+        start = time.perf_counter()
+        model.train()(tiles).sum().backward()
+        if device.type == "cuda":
+            torch.cuda.synchronize()
+        seconds = time.perf_counter() - start
+    return float(LEARNING * TRIED_TILES * TRIED_PX**2 / max(seconds, 1e-6))
+
+
+def expected_seconds(preset: Preset, tiles: int, device: str, rate: float) -> float:
+    """Seconds that a training on so many tiles takes at a rate from `trial_rate`.
+
+    Parameters
+    ----------
+    device : {"cpu", "mps", "cuda"}
+    """
+    train, valid, test = (max(1, round(share * tiles)) for share in SHARES)
+    return TimeLeft(preset, train, valid, device, test).total / rate
