@@ -125,8 +125,8 @@ def judgement_of_rest(
     assert distance is not None
     agreement = (parts[0] + parts[1]).ravel() / 2
     agreement[answered] = np.nan
-    confidence = after.probabilities(smoothed=False).max(axis=-1)
-    return judge(agreement, confidence.ravel(), distance.ravel(), known)
+    found = after.probabilities(smoothed=False)
+    return judge(agreement, found.reshape(-1, found.shape[-1]), distance.ravel(), known)
 
 
 def learned_from(card: ModelCard, image: SemImage) -> bool:
