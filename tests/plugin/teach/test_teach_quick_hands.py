@@ -79,7 +79,7 @@ def test_undo_right_behind_a_stroke_takes_that_stroke_back(qtbot, widget, real_v
     layer = widget.teacher.painting.layer
     with layer.block_history():
         layer.data[2, 2] = 2  # painted, and the button not yet let go
-        widget._undo()
+        widget.keys.undo()
     assert counts(widget) == {"dark": 1, "bright": 0}
     assert layer.data[2, 2] == 0
 

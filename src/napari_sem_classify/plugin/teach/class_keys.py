@@ -35,7 +35,7 @@ class ClassKeys:
         keys: dict[str, KeyAction] = {
             str(number + 1): partial(self.press, number) for number in range(MAX_KEYS)
         }
-        return keys | {"Control-Z": self._undo, "Control-Shift-Z": self._redo}
+        return keys | {"Control-Z": self.undo, "Control-Shift-Z": self.redo}
 
     def press(self, number: int) -> None:
         """A class key (from 0): annotate the tile of the tour, else paint with the class."""
@@ -52,11 +52,13 @@ class ClassKeys:
         else:
             self._table.choose(number)
 
-    def _undo(self) -> None:
+    def undo(self) -> None:
+        """Take the last step back, a stroke under way too."""
         self._take_up()
         self._teacher.book.undo()
 
-    def _redo(self) -> None:
+    def redo(self) -> None:
+        """Do again what was taken back."""
         self._take_up()
         self._teacher.book.redo()
 
