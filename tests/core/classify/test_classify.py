@@ -258,7 +258,7 @@ def test_wishes_that_cannot_be_met_are_told():
         ClassifyOptions(tile_um=1.0).grid_for(replace(image, pixel_size_nm=None), CARD)
 
 
-def test_two_hundred_runs_cancelled_at_random_moments_leave_nothing_half_done(tmp_path, monkeypatch):
+def test_two_hundred_runs_cancelled_at_random_leave_nothing_half_done(tmp_path, monkeypatch):
     monkeypatch.setattr(sweep, "REGION_BYTES", 30_000)
     rng = random.Random(0)
     image = replace(image_of(half_bright(480, 480)), chunks=(64, 64))
