@@ -87,9 +87,8 @@ def test_ones_own_image_is_shown_whole_beside_the_form(
     assert layer.name == "quanta_image"
     assert layer.scale == pytest.approx(441.942)
     assert [str(unit) for unit in layer.units] == ["nanometer", "nanometer"]
-    (dock,) = viewer.window.dock_widgets.items()
-    assert dock[0].startswith("Classify")
-    qtbot.waitUntil(dock[1].isVisible, timeout=60_000)
+    form = viewer.window.dock_widgets["SEM Classify"]
+    qtbot.waitUntil(form.isVisible, timeout=60_000)
 
     def shown_whole():
         picture = viewer.screenshot(canvas_only=True, flash=False)[..., :3]
