@@ -127,3 +127,8 @@ def test_copies_with_other_settings_are_left_out_by_wish_and_the_record_tells_of
     assert found["auto"]["copies"] > 0
     assert "learned from: what carries over" in found["auto"]["copies_choice"]["reason"]
     assert (found["no"]["copies"], found["no"]["copies_choice"]) == (0, None)
+    refused = run(
+        *("teach", "--image", small_image, "--labels", small_labels, "--classes", CLASSES),
+        *("--tile", 32, "--out", tmp_path / "dense", "--dense", "--copies", "yes"),
+    )
+    assert (refused.status, "taught without copies" in refused.err) == (2, True)

@@ -9,12 +9,13 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
 
-from napari_sem_classify.cli.shared_options import Backend, Device, Json, Network
+from napari_sem_classify.cli.shared_options import Backend, Device, Json, Network, TilePx
 from napari_sem_classify.cli.shell import report, table, working
 from napari_sem_classify.core.network.backbone import DEFAULT_BACKBONE, backbone_path
 
 if TYPE_CHECKING:
     from napari_sem_classify.core.model.card import ModelCard
+    from napari_sem_classify.core.teach.further import TaughtFurther
 
 
 SPECIMENS_TOLD = 10
@@ -37,9 +38,7 @@ def teach(
         ),
     ],
     out: Annotated[Path, typer.Option("--out", metavar="M", help="Model file to write.")],
-    tile: Annotated[
-        int | None, typer.Option("--tile", metavar="PX", help="Side of a tile in pixels.")
-    ] = None,
+    tile: TilePx = None,
     further: Annotated[
         str | None,
         typer.Option(
@@ -120,16 +119,13 @@ def teach(
     A class with ">=2%" takes every tile that contains at least so much of it: the rule for cracks
     and other thin things, which never fill a tile.
     """
-    count = f"{len(images)} images"
-    if len(images) != len(labels):
-        problem = f"{count} and {len(labels)} labels do not pair up"
-        raise typer.BadParameter(problem, param_hint="--labels")
-    if groups and len(groups) != len(images):
-        raise typer.BadParameter(f"{count} and {len(groups)} specimens", param_hint="--specimen")
+    _check_pairs(len(images), len(labels), groups)
     if not 0 < min_share <= 1:
         raise typer.BadParameter("give a share above 0 up to 1", param_hint="--min-share")
     if dense and recipe != "image":
         raise typer.BadParameter("dense maps need --recipe image", param_hint="--recipe")
+    if dense and copies == "yes":
+        raise typer.BadParameter("dense maps are taught without copies", param_hint="--copies")
     if (tile is None) == (further is None):
         problem = "give --tile, or --from with a model, which has tiles of its own; not both"
         raise typer.BadParameter(problem, param_hint="--tile")
@@ -186,19 +182,37 @@ def teach(
     value = {"model": str(path), **_facts(classifier.card, left_out)}
     lines = [_text(classifier.card, value["tiles"], path)]
     if done is not None:
-        value["further"] = {
-            "from": further,
-            "tiles": dict(done.tiles),
-            "right_before": done.before,
-            "right_after": done.after,
-        }
-        after = "too few to tell" if done.after is None else f"{done.after:.3f}"
-        lines.append(
-            f"Of {sum(done.tiles.values())} new tiles right: before {done.before:.3f}, after "
-            f"{after} (left out in turn)"
-        )
+        value["further"] = {"from": further, **_further_facts(done)}
+        lines.append(_further_text(done))
     lines += [f"Left out: {why}" for why in left_out.values()]
     report(value, "\n".join(lines), as_json)
+
+
+def _check_pairs(images: int, labels: int, groups: list[str] | None) -> None:
+    """Refuse what does not pair up with the images, as wrong usage."""
+    if images != labels:
+        problem = f"{images} images and {labels} labels do not pair up"
+        raise typer.BadParameter(problem, param_hint="--labels")
+    if groups and len(groups) != images:
+        problem = f"{images} images and {len(groups)} specimens"
+        raise typer.BadParameter(problem, param_hint="--specimen")
+
+
+def _further_facts(done: TaughtFurther) -> dict[str, Any]:
+    """What new tiles did to a model, as plain JSON values."""
+    return {
+        "tiles": dict(done.tiles),
+        "right_before": done.before,
+        "right_after": done.after,
+    }
+
+
+def _further_text(done: TaughtFurther) -> str:
+    after = "too few to tell" if done.after is None else f"{done.after:.3f}"
+    return (
+        f"Of {sum(done.tiles.values())} new tiles right: before {done.before:.3f}, after "
+        f"{after} (left out in turn)"
+    )
 
 
 def _facts(card: ModelCard, left_out: Mapping[str, str]) -> dict[str, Any]:

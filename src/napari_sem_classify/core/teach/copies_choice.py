@@ -45,7 +45,7 @@ def choose_copies(lesson: Lesson, how: FitOptions, job: Job | None = None) -> Co
     Cancelled
         When the job was asked to stop.
     """
-    some, plan = to_judge(lesson, how)
+    some, plan = to_judge(lesson, how, None if lesson.copies is None else lesson.copies.of)
     if isinstance(plan, str):
         return CopiesChoice(True, f"Copies with other settings are learned from: {plan}.")
     copies = copies_in(some, ALONE)

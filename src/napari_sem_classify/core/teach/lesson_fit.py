@@ -120,12 +120,21 @@ def choose_surroundings(
     return _chosen(ways, said, some.labels[scored], plan.blocks[scored], lesson, plan.how)
 
 
-def to_judge(lesson: Lesson, how: FitOptions) -> tuple[Lesson, Folds | str]:
+def to_judge(
+    lesson: Lesson, how: FitOptions, also: NDArray[np.int64] | None = None
+) -> tuple[Lesson, Folds | str]:
     """The tiles that surroundings are judged by and how these are left out, or why not.
 
     A class that lies in one image cannot be left out: where there are such, the others judge.
+
+    Parameters
+    ----------
+    also : int64, shape (N,), optional
+        Tiles that are among them whatever else is drawn.
     """
     rows = _sample(lesson, how.seed)
+    if also is not None:
+        rows = np.union1d(rows, also)
     specimens = None if how.specimens is None else np.asarray(how.specimens)
     some = part_of(lesson, rows)
     plan = plan_whole(some, None if specimens is None else specimens[rows])
