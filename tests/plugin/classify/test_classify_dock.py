@@ -123,12 +123,18 @@ def test_an_entry_opens_its_page_and_keeps_what_was_set(qtbot, widget, real_view
 
 @pytest.mark.parametrize("points", [9, 14])
 def test_the_main_button_is_in_view_in_a_low_window_also_in_large_letters(
-    qtbot, real_viewer, points
+    qtbot, real_viewer, image_layer, points
 ):
     room = QRect(QPoint(0, 0), QPoint(339, 559))  # what 1280 × 720 leaves
-    for name in ("Tile image", "Classify", "Batch"):
+    for name in ("Tile image", "Classify", "Teach", "Batch"):
         open_entry(real_viewer, name)
+    (teach,) = [dock for dock in docks_of(real_viewer) if dock.TITLE == "SEM Teach"]
+    until(qtbot, lambda: teach.image_form.image is not None)
     for dock in docks_of(real_viewer):
+        if hasattr(dock, "header"):
+            dock.header.open = True
+        if hasattr(dock, "advanced"):
+            dock.advanced.open = True
         dock.setStyleSheet(f"* {{ font-size: {points}pt }}")
         for number in range(dock.frame.tabs.count()):
             dock.frame.tabs.setCurrentIndex(number)

@@ -53,9 +53,7 @@ class ImageForm:
 
     changed = Signal()
 
-    def __init__(
-        self, viewer: ViewerModel, form: Form, owner: QObject, body: Form | None = None
-    ) -> None:
+    def __init__(self, viewer: ViewerModel, form: Form, owner: QObject, body: Form) -> None:
         self._viewer = viewer
         self._session = session_of(viewer)
         self._corrections = corrections_of(viewer)
@@ -64,7 +62,7 @@ class ImageForm:
         self.layer: Image | None = None
         self.image: SemImage | None = None
         self.follow = True
-        self._build(form, body or form)
+        self._build(form, body)
         events = viewer.layers.events
         for event in (events.inserted, events.removed, events.reordered, events.renamed):
             event.connect(self._on_layers)

@@ -21,12 +21,10 @@ from qtpy.QtWidgets import (
     QLabel,
     QMenu,
     QSizePolicy,
-    QVBoxLayout,
     QWidget,
 )
 
 from napari_sem_classify.core.common.plain_text import printable
-from napari_sem_classify.plugin.app.dock_frame import Section
 from napari_sem_classify.plugin.app.text import as_it_is
 
 LABEL_COLUMN = "Overlap"
@@ -135,13 +133,6 @@ class Spare(QLabel):
         """Show it where nothing of it is cut."""
         if self.width() >= self.sizeHint().width():
             super().paintEvent(event)
-
-
-def fill(widget: QWidget, form: Form) -> None:
-    """Make a scrolling form the whole content of a dock widget."""
-    column = QVBoxLayout(widget)
-    column.setContentsMargins(0, 0, 0, 0)
-    column.addWidget(Section(form, 200))
 
 
 def native_of(control: widgets.Widget | QWidget) -> QWidget:
