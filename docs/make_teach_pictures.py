@@ -3,12 +3,14 @@
 Run with ``xvfb-run -a -s "-screen 0 1600x1100x24" python docs/make_teach_pictures.py``. The image
 is the generated sample; tiles are painted as its truth has them, one brush stroke each. For the
 second specimen the coatings of ``../shared/data`` are taken (MIT license): one is left out, the
-others teach the model, and the suggested tiles are answered as the mask has them.
+others teach the model, and the suggested tiles are answered as the mask has them. With ``sample``
+or ``specimen`` behind it only one of the two walks is made.
 """
 
 from __future__ import annotations
 
 import os
+import shutil
 import sys
 import tempfile
 import time
@@ -40,9 +42,10 @@ def main() -> None:
         # Annotations, models and caches of the user stay out of the pictures.
         for name in ("XDG_DATA_HOME", "XDG_CACHE_HOME", "XDG_CONFIG_HOME", "XDG_STATE_HOME"):
             os.environ[name] = str(folder)
-        if "--specimen" not in sys.argv:
+        wanted = sys.argv[1:] or ["sample", "specimen"]
+        if "sample" in wanted:
             _drive(folder)
-        if DATA.is_dir():
+        if "specimen" in wanted and DATA.is_dir():
             _second_specimen(folder)
 
 
@@ -87,7 +90,9 @@ def _drive(folder: Path) -> None:
     paint(teacher, tiles, slice(4, 24))
     wait(lambda: False, 1.0)
     wait(scored)
+    widget.frame.turn_to("Score")
     shoot(viewer, "3-score")
+    widget.frame.turn_to("Annotate")
 
     widget.guide.button.native.click()
     wait(lambda: widget.guide.tour.active)
@@ -126,7 +131,9 @@ def _second_specimen(folder: Path) -> None:
     truth = np.asarray(Image.open(DATA / "masks" / f"{SECOND}.png"))
     viewer = napari.Viewer()
     viewer.window.resize(WIDTH_PX, HEIGHT_PX)
-    [image] = viewer.open(DATA / "images" / f"{SECOND}.png", plugin="napari")
+    # Annotations are kept beside the image: not in the folder of the data.
+    copied = shutil.copy(DATA / "images" / f"{SECOND}.png", folder)
+    [image] = viewer.open(copied, plugin="napari")
     widget = viewer.window.add_plugin_dock_widget(PLUGIN, "Teach")[1].opened
     teacher, learner = widget.teacher, widget.teacher.learner
     wait(lambda: teacher.key is not None)
@@ -135,7 +142,7 @@ def _second_specimen(folder: Path) -> None:
     wait(lambda: learner.learned is not None and not learner.busy)
     viewer.reset_view()
     print(widget.judgement.said)
-    shoot(viewer, "7-unlike")
+    shoot(viewer, "7-second")
 
     widget.guide.button.native.click()
     wait(lambda: widget.guide.tour.active)
