@@ -23,15 +23,15 @@ class JudgementNote(Note):
     def __init__(self) -> None:
         super().__init__("Whether the model holds on this image")
 
-    def tell(self, judgement: Judgement | None) -> None:
-        """Show a judgement; what is unlike asks for attention."""
+    def tell(self, judgement: Judgement | None, mend: str = "") -> None:
+        """Show a judgement; what is unlike asks for attention, and `mend` tells what to do."""
         self.setToolTip("")
         if judgement is None:
             self.say("")
             return
         self.setToolTip(as_it_is(WHAT_IT_IS))
         if judgement.verdict in ("unlike", "very unlike"):
-            self.warn(judgement.sentence)
+            self.warn(f"{judgement.sentence} {mend}".rstrip())
         else:
             self.say(judgement.sentence, "●" if judgement.verdict == "like" else "")
 

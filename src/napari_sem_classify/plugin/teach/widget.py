@@ -48,6 +48,7 @@ ANNOTATE, SCORE = "Annotate", "Score"
 UPDATE = "Update map"
 FIRST_HINT = "Add the classes that you want to tell apart: press +."
 STACK_NOTE = "Plane {plane} is annotated; the slider leads to the others. All teach one model."
+MEND = "They count most where you save the model first and choose it under Start."
 SECOND_HINT = "Add a second class: a model tells at least two apart."
 
 
@@ -325,7 +326,8 @@ class TeachWidget(DockWidget):
         elif learned is None or learned.scored:
             known = None if learned is None else learned.judgement
             # That an image which taught is not judged needs no telling: its score is at hand.
-            self.judgement.tell(None if known is LEARNED_HERE else known)
+            mend = MEND if learner.start is None else ""
+            self.judgement.tell(None if known is LEARNED_HERE else known, mend)
 
     def _tell_annotations(self) -> None:
         teacher = self.teacher
