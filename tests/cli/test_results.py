@@ -310,3 +310,6 @@ def test_outlines_are_written_beside_the_map_and_drawn_again(run, small_image, t
     known = labels[labels > 0]
     shares = [each["fraction"] for each in classes["classes"]]
     assert shares == pytest.approx([(known == n + 1).mean() for n in range(len(shares))], abs=0.02)
+    named = run("export", out / "coating.outlines.tif", "--out", tmp_path / "e", "--as", "regions")
+    assert named.status == 0, named.err
+    assert (tmp_path / "e" / "coating.outlines.regions.csv").is_file()

@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 
 from napari_sem_classify.core.common.errors import GridError
+from napari_sem_classify.core.export.geojson import smoothed, to_geojson
 from napari_sem_classify.core.image.area import Area
 from napari_sem_classify.core.image.sem_image import SemImage, Specimen
 from napari_sem_classify.core.maps.class_map import ClassMap
@@ -157,3 +158,25 @@ def test_a_thin_class_that_cannot_be_told_is_not_drawn_and_says_so():
     told = found.record["outlines"]
     assert told["classes"][2]["fraction"] is None
     assert any("crack" in each for each in told["doubts"])
+
+
+def test_polygons_of_outlines_are_smooth_and_keep_their_area(truth, drawn, tmp_path):
+    write_outlines(drawn, picture(truth), tmp_path / "a.outlines.tif")
+    saved = read_map(tmp_path / "a.outlines.tif")
+    assert saved is not None
+    features = to_geojson(saved.first)["features"]
+    grain = max(
+        (f for f in features if f["properties"]["classification"]["name"] == "grains"),
+        key=lambda f: f["properties"]["measurements"]["Area px^2"],
+    )
+    diamond = smoothed([[0, 0], [0, 1], [1, 1], [1, 0], [0, 0]])
+    assert sorted(diamond[1:]) == [[0.0, 0.5], [0.5, 0.0], [0.5, 1.0], [1.0, 0.5]]
+    ring = np.array(grain["geometry"]["coordinates"][0])
+    assert (ring[0] == ring[-1]).all()
+    sides = np.diff(ring, axis=0)
+    assert (np.abs(sides).min(axis=1) > 0).sum() > 4  # sides that are neither upright nor level
+    x, y = ring.T
+    area = abs(np.sum(x[:-1] * y[1:] - x[1:] * y[:-1])) / 2
+    holes = grain["geometry"]["coordinates"][1:]
+    if not holes:
+        assert area == pytest.approx(grain["properties"]["measurements"]["Area px^2"], rel=0.05)

@@ -9,6 +9,7 @@ length in the file: QuPath takes the pixel size from the image.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -60,10 +61,12 @@ def to_geojson(class_map: ClassMap) -> dict[str, Any]:
     features = []
     for region, (rows, cols) in zip(find_regions(class_map), boxes, strict=True):
         mask = numbers[rows, cols] == region.number
-        rings = [
+        rings: list[Any] = [
             [[int(x[cols.start + c]), int(y[rows.start + r])] for r, c in ring]
             for ring in outline(mask)
         ]
+        if grid.stride == 1:  # outlines, whose cells are pixels
+            rings = [smoothed(ring) for ring in rings]
         features.append(_feature(region, rings, colours[region.class_name]))
     return {"type": "FeatureCollection", "features": features}
 
@@ -116,6 +119,31 @@ def outline(mask: NDArray[np.bool_]) -> list[list[tuple[int, int]]]:
     return rings
 
 
+def smoothed(ring: list[list[int]]) -> list[list[float]]:
+    """A closed ring along the sides of pixels with its corners cut half a pixel away.
+
+    Stairs become straight lines. No ring comes to touch itself or another one.
+    """
+    cut: list[list[float]] = []
+    corners = ring[:-1]
+    for index, (x, y) in enumerate(corners):
+        for x1, y1 in (corners[index - 1], corners[(index + 1) % len(corners)]):
+            length = abs(x1 - x) + abs(y1 - y)
+            point = [x + 0.5 * (x1 - x) / length, y + 0.5 * (y1 - y) / length]
+            if not cut or cut[-1] != point:
+                cut.append(point)
+    if cut[0] == cut[-1]:
+        cut.pop()
+    turns = zip(cut[-1:] + cut[:-1], cut, cut[1:] + cut[:1], strict=True)
+    straight = [point for before, point, after in turns if not _on_line(before, point, after)]
+    return [*straight, straight[0]]
+
+
+def _on_line(before: list[float], point: list[float], after: list[float]) -> bool:
+    (x0, y0), (x, y), (x1, y1) = before, point, after
+    return (x - x0) * (y1 - y) == (y - y0) * (x1 - x)
+
+
 def _apart(
     here: tuple[int, int], before: tuple[int, int], ends: list[tuple[int, int]]
 ) -> tuple[int, int]:
@@ -140,7 +168,9 @@ def _corners(ring: list[tuple[int, int]]) -> list[tuple[int, int]]:
     return [*kept, kept[0]]
 
 
-def _feature(region: Region, rings: list[list[list[int]]], colour: list[int]) -> dict[str, Any]:
+def _feature(
+    region: Region, rings: Sequence[Sequence[Sequence[float]]], colour: list[int]
+) -> dict[str, Any]:
     measurements: dict[str, float] = {"Cells": region.cells}
     if region.is_area:
         measurements["Area px^2"] = region.area_px

@@ -77,6 +77,8 @@ def open_maps(path: Path) -> list[MapOnDisk]:
         raise ImageError(f"{path} is no class map of this program, or it is damaged.")
     image = _image_of(path, saved)
     stem = path.name.removesuffix(SUFFIX).removesuffix(ZARR_SUFFIX)
+    if stem.endswith(OUTLINES_SUFFIX):  # a map of its own, beside that of the tiles
+        stem = path.stem
     # A file of one plane has its index in the name already; files made of it get it again.
     if len(saved.maps) == 1:
         stem = stem.removesuffix(plane_suffix(saved.first.plane))
