@@ -10,7 +10,7 @@ import pytest
 from napari_sem_classify.core.model.transfer import Transfer, agreement_of, judge
 from napari_sem_classify.core.teach.head_fit import fit_head
 from napari_sem_classify.core.teach.judged_tiles import Seen
-from napari_sem_classify.core.teach.transfer import teach_judges
+from napari_sem_classify.core.teach.transfer import accuracy_of, teach_judges
 from napari_sem_classify.core.teach.turned import Copies
 
 SIZES = (3, 3, 3)
@@ -149,6 +149,13 @@ def test_two_tiles_are_too_few_to_judge(four):
     found = judged(*four, specimen(9)[0][:2])
     assert (found.verdict, found.agreement) == ("unknown", None)
     assert found.sentence.startswith("2 tiles: too few")
+
+
+def test_each_class_counts_by_its_share_of_the_image_however_much_of_it_is_annotated():
+    named, right = np.array([0, 0, 1, 1]), np.array([True, True, True, False])
+    assert accuracy_of(named, right, np.array([0.9, 0.1])) == pytest.approx(0.95)
+    assert accuracy_of(named, right, np.array([0.5, 0.5])) == pytest.approx(0.75)
+    assert accuracy_of(named, right, np.array([0.0, 0.0])) == pytest.approx(0.75)
 
 
 def test_images_with_hardly_any_annotation_do_not_calibrate():

@@ -142,8 +142,8 @@ def teach_judges(
             if np.count_nonzero(told) >= MIN_TILES:
                 sign = sign_of(float(agreed[here].mean()), float(sure[here].max(axis=1).mean()))
                 far, shares = float(distance[here].mean()), shares_in(sure[here])
-                n_told = int(np.count_nonzero(told))
-                tried.append(_LeftOut(float(hit[told].mean()), n_told, sign, far, shares))
+                right = accuracy_of(logits[0].argmax(axis=1)[told], hit[told], shares)
+                tried.append(_LeftOut(right, int(np.count_nonzero(told)), sign, far, shares))
     if len(tried) < MIN_SPECIMENS:
         return stages, Transfer(None, _FEW_TILES)
     return stages, Transfer(_calibration(tried, len(np.unique(np.concatenate(rounds)))))
@@ -158,6 +158,27 @@ class _LeftOut:
     sign: float
     far: float
     shares: NDArray[np.float64]
+
+
+def accuracy_of(
+    named: NDArray[np.int64], right: NDArray[np.bool_], shares: NDArray[np.float64]
+) -> float:
+    """Accuracy on an image, 0 to 1, from those of its tiles that are annotated.
+
+    Of a rare class often as much is annotated as of a common one: each class counts by its share of
+    the image.
+
+    Parameters
+    ----------
+    named : int64, shape (N,)
+        Class that the annotated tiles were given.
+    right : bool, shape (N,)
+    shares : float, shape (classes,)
+        Share of all tiles of the image that were given each class.
+    """
+    found = np.bincount(named, minlength=len(shares)) / len(named)
+    weights = shares[named] / found[named]
+    return float(np.average(right, weights=weights) if weights.any() else right.mean())
 
 
 def _calibration(tried: Sequence[_LeftOut], specimens: int) -> Calibration:
