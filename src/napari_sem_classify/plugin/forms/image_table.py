@@ -6,7 +6,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 
 from psygnal import Signal
-from qtpy.QtCore import Qt
+from qtpy.QtCore import QSize, Qt
 from qtpy.QtGui import QIcon
 from qtpy.QtWidgets import QAbstractItemView, QHeaderView, QLabel, QTableWidgetItem
 
@@ -62,6 +62,12 @@ class ImageTable(DockTable):
         )
         self.cellClicked.connect(self._on_click)
         self.itemChanged.connect(self._on_item)
+
+    def adopt_font(self) -> int:
+        """As all tables; the pictures are as high as two lines of it."""
+        side = super().adopt_font()
+        self.setIconSize(QSize(2 * side, 2 * side))
+        return side
 
     def show_rows(self, rows: Sequence[ImageRow]) -> None:
         """Show images."""

@@ -9,7 +9,6 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 from psygnal import Signal
-from qtpy.QtCore import QSize
 from qtpy.QtGui import QIcon, QImage, QPixmap
 from qtpy.QtWidgets import QHBoxLayout, QToolButton, QWidget
 
@@ -25,7 +24,6 @@ if TYPE_CHECKING:
     from napari.components import ViewerModel
     from napari.layers import Image
 
-PICTURE_PX = 24
 NOT_THERE = "{name} is not open, and its file is not where it was: open the image itself."
 
 
@@ -60,7 +58,6 @@ class SeriesForm:
         line.addWidget(self.back)
         line.addWidget(self.forward)
         self.table = ImageTable(self.where)
-        self.table.setIconSize(QSize(PICTURE_PX, PICTURE_PX))
         self.problem = Note("Problem with the series")
         form.wide(self._head, self.table, self.problem)
         self.fold.turn(True)
