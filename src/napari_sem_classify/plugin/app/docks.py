@@ -74,6 +74,7 @@ def show_dock(viewer: Viewer, kind: type[DockWidget]) -> DockWidget:
             return widget
     widget = kind(viewer)
     dock = viewer.window.add_dock_widget(widget, name=kind.TITLE)
+    dock.setWindowTitle(kind.TITLE.removeprefix("SEM "))  # on the tab: four fit side by side
     beside = next((each.parent() for each in there if _may_share(each.parent(), dock)), None)
     if beside is not None:
         dock.parent().tabifyDockWidget(beside, dock)

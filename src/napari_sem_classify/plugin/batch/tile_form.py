@@ -26,7 +26,7 @@ class TileForm:
         )
         form.wide(self.as_learned)
         self.grid = GridForm(form)
-        self.grid.show.native.hide()
+        self.grid.show.native.parentWidget().hide()
         self.dense = fine_map_box()
         self.skip_flat = check_box(
             "leave out flat tiles", "Tiles in which hardly anything is seen; a void may be a class"

@@ -75,7 +75,7 @@ class CalibrationForm:
         self.reset = button(
             "As found", "Have back the pixel size of the file", "Pixel size as found"
         )
-        self.length = slim(widgets.FloatSpinBox(value=1.0, min=0, max=1e6, step=1.0), "0000.0")
+        self.length = slim(widgets.FloatSpinBox(value=1.0, min=0, max=1e6, step=1.0), "000.0")
         self.length.native.setDecimals(1)
         explain(self.length, "Length of the scale bar", "What is written at the scale bar")
         self.unit = narrow(widgets.ComboBox(choices=list(UM_IN), value="µm"), least=2)

@@ -40,7 +40,7 @@ class GridForm:
         self.tile_um.native.setDecimals(3)
         self.unit = narrow(widgets.ComboBox(choices=[PX], value=PX), least=2)
         self.equals = Spare()
-        self.overlap = slim(widgets.SpinBox(value=0, min=0, max=90, step=10))
+        self.overlap = slim(widgets.SpinBox(value=0, min=0, max=90, step=10), "000")
         self.show = check_box("show grid", "Show the tiles as a layer over the image", value=show)
         side = "Side of a tile: the square that is classified as a whole"
         explain(self.tile_px, "Tile size in pixels", side + ", in pixels")
@@ -55,7 +55,8 @@ class GridForm:
         self.problem = Note("Problem with the tiles")
         self._rows = (
             form.row("Tile", self.tile_px, self.tile_um, self.unit, self.equals),
-            (more or form).row("Overlap", self.overlap, QLabel("%"), self.show),
+            (more or form).row("Overlap", self.overlap, QLabel("%")),
+            (more or form).row("", self.show),
         )
         form.wide(self.problem)
         self.tile_um.native.hide()

@@ -11,10 +11,11 @@ from collections.abc import Callable
 from typing import Any, TypeVar
 
 from magicgui import widgets
-from qtpy.QtCore import QSize, Qt
+from qtpy.QtCore import QEvent, QObject, QSize, Qt
 from qtpy.QtGui import QPaintEvent
 from qtpy.QtWidgets import (
     QAbstractButton,
+    QAbstractSpinBox,
     QComboBox,
     QGridLayout,
     QHBoxLayout,
@@ -28,7 +29,7 @@ from napari_sem_classify.core.common.plain_text import printable
 from napari_sem_classify.plugin.app.text import as_it_is
 
 LABEL_COLUMN = "Overlap"
-SPIN_BUTTONS = 24
+SPIN_BUTTONS = 2.4  # width of both, in heights of a line
 
 AnySpinBox = TypeVar("AnySpinBox", bound=widgets.SpinBox | widgets.FloatSpinBox)
 
@@ -58,9 +59,7 @@ class Form(QWidget):
         line = QHBoxLayout(holder)
         line.setContentsMargins(0, 0, 0, 0)
         line.setSpacing(4)
-        title = QLabel(label, holder)
-        title.setTextFormat(Qt.TextFormat.PlainText)
-        title.setMinimumWidth(self._grid.columnMinimumWidth(0))
+        title = _Title(label, self._grid.columnMinimumWidth(0))
         line.addWidget(title)
         natives = [native_of(control) for control in controls]
         for native in natives:
@@ -78,6 +77,24 @@ class Form(QWidget):
     def stretch(self) -> None:
         """Leave the room that is left below the rows so far."""
         self._grid.setRowStretch(self._grid.rowCount(), 1)
+
+
+class _Title(QLabel):
+    """The label of a row: as wide as the column, or as its text where that is wider."""
+
+    def __init__(self, text: str, column: int) -> None:
+        super().__init__(text)
+        self._column = column
+        self.setTextFormat(Qt.TextFormat.PlainText)
+
+    def sizeHint(self) -> QSize:
+        """Labels of short texts have one width."""
+        hint = super().sizeHint()
+        return QSize(max(hint.width(), self._column), hint.height())
+
+    def minimumSizeHint(self) -> QSize:
+        """It is never cut."""
+        return self.sizeHint()
 
 
 class Note(QLabel):
@@ -195,9 +212,29 @@ def pop_below(menu: QMenu, button: QWidget) -> None:
 
 def slim(spin_box: AnySpinBox, longest: str = "00000.00") -> AnySpinBox:
     """Let a spin box be no wider than the numbers people enter, whatever its range allows."""
-    native = spin_box.native
-    native.setMinimumWidth(native.fontMetrics().horizontalAdvance(longest) + SPIN_BUTTONS)
+    spin_box.native.installEventFilter(_Slim(spin_box.native, longest))
     return spin_box
+
+
+class _Slim(QObject):
+    """Keeps room in a spin box for a text, in the font that it has by now."""
+
+    def __init__(self, box: QAbstractSpinBox, longest: str) -> None:
+        super().__init__(box)
+        self._box, self._longest = box, longest
+        self._fit()
+
+    def eventFilter(self, _watched: QObject | None, event: QEvent | None) -> bool:
+        """Fit when theme, font or size are others."""
+        kinds = (QEvent.Type.StyleChange, QEvent.Type.FontChange, QEvent.Type.Show)
+        if event is not None and event.type() in kinds:
+            self._fit()
+        return False
+
+    def _fit(self) -> None:
+        letters = self._box.fontMetrics().horizontalAdvance(self._longest)
+        height = self._box.fontMetrics().height()
+        self._box.setMinimumWidth(letters + round(SPIN_BUTTONS * height))
 
 
 def narrow(combo: widgets.ComboBox, least: int = 8) -> widgets.ComboBox:

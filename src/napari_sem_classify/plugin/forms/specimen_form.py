@@ -71,8 +71,8 @@ class SpecimenForm:
         self.problem = Note("Problem with the specimen area")
         top, bottom, left, right = (self.sides[side] for side in SIDES)
         self._rows = [
-            form.row("Top, bottom", top, bottom),
-            form.row("Left, right", left, right),
+            form.row("Cut ↑↓", top, bottom),
+            form.row("Cut ←→", left, right),
             form.row("", self.show, self.reset),
         ]
         form.wide(self.problem)

@@ -80,7 +80,8 @@ class TeachWidget(DockWidget):
         self.image_form = self.header.image_form
         self.grid_form = GridForm(self.header.body)
         # While teaching, tiles lie side by side; Classify overlaps them with the saved model.
-        self.grid_form.overlap.native.parentWidget().setVisible(False)
+        for hidden in (self.grid_form.overlap, self.grid_form.show):
+            hidden.native.parentWidget().setVisible(False)
         self.frame = DockFrame(self, self.header)
         self._annotate, self._score, self._foot = Form(), Form(), Form()
         self._build_annotate(self._annotate)

@@ -56,7 +56,7 @@ class LeaveOutForm:
         self.limit = widgets.FloatSpinBox(value=100 * FLAT_BELOW, min=0, max=100, step=0.5)
         self.limit.native.setSuffix(" %")
         self.limit.native.setDecimals(1)
-        slim(self.limit)
+        slim(self.limit, "00.0 %")
         explain(
             self.limit,
             "Contrast of a flat tile",
