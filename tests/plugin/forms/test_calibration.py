@@ -215,6 +215,6 @@ def test_the_tiles_follow_the_models_scale_once_the_image_has_one(widget, form):
 
 
 def test_a_form_for_narrow_docks_stays_narrow(widget):
-    from napari_sem_classify.plugin.forms.layout import Section
+    from napari_sem_classify.plugin.app.dock_frame import Section
 
     assert widget.findChild(Section).minimumSizeHint().width() <= 340
