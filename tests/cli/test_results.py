@@ -313,3 +313,7 @@ def test_outlines_are_written_beside_the_map_and_drawn_again(run, small_image, t
     named = run("export", out / "coating.outlines.tif", "--out", tmp_path / "e", "--as", "regions")
     assert named.status == 0, named.err
     assert (tmp_path / "e" / "coating.outlines.regions.csv").is_file()
+    resumed = run(
+        "classify", small_image, "--model", "demo", "--tile", 64, "--out", out, "--outlines"
+    )
+    assert "finished by an earlier run" in resumed.out and "by outlines: " in resumed.out

@@ -25,6 +25,7 @@ from napari_sem_classify.core.cluster.tile_store import TileStore, blocks_of
 from napari_sem_classify.core.common.errors import Cancelled, DeviceError
 from napari_sem_classify.core.common.job import Job
 from napari_sem_classify.core.image.area import Area
+from napari_sem_classify.core.outlines.options import OutlineOptions
 from napari_sem_classify.core.tiles.grid import TileGrid
 
 distributed = pytest.importorskip("distributed", reason="needs the extra 'distributed'")
@@ -163,6 +164,23 @@ def test_a_huge_image_leaves_its_tiles_in_one_zarr(cluster, huge_image, classifi
     assert [name for name in files_in(out) if name.startswith(".")] == []
     record = json.loads((out / "wafer.summary.json").read_text())["record"]
     assert record["engine"] == {"backend": "torch", "device": "CPU", "dtype": "float32"}
+
+
+def test_a_huge_image_gets_the_outlines_of_the_whole(cluster, huge_image, classifier, tmp_path):
+    wish = replace(WISH, outlines=OutlineOptions())
+    out, whole = tmp_path / "out", tmp_path / "whole"
+    report = classify_on_cluster(
+        [huge_image],
+        classifier,
+        BatchTarget(out),
+        wish,
+        scheduler=cluster.address,
+        load=cluster_job.load,
+    )
+    assert not report.failed
+    classify_many([huge_image], classifier, BatchTarget(whole), wish, engine=TinyEngine(16))
+    name = "wafer.outlines.tif"
+    assert np.array_equal(tifffile.imread(out / name), tifffile.imread(whole / name))
 
 
 def test_many_images_are_shared_out_and_a_bad_one_stops_none(cluster, classifier, tmp_path):

@@ -179,6 +179,19 @@ def _check_plane(plane: Fields) -> None:
         for name, known in (("area_um2", measured), ("fraction", some)):
             if known or share.given(name) is not None:
                 share.number(name, 0.0, 1e30)
+    if plane.has("outlines"):
+        _check_outlines(plane.object("outlines"))
+
+
+def _check_outlines(told: Fields) -> None:
+    """Raise `Malformed` where what is told of outlines is none."""
+    for share in told.objects("classes", MOST_CLASSES):
+        share.text("name")
+        if share.has("fraction"):
+            share.number("fraction", 0.0, 1.0)
+        share.given("fraction")
+    if not all(isinstance(each, str) for each in told.items("doubts")):
+        raise Malformed(f"{told.place}doubts are no sentences")
 
 
 def resumed_outcome(path: Path, out: Path, written: Written) -> ImageOutcome:
