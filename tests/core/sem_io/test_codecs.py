@@ -152,3 +152,30 @@ def test_a_tile_whose_jpeg_is_larger_than_the_tile_is_refused(tmp_path):
         file.write(data)
     with pytest.raises(ImageError, match="unpacks to more"):
         pixels_of(path)
+
+
+def test_a_tile_of_deflate_is_unpacked_once_and_on_all_cores(tmp_path, monkeypatch):
+    import threading
+
+    pytest.importorskip("imagecodecs")
+    from napari_sem_classify.core.sem_io import tiff, tiff_decode
+
+    pixels = np.random.default_rng(0).integers(0, 9, (256, 256), np.uint8)
+    path = tmp_path / "tiles.tif"
+    tifffile.imwrite(path, pixels, tile=(64, 64), compression="zlib")
+    monkeypatch.setattr(tiff.os, "cpu_count", lambda: 4)
+    monkeypatch.setattr(tiff_decode, "unpacks_beyond", None)  # only asked where decoding fails
+    threads = set()
+    decoder = tifffile.TIFF.DECOMPRESSORS[8]
+
+    def seen(data, **options):
+        threads.add(threading.current_thread().name)
+        return decoder(data, **options)
+
+    seen.__module__, seen.__name__ = decoder.__module__, decoder.__name__
+    monkeypatch.setitem(tifffile.TIFF.DECOMPRESSORS._codecs, 8, seen)
+    image = open_image(path)
+    threads.clear()
+    assert np.array_equal(np.asarray(image.data[...]), pixels)
+    assert threads
+    assert "zarr_io" not in threads  # where one tile would wait for the other

@@ -224,3 +224,29 @@ def test_a_generator_that_was_never_used_starts_no_thread():
     image = image_of(grey(64, 64))
     read_tiles(image, TileGrid(image.area, 64, 64), RANGE, 4)
     assert not prefetch_threads()
+
+
+def test_the_next_region_of_a_file_is_read_while_the_one_before_is_cut(monkeypatch):
+    monkeypatch.setattr(sweep, "REGION_BYTES", 64 * 64)
+    pixels = np.full((256, 64), 9, np.uint8)
+
+    class Stored:
+        shape, dtype, ndim = pixels.shape, pixels.dtype, 2
+
+        def __init__(self):
+            self.reads, self.two = 0, threading.Event()
+
+        def __getitem__(self, key):
+            self.reads += 1
+            if self.reads == 2:
+                self.two.set()
+            return pixels[key]
+
+    stored = Stored()
+    image = SemImage("stored", stored, Specimen(Area(0, 256, 0, 64)), chunks=(64, 64))
+    regions = sweep.Sweep(image, TileGrid(image.area, 64, 64), RANGE, None, ()).regions(bool)
+    first = next(regions)
+    assert stored.two.wait(10)
+    found = [first, *regions]
+    assert stored.reads == len(found) == 4
+    assert all((each.pixels == 9).all() for each in found)
