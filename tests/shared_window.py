@@ -93,6 +93,7 @@ class SharedWindow:
         viewer.layers.clear()
         for key in set(viewer.canvas.overlays) - self._overlays:
             del viewer.canvas.overlays[key]
+        viewer.canvas.overlays.scale_bar.visible = False  # shown by what is calibrated
         for part, values in self._parts:
             part.update(values)
         for name, value in self._settings.items():

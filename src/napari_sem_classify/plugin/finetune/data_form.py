@@ -74,7 +74,7 @@ class DataForm:
         self._tile_row = form.row("Tile", self.tile)
         self.most = slim(widgets.SpinBox(value=USUAL_MOST, min=10, max=100_000, step=100))
         explain(self.most, "Tiles of a class at most", "Of more a random sample is drawn")
-        self._most_row = form.row("At most", self.most, widgets.Label(value="a class"))
+        self._most_row = form.row("Up to", self.most, widgets.Label(value="a class"))
         tooltip = "A folder that holds a folder for each class"
         self.folder = button("Folder…", tooltip, "Choose folder")
         tooltip = "A CSV with the columns path, class and maybe group"
