@@ -67,10 +67,14 @@ class Painted(QWidget):
 
     def paintEvent(self, _event: QPaintEvent | None) -> None:
         """Paint in napari's font."""
-        painter = QPainter(self)
-        painter.setRenderHint(QPainter.RenderHint.Antialiasing)
         self._label.ensurePolished()
-        painter.setFont(self._label.font())
-        painter.setPen(self.ink)
-        self.paint(painter)
-        painter.end()
+        painter = QPainter(self)
+        try:
+            painter.setRenderHint(QPainter.RenderHint.Antialiasing)
+            painter.setFont(self._label.font())
+            painter.setPen(self.ink)
+            self.paint(painter)
+        finally:
+            # An error keeps its frames alive: with the painter still at work in one of them, Qt
+            # would end the program when the plot goes away.
+            painter.end()
