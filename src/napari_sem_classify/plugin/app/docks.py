@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 from qtpy.QtCore import QEvent
 from qtpy.QtWidgets import QDockWidget, QMainWindow, QWidget
 
+from napari_sem_classify.plugin.app.camera import keep_whole, whole_view
 from napari_sem_classify.plugin.app.dock import DockWidget
 from napari_sem_classify.plugin.app.jobs import SettleTimer
 from napari_sem_classify.plugin.app.session import unwrapped
@@ -72,6 +73,8 @@ def show_dock(viewer: Viewer, kind: type[DockWidget]) -> DockWidget:
         if type(widget) is kind:
             _raise(widget.parent())
             return widget
+    # The first dock takes room from the canvas: an image seen whole would be cut at its sides.
+    seen = None if there else whole_view(viewer)
     widget = kind(viewer)
     dock = viewer.window.add_dock_widget(widget, name=kind.TITLE)
     dock.setWindowTitle(kind.TITLE.removeprefix("SEM "))  # on the tab: four fit side by side
@@ -79,6 +82,8 @@ def show_dock(viewer: Viewer, kind: type[DockWidget]) -> DockWidget:
     if beside is not None:
         dock.parent().tabifyDockWidget(beside, dock)
     _raise(dock)
+    if seen is not None:
+        keep_whole(viewer, widget, seen)
     return widget
 
 
