@@ -218,6 +218,42 @@ def test_cancel_keeps_the_best_model_so_far(qtbot, ready):
     end_of_threads(qtbot)
 
 
+def test_the_preview_is_back_after_cancel(qtbot, ready):
+    pictures = ready.summary_form.pictures
+    ready._refresh()
+    until(qtbot, lambda: pictures.isVisibleTo(ready))
+    before = pictures.shown
+    QTest.mouseClick(ready.run_form.button.native, Qt.MouseButton.LeftButton)
+    assert not pictures.isVisibleTo(ready)
+    QTest.mouseClick(ready.run_form.stop.native, Qt.MouseButton.LeftButton)
+    until(qtbot, lambda: not ready.busy)
+    assert pictures.isVisibleTo(ready)
+    assert "at 32 px" in ready.summary_form.told.said
+    assert ready.summary_form.told.isVisibleTo(ready)
+    assert pictures.shown is before
+
+
+def test_a_preview_that_a_training_cut_off_is_made_after_it(qtbot, ready):
+    form = ready.summary_form
+    ready._refresh()
+    form._settle.settle()
+    assert form._drawing.running
+    QTest.mouseClick(ready.run_form.button.native, Qt.MouseButton.LeftButton)
+    QTest.mouseClick(ready.run_form.stop.native, Qt.MouseButton.LeftButton)
+    until(qtbot, lambda: not ready.busy)
+    until(qtbot, lambda: form.pictures.isVisibleTo(ready))
+
+
+def test_the_bar_runs_once_from_left_to_right(qtbot, ready):
+    ready.schedule_form.set_stages([("32", "1", "1", "1e-3", "1e-3"), *STAGE])
+    values = []
+    ready.run_form.bar.native.valueChanged.connect(values.append)
+    train(qtbot, ready)
+    shown = [value for value in values if value >= 0]  # a bar that only turns has no value
+    assert shown
+    assert shown == sorted(shown)
+
+
 def test_cancel_before_there_is_a_model_changes_nothing(qtbot, ready):
     ready.run_form.button.native.click()
     ready.run_form.stop.native.click()

@@ -41,7 +41,7 @@ class SummaryForm:
             self.note.say("")
             self.warning.say("")
             self.plot.hide()
-            self._no_preview(None)
+            self._no_preview()
             return
         self.note.say(summary_text(choice))
         self.plot.fill(choice.classes, choice.counts, choice.what)
@@ -49,23 +49,30 @@ class SummaryForm:
         told = [problem] if problem else warnings(choice)
         self.warning.warn(" ".join(told))
         if problem or preset is None:
-            self._no_preview(None)
+            self._no_preview()
         elif self._key(choice, preset) != self._shown_for:
             self._wanted = choice, preset
             self._settle.start()
+        else:
+            self.told.setVisible(bool(self.told.said))
+            self.pictures.setVisible(bool(self.pictures.shown))
 
     def pause(self) -> None:
         """Make no preview while the processor is needed for the training."""
         self._settle.stop()
+        if self._drawing.running:
+            self._shown_for = None  # not made to its end: to be made again
         self._drawing.abandon()
 
-    def put_away(self, choice: Choice, preset: Preset) -> None:
-        """Leave the room of the preview to the training; the next change of data brings it back."""
-        self._no_preview(self._key(choice, preset))
-
-    def _no_preview(self, shown_for: object) -> None:
+    def put_away(self) -> None:
+        """Leave the room of the preview to the training; `show` brings it back."""
         self.pause()
-        self._wanted, self._shown_for = None, shown_for
+        self.pictures.hide()
+        self.told.hide()
+
+    def _no_preview(self) -> None:
+        self.pause()
+        self._wanted = self._shown_for = None
         self.pictures.hide()
         self.told.say("")
 
@@ -96,7 +103,7 @@ class SummaryForm:
             self.pictures.fill(flat, captions, shades, tooltips)
 
         def failed(sentence: str) -> None:
-            self.pictures.hide()
+            self.pictures.fill([], [], [], [])
             self.told.fail(sentence)
 
         self._drawing.start(

@@ -126,7 +126,7 @@ class FineTunePage(Form):
         choice, options = self.data_form.choice, self.schedule_form.chosen_options()
         if self.busy or choice is None or options is None:
             return
-        self.summary_form.put_away(choice, options.preset)
+        self.summary_form.put_away()
         self.expected.stop()
         self._set_enabled(False)
         self.result_form.hide()
@@ -158,8 +158,10 @@ class FineTunePage(Form):
 
     def _progress(self, progress: Progress) -> None:
         if not self._cancelling and self._snapshot is None:
-            self.run_form.tell(progress)
-            self.now.say(f"{progress.stage}…")
+            # The bar is that of the whole training: what comes before it is told in words.
+            self.run_form.tell(Progress(0, 0, progress.stage))
+            so_far = f": {progress.done} of {progress.total}" if progress.total else "…"
+            self.now.say(f"{progress.stage}{so_far}")
 
     def _published(self, snapshot: TrainingSnapshot) -> None:
         self._snapshot = snapshot
