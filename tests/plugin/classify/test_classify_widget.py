@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import threading
+from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -89,6 +91,17 @@ def test_another_scale_than_the_models_gives_tiles_of_the_same_size_and_a_warnin
     until(qtbot, lambda: widget.image_form.size.said.count("5 nm/px"))
     assert widget.grid_form.tile_px.value == 32
     assert "= 160 nm" in widget.grid_form.equals.text()
+
+
+@pytest.mark.parametrize(("nm", "tile"), [(25.02, 64), (24.7, 64), (30.0, 53)])
+def test_64_px_stay_64_where_image_and_model_differ_by_rounding_alone(
+    qtbot, widget, real_viewer, small_model, nm, tile
+):
+    card = replace(small_model.entry.card, tile_px=64, pixel_size_nm=25.0)
+    widget.model_form.offer(replace(small_model.entry, path=Path("coarse"), card=card))
+    real_viewer.add_image(half_dark(), name="other", scale=(nm, nm), units=("nm", "nm"))
+    until(qtbot, lambda: f"{nm:g} nm/px" in widget.image_form.size.said)
+    assert widget.grid_form.tile_px.value == tile
 
 
 def test_an_image_without_a_scale_says_so_and_offers_pixels_only(qtbot, widget, real_viewer):
