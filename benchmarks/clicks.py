@@ -93,9 +93,7 @@ class Hand(Walk):
     def map_of_the_sample(self) -> None:
         """From the menu to a finished map."""
         self.classify = self.menu("Classify")
-        self.click(self.classify.image_form.sample_button, "Open the sample")
-        self.until(lambda: self.classify.run_form.button.enabled)
-        self.click(self.classify.run_form.button, "Classify (the button)")
+        self.click(self.classify.try_sample.button, "Classify the sample")
         self.until(lambda: not self.classify.busy and bool(self._maps()))
 
     def figure_in_a_file(self) -> None:

@@ -270,6 +270,18 @@ def test_a_map_with_one_class_only_is_reviewed_all_the_same(qtbot, real_viewer, 
     assert shares[0].low < 1.0
 
 
+def test_the_buttons_that_begin_do_not_scroll_and_belong_to_the_review_alone(widget):
+    form = widget.review_form
+    assert widget.foot.isAncestorOf(form.start.native)
+    assert not form.start.native.isVisibleTo(widget.foot)
+    begin(widget)
+    widget.reviewer.answer(1)
+    widget.reviewer.pause()
+    for each in (form.start, form.go_on):
+        assert each.native.isVisibleTo(widget.foot)
+    assert not widget.isAncestorOf(form.go_on.native)
+
+
 def test_a_map_without_any_class_says_so(qtbot, real_viewer, open_widget):
     image = real_viewer.add_image(half_dark(64, 64), name="none")
     add_class_map(real_viewer, map_of(np.zeros((4, 4), int), image_name="none"), image)

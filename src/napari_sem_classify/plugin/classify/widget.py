@@ -26,6 +26,7 @@ from napari_sem_classify.plugin.classify.map_run import MapRun, MapWish
 from napari_sem_classify.plugin.classify.outline_form import OutlineForm
 from napari_sem_classify.plugin.classify.result_form import ResultForm
 from napari_sem_classify.plugin.classify.run import ClassifyResult
+from napari_sem_classify.plugin.classify.try_sample import TrySample
 from napari_sem_classify.plugin.forms.advanced_fold import AdvancedFold
 from napari_sem_classify.plugin.forms.area_form import AreaForm
 from napari_sem_classify.plugin.forms.compare_form import CompareForm
@@ -74,7 +75,7 @@ class ClassifyWidget(DockWidget):
         self.measure = MeasurePage(self._viewer, self, lambda: self.frame.turn_to(MAP))
         pages = (
             (MAP, "Classify the tiles of the image", form, foot),
-            (MEASURE, "Area fractions, their review, regions", self.measure, None),
+            (MEASURE, "Area fractions, their review, regions", self.measure, self.measure.foot),
             (EXPORT, "Write tables, maps, figures, a report", *self.measure.export_parts),
         )
         for page in pages:
@@ -112,6 +113,9 @@ class ClassifyWidget(DockWidget):
 
     def _connect(self) -> None:
         self.image_form.changed.connect(self._on_image)
+        # After the line above: the model's tiles lie on the sample before it is classified.
+        self.try_sample = TrySample(self._viewer, self.image_form, self.run_form, self.classify)
+        self.try_sample.button.changed.connect(lambda: self.frame.turn_to(MAP))
         self.model_form.changed.connect(self._refresh)
         self.device_form.changed.connect(self._on_device)
         for each in (self.grid_form, self.use_plan, self.planes, self.dense, self.area_form):
@@ -134,6 +138,7 @@ class ClassifyWidget(DockWidget):
     def stop(self) -> None:
         """Let go of all work under way and of the viewer."""
         self.map_run.stop()
+        self.try_sample.forget()
         super().stop()
         self.measure.stop()
 

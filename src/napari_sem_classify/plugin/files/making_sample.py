@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, Protocol
 
 from qtpy.compat import isalive
@@ -15,12 +16,14 @@ from napari_sem_classify.plugin.app.session import unwrapped
 
 if TYPE_CHECKING:
     from napari.components import ViewerModel
+    from napari.layers import Layer
 
     from napari_sem_classify.core.sample.cross_section import Sample
 
 MAKING = "Making the sample"
 LOOK_MS = 30
-_making: set[int] = set()
+Then = Callable[["Layer | None"], None]
+_making: dict[int, list[Then]] = {}
 
 
 class Teller(Protocol):
@@ -33,14 +36,19 @@ class Teller(Protocol):
         """The window in which it lies."""
 
 
-def open_sample(viewer: ViewerModel, note: Teller) -> None:
-    """Make the sample and open it in the viewer; the note tells how far it is, or what failed."""
+def open_sample(viewer: ViewerModel, note: Teller, then: Then = lambda _image: None) -> None:
+    """Make the sample and open it in the viewer; the note tells how far it is, or what failed.
+
+    `then` is told its image layer, or None where it failed. One that is being made is not made
+    twice.
+    """
     viewer = unwrapped(viewer)
     if id(viewer) in _making:
+        _making[id(viewer)].append(then)
         return
     window: Any = note.window()
     slot = JobSlot(window)
-    _making.add(id(viewer))
+    waiting = _making[id(viewer)] = [then]
 
     there: Any = isalive
 
@@ -49,8 +57,13 @@ def open_sample(viewer: ViewerModel, note: Teller) -> None:
             note.say(text)
 
     def ended() -> None:
-        _making.discard(id(viewer))
+        _making.pop(id(viewer), None)
         slot.deleteLater()
+
+    def failed(sentence: str) -> None:
+        say(sentence)
+        for each in waiting:
+            each(None)
 
     def done(sample: Sample) -> None:
         from napari.layers import Layer
@@ -60,17 +73,19 @@ def open_sample(viewer: ViewerModel, note: Teller) -> None:
         say("")
         added = [viewer.add_layer(Layer.create(*each)) for each in cross_section_layers(sample)]
         viewer.layers.selection.active = added[0]
+        for each in waiting:
+            each(added[0])
 
     say(f"{MAKING}…")
     slot.start(
         make,
         doing="making the sample",
         on_done=done,
-        on_failed=say,
+        on_failed=failed,
         on_end=ended,
         on_progress=lambda told: say(f"{told.stage}: {told.done} of {told.total}"),
     )
-    slot.destroyed.connect(lambda: _making.discard(id(viewer)))
+    slot.destroyed.connect(lambda: _making.pop(id(viewer), None))
 
 
 def make(context: JobContext) -> Sample:

@@ -49,6 +49,8 @@ class ImageForm:
     layer : Image layer or None
     image : SemImage or None
         None while there is no layer, while it is read, and where it cannot be used.
+    beginning : Form
+        What to do first, shown while there is no image; a dock may add to it.
     """
 
     changed = Signal()
@@ -89,7 +91,9 @@ class ImageForm:
             each.native.setCheckable(True)
         self.undo = button("Undo", "Take back the last correction of this image")
         self.problem = Note("Problem with the image")
-        form.wide(self.empty, self.sample_button)
+        self.beginning = Form(margin=0)
+        self.beginning.wide(self.empty, self.sample_button)
+        form.wide(self.beginning)
         self._image_row = form.row("Image", self.combo)
         form.wide(self.problem, self.size, self.told)
         self.level_form = LevelForm(self._viewer, body, self._corrections)
@@ -116,7 +120,7 @@ class ImageForm:
         there = bool(self._choices())
         layers = len(self._viewer.layers) > 0
         self.empty.say("" if there else (NO_IMAGE if layers else EMPTY))
-        self.sample_button.native.setVisible(not there)
+        self.beginning.setVisible(not there)
         self._image_row.setVisible(there)
         self._use(self.combo.value if there else None)
 

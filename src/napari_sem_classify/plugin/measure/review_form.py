@@ -15,7 +15,7 @@ from napari_sem_classify.core.measure.review import UNSURE, Answer, check_same_c
 from napari_sem_classify.core.measure.review_plan import MoreCells, ReviewPlan, more_cells_for_all
 from napari_sem_classify.plugin.app.camera import focus_canvas
 from napari_sem_classify.plugin.app.text import as_it_is, count_text
-from napari_sem_classify.plugin.forms.layout import Form, Note, button, explain, slim
+from napari_sem_classify.plugin.forms.layout import Form, Note, button, enlarge, explain, slim
 from napari_sem_classify.plugin.layers.annotation_layer import MAX_KEYS, KeyAction
 from napari_sem_classify.plugin.measure.cell_form import CellForm
 from napari_sem_classify.plugin.measure.fields import Field, image_layer_of
@@ -40,7 +40,10 @@ class ReviewForm:
     ended = Signal()  # it was paused or finished, or another one was taken up
     result_wanted = Signal()  # the user asks for the corrected fractions
 
-    def __init__(self, viewer: ViewerModel, reviewer: Reviewer, form: Form, owner: QWidget) -> None:
+    def __init__(
+        self, viewer: ViewerModel, reviewer: Reviewer, form: Form, foot: Form, owner: QWidget
+    ) -> None:
+        """Lay the controls out; in `foot` lie the buttons that begin, which do not scroll."""
         self._viewer = viewer
         self._owner = owner
         self._plan: ReviewPlan | None = None
@@ -49,10 +52,10 @@ class ReviewForm:
         self._corrected: Corrected | None = None
         self.reviewer = reviewer
         self.spotlight = Spotlight(viewer, reviewer.pause)
-        self._build(form)
+        self._build(form, foot)
         reviewer.changed.connect(self._on_changed)
 
-    def _build(self, form: Form) -> None:
+    def _build(self, form: Form, foot: Form) -> None:
         self.why = Note("What a review is for")
         self.cells = slim(widgets.SpinBox(value=USUAL_CELLS, min=2, max=MOST_CELLS))
         explain(self.cells, "Cells to review", "How many cells of the map you will look at")
@@ -69,17 +72,19 @@ class ReviewForm:
         self.start = button("Start review", f"Draw cells and show the first. {KEYS_HINT}")
         self.found = Note("The review so far")
         self.show_result = button("Show corrected fractions", "Show what the review gave so far")
-        form.wide(self.why, self.found, self.go_on, self.show_result)
+        for each in (self.go_on, self.start):
+            enlarge(each)
+        form.wide(self.why, self.found, self.show_result)
         self._build_more(form)
         self._cells_row = form.row("Cells", self.cells, QLabel("of the map"))
-        form.wide(self.expected, self.blind, self.start)
+        form.wide(self.expected, self.blind)
         self.cell_form = CellForm(form)
         self.cell_form.answered.connect(self._answer)
         self.cell_form.later_wanted.connect(self._later)
         self.cell_form.back_wanted.connect(self._back)
         self.cell_form.pause_wanted.connect(self.reviewer.pause)
         self.problem = Note("Problem with the review")
-        form.wide(self.problem)
+        foot.wide(self.problem, self.start, self.go_on)
         self.cells.changed.connect(self._tell_expected)
         self.start.changed.connect(self._start)
         self.go_on.changed.connect(self._go_on)

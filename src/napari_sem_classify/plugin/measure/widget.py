@@ -33,7 +33,13 @@ TABS = (
 
 
 class MeasurePage(Form):
-    """What measures class maps; `export_parts`, a page and its foot, write what was measured."""
+    """What measures class maps; `export_parts`, a page and its foot, write what was measured.
+
+    Attributes
+    ----------
+    foot : Form
+        What is always in view: the buttons that begin a review.
+    """
 
     def __init__(self, viewer: Viewer, owner: QWidget, to_map: Callable[[], None]) -> None:
         super().__init__()
@@ -70,7 +76,11 @@ class MeasurePage(Form):
         self.stretch()
         self.reviewer = Reviewer(self._viewer)
         self.fraction_form = FractionForm(self.pages[FRACTIONS], self._owner)
-        self.review_form = ReviewForm(self._viewer, self.reviewer, self.pages[REVIEW], self._owner)
+        self.foot, self._review_foot = Form(margin=0), Form()
+        self.foot.wide(self._review_foot)
+        self.review_form = ReviewForm(
+            self._viewer, self.reviewer, self.pages[REVIEW], self._review_foot, self._owner
+        )
         self.region_form = RegionForm(self._viewer, self.pages[REGIONS], self._owner)
         self.export_parts = Form(), Form()
         self.export_form = ExportForm(*self.export_parts, self._owner, self._measured, self._copy)
@@ -155,6 +165,7 @@ class MeasurePage(Form):
         self.tabs.setVisible(there)
         for number, page in enumerate(self.pages):
             page.setVisible(there and number == self.tabs.currentIndex())
+        self._review_foot.setVisible(there and self.tabs.currentIndex() == REVIEW)
 
     # ------------------------------------------------------------------ end
 
