@@ -98,7 +98,9 @@ def test_64_px_stay_64_where_image_and_model_differ_by_rounding_alone(
     qtbot, widget, real_viewer, small_model, nm, tile
 ):
     card = replace(small_model.entry.card, tile_px=64, pixel_size_nm=25.0)
-    widget.model_form.offer(replace(small_model.entry, path=Path("coarse"), card=card))
+    widget.model_form.offer(
+        replace(small_model.entry, name="coarse", path=Path("coarse"), card=card)
+    )
     real_viewer.add_image(half_dark(), name="other", scale=(nm, nm), units=("nm", "nm"))
     until(qtbot, lambda: f"{nm:g} nm/px" in widget.image_form.size.said)
     assert widget.grid_form.tile_px.value == tile
