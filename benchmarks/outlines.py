@@ -6,7 +6,7 @@ image's pixel mask: mean intersection over union of the classes, pixels of other
 A last column draws outlines from the true classes of tiles: what is lost to edges alone.
 
     python benchmarks/outlines.py [--sets ebc2 super2] [--data ../shared/data] [--cache FOLDER]
-        [--per-class 0] [--pictures FOLDER]
+        [--per-class 0] [--pictures FOLDER] [--no-overlap]
 """
 
 from __future__ import annotations
@@ -83,18 +83,22 @@ def true_tiles(mask: NDArray[np.uint8], grid: TileGrid, classes: int) -> NDArray
     return (powers / powers.sum(axis=-1, keepdims=True)).astype(np.float32)
 
 
-def study(name: str, data: Path, cache: Path, per_class: int, pictures: Path | None) -> None:
+def study(
+    name: str, data: Path, cache: Path, per_class: int, pictures: Path | None, overlap: bool
+) -> None:
     """Print the table of a set, an image a line."""
     material = load(name, data, cache)
     lesson, source = material.lesson, name.rstrip("23")
     heads: dict[str, Taught] = {}
+    columns = COLUMNS if overlap else (*COLUMNS[:3], COLUMNS[5])
     for train, test in splits(material, name, 0):
         rows = train[draw(lesson.labels[train], per_class, 0)]
         held = str(material.specimens[test][0])
         heads[held] = teach(material, name, rows, surroundings_for())
+        print(f"without {held}: {heads[held].surroundings.title}", flush=True)
     engine = make_engine(network_px=128)
     table = []
-    print(f"{name} | " + " | ".join(COLUMNS))
+    print(f"{name} | " + " | ".join(columns))
     for image, mask, specimen in nasa_pairs(data, source):
         grid = whole_grid(image, 64)
         image = image.with_area(grid.area)
@@ -102,19 +106,15 @@ def study(name: str, data: Path, cache: Path, per_class: int, pictures: Path | N
         whole = map_of(
             image, grid, tile_probabilities(taught, lesson.seen[image.name]), lesson.classes
         )
-        half_grid = TileGrid(grid.area, 64, 32)
-        half = map_of(
-            image,
-            half_grid,
-            tile_probabilities(taught, _seen(image, half_grid, engine, cache)),
-            lesson.classes,
-        )
         best = replace(whole, probabilities=true_tiles(mask, grid, count))
         drawn = outlined(whole, image)
-        labels = (
-            *(squares(whole), smooth(whole), drawn, squares(half)),
-            *(outlined(half, image), outlined(best, image)),
-        )
+        labels = [squares(whole), smooth(whole), drawn]
+        if overlap:
+            half_grid = TileGrid(grid.area, 64, 32)
+            seen = _seen(image, half_grid, engine, cache)
+            half = map_of(image, half_grid, tile_probabilities(taught, seen), lesson.classes)
+            labels += [squares(half), outlined(half, image)]
+        labels.append(outlined(best, image))
         table.append([mean_iou(each, mask, count) for each in labels])
         print(f"{image.name} | " + " | ".join(f"{each:.3f}" for each in table[-1]), flush=True)
         if pictures is not None:
@@ -167,9 +167,10 @@ def main() -> None:
     parser.add_argument("--cache", type=Path, default=Path(tempfile.gettempdir()) / "teach_cache")
     parser.add_argument("--per-class", type=int, default=0)
     parser.add_argument("--pictures", type=Path)
+    parser.add_argument("--overlap", action=argparse.BooleanOptionalAction, default=True)
     wish = parser.parse_args()
     for name in wish.sets:
-        study(name, wish.data, wish.cache, wish.per_class, wish.pictures)
+        study(name, wish.data, wish.cache, wish.per_class, wish.pictures, wish.overlap)
 
 
 if __name__ == "__main__":

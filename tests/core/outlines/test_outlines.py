@@ -151,6 +151,21 @@ def test_of_a_tile_with_a_crack_only_the_line_is_crack():
     assert told["dark"] and told["length_px"] == pytest.approx(384, rel=0.4)
 
 
+def test_beside_a_crack_the_areas_are_those_of_the_neighbours():
+    """Dark pixels of a crack are not taken for a dark phase."""
+    pixels, crack = cracked()
+    pixels[192:] = np.clip(pixels[192:].astype(int) - 85, 0, 255)
+    image = SemImage("cracked", pixels, Specimen(Area(0, 256, 0, 384)), pixel_size_nm=20.0)
+    class_map = crack_map(crack)
+    has = class_map.labels() == 3
+    class_map.probabilities[6:, :, :2] = class_map.probabilities[6:, :, 1::-1]  # dark grains
+    class_map.probabilities[has] = [0.05, 0.05, 0.9]  # of which the crack tells nothing
+    labels = outline_labels(draw_outlines(class_map, image), class_map.grid.area)
+    in_tiles = np.kron(has, np.ones((TILE, TILE), bool))
+    assert (labels[in_tiles] == 2).mean() < 0.01
+    assert (labels[200:] == 2).mean() > 0.95
+
+
 def test_a_thin_class_that_cannot_be_told_is_not_drawn_and_says_so():
     pixels = np.random.default_rng(5).integers(100, 140, (256, 384), np.uint8)
     image = SemImage("noise", pixels, Specimen(Area(0, 256, 0, 384)), pixel_size_nm=20.0)

@@ -32,7 +32,14 @@ def test_outlines_of_a_finished_map_are_labels_of_the_images_pixels(
     (tiles,) = made_from(real_viewer, layer, CLASSES)
     assert not tiles.visible
     assert form.note.said.startswith("By outlines: ")
-    before = drawn.data.copy()
-    drawn.paint((5, 5), 2)
+    before, told = drawn.data.copy(), form.note.said
+    other = 3 - int(before[5, 5])
+    drawn.brush_size = 60
+    drawn.paint((5, 5), other)
+    # What the note says is measured anew, with what was painted.
+    until(qtbot, lambda: form.note.said.startswith("By outlines as painted: "))
+    share = (drawn.data == 1).mean() / (drawn.data > 0).mean()
+    assert f" {100 * share:.1f} %" in form.note.said
     drawn.undo()
     assert np.array_equal(drawn.data, before)
+    until(qtbot, lambda: form.note.said == told)

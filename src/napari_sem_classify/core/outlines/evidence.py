@@ -41,7 +41,8 @@ _THIN_OUT = 4
 class Scene:
     """One plane of an image with its map, and the lattice over it.
 
-    `plane` is where in `image` the pixels are.
+    `plane` is where in `image` the pixels are. `unsaid` are the cells that teach no pixels,
+    since something else than the map's classes lies in theirs.
     """
 
     image: SemImage
@@ -49,6 +50,7 @@ class Scene:
     class_map: ClassMap
     lattice: Lattice
     intensity: IntensityRange
+    unsaid: NDArray[np.bool_] | None = None
 
     def log_map(self, block: Area) -> NDArray[np.float32]:
         """Logarithm of the map's probabilities at a block's squares, NaN where left out."""
@@ -120,7 +122,10 @@ class BagPlaces:
 
 
 def bag_places(scene: Scene, patch: Area) -> BagPlaces | None:
-    """The map's cells whose tiles lie in a patch and do not overlap, without those left out."""
+    """The map's cells whose tiles lie in a patch and do not overlap.
+
+    Without those left out and those that teach no pixels.
+    """
     lattice, apart = scene.lattice, _apart(scene.class_map)
     side = min(lattice.tile // lattice.px, patch.height, patch.width)
     down, along = (centres[::apart] for centres in cell_centres(scene.class_map))
@@ -131,6 +136,8 @@ def bag_places(scene: Scene, patch: Area) -> BagPlaces | None:
     known = scene.class_map.probabilities[::apart, ::apart]
     r, c = (each.ravel() for each in np.meshgrid(rows, cols, indexing="ij"))
     good = ~np.isnan(known[r, c, 0])
+    if scene.unsaid is not None:
+        good &= ~scene.unsaid[::apart, ::apart][r, c]
     r, c = r[good], c[good]
     if not len(r):
         return None
@@ -155,8 +162,8 @@ def _bags(scene: Scene, patch: Area) -> tuple[NDArray[Any], ...] | None:
     r, c = places.rows, places.cols
     tiles = np.moveaxis(picked, 1, -1).reshape(len(r), -1, seen.shape[-1])
     apart = _apart(scene.class_map)
-    around = _around(scene.class_map.probabilities[::apart, ::apart])
-    return tiles, places.known, around[r, c], (r + c) % 2
+    beside = around(scene.class_map.probabilities[::apart, ::apart])
+    return tiles, places.known, beside[r, c], (r + c) % 2
 
 
 def _starts(
@@ -167,7 +174,7 @@ def _starts(
     return np.clip(first, 0, max(0, length - side))
 
 
-def _around(known: NDArray[np.float32]) -> NDArray[np.float32]:
+def around(known: NDArray[np.float32]) -> NDArray[np.float32]:
     """Mean of the four neighbours of each cell, of those that are there."""
     padded = np.pad(known, ((1, 1), (1, 1), (0, 0)), constant_values=np.nan)
     beside = (padded[:-2, 1:-1], padded[2:, 1:-1], padded[1:-1, :-2], padded[1:-1, 2:])

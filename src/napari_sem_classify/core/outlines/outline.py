@@ -16,7 +16,6 @@ from napari_sem_classify.core.image.sem_image import SemImage, hold_plane
 from napari_sem_classify.core.maps.class_map import ClassMap
 from napari_sem_classify.core.outlines.doubts import doubts
 from napari_sem_classify.core.outlines.evidence import (
-    SMALLEST,
     Scene,
     inner,
     look_at_pixels,
@@ -32,6 +31,7 @@ from napari_sem_classify.core.outlines.options import OutlineOptions
 from napari_sem_classify.core.outlines.refine import refined
 from napari_sem_classify.core.outlines.thin import (
     SUREST,
+    between_thin,
     line_measures,
     line_rule,
     thin_squares,
@@ -121,7 +121,10 @@ def draw_outlines(
     scene = Scene(source, plane, class_map, lattice, intensity)
     blocks = list(lattice.blocks(block_squares))
     reporter = Reporter(len(blocks) * (1 + len(thin)), "Drawing outlines", job)
-    areas = replace(scene, class_map=_without(class_map, thin))
+    areas = scene
+    if thin:
+        between, taken = between_thin(class_map, thin)
+        areas = replace(scene, class_map=between, unsaid=taken)
     drawn, told = _areas(areas, step, blocks, reporter)
     if thin:
         drawn, lines_told = _with_lines(scene, thin, drawn, fine, blocks, reporter)
@@ -134,16 +137,6 @@ def draw_outlines(
         agreement=None,
         outlines=None,
     )
-
-
-def _without(class_map: ClassMap, thin: list[int]) -> ClassMap:
-    """The map as if there were no thin classes."""
-    if not thin:
-        return class_map
-    others = np.delete(class_map.probabilities, thin, axis=-1) + np.float32(SMALLEST)
-    others /= others.sum(axis=-1, keepdims=True)
-    classes = tuple(info for n, info in enumerate(class_map.classes) if n not in thin)
-    return replace(class_map, probabilities=others, classes=classes)
 
 
 def _areas(

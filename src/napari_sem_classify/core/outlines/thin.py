@@ -7,7 +7,7 @@ class have them: nine in ten of those have fewer such pixels than a tile with it
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -15,7 +15,14 @@ from numpy.typing import NDArray
 
 from napari_sem_classify.core.common.job import Reporter
 from napari_sem_classify.core.image.area import Area
-from napari_sem_classify.core.outlines.evidence import Scene, bag_places, patches_of
+from napari_sem_classify.core.maps.class_map import ClassMap
+from napari_sem_classify.core.outlines.evidence import (
+    SMALLEST,
+    Scene,
+    around,
+    bag_places,
+    patches_of,
+)
 from napari_sem_classify.core.outlines.lattice import cell_centres
 
 FEWEST_TILES = 4
@@ -25,6 +32,8 @@ TOLD_APART = 0.7
 """Of less, lines are not what makes a tile one of the class, and none are drawn."""
 _SCALES = (0, 1, 2)
 """Of `looks.SCALES`: lines up to about an eighth of a tile wide."""
+FARTHEST = 4
+"""Cells from which one with a thin class takes its areas; in the midst of more it keeps its own."""
 SUREST = 0.98
 """Probability of the class where it was drawn, so that a line keeps its width between middles."""
 
@@ -50,6 +59,27 @@ class LineRule:
     scale: int
     strength: float
     told_apart: float
+
+
+def between_thin(class_map: ClassMap, thin: list[int]) -> tuple[ClassMap, NDArray[np.bool_]]:
+    """The map as if there were no thin classes, and which cells have one.
+
+    Such a cell's pixels are in part of the thin class, and what the map says of it is about that:
+    it takes after its neighbours.
+    """
+    labels = class_map.labels()
+    taken = np.isin(labels, [number + 1 for number in thin])
+    areas = np.delete(class_map.probabilities, thin, axis=-1) + np.float32(SMALLEST)
+    areas /= areas.sum(axis=-1, keepdims=True)
+    classes = tuple(info for n, info in enumerate(class_map.classes) if n not in thin)
+    filled = areas.copy()
+    filled[taken] = np.nan
+    for _ in range(FARTHEST):
+        lost = taken & np.isnan(filled[..., 0])
+        filled[lost] = around(filled)[lost]
+    lost = taken & np.isnan(filled[..., 0])
+    filled[lost] = areas[lost]
+    return replace(class_map, probabilities=filled, classes=classes), taken
 
 
 def lines(looks: NDArray[np.float32], dark: bool, scale: int) -> NDArray[np.float32]:

@@ -2,22 +2,27 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from typing import TYPE_CHECKING
 
+import numpy as np
 from qtpy.QtWidgets import QWidget
 
 from napari_sem_classify.core.image.sem_image import SemImage
 from napari_sem_classify.core.maps.class_map import ClassMap
-from napari_sem_classify.plugin.app.jobs import JobContext, JobSlot
+from napari_sem_classify.plugin.app.jobs import JobContext, JobSlot, SettleTimer
 from napari_sem_classify.plugin.app.text import percent_text
 from napari_sem_classify.plugin.forms.layout import Form, Note, button
-from napari_sem_classify.plugin.layers.outline_layer import show_outlines
+from napari_sem_classify.plugin.layers.outline_layer import painted_shares, show_outlines
+from napari_sem_classify.plugin.layers.strokes import StrokeWatch
 
 if TYPE_CHECKING:
     from napari.components import ViewerModel
-    from napari.layers import Image
+    from napari.layers import Image, Labels
 
 DRAWING = "Drawing outlines…"
+DRAWN, PAINTED = "By outlines", "By outlines as painted"
+_SETTLED_MS = 150
 
 
 class OutlineForm:
@@ -27,6 +32,10 @@ class OutlineForm:
         self._viewer = viewer
         self._drawing = JobSlot(owner)
         self._of: tuple[Image, SemImage, ClassMap] | None = None
+        self._shown: tuple[Labels, ClassMap] | None = None
+        self._first: list[float] | None = None
+        self._strokes: StrokeWatch | None = None
+        self._painted = SettleTimer(owner, _SETTLED_MS, self._count)
         self.button = button(
             "Draw outlines",
             "Draw where the classes end, from the map and the image, as labels that can be painted",
@@ -46,8 +55,13 @@ class OutlineForm:
         if self._of is None or now is None or self._of[2] is not now[2]:
             self._drawing.abandon()
             self.button.enabled = True
+            self._watch(None, None)
             self.note.say("")
         self._of = now  # type: ignore[assignment]
+
+    def stop(self) -> None:
+        """Watch no outlines any more."""
+        self._watch(None, None)
 
     def draw(self) -> None:
         """Draw the outlines in the background and show them."""
@@ -74,11 +88,44 @@ class OutlineForm:
     def _show(self, layer: Image, drawn: ClassMap) -> None:
         if layer not in self._viewer.layers or drawn.outlines is None:
             return
-        show_outlines(self._viewer, layer, drawn.outlines)
-        told = drawn.record["outlines"]
-        shares = (f"{each['name']} {percent_text(each['fraction'])}" for each in told["classes"])
-        said = f"By outlines: {', '.join(shares)}."
-        doubts = told["doubts"]
+        self._watch(show_outlines(self._viewer, layer, drawn.outlines), drawn)
+        self._say(drawn, DRAWN, (each["fraction"] for each in drawn.record["outlines"]["classes"]))
+
+    def _watch(self, labels: Labels | None, drawn: ClassMap | None) -> None:
+        """Measure these outlines anew when they are painted on; huge ones cannot be."""
+        if self._strokes is not None:
+            self._strokes.stop()
+        self._painted.stop()
+        self._strokes = self._shown = None
+        if labels is None or drawn is None or not isinstance(labels.data, np.ndarray):
+            return
+        self._shown = labels, drawn
+        self._first = painted_shares(labels.data, len(drawn.classes))
+        self._strokes = StrokeWatch(labels, self._painted.start)
+
+    def _count(self) -> None:
+        if self._shown is None:
+            return
+        labels, drawn = self._shown
+        found = painted_shares(np.asarray(labels.data), len(drawn.classes))
+        told = [each["fraction"] for each in drawn.record["outlines"]["classes"]]
+        if found is None or found == self._first:  # nothing is painted, or all of it undone
+            self._say(drawn, DRAWN, told)
+            return
+        # A class that could not be drawn has no area before some is painted.
+        shares = (
+            None if before is None and not now else now
+            for before, now in zip(told, found, strict=True)
+        )
+        self._say(drawn, PAINTED, shares)
+
+    def _say(self, drawn: ClassMap, what: str, fractions: Iterable[float | None]) -> None:
+        names = (info.name for info in drawn.classes)
+        shares = (
+            f"{name} {percent_text(share)}" for name, share in zip(names, fractions, strict=True)
+        )
+        said = f"{what}: {', '.join(shares)}."
+        doubts = drawn.record["outlines"]["doubts"]
         if doubts:
             self.note.warn(" ".join([said, *doubts]))
         else:

@@ -139,6 +139,7 @@ class ClassifyWidget(DockWidget):
         """Let go of all work under way and of the viewer."""
         self.map_run.stop()
         self.try_sample.forget()
+        self.outline_form.stop()
         super().stop()
         self.measure.stop()
 

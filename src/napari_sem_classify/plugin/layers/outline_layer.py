@@ -4,6 +4,9 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
+from numpy.typing import NDArray
+
 from napari_sem_classify.core.image.area import Area
 from napari_sem_classify.core.maps.class_map import ClassMap
 from napari_sem_classify.plugin.layers.layer_image import noted_level
@@ -26,6 +29,7 @@ OUTLINES = "outlines"
 PAINTED_PX = 1 << 27
 """Larger images are drawn as they come into view, and cannot be painted."""
 _CHUNK_PX = 1024
+_BAND_PX = 1 << 22
 
 
 def show_outlines(viewer: ViewerModel, image_layer: Image, cells: ClassMap) -> Labels:
@@ -51,6 +55,17 @@ def show_outlines(viewer: ViewerModel, image_layer: Image, cells: ClassMap) -> L
     for each in made_from(viewer, image_layer, CLASSES):
         each.visible = False
     return layer
+
+
+def painted_shares(labels: NDArray[Any], classes: int) -> list[float] | None:
+    """Share of each class in outlines that were painted on, pixel by pixel; None where none is."""
+    counts = np.zeros(classes + 1, np.int64)
+    rows = max(1, _BAND_PX // max(1, labels.shape[1]))
+    for top in range(0, len(labels), rows):
+        found = np.bincount(labels[top : top + rows].ravel())[: classes + 1]
+        counts[: len(found)] += found
+    total = counts[1:].sum()
+    return None if not total else [float(each / total) for each in counts[1:]]
 
 
 def _pixels(cells: ClassMap) -> Any:
