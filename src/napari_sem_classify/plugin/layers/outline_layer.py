@@ -29,7 +29,8 @@ OUTLINES = "outlines"
 PAINTED_PX = 1 << 27
 """Larger images are drawn as they come into view, and cannot be painted."""
 _CHUNK_PX = 1024
-_BAND_PX = 1 << 22
+_BAND_PX = 1 << 20
+"""Measured or made at a time, so that memory does not grow with the image."""
 
 
 def show_outlines(viewer: ViewerModel, image_layer: Image, cells: ClassMap) -> Labels:
@@ -74,8 +75,14 @@ def _pixels(cells: ClassMap) -> Any:
 
     area = cells.grid.area
     if area.height * area.width <= PAINTED_PX:
-        labels = outline_labels(cells, area)
-        return labels.astype("uint8") if len(cells.classes) < 256 else labels
+        small = len(cells.classes) < 256
+        labels = np.empty((area.height, area.width), np.uint8 if small else np.uint16)
+        rows = max(1, _BAND_PX // area.width)
+        for top in range(0, area.height, rows):
+            bottom = min(top + rows, area.height)
+            band = Area(area.top + top, area.top + bottom, area.left, area.right)
+            labels[top:bottom] = outline_labels(cells, band)
+        return labels
     import dask.array
 
     lazily: Any = dask.array.map_blocks
