@@ -1,6 +1,6 @@
 """How long the window stands still in each step of a walk through the program, on the sample.
 
-    python -m benchmarks.window_gaps [--where SECONDS] [--to STEP] [--json FILE]
+    python -m benchmarks.window_gaps [--where SECONDS] [--to STEP] [--json FILE] [--bare]
 
 A timer of 10 ms ticks in the window's event loop; the longest pauses between its ticks tell what a
 user would feel. The walk: an empty viewer, the docks, the sample, a map, its review, a figure, a
@@ -8,7 +8,9 @@ model taught by the brush, a saved model, a batch. Each step has its worst pause
 percentile; ``--where`` also tells what the main thread did in pauses longer than that. A display is
 needed (``xvfb-run -a`` without). Run it on a quiet machine: the load is told with the figures.
 ``own_work_s`` is the longest processor time of the main thread between two ticks, which other
-programs do not stretch. A step that fails is told, and the walk goes on.
+programs do not stretch. A step that fails is told, and the walk goes on. ``--bare`` walks through
+napari itself instead, with layers of the same sizes and nothing of this program: what drawing
+costs on the machine.
 """
 
 from __future__ import annotations
@@ -267,6 +269,52 @@ class Walk:
         return learner.learned is not None and not learner.out_of_date and not learner.busy
 
 
+class BareWalk(Walk):
+    """The same kinds of layers in napari alone."""
+
+    def image_shown(self) -> None:
+        """A picture as large as the sample."""
+        pixels = np.random.default_rng(0).integers(0, 255, (1536, 2048), dtype=np.uint8)
+        self.viewer.add_image(pixels, name="picture", scale=(25, 25))
+        self.rest()
+
+    def scale_bar_shown(self) -> None:
+        """napari's scale bar."""
+        self.viewer.canvas.overlays.scale_bar.visible = True
+        self.rest()
+
+    def labels_shown(self) -> None:
+        """Cells as large as those of the map."""
+        cells = np.arange(22 * 32).reshape(22, 32) % 5
+        self.viewer.add_labels(cells, scale=(1600, 1600), name="cells")
+        self.rest()
+
+    def labels_painted(self) -> None:
+        """Strokes of napari's brush."""
+        for col in range(10):
+            self.viewer.layers["cells"].paint((4, col), 3)
+        self.rest()
+
+    def outline_shown(self) -> None:
+        """One rectangle of a shapes layer."""
+        corners = np.array([[0, 0], [0, 64], [64, 64], [64, 0]])
+        self.viewer.add_shapes([corners], edge_width=2, scale=(25, 25))
+        self.rest()
+
+    def layer_taken_out(self) -> None:
+        """The rectangle goes."""
+        self.viewer.layers.pop()
+        self.rest()
+
+
+BARE_STEPS = (
+    BareWalk.image_shown,
+    BareWalk.scale_bar_shown,
+    BareWalk.labels_shown,
+    BareWalk.labels_painted,
+    BareWalk.outline_shown,
+    BareWalk.layer_taken_out,
+)
 STEPS = (
     Walk.classify_opens,
     Walk.sample_opens,
@@ -295,13 +343,14 @@ def main() -> None:
     parser.add_argument("--where", type=float, default=0.0, help="tell of pauses longer than this")
     parser.add_argument("--to", default="", help="the last step, for a shorter walk")
     parser.add_argument("--json", type=Path, help="write the figures there too")
+    parser.add_argument("--bare", action="store_true", help="napari alone")
     options = parser.parse_args()
     with tempfile.TemporaryDirectory() as made:
         folder = Path(made)
         # Annotations, models and caches of the user stay out of the walk.
         for name in ("XDG_DATA_HOME", "XDG_CACHE_HOME", "XDG_CONFIG_HOME", "XDG_STATE_HOME"):
             os.environ[name] = str(folder / "home")
-        result, ticks = _walk(folder, options.where, options.to)
+        result, ticks = _walk(folder, options)
     for step, places in ticks.found.items():
         for place, count in places.most_common(8):
             print(f"{step}: {count * 0.02:.2f} s {place}", file=sys.stderr)
@@ -311,17 +360,18 @@ def main() -> None:
     os._exit(0)  # a viewer with threads under way would take its time
 
 
-def _walk(folder: Path, where_s: float, last: str) -> tuple[dict[str, Any], Ticks]:
-    walk = Walk(folder)
+def _walk(folder: Path, options: argparse.Namespace) -> tuple[dict[str, Any], Ticks]:
+    walk: Walk = BareWalk(folder) if options.bare else Walk(folder)
+    steps: tuple[Callable[..., None], ...] = BARE_STEPS if options.bare else STEPS
     walk.rest(2.0)
-    ticks = Ticks(where_s)
+    ticks = Ticks(options.where)
     result: dict[str, Any] = {
         "cores": os.cpu_count(),
         "load_before": round(os.getloadavg()[0], 2),
         "steps": {},
     }
     print(f"{'step':<26}{'seconds':>9}{'worst s':>9}{'p99 s':>8}{'own s':>8}{'> .2 s':>8}")
-    for step in STEPS:
+    for step in steps:
         name = step.__name__.replace("_", " ")
         ticks.step = name
         start, problem = time.perf_counter(), ""
@@ -342,7 +392,7 @@ def _walk(folder: Path, where_s: float, last: str) -> tuple[dict[str, Any], Tick
         result["steps"][name] = row
         told = [row[key] for key in ("seconds", "worst_s", "p99_s", "own_work_s", "over_goal")]
         print(f"{name:<26}{told[0]:>9}{told[1]:>9}{told[2]:>8}{told[3]:>8}{told[4]:>8}", problem)
-        if last and last in name:
+        if options.to and options.to in name:
             break
     result["load_after"] = round(os.getloadavg()[0], 2)
     print(f"{result['cores']} cores, load {result['load_before']} to {result['load_after']}")
