@@ -103,7 +103,7 @@ def teach(
         typer.Option(
             "--copies",
             help="Learn from tiles also as other settings of the microscope would show them; auto "
-            "where tiles that were left out gain by it.",
+            "unless tiles that were left out clearly lose by it.",
         ),
     ] = "auto",
     dense: Annotated[

@@ -150,7 +150,7 @@ PICTURES = {
 
 @pytest.mark.parametrize("name", PICTURES)
 def test_the_size_in_a_pictures_own_header_is_known(name):
-    imagecodecs = pytest.importorskip("imagecodecs")
+    imagecodecs = pytest.importorskip("imagecodecs", reason="needs the extra 'codecs'")
     number, encode = PICTURES[name]
     for shape in ((96, 96), (100, 37), (40, 60), (513, 700)):
         found = picture_size(encode(imagecodecs, specimen(*shape)), number)
@@ -160,7 +160,7 @@ def test_the_size_in_a_pictures_own_header_is_known(name):
 
 @pytest.mark.parametrize("name", PICTURES)
 def test_a_strip_that_holds_a_larger_picture_is_refused(tmp_path, name):
-    imagecodecs = pytest.importorskip("imagecodecs")
+    imagecodecs = pytest.importorskip("imagecodecs", reason="needs the extra 'codecs'")
     number, encode = PICTURES[name]
     path = tmp_path / "s.tif"
     large = encode(imagecodecs, specimen(1100, 1100))

@@ -157,7 +157,7 @@ def test_a_tile_whose_jpeg_is_larger_than_the_tile_is_refused(tmp_path):
 def test_a_tile_of_deflate_is_unpacked_once_and_on_all_cores(tmp_path, monkeypatch):
     import threading
 
-    pytest.importorskip("imagecodecs")
+    pytest.importorskip("imagecodecs", reason="needs the extra 'codecs'")
     from napari_sem_classify.core.sem_io import tiff, tiff_decode
 
     pixels = np.random.default_rng(0).integers(0, 9, (256, 256), np.uint8)

@@ -15,8 +15,8 @@ from napari_sem_classify.plugin.app.session import session_of
 from napari_sem_classify.plugin.layers.made_layers import CLASSES, made_from
 
 from ..conftest import LONG_MS, half_dark, until
+from .conftest import NM
 
-NM = {"scale": (10, 10), "units": ("nm", "nm")}
 ENTRIES = ("Tile image", "Classify", "Measure", "Teach", "Fine-tune", "Batch")
 
 
@@ -33,19 +33,6 @@ class StepEngine(TinyEngine):
 
     def let_go(self, batches=1000):
         self.steps.release(batches)
-
-
-@pytest.fixture
-def image_layer(real_viewer):
-    return real_viewer.add_image(half_dark(), name="sample_1", **NM)
-
-
-@pytest.fixture
-def widget(qtbot, image_layer, open_widget, small_model):
-    widget = open_widget("Classify")
-    widget.model_form.offer(small_model.entry)
-    until(qtbot, lambda: widget.image_form.image is not None)
-    return widget
 
 
 @pytest.fixture

@@ -54,7 +54,7 @@ class TeachOptions:
     turned : bool
         Learn from the tiles also as they would look with other settings of the microscope.
     weigh_turned : bool
-        Do so only where tiles that were left out gain by it.
+        Do so unless tiles that were left out clearly lose by it.
     seed : int
         Of the sample and of the intervals of the score; the fit draws nothing at random.
     name : str

@@ -49,15 +49,16 @@ class OutlineForm:
         self, layer: Image | None, image: SemImage | None, class_map: ClassMap | None
     ) -> None:
         """Offer the outlines of a map; None where there is no map in view."""
-        there = layer is not None and image is not None and class_map is not None
-        self.button.native.setVisible(there)
-        now = (layer, image, class_map) if there else None
+        now = None
+        if layer is not None and image is not None and class_map is not None:
+            now = layer, image, class_map
+        self.button.native.setVisible(now is not None)
         if self._of is None or now is None or self._of[2] is not now[2]:
             self._drawing.abandon()
             self.button.enabled = True
             self._watch(None, None)
             self.note.say("")
-        self._of = now  # type: ignore[assignment]
+        self._of = now
 
     def stop(self) -> None:
         """Watch no outlines any more."""
