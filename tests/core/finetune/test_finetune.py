@@ -16,7 +16,6 @@ from napari_sem_classify.core.finetune.finetune_options import FineTuneOptions
 from napari_sem_classify.core.finetune.finetune_presets import (
     ARTICLE,
     SEM,
-    Augmentation,
     make_preset,
 )
 from napari_sem_classify.core.finetune.finetune_time import SCORING, times_scored
@@ -73,53 +72,6 @@ def test_drawing_by_class_evens_out_an_imbalance():
     assert shares[0] == [500, 10]
     assert shares[1] == pytest.approx([447, 63], abs=1)
     assert shares[2] == [255, 255]
-
-
-def test_without_changes_augmentation_is_resizing():
-    import torch
-
-    from napari_sem_classify.core.finetune.finetune_views import augment
-
-    tiles = torch.rand(3, 1, 32, 32, generator=torch.Generator().manual_seed(0))
-    recipe = Augmentation(flips=False, rotation_deg=0.0, lighting=0.0)
-    same = augment(tiles, 32, recipe, np.random.default_rng(0))
-    assert torch.allclose(same, tiles, atol=1e-5)
-
-
-def test_flips_and_quarter_turns_give_the_eight_views_of_a_tile():
-    import torch
-
-    from napari_sem_classify.core.finetune.finetune_views import augment
-
-    tile = torch.rand(1, 1, 16, 16, generator=torch.Generator().manual_seed(0))
-    recipe = Augmentation(quarter_turns=True, rotation_deg=0.0, lighting=0.0)
-    views = augment(tile.expand(60, -1, -1, -1), 16, recipe, np.random.default_rng(0))
-    turned = [torch.rot90(tile[0, 0], k) for k in range(4)]
-    expected = turned + [view.flip(0) for view in turned]
-    found = {
-        next(k for k, view in enumerate(expected) if torch.allclose(view, seen[0], atol=1e-4))
-        for seen in views
-    }
-    assert found == set(range(8))
-
-
-def test_a_crop_is_a_window_of_the_tile_at_its_own_scale():
-    import torch
-
-    from napari_sem_classify.core.finetune.finetune_views import augment
-
-    tile = torch.rand(1, 1, 64, 64, generator=torch.Generator().manual_seed(0))
-    recipe = Augmentation(flips=False, rotation_deg=0.0, lighting=0.0, smallest_crop=0.5)
-    generator = np.random.default_rng(0)
-    sides = set()
-    for _ in range(8):
-        crop = augment(tile, 64, recipe, generator)[0, 0]
-        side = len(crop)
-        windows = tile[0, 0].unfold(0, side, 1).unfold(1, side, 1)
-        assert (windows == crop).all(dim=3).all(dim=2).any()
-        sides.add(side)
-    assert min(sides) >= 32
-    assert len(sides) > 3
 
 
 # --- the model

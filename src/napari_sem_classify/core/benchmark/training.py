@@ -157,7 +157,7 @@ def _preset(size: int, epochs: int) -> Preset:
     """All layers from the start, and crops of the whole tile: nothing but the step counts."""
     preset = make_preset("sem", sizes=[size], epochs=epochs)
     preset = replace(preset, head_first=False, average=False)
-    return replace(preset, augmentation=replace(preset.augmentation, smallest_crop=1.0))
+    return replace(preset, augmentation=replace(preset.augmentation, crop=0.0))
 
 
 def _taking_turns(preset: Preset, bare: BareStep, batches: int, job: Job | None) -> dict[str, Any]:

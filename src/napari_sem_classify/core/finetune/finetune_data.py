@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from napari_sem_classify.core.evaluate.training_set import TrainingSet
-from napari_sem_classify.core.finetune.finetune_presets import Augmentation
+from napari_sem_classify.core.finetune.augmentation import Augmentation
 from napari_sem_classify.core.finetune.finetune_views import (
     as_seen,
     draw_views,

@@ -7,6 +7,7 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from napari_sem_classify.core.common.errors import DatasetError
+from napari_sem_classify.core.finetune.augmentation import Augmentation
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,32 +34,6 @@ class Stage:
     def epochs(self) -> int:
         """Epochs in all."""
         return self.epochs_frozen + self.epochs_unfrozen
-
-
-@dataclass(frozen=True, slots=True)
-class Augmentation:
-    """Random changes of a tile that do not change its class.
-
-    Attributes
-    ----------
-    flips : bool
-        Left to right and upside down.
-    quarter_turns : bool
-        By 90°, 180°, 270°: for specimens without an up.
-    rotation_deg : float
-        Up to so many degrees either way.
-    lighting : float
-        Contrast times ``1 ± lighting`` and brightness plus ``± lighting / 2`` of the grey range.
-    smallest_crop : float
-        Side of the smallest random crop as a share of the tile's, 1 for none. A crop is not
-        resized: the texture keeps the scale at which the model will see it.
-    """
-
-    flips: bool = True
-    quarter_turns: bool = False
-    rotation_deg: float = 10.0
-    lighting: float = 0.1
-    smallest_crop: float = 1.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -125,7 +100,7 @@ ARTICLE = Preset(
         Stage(128, 10, 5, 1e-3, 1e-3),
         Stage(224, 10, 5, 5e-4, 1e-3),
     ),
-    augmentation=Augmentation(rotation_deg=10.0, lighting=0.2),
+    augmentation=Augmentation(flips=True, rotation_deg=10.0, gain=0.2, offset=0.1),
     pooled_stages=(4,),
     head_first=False,
     earlier_layers=1.0,
@@ -144,7 +119,7 @@ hidden layer of 512 and max-pooled features beside them.
 SEM = Preset(
     name="sem",
     stages=(Stage(128, 0, 8, 1e-3, 1e-3),),
-    augmentation=Augmentation(quarter_turns=True, rotation_deg=0.0, lighting=0.05),
+    augmentation=Augmentation(flips=True, quarter_turns=True, gain=0.05, offset=0.025),
     label_smoothing=0.05,
     fixed_norms=False,
 )

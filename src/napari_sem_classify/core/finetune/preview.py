@@ -13,7 +13,7 @@ from napari_sem_classify.core.common.errors import SemClassifyError
 from napari_sem_classify.core.evaluate.dataset import Listing, RowCrop
 from napari_sem_classify.core.evaluate.set_reading import open_cropped, tile_grid
 from napari_sem_classify.core.finetune.annotated_images import AnnotatedImages
-from napari_sem_classify.core.finetune.finetune_presets import Augmentation
+from napari_sem_classify.core.finetune.augmentation import Augmentation
 from napari_sem_classify.core.finetune.from_annotations import cut_tiles
 
 SHOWN_CLASSES = 4
