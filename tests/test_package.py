@@ -29,7 +29,6 @@ NEEDS_TORCH = {
         "network.torch_modules",
         "classify.int8",
         "finetune.compare",
-        "finetune.compare_report",
         "finetune.finetune",
         "finetune.finetune_data",
         "finetune.finetune_learner",

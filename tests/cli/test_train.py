@@ -130,13 +130,17 @@ def test_ways_to_train_are_compared_in_one_table(run, source, tmp_path, monkeypa
     assert ran.status == 0, ran.err
     assert "The weights of Inception-v3 are not here" in ran.err
     lines = ran.out.splitlines()
-    assert "images learned from" in lines[0]
-    rows = {line.split("  ")[0]: line.split()[-5:] for line in lines[2:] if "ResNet50" in line}
-    sem = rows["ResNet50, preset sem, 32 px, 1 epoch"]
-    assert 0 <= float(sem[0]) <= 1
-    # The frozen network sees the tiles at the same size.
-    assert "ResNet50, frozen, no augmentation, 32 px" in rows
-    assert len({len(line) for line in lines if line.startswith("ResNet50")}) == 1
+    assert lines[0].startswith("Split groups, by ")
+    assert lines[1].startswith("Split random, image by image, at random: ")
+    rows = [line for line in lines if line.startswith("ResNet50")]
+    for name in ("groups", "random"):
+        (sem,) = (row for row in rows if "preset sem, 32 px, 1 epoch" in row and name in row)
+        assert all(0 <= float(score) <= 1 for score in sem.split()[-7:-1])
+        # The frozen network sees the tiles at the same size.
+        assert any(
+            "ResNet50, frozen, no augmentation, 32 px  " in row and name in row for row in rows
+        )
+    assert len({len(row) for row in rows}) == 1
     assert (tmp_path / "out" / "comparison.html").is_file()
 
 

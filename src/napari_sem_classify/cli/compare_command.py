@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from enum import StrEnum
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -14,9 +15,25 @@ from napari_sem_classify.cli.shell import complain, report
 from napari_sem_classify.core.network.backbone import DEFAULT_BACKBONE, backbone_path
 
 
+class Splits(StrEnum):
+    """Which splits to train on."""
+
+    both = "both"
+    groups = "groups"
+    random = "random"
+
+
 def compare(
     source: labelled.Source,
     out: Annotated[Path, typer.Option("--out", metavar="DIR", help="Folder to write into.")],
+    split: Annotated[
+        Splits,
+        typer.Option(
+            "--split",
+            help="Keep specimens and near-duplicates together (groups), split image by image as "
+            "most published scores do (random), or both, which takes twice as long.",
+        ),
+    ] = Splits.both,
     seeds: Annotated[
         str, typer.Option("--seeds", metavar="N,N", help="Each preset is trained with each seed.")
     ] = "0",
@@ -37,16 +54,18 @@ def compare(
     device: Device = "auto",
     as_json: Json = False,
 ) -> None:
-    """Train every way on one split: the article's table, on your images.
+    """Train every way on the same splits: the article's table, on your images.
 
     Inception-v3 and ResNet50 on frozen features without augmentation, the article's recipe, and
-    this program's own.
+    this program's own, each with images that belong together on one side, and split at random as
+    most published scores are.
     """
     from napari_sem_classify.core.common.output_folder import output_folder
     from napari_sem_classify.core.evaluate.dataset import read_listing
-    from napari_sem_classify.core.finetune.compare import FROZEN_PX, ComparedRow, CompareOptions
+    from napari_sem_classify.core.finetune.compare import FROZEN_PX, CompareOptions
     from napari_sem_classify.core.finetune.compare import compare as compare_ways
     from napari_sem_classify.core.finetune.compare_report import comparison, write_comparison
+    from napari_sem_classify.core.finetune.comparison import ComparedRow, splits_of
     from napari_sem_classify.core.finetune.finetune_presets import ARTICLE, SEM, make_preset
     from napari_sem_classify.core.finetune.inception import INPUT_PX
     from napari_sem_classify.core.network.engine.devices import device_title, find_device
@@ -75,13 +94,14 @@ def compare(
         output_folder(out) as folder,
         labelled.split_set(listing, tile_px=tile, crop=crop, largest_px=INPUT_PX, seed=seed) as (
             data,
-            split,
+            kept_together,
             job,
         ),
     ):
-        rows = compare_ways(data, split, options, on_row=tell, job=job)
-        files = write_comparison(data, split, rows, title, folder)
-        value = comparison(data, split, rows, title)
+        splits = splits_of(data, kept_together, split.value, seed)
+        rows = compare_ways(data, splits, options, on_row=tell, job=job)
+        value = comparison(data, splits, rows, title)
+        files = write_comparison(value, folder)
     value |= {"files": [str(path) for path in files], "renamed": folder.told}
     written = (f"Written: {path}" for path in files)
     report(value, "\n".join([*_table(value), *written, *folder.told]), as_json)
@@ -89,29 +109,37 @@ def compare(
 
 def _table(value: dict[str, Any]) -> list[str]:
     """The rows that have numbers, one under the other; those without have been told."""
-    from napari_sem_classify.core.finetune.compare_report import COLUMNS, cells_of
+    from napari_sem_classify.core.finetune.compare_report import COLUMNS, cells_of, intervals_of
 
-    parts = value["split"]["images"]
-    scored, learned = parts["test"] or parts["valid"], parts["train"]
     mine = [row for row in value["rows"] if not row["problem"]]
     width = max(len(row["method"]) for row in (*mine, *value["published"]))
 
     def line(cells: Sequence[str]) -> str:
-        return f"{cells[0]:{width}}" + "".join(f"{cell:>10}" for cell in cells[1:])
+        return (f"{cells[0]:{width}}" + "".join(f"{cell:>13}" for cell in cells[1:])).rstrip()
 
     return [
-        f"{learned} images learned from, {scored} scored, split {value['split']['how']}; "
-        "precision, recall and F1 are means over the classes.",
+        *(_split_text(name, split) for name, split in value["splits"].items()),
+        "P is precision, R recall; below each score its 95 % interval.",
         line(("", *COLUMNS[1:])),
-        *(line(cells_of(row)) for row in mine),
+        *(line(cells) for row in mine for cells in (cells_of(row), intervals_of(row))),
         "Published, on other images:",
         *(line(cells_of(row)) for row in value["published"]),
     ]
 
 
+def _split_text(name: str, split: dict[str, Any]) -> str:
+    parts = split["images"]
+    scored, learned = parts["test"] or parts["valid"], parts["train"]
+    leak = f"{split['leak_of_a_random_split']:.0%}"
+    told = f"{leak} of those held out have a near-duplicate among them"
+    if name != "random":
+        told = f"a random split would have shown {leak} of those held out beforehand"
+    return f"Split {name}, {split['how']}: {learned} images learned from, {scored} scored; {told}."
+
+
 def _row_text(row: dict[str, Any]) -> str:
     if row.get("problem"):
-        return f"{row['method']}: {row['problem']}"
+        return f"{row['method']}, {row['split']}: {row['problem']}"
     seed = "" if row["seed"] is None else f", seed {row['seed']}"
     scores = f"accuracy {row['accuracy']:.3f}, F1 {row['macro_f1']:.3f}"
-    return f"{row['method']}{seed}: {scores}, {row['minutes']:.1f} min"
+    return f"{row['method']}, {row['split']}{seed}: {scores}, {row['minutes']:.1f} min"

@@ -7,7 +7,8 @@ import json
 
 import numpy as np
 import pytest
-from labelled_images import write_classes
+from labelled_images import grains, write_classes
+from PIL import Image
 
 from napari_sem_classify.core.common.errors import Cancelled, ModelError
 from napari_sem_classify.core.common.job import Job
@@ -15,7 +16,8 @@ from napari_sem_classify.core.evaluate.dataset import read_listing
 from napari_sem_classify.core.evaluate.dataset_split import plan_split
 from napari_sem_classify.core.evaluate.training_set import make_training_set
 from napari_sem_classify.core.finetune.compare import CompareOptions, compare
-from napari_sem_classify.core.finetune.compare_report import write_comparison
+from napari_sem_classify.core.finetune.compare_report import comparison, write_comparison
+from napari_sem_classify.core.finetune.comparison import belonging_together, splits_of
 from napari_sem_classify.core.finetune.finetune_presets import make_preset
 from napari_sem_classify.core.finetune.inception import FILENAME, load_inception
 
@@ -41,45 +43,74 @@ def data(tmp_path):
 
 
 @pytest.fixture
-def split(data):
-    return plan_split(data.labels, data.class_names, data.pairs)
+def splits(data):
+    return splits_of(data, plan_split(data.labels, data.class_names, data.pairs), "both", 0)
 
 
 PRESETS = tuple(make_preset(name, sizes=[32], epochs=1) for name in ("article", "sem"))
 
 
-def ways(data, split, seeds=(0,), **settings):
+def ways(data, splits, seeds=(0,), **settings):
     options = CompareOptions(PRESETS, seeds, 32, download=False, device="cpu", batch_size=4)
-    return compare(data, split, options, **settings)
+    return compare(data, splits, options, **settings)
 
 
-def test_every_way_is_scored_on_the_same_images(data, split, tmp_path):
-    rows = ways(data, split, seeds=(0, 1))
-    assert [row.seed for row in rows] == [None, None, None, 0, 1, 0, 1]
-    assert rows[0].evaluation is None
-    assert FILENAME in rows[0].problem
-    for row in rows[1:]:
-        assert row.evaluation.groups.tolist() == rows[1].evaluation.groups.tolist()
+def test_every_way_is_scored_on_the_same_images_of_each_split(data, splits, tmp_path):
+    rows = ways(data, splits, seeds=(0, 1))
+    assert [row.seed for row in rows] == [None] * 6 + [0, 0, 1, 1] * 2
+    assert [row.split for row in rows] == ["groups", "random"] * 7
+    assert all(row.evaluation is None and FILENAME in row.problem for row in rows[:2])
+    for name, split in splits.items():
+        mine = [row for row in rows[2:] if row.split == name]
+        for row in mine:
+            assert row.evaluation.truth.tolist() == data.labels[split.scored].tolist()
+            assert row.evaluation.groups.tolist() == mine[0].evaluation.groups.tolist()
+    value = comparison(data, splits, rows, "CPU")
     out = tmp_path / "out"
-    out.mkdir()
-    write_comparison(data, split, rows, "CPU", out)
+    write_comparison(value, out)
     value = json.loads((out / "comparison.json").read_text(encoding="utf-8"))
     assert value["rows"][0]["problem"] == rows[0].problem
     assert "accuracy" not in value["rows"][0]
-    assert [row["images"] for row in value["classes"]] == [5, 5]
+    assert [row["images"] for row in value["splits"]["random"]["classes"]] == [5, 5]
     with (out / "comparison.csv").open(newline="") as file:
         table = list(csv.DictReader(file))
-    assert len(table) == 7
+    assert len(table) == 14
     assert table[0]["accuracy"] == ""
+    for key in ("accuracy", "macro_precision", "macro_recall", "macro_f1", "weighted_f1"):
+        low, at, high = (float(table[-1][f"{key}{end}"]) for end in ("_low", "", "_high"))
+        assert 0 <= low <= at <= high <= 1
     page = (out / "comparison.html").read_text(encoding="utf-8")
-    assert page.count("preset sem") == 2
+    assert page.count("preset sem") == 4
     assert "0.945" in page  # the article's own figure stands beside
 
 
-def test_a_comparison_can_be_cancelled(data, split):
+def test_a_random_split_tells_how_much_of_it_was_seen_before(tmp_path):
+    """Every image twice, shifted by a little: groups keep the two together."""
+    source = tmp_path / "set"
+    for number, name in enumerate(("fine", "coarse")):
+        (source / name).mkdir(parents=True)
+        for index in range(8):
+            picture = grains(60, 60, 2 + 3 * number, 100 * number + index)
+            for shift in (0, 4):
+                part = picture[shift : shift + 48, shift : shift + 48]
+                Image.fromarray(part).save(source / name / f"{name}-{index}-{shift}.png")
+    data = make_training_set(read_listing(source), largest_px=32, cache_folder=tmp_path)
+    assert len(data.pairs) >= 14
+    kept = plan_split(data.labels, data.class_names, data.pairs)
+    splits = splits_of(data, kept, "both", 0)
+    assert kept.leaks(data.pairs) == 0
+    assert splits["random"].leaks(data.pairs) > 0
+    assert splits["random"].random_leak > 0.2
+    assert sorted(len(each.scored) for each in splits.values()) == pytest.approx([6, 6], abs=2)
+    assert len(np.unique(belonging_together(data))) <= 18
+    assert list(splits_of(data, kept, "groups", 0)) == ["groups"]
+    data.discard()
+
+
+def test_a_comparison_can_be_cancelled(data, splits):
     cancel = Job()
     with pytest.raises(Cancelled):
-        ways(data, split, job=cancel, on_row=lambda _row: cancel.cancel())
+        ways(data, splits, job=cancel, on_row=lambda _row: cancel.cancel())
 
 
 def test_inceptions_weights_come_from_a_file_and_are_checked(tmp_path):

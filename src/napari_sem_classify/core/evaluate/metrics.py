@@ -15,6 +15,16 @@ from numpy.typing import NDArray
 
 from napari_sem_classify.core.evaluate.intervals import wilson_interval
 
+INTERVALS = (
+    "accuracy",
+    "balanced_accuracy",
+    "macro_precision",
+    "macro_f1",
+    "weighted_precision",
+    "weighted_f1",
+)
+"""Scores that have an interval; recall weighted by cases is the accuracy."""
+
 
 @dataclass(frozen=True, slots=True)
 class Scores:
@@ -139,30 +149,44 @@ def bootstrap_intervals(
     draws: int = 1000,
     seed: int = 0,
 ) -> dict[str, tuple[float, float]]:
-    """95 % percentile intervals of accuracy, balanced accuracy and macro-F1 (Efron 1979).
+    """95 % percentile intervals of accuracy and of mean precision, recall and F1 (Efron 1979).
 
     Parameters
     ----------
     groups : shape (N,), optional
         Cases of one group (an image, a block) are drawn together: they are not independent, and
         an interval that drew them singly would be too narrow (Field and Welsh 2007).
+
+    Returns
+    -------
+    dict of str to (float, float)
+        By `INTERVALS`.
     """
-    keys = ("accuracy", "balanced_accuracy", "macro_f1")
     names = np.arange(len(truth)) if groups is None else np.asarray(groups)
     if not len(names):
-        return dict.fromkeys(keys, (float("nan"), float("nan")))
+        return dict.fromkeys(INTERVALS, (float("nan"), float("nan")))
     by_group = counts_of_groups(truth, predicted, n_classes, names)
     n_groups = len(by_group)
     flat = by_group.reshape(n_groups, -1)
     generator = np.random.default_rng(seed)
-    values = np.empty((draws, 3))
+    values = np.empty((draws, len(INTERVALS)))
     for draw in range(draws):
         times = np.bincount(generator.integers(n_groups, size=n_groups), minlength=n_groups)
         right, true, said = (times @ flat).reshape(3, n_classes)
         recall, f1 = _ratio(right, true), _ratio(2 * right, true + said)
-        values[draw] = right.sum() / true.sum(), _mean(recall), _mean(f1)
+        precision = _ratio(right, np.where(true > 0, np.maximum(said, 1), said))
+        known = true > 0
+        share = true[known] / true.sum()
+        values[draw] = (
+            right.sum() / true.sum(),
+            _mean(recall),
+            _mean(precision),
+            _mean(f1),
+            share @ precision[known],
+            share @ f1[known],
+        )
     low, high = np.percentile(values, [2.5, 97.5], axis=0)
-    return {key: (float(low[i]), float(high[i])) for i, key in enumerate(keys)}
+    return {key: (float(low[i]), float(high[i])) for i, key in enumerate(INTERVALS)}
 
 
 def counts_of_groups(
