@@ -29,7 +29,8 @@ from napari_sem_classify.core.evaluate.dataset_split import Split
 from napari_sem_classify.core.evaluate.metrics import Scores, score
 from napari_sem_classify.core.evaluate.set_reading import ImageFacts
 from napari_sem_classify.core.evaluate.training_set import TrainingSet
-from napari_sem_classify.core.finetune.compare import compare
+from napari_sem_classify.core.finetune.compare import CompareOptions, compare
+from napari_sem_classify.core.finetune.comparison import GROUPS
 from napari_sem_classify.core.finetune.finetune_presets import make_preset
 from napari_sem_classify.core.image.area import Area
 from napari_sem_classify.core.image.intensity import (
@@ -262,13 +263,15 @@ def main() -> None:
 
             compare(
                 data,
-                split,
-                presets=presets,
-                seeds=(seed,),
-                frozen_px=chosen.sizes[-1],
-                download=False,
-                device=chosen.device,
-                batch_size=chosen.batch,
+                {GROUPS: split},
+                CompareOptions(
+                    presets=tuple(presets),
+                    seeds=(seed,),
+                    frozen_px=chosen.sizes[-1],
+                    download=False,
+                    device=chosen.device,
+                    batch_size=chosen.batch,
+                ),
                 on_row=told,
             )
     print_means(rows)

@@ -52,8 +52,8 @@ PUBLISHED: tuple[dict[str, Any], ...] = (
         "macro_f1": 0.956,
     },
 )
-"""On the ten classes of NFFA-EUROPE. At random near-duplicates lie on both sides: of the images that
-are scored 23 % have one in training."""
+"""On the ten classes of NFFA-EUROPE. At random near-duplicates lie on both sides: of the images
+that are scored 23 % have one in training."""
 
 
 @dataclass(frozen=True, slots=True)
