@@ -15,6 +15,7 @@ from __future__ import annotations
 import argparse
 import json
 import os
+import shutil
 import statistics
 import subprocess
 import sys
@@ -22,6 +23,7 @@ import tempfile
 import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -29,7 +31,7 @@ import numpy as np
 
 DATA = Path(__file__).resolve().parents[2] / "shared/data"
 VNNI_ONLY = {"ONEDNN_MAX_CPU_ISA": "AVX512_CORE_VNNI", "SEM_CLASSIFY_BENCH_NO_BF16": "1"}
-READ_PX = 6144
+READ_PX = 12_288
 TILE = 64
 MODEL = "model.safetensors"
 ALONE = ("--context", "no", "--alignment", "0", "--smoothing", "0")
@@ -186,48 +188,59 @@ def first(data: Path, scratch: Path, quick: bool) -> None:
 
 
 def reading(data: Path, scratch: Path, quick: bool) -> None:
-    """Megabytes a second of the data path from files and from memory, and of the decoders alone."""
+    """The data path from files and from memory, and the formats' own decoders on all cores.
+
+    Of each the megabytes a second and the processor's milliseconds a megabyte.
+    """
+    from napari_sem_classify.core.image.area import Area
     from napari_sem_classify.core.image.intensity import IntensityRange
     from napari_sem_classify.core.sem_io import open_image
     from napari_sem_classify.core.sem_io.array_image import image_from_array
     from napari_sem_classify.core.tiles.grid import TileGrid
-    from napari_sem_classify.core.tiles.tile_source import read_cuts, read_tiles
+    from napari_sem_classify.core.tiles.tile_source import read_cuts
 
-    side = READ_PX // (4 if quick else 1)
+    side = READ_PX // (8 if quick else 1)
     pixels = np.tile(np.asarray(mosaic(data, True).data[:512, :512]), (side // 512, side // 512))
     megabytes = pixels.nbytes / 1e6
 
-    def rate(work: Callable[[], Any]) -> float:
+    def cost(work: Callable[[], Any]) -> tuple[float, float]:
         runs = []
         for _ in range(1 if quick else 3):
-            begun = time.perf_counter()
+            begun, worked = time.perf_counter(), time.process_time()
             work()
-            runs.append(megabytes / (time.perf_counter() - begun))
-        return round(max(runs), 1)
+            runs.append((time.perf_counter() - begun, time.process_time() - worked))
+        seconds, processor = (min(some) for some in zip(*runs, strict=True))
+        return round(megabytes / seconds, 1), round(1000 * processor / megabytes, 3)
 
-    def path_of(image: Any, reader: Any) -> Callable[[], None]:
+    def regions(image: Any) -> None:
         grid = TileGrid(image.area, 224, 224)
+        for _batch in read_cuts(image, grid, IntensityRange(0.0, 255.0), 256):
+            pass
 
-        def work() -> None:
-            for _batch in reader(image, grid, IntensityRange(0.0, 255.0), 256):
-                pass
-
-        return work
-
-    memory = image_from_array(pixels, "memory")
-    readers = {"tiles": read_tiles, "regions": read_cuts}
-    held = {name: rate(path_of(memory, reader)) for name, reader in readers.items()}
-    tell("reading", source="memory", **{f"{name}_mb_s": value for name, value in held.items()})
+    held, held_ms = cost(lambda: regions(image_from_array(pixels, "memory")))
+    tell("reading", source="memory", regions_mb_s=held, regions_cpu_ms=held_ms)
     for name, path, decode in files_of(pixels, scratch):
-        found = {kind: rate(path_of(open_image(path), reader)) for kind, reader in readers.items()}
-        alone = None if decode is None else rate(decode)
-        share = None if alone is None else round(found["regions"] / min(alone, held["regions"]), 3)
-        told = {f"{kind}_mb_s": value for kind, value in found.items()}
-        tell("reading", source=name, **told, decoder_mb_s=alone, regions_to_what_is_possible=share)
+        image = open_image(path)
+        rate, ms = cost(lambda image=image: regions(image))
+        whole, whole_ms = cost(lambda image=image: image.read(Area(0, side, 0, side)))
+        told = {"regions_mb_s": rate, "regions_cpu_ms": ms, "read_mb_s": whole}
+        told["read_cpu_ms"] = whole_ms
+        for kind, work in decode.items():
+            alone, alone_ms = cost(work)
+            told |= {f"{kind}_mb_s": alone, f"{kind}_cpu_ms": alone_ms}
+            told[f"regions_to_{kind}"] = round(rate / min(alone, held), 3)
+            told[f"{kind}_to_read_cpu"] = round(alone_ms / whole_ms, 3)
+        tell("reading", source=name, **told)
+        (shutil.rmtree if path.is_dir() else Path.unlink)(path)
 
 
-def files_of(pixels: Any, scratch: Path) -> Iterator[tuple[str, Path, Callable[[], Any] | None]]:
-    """Files of an image one by one, and what decodes all of each on all cores."""
+def files_of(
+    pixels: Any, scratch: Path
+) -> Iterator[tuple[str, Path, dict[str, Callable[[], Any]]]]:
+    """Files of an image one by one, and what decodes all of each on all cores.
+
+    Of TIFFs also the pieces alone, which are not put together to an image: a lower bound.
+    """
     import tifffile
     import zarr
 
@@ -235,11 +248,12 @@ def files_of(pixels: Any, scratch: Path) -> Iterator[tuple[str, Path, Callable[[
         path = scratch / f"tiled-{side}-{compression}.tif"
         tifffile.imwrite(path, pixels, tile=(side, side), compression=compression)
         name = f"TIFF, {compression or 'not compressed'}, tiles of {side} px"
-        yield name, path, lambda path=path: decode_tiff(path)
+        pieces, whole = partial(decode_pieces, path), partial(decode_tiff, path)
+        yield name, path, {"pieces": pieces, "decoder": whole}
     path = scratch / "striped.tif"
     tifffile.imwrite(path, pixels, rowsperstrip=64, compression="zlib")
     # Decoded whole when it is opened: its rate here is that of memory.
-    yield "TIFF, zlib, strips of 64 rows", path, None
+    yield "TIFF, zlib, strips of 64 rows", path, {}
     for chunk, more in ((1024, {}), (512, {}), (512, {"compressors": None})):
         path = scratch / f"{chunk}-{len(more)}.zarr"
         made = zarr.create_array(
@@ -247,10 +261,18 @@ def files_of(pixels: Any, scratch: Path) -> Iterator[tuple[str, Path, Callable[[
         )
         made[:] = pixels
         name = f"zarr, {'not compressed' if more else 'zstd'}, chunks of {chunk} px"
-        yield name, path, lambda path=path: zarr.open_array(str(path), mode="r")[...]
+        yield name, path, {"decoder": lambda path=path: zarr.open_array(str(path), mode="r")[...]}
 
 
-def decode_tiff(path: Path) -> None:
+def decode_tiff(path: Path) -> Any:
+    """The image by tifffile, as many tiles at once as there are cores."""
+    import tifffile
+
+    with tifffile.TiffFile(path) as tiff:
+        return tiff.pages[0].asarray(maxworkers=os.cpu_count())
+
+
+def decode_pieces(path: Path) -> None:
     """All tiles by tifffile's own decoder, as many at once as there are cores."""
     import tifffile
 

@@ -158,12 +158,12 @@ def test_a_tile_of_deflate_is_unpacked_once_and_on_all_cores(tmp_path, monkeypat
     import threading
 
     pytest.importorskip("imagecodecs", reason="needs the extra 'codecs'")
-    from napari_sem_classify.core.sem_io import tiff, tiff_decode
+    from napari_sem_classify.core.sem_io import tiff_chunks, tiff_decode
 
-    pixels = np.random.default_rng(0).integers(0, 9, (256, 256), np.uint8)
+    pixels = np.random.default_rng(0).integers(0, 9, (1024, 1024), np.uint8)
     path = tmp_path / "tiles.tif"
     tifffile.imwrite(path, pixels, tile=(64, 64), compression="zlib")
-    monkeypatch.setattr(tiff.os, "cpu_count", lambda: 4)
+    monkeypatch.setattr(tiff_chunks.os, "cpu_count", lambda: 4)
     monkeypatch.setattr(tiff_decode, "unpacks_beyond", None)  # only asked where decoding fails
     threads = set()
     decoder = tifffile.TIFF.DECOMPRESSORS[8]
@@ -177,5 +177,4 @@ def test_a_tile_of_deflate_is_unpacked_once_and_on_all_cores(tmp_path, monkeypat
     image = open_image(path)
     threads.clear()
     assert np.array_equal(np.asarray(image.data[...]), pixels)
-    assert threads
-    assert "zarr_io" not in threads  # where one tile would wait for the other
+    assert len(threads) > 1

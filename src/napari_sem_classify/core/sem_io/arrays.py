@@ -17,7 +17,7 @@ from napari_sem_classify.core.image.sem_image import ArrayLike
 Convert = Callable[[NDArray[Any]], NDArray[Any]]
 
 
-class _Lazy:
+class Lazy:
     """What arrays offer beside their elements."""
 
     shape: tuple[int, ...]
@@ -39,7 +39,7 @@ class _Lazy:
         return np.asarray(self[...], dtype=dtype)
 
 
-class ArrayView(_Lazy):
+class ArrayView(Lazy):
     """A stored array seen through a conversion of its values, with native byte order.
 
     Parameters
@@ -123,7 +123,7 @@ class Inks(ArrayView):
         return colours[..., key[-1]]
 
 
-class Stacked(_Lazy):
+class Stacked(Lazy):
     """Planes of one shape and type, opened one at a time, seen as one array.
 
     Parameters

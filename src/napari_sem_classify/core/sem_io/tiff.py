@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import os
-import weakref
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -25,12 +23,12 @@ from napari_sem_classify.core.sem_io.arrays import (
 from napari_sem_classify.core.sem_io.memory_budget import check_decoded_size, decoding_budget
 from napari_sem_classify.core.sem_io.pixels import Level, Pixels, first_line, guarded
 from napari_sem_classify.core.sem_io.raster import orientation_note
+from napari_sem_classify.core.sem_io.tiff_chunks import TiffChunks
 from napari_sem_classify.core.sem_io.tiff_decode import (
     JPEG,
     ORIENTATION_TAG,
     WHITE_IS_ZERO,
     can_decode,
-    guard,
     needs_codec,
     page_pixels,
 )
@@ -179,7 +177,7 @@ def _data(
     by_chunks = page.is_tiled or not one_page_a_plane or pyramid or small_strips
     if by_chunks and decodable:
         check_decoded_size(path, block_bytes, stored)
-        return _by_chunks(path, index, level), _chunk_px(page)
+        return TiffChunks(path, index, level), _chunk_px(page)
     if not one_page_a_plane or level:
         raise ImageError(needs_codec(path, page))
     check_decoded_size(path, int(page.nbytes), sum(page.databytecounts))
@@ -202,30 +200,6 @@ def _page_opener(path: Path, number: int) -> Callable[[], ArrayLike]:
             return page_pixels(path, tiff, number)
 
     return lambda: guarded(path, decode)
-
-
-def _by_chunks(path: Path, index: int, level: int) -> ArrayLike:
-    """The series through tifffile's zarr store, which decodes only the chunks it is asked for."""
-    import zarr
-
-    tiff = opened_tiff(path, checked=True)
-    try:
-        series = tiff.series[index]
-        guard(path, series.levels[level].keyframe)
-        # By default tifffile takes half of the cores.
-        store = series.aszarr(level=level, maxworkers=os.cpu_count())
-        array = zarr.open_array(store, mode="r")
-    except BaseException:
-        tiff.close()
-        raise
-    view = ArrayView(array)
-    weakref.finalize(view, _close, store, tiff)
-    return view
-
-
-def _close(store: Any, tiff: Any) -> None:
-    store.close()
-    tiff.close()
 
 
 def _chunk_px(page: Any) -> tuple[int, int] | None:
