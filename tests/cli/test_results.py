@@ -211,6 +211,35 @@ def test_a_filled_table_gives_the_answers_and_more_cells_are_added_to_it(run, pa
     assert rows_of(folder / "r.csv")[0]["answer"] == rows[0]["answer"].strip().lower()
 
 
+def test_outlines_are_reviewed_by_points(run, first_run, tmp_path):
+    """A mask plays the person who says what lies at each point."""
+    drawn = run(
+        *("classify", first_run / "coating.png", "--model", "demo", "--out", tmp_path),
+        *("--tile", 64, "--outlines", "--no-cache"),
+    )
+    assert drawn.status == 0, drawn.err
+    outlines, review = tmp_path / "coating.outlines.tif", tmp_path / "points.json"
+    pictures = tmp_path / "pictures"
+    asked = ("review", "start", outlines, "--out", review, "--points", 120, "--pictures", pictures)
+    started = run(*asked, "--json")
+    assert (started.json["unit"], started.json["pictures"]) == ("point", 120)
+    assert {row["height"] for row in rows_of(tmp_path / "points.csv")} == {"1"}
+    labels = tifffile.imread(outlines)
+    assert "No point was reviewed yet" in run("review", "estimate", review).err
+    told = json.loads(review.read_text())["classes"]
+    meaning = ",".join(f"{k}={each['name']}" for k, each in enumerate(told, start=1))
+    truth = np.roll(labels, 3, axis=0)
+    tifffile.imwrite(tmp_path / "truth.tif", truth)
+    answers = ("--truth", tmp_path / "truth.tif", "--classes", meaning)
+    assert run("review", "answer", review, outlines, *answers).status == 0
+    found = run("review", "estimate", review, outlines, "--json").json
+    assert found["unit"] == "point"
+    for number, each in enumerate(found["classes"], start=1):
+        true = (truth == number).sum() / (truth > 0).sum()
+        assert each["corrected"]["low"] <= true <= each["corrected"]["high"]
+    assert "points reviewed" in run("review", "estimate", review).out
+
+
 def test_pictures_of_the_cells_are_written_where_the_image_is(run, folder, tmp_path):
     pictures = tmp_path / "pictures"
     command = ("review", "start", folder, "--out", tmp_path / "r.json", "--cells", 9)

@@ -29,17 +29,23 @@ The steps: `review start MAP... --out R.json` draws cells at random and writes t
 --pictures DIR a picture of each); fill its column "answer" with class names or "unsure";
 `review answer R.json --table R.csv` takes the answers; `review estimate R.json MAP...` tells the
 corrected fractions with their intervals; `review extend R.json MAP... --precision 1` draws the
-further cells that a half-width of 1 percentage point needs."""
+further cells that a half-width of 1 percentage point needs.
+
+With STEM.outlines.tif in place of maps you are asked for points: what lies at pixels drawn at
+random, some of each class (point counting). They correct the areas of the outlines."""
 
 ReviewFile = Annotated[
     Path, typer.Argument(metavar="REVIEW", help="The review's JSON file, from `review start`.")
 ]
 Maps = Annotated[
-    list[str], typer.Argument(metavar="MAP...", help="STEM.map.tif files or folders of them.")
+    list[str],
+    typer.Argument(
+        metavar="MAP...", help="STEM.map.tif files or folders of them, or STEM.outlines.tif files."
+    ),
 ]
 Pictures = Annotated[
     Path | None,
-    typer.Option("--pictures", metavar="DIR", help="Write a picture of each cell there."),
+    typer.Option("--pictures", metavar="DIR", help="Write a picture of each cell or point there."),
 ]
 
 
@@ -50,12 +56,14 @@ group = typer.Typer(no_args_is_help=True, help=HELP)
 def start(
     maps: Maps,
     out: Annotated[Path, typer.Option("--out", metavar="R.json", help="Review to write.")],
-    cells: Annotated[int, typer.Option("--cells", min=1, help="Cells to review.")] = 200,
-    seed: Annotated[int, typer.Option("--seed", help="The same seed draws the same cells.")] = 0,
+    cells: Annotated[
+        int, typer.Option("--cells", "--points", min=1, help="Cells or points to review.")
+    ] = 200,
+    seed: Annotated[int, typer.Option("--seed", help="The same seed draws the same ones.")] = 0,
     pictures: Pictures = None,
     as_json: Json = False,
 ) -> None:
-    """Draw cells at random from class maps, and write them as a table to fill.
+    """Draw cells at random from class maps, or points from outlines, as a table to fill.
 
     Rare classes get at least 50 cells where there are enough. The table does not tell what the map
     says of a cell.
@@ -118,7 +126,8 @@ def answer(
         _, renamed = _write_table(review, ordered, review_file)
     save_review(review, review_file)
     left = len(review.cells) - review.n_answered
-    text = "\n".join([f"{review.n_answered} of {len(review.cells)} cells are answered.", *renamed])
+    told = f"{review.n_answered} of {len(review.cells)} {review.unit}s are answered."
+    text = "\n".join([told, *renamed])
     value = {"review": review_file, "answered": review.n_answered, "open": left}
     report(value | {"renamed": renamed}, text, as_json)
 
@@ -226,7 +235,8 @@ def _write(
     save_review(review, out)  # last: a review that is there stands in the way of another start
     renamed += told
     text = (
-        f"{len(review.cells)} cells, {len(review.cells) - review.n_answered} without an answer: "
+        f"{len(review.cells)} {review.unit}s, {len(review.cells) - review.n_answered} without an "
+        "answer: "
         f'fill the column "answer" of {listed}, then `review answer {out} --table {listed}`.'
     )
     if pictures is not None:
@@ -235,6 +245,7 @@ def _write(
             text += " Images that were not found have none: put them beside their maps."
     text = "\n".join([text, *renamed])
     value = {"review": out, "table": listed, "cells": len(review.cells), "renamed": renamed}
+    value["unit"] = review.unit
     report({**value, "answered": review.n_answered, "pictures": count}, text, as_json)
 
 
@@ -283,6 +294,7 @@ def _value(review: Review, found: FractionEstimate, powered: Shares, more: More)
     return {
         "answered": review.n_answered,
         "unsure": int(found.counts.unsure.sum()),
+        "unit": review.unit,
         "level": found.level,
         "overall_accuracy": asdict(found.overall),
         "classes": rows,
@@ -301,7 +313,7 @@ def _text(review: Review, found: FractionEstimate, powered: Shares, more: More) 
     head += ["PREDICTION-POWERED"] if powered is not None else []
     head += ["USER'S ACCURACY", "PRODUCER'S ACCURACY"]
     head += ["AREA"] if found.area_um2 is not None else []
-    head += ["MORE CELLS"] if more is not None else []
+    head += [f"MORE {review.unit.upper()}S"] if more is not None else []
     rows = [tuple(head)]
     for k, info in enumerate(review.classes):
         row = [info.title, f"{100 * found.naive[k]:.1f} %", share_text(found.corrected[k])]
@@ -314,7 +326,7 @@ def _text(review: Review, found: FractionEstimate, powered: Shares, more: More) 
             row.append(str(more[k].total) if more[k].reachable else "not reachable")
         rows.append(tuple(row))
     right = f"the map is right on {share_text(found.overall)} of the area."
-    first = f"{counted(review.n_answered, 'cell')} reviewed; {right}"
+    first = f"{counted(review.n_answered, review.unit)} reviewed; {right}"
     return "\n".join([first, table(rows), *found.notes])
 
 

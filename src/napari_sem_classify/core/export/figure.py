@@ -145,8 +145,8 @@ def _legend(
     if estimate is None:
         heading += " (as the map says, not corrected)"
     else:
-        n = int(estimate.counts.counts.sum())
-        heading += f", corrected, {estimate.level:.0%} interval, {counted(n, 'cell')} reviewed"
+        n, unit = int(estimate.counts.counts.sum()), estimate.counts.unit
+        heading += f", corrected, {estimate.level:.0%} interval, {counted(n, unit)} reviewed"
         heading = heading.replace("%", " %")
     axes.text(0, LINE_MM / 2, heading, fontsize=8, weight="bold", va="center")
     rows, more = overlay.legend_rows(fractions)

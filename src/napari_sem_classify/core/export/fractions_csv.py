@@ -16,6 +16,7 @@ COLUMNS = (
     *("corrected", "standard_error", "low", "high", "prediction_powered"),
     *("prediction_powered_low", "prediction_powered_high", "cells_reviewed", "users_accuracy"),
     *("users_low", "users_high", "producers_accuracy", "producers_low", "producers_high"),
+    "reviewed",
 )
 
 
@@ -29,6 +30,7 @@ def fractions_csv(
     Fractions are shares of the classified area, 0 to 1. Those of "tiles with crack" are shares of
     tiles, each with its pixels, and have no area. What is not known is empty: µm² without
     calibration, corrected values of single images, whose review was one of all images together.
+    ``reviewed`` tells what was looked at, cells or points; ``cells_reviewed`` counts either.
 
     Parameters
     ----------
@@ -66,6 +68,7 @@ def _corrected(
             *(number_text(share.standard_error), number_text(share.low), number_text(share.high)),
             *(*second, int(reviewed[k])),
             *(*_interval(estimate.users[k]), *_interval(estimate.producers[k])),
+            f"{estimate.counts.unit}s",
         ]
 
 

@@ -82,7 +82,7 @@ def _tiles(known: Measured, path: Path) -> None:
 def _summary(known: Measured, path: Path) -> None:
     from napari_sem_classify.core.export.summary import summarise
 
-    write_json(path, summarise(known.map, known.image))
+    write_json(path, summarise(known.map, known.image, known.estimate))
 
 
 def _map(known: Measured, path: Path) -> None:
@@ -95,7 +95,7 @@ def _outlines(known: Measured, path: Path) -> None:
     from napari_sem_classify.core.outlines.label_file import write_outlines
     from napari_sem_classify.core.outlines.outline import draw_outlines
 
-    drawn = known.map.outlines
+    drawn = known.map if known.map.of_pixels else known.map.outlines
     write_outlines(drawn or draw_outlines(known.map, known.image), known.image, path)
 
 

@@ -139,9 +139,9 @@ def _fractions(measured: Measured) -> dict[str, Any]:
         rows.append(row)
     note = NOT_CORRECTED
     if estimate is not None:
-        n = int(estimate.counts.counts.sum())
+        n, unit = int(estimate.counts.counts.sum()), estimate.counts.unit
         note = (
-            f"Corrected by {counted(n, 'reviewed cell')} (stratified estimator, Olofsson et al. "
+            f"Corrected by {counted(n, f'reviewed {unit}')} (stratified estimator, Olofsson et al. "
             f"2014); {100 * estimate.level:.0f} % intervals. They speak of the classified images. "
         ) + " ".join([*estimate.notes, *_how_reviewed(measured.blind)])
     if not all(each.is_area for each in pooled):

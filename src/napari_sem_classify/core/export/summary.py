@@ -2,23 +2,28 @@
 
 from __future__ import annotations
 
+from dataclasses import asdict
 from typing import Any
 
 from napari_sem_classify.core.image.sem_image import SemImage
 from napari_sem_classify.core.maps.class_map import ClassMap
+from napari_sem_classify.core.measure.area_fraction import FractionEstimate
 from napari_sem_classify.core.model.transfer import judgement_in
 
 _OF_CLASS = ("name", "colour", "cells", "fraction", "area_px", "area_um2")
 
 
-def summarise(class_map: ClassMap, image: SemImage) -> dict[str, Any]:
+def summarise(
+    class_map: ClassMap, image: SemImage, estimate: FractionEstimate | None = None
+) -> dict[str, Any]:
     """The run in numbers, as plain JSON values: image, grid, classes with fractions, record.
 
     ``transfer`` says whether the model holds on this image, see `Judgement.to_dict`.
     Fractions are shares of the classified area, 0 to 1; areas are in pixels and, where the image
     is calibrated, in µm². ``title`` is what tables call a class. Of a class whose ``share_of`` is
     "tiles" (it is found by what tiles contain) the fraction is one of tiles, each with its pixels,
-    and there is no area.
+    and there is no area. With an `estimate` of this map ``corrected`` tells the shares after a
+    review, with their intervals, and how many cells or points were ``reviewed``.
     """
     left_out = class_map.left_out
     classified_px = int(class_map.grid.cell_areas()[~left_out].sum())
@@ -41,8 +46,19 @@ def summarise(class_map: ClassMap, image: SemImage) -> dict[str, Any]:
         "classified_area_px": classified_px,
         "classified_area_um2": None if size is None else classified_px * (size / 1000.0) ** 2,
         "classes": _classes(class_map),
+        **({} if estimate is None else {"corrected": _corrected(estimate)}),
         **judgement_in(class_map.record).to_dict(),
         "record": dict(class_map.record),
+    }
+
+
+def _corrected(estimate: FractionEstimate) -> dict[str, Any]:
+    pairs = zip(estimate.names, estimate.corrected, strict=True)
+    return {
+        "reviewed": int(estimate.counts.counts.sum()),
+        "unit": estimate.counts.unit,
+        "level": estimate.level,
+        "classes": [{"name": name, **asdict(share)} for name, share in pairs],
     }
 
 

@@ -102,14 +102,19 @@ class ClassMap:
         return np.isnan(self.probabilities[..., 0])
 
     @property
+    def of_pixels(self) -> bool:
+        """Whether its cells are pixels of the image, as those of outlines are."""
+        return self.grid.stride == 1
+
+    @property
     def confidence_known(self) -> bool:
         """False for a map of which only the classes are left: its probabilities are 0 and 1."""
         return self.record.get("confidence_known") is not False
 
     def labels(self) -> NDArray[np.uint16]:
         """Class numbers, shape (rows, cols): 0 left out, 1 the first class and so on."""
-        filled = np.nan_to_num(self.probabilities, nan=-1.0)
-        labels: NDArray[np.uint16] = filled.argmax(axis=-1).astype(np.uint16) + np.uint16(1)
+        labels: NDArray[np.uint16]
+        labels = self.probabilities.argmax(axis=-1).astype(np.uint16) + np.uint16(1)
         labels[self.left_out] = 0
         return labels
 

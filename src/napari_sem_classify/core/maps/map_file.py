@@ -298,10 +298,9 @@ def settle(
     record : dict
         With ``painted_cells`` where there were such cells, or ``confidence_known`` False.
     """
-    alone = np.zeros((*labels.shape, n_classes), dtype=np.float32)
-    rows, cols = np.nonzero(labels)
-    alone[rows, cols, labels[rows, cols].astype(np.intp) - 1] = 1.0
-    alone[labels == 0] = np.nan
+    each = np.eye(n_classes + 1, n_classes, k=-1, dtype=np.float32)
+    each[0] = np.nan
+    alone = each[labels]
     noted = dict(record)
     if probabilities is None:
         noted["confidence_known"] = False

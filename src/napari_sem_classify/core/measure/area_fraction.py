@@ -49,6 +49,8 @@ class ReviewCounts:
         Pixels of each class in the map.
     unsure : int64, shape (classes,)
         Cells that the reviewer could not tell, by class of the map.
+    unit : str
+        What was looked at, for texts, see `Review.unit`.
     """
 
     counts: NDArray[np.int64]
@@ -56,6 +58,7 @@ class ReviewCounts:
     effective_n: Floats
     area_px: Floats
     unsure: NDArray[np.int64]
+    unit: str = "cell"
 
     @property
     def weights(self) -> Floats:
@@ -146,17 +149,18 @@ def count_review(review: Review) -> ReviewCounts:
             squared[row] += cell.area_px**2
     if not counts.sum():
         raise AnnotationError(
-            "All reviewed cells are unsure, so nothing can be corrected: review more cells."
+            f"All reviewed {review.unit}s are unsure, so nothing can be corrected: review more "
+            f"{review.unit}s."
             if unsure.sum()
-            else "No cell was reviewed yet: review some before correcting the area fractions."
+            else f"No {review.unit} was reviewed yet: review some before correcting the area "
+            "fractions."
         )
     with np.errstate(invalid="ignore", divide="ignore"):
         effective = np.where(squared > 0, area.sum(axis=1) ** 2 / squared, 0.0)
         shares = area / area.sum(axis=1, keepdims=True)
     effective = _finite(effective, counts.sum(axis=1), np.asarray(review.stratum_cells))
-    return ReviewCounts(
-        counts, shares, effective, np.asarray(review.stratum_area_px, np.float64), unsure
-    )
+    areas = np.asarray(review.stratum_area_px, np.float64)
+    return ReviewCounts(counts, shares, effective, areas, unsure, review.unit)
 
 
 def estimate_fractions(
@@ -272,20 +276,20 @@ def _if_unsure(counts: ReviewCounts, weights: Floats, shares: Floats) -> tuple[I
 
 def _notes(counts: ReviewCounts, names: Sequence[str]) -> tuple[str, ...]:
     notes = []
-    reviewed = counts.counts.sum(axis=1)
+    reviewed, unit = counts.counts.sum(axis=1), counts.unit
     for name, cells, area in zip(names, reviewed, counts.area_px, strict=True):
         if area > 0 and cells == 0:
             notes.append(
-                f"No cell that the map calls {name} was reviewed: its part is as the map says, "
+                f"No {unit} that the map calls {name} was reviewed: its part is as the map says, "
                 "and nothing is known of its errors."
             )
         elif area > 0 and cells < 5:
-            few, were = ("1 cell", "was") if cells == 1 else (f"{cells} cells", "were")
+            few, were = (f"1 {unit}", "was") if cells == 1 else (f"{cells} {unit}s", "were")
             notes.append(f"Only {few} that the map calls {name} {were} reviewed.")
     unsure = int(counts.unsure.sum())
     if unsure:
         share = unsure / (unsure + int(reviewed.sum()))
-        which = "1 cell is" if unsure == 1 else f"{unsure} cells are"
+        which = f"1 {unit} is" if unsure == 1 else f"{unsure} {unit}s are"
         notes.append(
             f"{which} unsure ({100 * share:.0f} % of those reviewed) and left out, as if like the "
             "others."

@@ -1,5 +1,8 @@
 """Which cells of a class map a person looks at, and what she says about them.
 
+Of outlines the cells are pixels, and she is asked what lies at a point: that is point counting
+(ASTM E562), with random points in place of a grid.
+
 The cells are a stratified random sample: the strata are the classes of the map, within a stratum
 every cell is equally likely to be drawn. A review is plain frozen data; each answer gives a new
 one. Cells come in an order in which the strata are mixed in proportion, so that a review that is
@@ -15,10 +18,10 @@ from dataclasses import dataclass, replace
 from typing import Literal
 
 import numpy as np
-from numpy.typing import NDArray
 
 from napari_sem_classify.core.common.errors import AnnotationError
 from napari_sem_classify.core.maps.class_map import ClassMap, map_sha256
+from napari_sem_classify.core.measure.strata import Strata, first_of_order, strata_of
 from napari_sem_classify.core.model.card import ClassInfo
 
 UNSURE: Literal["unsure"] = "unsure"
@@ -76,7 +79,7 @@ class ReviewCell:
 
 @dataclass(frozen=True, slots=True)
 class Review:
-    """A sample of cells, and the answers so far.
+    """A sample of cells or points, and the answers so far.
 
     Attributes
     ----------
@@ -90,6 +93,8 @@ class Review:
         In the order in which they are shown.
     blind : bool or None
         Whether the map was hidden at every answer; None where that was not noted.
+    points : bool
+        Whether the cells are pixels of outlines, so that points are asked for.
     """
 
     classes: tuple[ClassInfo, ...]
@@ -99,6 +104,12 @@ class Review:
     stratum_area_px: tuple[int, ...]
     cells: tuple[ReviewCell, ...]
     blind: bool | None = None
+    points: bool = False
+
+    @property
+    def unit(self) -> str:
+        """What is looked at, for texts: "cell" or "point"."""
+        return "point" if self.points else "cell"
 
     @property
     def n_answered(self) -> int:
@@ -150,19 +161,15 @@ def start_review(
         When there is no map or no classified cell, or the maps have different classes.
     """
     classes = check_same_classes(maps)
-    pools = _pools(maps, len(classes))
-    counts = [len(pool) for pool in pools]
+    strata = strata_of(maps)
+    counts = strata.counts
     if not sum(counts):
         raise AnnotationError("The class map has no classified cell: classify the image first.")
     wanted = list(per_class) if per_class is not None else allocate(counts, total)
-    areas = [class_map.grid.cell_areas() for class_map in maps]
-    cells = _draw(pools, wanted, areas, seed)
-    strata_px = [
-        sum(int(areas[i][class_map.labels() == k].sum()) for i, class_map in enumerate(maps))
-        for k in range(1, len(classes) + 1)
-    ]
+    cells = _draw(strata, wanted, seed)
     images = tuple(ReviewedMap(m.image_name, m.plane, map_sha256(m)) for m in maps)
-    return Review(classes, images, seed, tuple(counts), tuple(strata_px), cells)
+    areas = tuple(strata.areas_px)
+    return Review(classes, images, seed, tuple(counts), areas, cells, points=maps[0].of_pixels)
 
 
 def extend_review(review: Review, maps: Sequence[ClassMap], per_class: Sequence[int]) -> Review:
@@ -257,37 +264,24 @@ def check_same_classes(maps: Sequence[ClassMap]) -> tuple[ClassInfo, ...]:
                 f"{first.image_name} and {other.image_name} have maps of different classes: "
                 "review only maps of one model together."
             )
+        if other.of_pixels != first.of_pixels:
+            raise AnnotationError(
+                "Outlines and maps of tiles are no fields of one specimen: choose either kind."
+            )
     return first.classes
 
 
-def _pools(maps: Sequence[ClassMap], n_classes: int) -> list[NDArray[np.int64]]:
-    """Cells of each class as (image, row, col), in a fixed order."""
-    found: list[list[NDArray[np.int64]]] = [[] for _ in range(n_classes)]
-    for image, class_map in enumerate(maps):
-        labels = class_map.labels()
-        for k in range(n_classes):
-            places = np.argwhere(labels == k + 1)
-            found[k].append(np.insert(places, 0, image, axis=1).astype(np.int64))
-    return [np.concatenate(parts) for parts in found]
-
-
-def _draw(
-    pools: Sequence[NDArray[np.int64]],
-    wanted: Sequence[int],
-    areas: Sequence[NDArray[np.int64]],
-    seed: int,
-) -> tuple[ReviewCell, ...]:
+def _draw(strata: Strata, wanted: Sequence[int], seed: int) -> tuple[ReviewCell, ...]:
     drawn: list[tuple[float, ReviewCell]] = []
-    for k, (pool, n) in enumerate(zip(pools, wanted, strict=True)):
+    for k, n in enumerate(wanted):
         # One generator a class, so that a longer sample of it begins with the shorter one.
-        generator = np.random.default_rng([seed, k])
-        chosen = generator.permutation(len(pool))[:n]
+        chosen = first_of_order(np.random.default_rng([seed, k]), strata.counts[k], n)
         for place, index in enumerate(chosen):
-            image, row, col = (int(value) for value in pool[index])
-            cell = ReviewCell(image, row, col, k + 1, int(areas[image][row, col]))
+            image, row, col, area = strata.cell(k, index)
             # Evenly spread over the whole order, so that any first part holds all classes; the
             # shift differs by class, lest the order tells the map's answer.
-            shift = (k + 0.5) / len(pools)
+            shift = (k + 0.5) / len(wanted)
+            cell = ReviewCell(image, row, col, k + 1, area)
             drawn.append(((place + shift) / len(chosen), cell))
     drawn.sort(key=lambda item: item[0])
     return tuple(cell for _, cell in drawn)

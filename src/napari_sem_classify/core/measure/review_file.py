@@ -44,6 +44,7 @@ def save_review(review: Review, path: Path) -> None:
         "format_version": FORMAT_VERSION,
         "seed": review.seed,
         "blind": review.blind,
+        "points": review.points,
         "classes": [class_dict(each) for each in review.classes],
         "images": [
             {"name": m.name, "plane": m.plane, "map_sha256": m.sha256} for m in review.images
@@ -96,6 +97,7 @@ def _review(told: Fields) -> Review:
     cells = tuple(_cell(each, len(images), len(classes)) for each in told.items("cells"))
     # Not in files of the first versions.
     blind = told.flag("blind") if told.has("blind") else None
+    points = told.flag("points") if told.has("points") else False
     count = len(classes)
     return Review(
         classes,
@@ -105,6 +107,7 @@ def _review(told: Fields) -> Review:
         told.wholes("stratum_area_px", 0, _MOST, count=count),
         cells,
         blind,
+        points,
     )
 
 

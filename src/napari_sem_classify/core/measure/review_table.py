@@ -1,6 +1,7 @@
 """A review without a viewer: the cells as a table and pictures, the answers from a table or a mask.
 
-The table does not tell what the map says of a cell, so that the reviewer is not led.
+The table does not tell what the map says of a cell, so that the reviewer is not led. Points of
+outlines are cells of one pixel.
 """
 
 from __future__ import annotations
@@ -27,6 +28,10 @@ _NUMBER = re.compile("[0-9]{1,9}")
 PICTURE_PX = 480
 CONTEXT = 3.0
 """Side of a picture in cells or tiles, whichever is larger."""
+POINT_CONTEXT = 1.5
+"""The same of a point: nearer, since what counts is a pixel."""
+CROSS_PX, GAP_PX = 10, 3
+"""How far a cross reaches, and how much around its point stays free, in image px."""
 
 
 def write_review_table(review: Review, maps: Sequence[ClassMap], path: Path) -> None:
@@ -168,10 +173,11 @@ def write_cell_pictures(
         if cell.image not in ranges:
             ranges[cell.image] = measure_range(image, recipe, class_map.plane)
         place = class_map.grid.cell(cell.row, cell.col)
-        window = _around(place, class_map.grid.tile, image.shape)
+        context = POINT_CONTEXT if review.points else CONTEXT
+        window = _around(place, class_map.grid.tile, image.shape, context)
         grey = stretch_to_uint8(image.read(window, class_map.plane), ranges[cell.image])
         with atomic_path(folder / f"cell_{number:04d}.png") as temporary:
-            Image.fromarray(_framed(grey, place, window)).save(temporary)
+            Image.fromarray(_marked(grey, place, window, review.points)).save(temporary)
         count += 1
     return count
 
@@ -189,17 +195,20 @@ def _most_of(
     return classes.get(most)
 
 
-def _around(place: Area, tile: int, shape: tuple[int, int]) -> Area:
+def _around(place: Area, tile: int, shape: tuple[int, int], context: float) -> Area:
     """A square around a cell, moved into the image."""
-    side = round(CONTEXT * max(tile, place.height, place.width))
+    side = round(context * max(tile, place.height, place.width))
     rows, cols = (min(side, n) for n in shape)
     top = min(max(0, (place.top + place.bottom - rows) // 2), shape[0] - rows)
     left = min(max(0, (place.left + place.right - cols) // 2), shape[1] - cols)
     return Area(top, top + rows, left, left + cols)
 
 
-def _framed(grey: NDArray[np.uint8], place: Area, window: Area) -> NDArray[np.uint8]:
-    """The picture enlarged by whole pixels, with a frame just outside of the cell."""
+def _marked(grey: NDArray[np.uint8], place: Area, window: Area, point: bool) -> NDArray[np.uint8]:
+    """The picture enlarged by whole pixels, with a frame just outside of the cell.
+
+    A point lies where the arms of a cross would meet; it stays free.
+    """
     zoom = max(1, PICTURE_PX // max(grey.shape))
     shown: NDArray[np.uint8] = np.repeat(
         np.kron(grey, np.ones((zoom, zoom), np.uint8))[..., None], 3, 2
@@ -208,10 +217,16 @@ def _framed(grey: NDArray[np.uint8], place: Area, window: Area) -> NDArray[np.ui
     rows, cols = shown.shape[:2]
     top, bottom = (zoom * (n - window.top) for n in (place.top, place.bottom))
     left, right = (zoom * (n - window.left) for n in (place.left, place.right))
-    frame = np.zeros((rows, cols), bool)
-    frame[max(0, top - width) : bottom + width, max(0, left - width) : right + width] = True
-    frame[top:bottom, left:right] = False
-    shown[frame] = (255, 200, 0)
+    mark = np.zeros((rows, cols), bool)
+    if point:
+        long, gap = CROSS_PX * zoom, GAP_PX * zoom
+        mark[max(0, top - long) : bottom + long, left:right] = True
+        mark[top:bottom, max(0, left - long) : right + long] = True
+        mark[max(0, top - gap) : bottom + gap, max(0, left - gap) : right + gap] = False
+    else:
+        mark[max(0, top - width) : bottom + width, max(0, left - width) : right + width] = True
+        mark[top:bottom, left:right] = False
+    shown[mark] = (255, 200, 0)
     return shown
 
 
