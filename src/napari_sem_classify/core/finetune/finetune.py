@@ -49,6 +49,11 @@ from napari_sem_classify.core.finetune.finetune_start import (
     start_from_exact_head,
 )
 from napari_sem_classify.core.finetune.finetune_time import SCORING, batch_size_for, times_scored
+from napari_sem_classify.core.finetune.place_weights import (
+    place_notes,
+    place_weights,
+    tiles_of_epoch,
+)
 from napari_sem_classify.core.model.head import TileClassifier
 from napari_sem_classify.core.network.engine import devices
 from napari_sem_classify.core.teach.logistic import fit_temperature
@@ -117,6 +122,9 @@ class _Training:
         self.preset = preset = options.preset
         self.store = TrainingTiles(data.tiles, device)
         self.train, self.valid = units_of(data, split.train), units_of(data, split.valid)
+        # Images of one place weigh as one.
+        self.weight = place_weights(data, self.train.image)
+        self.epoch_tiles = tiles_of_epoch(data, split.train, preset)
         self.started = time.perf_counter()
         self.model = TrainedNetwork(
             options.backbone_id,
@@ -284,7 +292,7 @@ class _Training:
         return FineTuned(classifier, tuple(run.history), held_out, run.cancelled, notes)
 
     def _notes(self, run: Run) -> tuple[str, ...]:
-        notes = (*self.data.notes, *self.split.notes)
+        notes = (*self.data.notes, *self.split.notes, *place_notes(self.data, self.split.train))
         if run.cancelled and len(self.split.test):
             notes += (NOT_TESTED,)
         if run.kept_fitted:
@@ -301,18 +309,25 @@ class _Training:
         size = self.preset.stages[number].size
         batch = self._batch_size(size)
         train = TrainingBatches(
-            self.store, self.train, size, batch, self.preset.augmentation, self.preset.balance
+            self.store,
+            self.train,
+            size,
+            batch,
+            self.preset.augmentation,
+            self.preset.balance,
+            self.weight,
+            self.epoch_tiles,
         )
         return train, PlainBatches(self.store, self.valid, size, 2 * batch)
 
     def _batches(self, stage: Stage) -> int:
-        return max(1, -(-len(self.train.label) // self._batch_size(stage.size)))
+        return max(1, -(-self.epoch_tiles // self._batch_size(stage.size)))
 
     def _batch_size(self, size: int) -> int:
         """Tiles of a batch, as the user wants or as suits device and size."""
         if self.options.batch_size is not None:
             return max(2, self.options.batch_size)
-        return batch_size_for(self.device.type, size, len(self.train.label))
+        return batch_size_for(self.device.type, size, self.epoch_tiles)
 
 
 def training_arithmetic(device: torch.device) -> torch.dtype:

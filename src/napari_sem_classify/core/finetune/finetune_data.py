@@ -111,7 +111,11 @@ def units_of(data: TrainingSet, images: NDArray[np.int64]) -> Units:
 
 
 class TrainingBatches:
-    """Augmented batches of one epoch; iterate once per epoch after `start_epoch`."""
+    """Augmented batches of one epoch; iterate once per epoch after `start_epoch`.
+
+    `weight` says how much each unit counts (float64, all alike where None), and an epoch has
+    `count` of them, as many as there are where None.
+    """
 
     n_inp = 1
 
@@ -123,9 +127,13 @@ class TrainingBatches:
         batch_size: int,
         augmentation: Augmentation,
         balance: float,
+        weight: NDArray[np.float64] | None = None,
+        count: int | None = None,
     ) -> None:
         self.store, self.units, self.size = store, units, size
         self.batch_size = max(2, batch_size)
+        self.weight = np.ones(len(units.label)) if weight is None else weight
+        self.count = len(units.label) if count is None else count
         self.augmentation, self.balance = augmentation, balance
         self._generator = np.random.default_rng(0)
 
@@ -135,14 +143,14 @@ class TrainingBatches:
 
     def __len__(self) -> int:
         """Batches of an epoch."""
-        return max(1, math.ceil(len(self.units.label) / self.batch_size))
+        return max(1, math.ceil(self.count / self.batch_size))
 
     def __iter__(self) -> Iterator[tuple[Tensor, Tensor]]:
         """Batches of grey tiles (N, 1, size, size) and classes (N,), on the device.
 
         A whole epoch is drawn before its first batch, so that the device is told once.
         """
-        drawn = draw_units(self.units.label, self.balance, self._generator)
+        drawn = draw_units(self.units.label, self.balance, self._generator, self.weight, self.count)
         if len(drawn) % self.batch_size == 1 or len(drawn) == 1:
             drawn = np.append(drawn, drawn[0])  # batch-norm cannot learn from one tile
         batches = [
@@ -196,28 +204,42 @@ class PlainBatches:
 
 
 def draw_units(
-    labels: NDArray[np.int64], balance: float, generator: np.random.Generator
+    labels: NDArray[np.int64],
+    balance: float,
+    generator: np.random.Generator,
+    weight: NDArray[np.float64] | None = None,
+    count: int | None = None,
 ) -> NDArray[np.int64]:
-    """As many units as there are, in random order, rare classes more often than they are.
+    """Units in random order, rare classes more often than they are.
 
     Parameters
     ----------
     labels : int64, shape (N,)
     balance : float
         See `Preset.balance`.
+    weight : float64, shape (N,), optional
+        How much each unit counts; a class has as much as its units together.
+    count : int, optional
+        How many to draw, N where None.
 
     Returns
     -------
     int64
-        About N numbers of units; within a class none comes twice before all came once.
+        About `count` numbers of units, at least one of each class. Within a class none comes
+        oftener than its weight says, rounded up or down: of equal ones none comes twice before
+        all came once.
     """
-    counts = np.bincount(labels)
-    weight = np.where(counts > 0, np.maximum(counts, 1.0) ** (1.0 - balance), 0.0)
-    wanted = np.maximum(np.rint(len(labels) * weight / weight.sum()), counts > 0).astype(np.int64)
+    weight = np.ones(len(labels)) if weight is None else weight
+    amounts = np.bincount(labels, weights=weight)
+    share = np.where(amounts > 0, np.maximum(amounts, 1.0) ** (1.0 - balance), 0.0)
+    total = len(labels) if count is None else count
+    wanted = np.maximum(np.rint(total * share / share.sum()), amounts > 0).astype(np.int64)
     drawn = []
-    for k in np.flatnonzero(counts):
-        mine = np.flatnonzero(labels == k)
-        rounds = -(-wanted[k] // len(mine))
-        order = np.concatenate([generator.permutation(mine) for _ in range(rounds)])
-        drawn.append(order[: wanted[k]])
+    for k in np.flatnonzero(amounts):
+        mine = generator.permutation(np.flatnonzero(labels == k))
+        # Systematic sampling: a ruler with equal steps laid along the weights at a random place.
+        ends = np.cumsum(weight[mine]) * (wanted[k] / weight[mine].sum())
+        ends[-1] = wanted[k]
+        passed = np.floor(ends + generator.random()).astype(np.int64)
+        drawn.append(np.repeat(mine, np.diff(passed, prepend=0)))
     return generator.permutation(np.concatenate(drawn)).astype(np.int64)

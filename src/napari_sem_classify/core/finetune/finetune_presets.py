@@ -65,6 +65,8 @@ class Preset:
         clearly worse for it.
     mixup : float
         Parameter of the Beta distribution (Zhang et al. 2018), 0 for no mixup.
+    epoch_tiles : int or None
+        Tiles drawn in an epoch; None for as many as there are, those of one place counted as one.
     average : bool
         Whether weights between the exact head's start and the end are tried too, and kept where
         they score better (WiSE-FT, Wortsman et al. 2022, arXiv 2109.01903).
@@ -84,6 +86,7 @@ class Preset:
     dropout: float = 0.1
     fixed_norms: bool = True
     mixup: float = 0.0
+    epoch_tiles: int | None = None
     average: bool = True
     patience: int | None = None
 

@@ -45,6 +45,7 @@ class TrainingWatch:
     def __init__(
         self, options: FineTuneOptions, data: TrainingSet, split: Split, context: JobContext
     ) -> None:
+        from napari_sem_classify.core.finetune.place_weights import tiles_of_epoch
         from napari_sem_classify.core.network.engine.devices import find_device
 
         self._context = context
@@ -52,7 +53,7 @@ class TrainingWatch:
         device = find_device(options.device).type
         parts = (split.train, split.valid, split.test)
         tiles = [int(np.isin(data.tile_image, part).sum()) for part in parts]
-        n_train = len(split.train) if data.whole_images else tiles[0]
+        n_train = tiles_of_epoch(data, split.train, options.preset)
         self._clock = TimeLeft(options.preset, n_train, tiles[1], device, tiles[2])
         self._batches: list[tuple[float, float]] = []
         self._epochs: list[EpochReport] = []
