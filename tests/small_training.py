@@ -15,9 +15,10 @@ def small(name="sem", epochs=1, sizes=(32,), **settings):
     return make_preset(name, sizes=sizes, epochs=epochs, **settings)
 
 
-def train(data, split, *, on_epoch=None, on_batch=None, job=None, **settings):
+def train(data, split, *, on_epoch=None, on_batch=None, job=None, ends_at=None, **settings):
     options = replace(FineTuneOptions(small(), device="cpu", batch_size=4), **settings)
-    return fine_tune(data, split, options, on_epoch=on_epoch, on_batch=on_batch, job=job)
+    told = {"on_epoch": on_epoch, "on_batch": on_batch, "job": job}
+    return fine_tune(data, split, options, ends_at=ends_at, **told)
 
 
 def same(one, other):

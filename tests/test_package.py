@@ -30,6 +30,7 @@ NEEDS_TORCH = {
         "classify.int8",
         "finetune.compare",
         "finetune.finetune",
+        "finetune.finetune_clock",
         "finetune.finetune_data",
         "finetune.finetune_learner",
         "finetune.finetune_look",

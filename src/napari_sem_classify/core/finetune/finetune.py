@@ -10,7 +10,6 @@ from collections.abc import Callable
 from dataclasses import asdict, replace
 from typing import Any
 
-import numpy as np
 import torch
 from fastai.learner import Learner
 from torch import Tensor
@@ -21,10 +20,12 @@ from napari_sem_classify.core.evaluate.dataset_split import Split
 from napari_sem_classify.core.evaluate.training_set import TrainingSet
 from napari_sem_classify.core.finetune.finetune_checkpoint import read_checkpoint
 from napari_sem_classify.core.finetune.finetune_choice import cases_that_choose
+from napari_sem_classify.core.finetune.finetune_clock import TrainingClock
 from napari_sem_classify.core.finetune.finetune_data import (
     PlainBatches,
     TrainingBatches,
     TrainingTiles,
+    thinned,
     units_of,
 )
 from napari_sem_classify.core.finetune.finetune_learner import (
@@ -48,7 +49,12 @@ from napari_sem_classify.core.finetune.finetune_start import (
     sample_for_head,
     start_from_exact_head,
 )
-from napari_sem_classify.core.finetune.finetune_time import SCORING, batch_size_for, times_scored
+from napari_sem_classify.core.finetune.finetune_time import (
+    SCORING,
+    TimeLeft,
+    batch_size_for,
+    times_scored,
+)
 from napari_sem_classify.core.finetune.place_weights import (
     place_notes,
     place_weights,
@@ -78,6 +84,7 @@ def fine_tune(
     on_epoch: Callable[[EpochReport], None] | None = None,
     on_batch: Callable[[float], None] | None = None,
     job: Job | None = None,
+    ends_at: float | None = None,
 ) -> FineTuned:
     """Train head and trunk on the tiles of a training set.
 
@@ -94,6 +101,9 @@ def fine_tune(
     job : Job, optional
         Told and checked at every batch. A cancelled training gives the best model so far, with
         the score that its best epoch had.
+    ends_at : float, optional
+        When to be done, by `time.perf_counter`. A training that would take longer shortens its
+        schedule, and says so.
 
     Raises
     ------
@@ -109,22 +119,34 @@ def fine_tune(
     # The viewer's own random numbers stay as they are.
     with torch.random.fork_rng(gpus, device_type="cuda"):
         torch.manual_seed(options.seed)
-        return _Training(data, split, options, place).run(on_epoch, on_batch, job)
+        return _Training(data, split, options, place, ends_at).run(on_epoch, on_batch, job)
 
 
 class _Training:
     """One training: the things that all its steps share."""
 
     def __init__(
-        self, data: TrainingSet, split: Split, options: FineTuneOptions, device: torch.device
+        self,
+        data: TrainingSet,
+        split: Split,
+        options: FineTuneOptions,
+        device: torch.device,
+        ends_at: float | None = None,
     ) -> None:
         self.data, self.split, self.options, self.device = data, split, options, device
         self.preset = preset = options.preset
         self.store = TrainingTiles(data.tiles, device)
-        self.train, self.valid = units_of(data, split.train), units_of(data, split.valid)
+        self.train = units_of(data, split.train)
+        self.valid, self.test = (
+            thinned(units_of(data, images), preset.scored_tiles, options.seed)
+            for images in (split.valid, split.test)
+        )
         # Images of one place weigh as one.
         self.weight = place_weights(data, self.train.image)
         self.epoch_tiles = tiles_of_epoch(data, split.train, preset)
+        n_valid, n_test = (int(units.count.sum()) for units in (self.valid, self.test))
+        left = TimeLeft(preset, self.epoch_tiles, n_valid, device.type, n_test)
+        self.clock = TrainingClock(ends_at, left)
         self.started = time.perf_counter()
         self.model = TrainedNetwork(
             options.backbone_id,
@@ -179,7 +201,7 @@ class _Training:
             self._fit_head(run)
             learner.train_bn = not self.model.fixed_norms
         for number, stage in enumerate(self.preset.stages):
-            if number < begin[0]:
+            if number < begin[0] or not self._pays(number, run):
                 run.reporter.done += stage.epochs * self._batches(stage)
                 continue
             train, valid = self._loaders(number)
@@ -200,7 +222,19 @@ class _Training:
                     run.cancelled = True
                 if run.cancelled:
                     return
-                fit_phase(learner, run, self.preset, number, phase, start)
+                epochs = stage.epochs_frozen if phase == HEAD else stage.epochs_unfrozen
+                done, batches = run.reporter.done, (epochs - start) * len(train)
+                in_time = self.clock.watch(done, batches, epochs, start)
+                fit_phase(learner, run, self.preset, number, phase, start, in_time)
+                if not run.cancelled:
+                    self.clock.tell(in_time, stage.size)
+                    run.reporter.done = done + batches  # also where it was shorter
+
+    def _pays(self, number: int, run: Run) -> bool:
+        """Whether a stage is to be trained: a further round only after one that made it better."""
+        if number < len(self.preset.stages) - self.preset.further_rounds:
+            return True
+        return any(report.best for report in run.history if report.stage == number - 1)
 
     def _use_rate(self, number: int, rate: float) -> None:
         stages = list(self.preset.stages)
@@ -211,17 +245,15 @@ class _Training:
 
     def _fit_head(self, run: Run) -> None:
         size = self.preset.stages[0].size
-        chosen = sample_for_head(self.train, len(self.data.class_names), self.options.seed)
+        n_classes, seed = len(self.data.class_names), self.options.seed
+        chosen = sample_for_head(self.train, n_classes, seed, self.preset.epoch_tiles)
         batches = PlainBatches(self.store, chosen, size, self._batch_size(size))
         start_from_exact_head(self.model, batches, self._loaders(0)[1], run)
 
     def _after_the_last_epoch(self, run: Run) -> None:
         """Count tiles, no longer batches; try weights between start and end of the training."""
-        averaged = bool(self.preset.average and run.start)
-        valid, test = (
-            int(np.isin(self.data.tile_image, part).sum())
-            for part in (self.split.valid, self.split.test)
-        )
+        averaged = bool(self.preset.average and run.start) and not self.clock.is_over
+        valid, test = (int(units.count.sum()) for units in (self.valid, self.test))
         total = times_scored(averaged=averaged) * valid + test
         run.reporter = Reporter(total, SCORING, run.job)
         if averaged:
@@ -255,7 +287,7 @@ class _Training:
         size = run.best_size
         valid, test = (
             PlainBatches(self.store, units, size, self._batch_size(size))
-            for units in (self.valid, units_of(self.data, self.split.test))
+            for units in (self.valid, self.test)
         )
         chose, scored, logits = self._last_scores(run, valid, test)
         temperature = max(LOWEST_TEMPERATURE, fit_temperature(chose.numpy(), valid.label))
@@ -297,6 +329,7 @@ class _Training:
             notes += (NOT_TESTED,)
         if run.kept_fitted:
             notes += (FITTED_KEPT,)
+        notes += tuple(self.clock.told)
         if run.checkpoint_problem:
             notes += (f"The training could not be kept on the way: {run.checkpoint_problem}",)
         return notes

@@ -91,6 +91,10 @@ class Units:
     first: NDArray[np.int64]
     count: NDArray[np.int64]
 
+    def some(self, chosen: NDArray[np.int64]) -> Units:
+        """Some of the units, by number."""
+        return Units(self.label[chosen], self.image[chosen], self.first[chosen], self.count[chosen])
+
     def tiles(self) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
         """Every tile, and the number of the unit that it belongs to."""
         unit = np.repeat(np.arange(len(self.label)), self.count)
@@ -108,6 +112,19 @@ def units_of(data: TrainingSet, images: NDArray[np.int64]) -> Units:
     else:
         image, first, count = owner, mine, np.ones(len(mine), dtype=np.int64)
     return Units(data.labels[image], image.astype(np.int64), first, count.astype(np.int64))
+
+
+def thinned(units: Units, most: int | None, seed: int) -> Units:
+    """At most about so many cases, drawn by the seed, as many of each class as its share."""
+    if most is None or len(units.label) <= most:
+        return units
+    generator = np.random.default_rng(seed)
+    kept = []
+    for k in np.unique(units.label):
+        mine = np.flatnonzero(units.label == k)
+        count = max(2, round(most * len(mine) / len(units.label)))
+        kept.append(generator.permutation(mine)[:count])
+    return units.some(np.sort(np.concatenate(kept)))
 
 
 class TrainingBatches:

@@ -319,9 +319,18 @@ def batches_for(train: TrainingBatches, valid: PlainBatches, device: torch.devic
 
 
 def fit_phase(
-    learner: Learner, run: Run, preset: Preset, stage: int, phase: str, start_epoch: int = 0
+    learner: Learner,
+    run: Run,
+    preset: Preset,
+    stage: int,
+    phase: str,
+    start_epoch: int = 0,
+    in_time: Callback | None = None,
 ) -> None:
-    """Train one phase of a stage, from an epoch on, until it is done or cancelled."""
+    """Train one phase of a stage, from an epoch on, until it is done or cancelled.
+
+    `in_time` shortens its schedule where there is too little time for it.
+    """
     settings = preset.stages[stage]
     watch = EpochWatch(run, stage, phase, settings.size, start_epoch)
     callbacks: list[Callback] = [watch]
@@ -337,6 +346,8 @@ def fit_phase(
         rates = slice(top * preset.earlier_layers, top)
     if epochs <= start_epoch:
         return
+    if in_time is not None:
+        callbacks.append(in_time)
     with learner.no_bar(), learner.no_logging():
         learner.fit_one_cycle(epochs, rates, cbs=callbacks, start_epoch=start_epoch)
 

@@ -72,6 +72,11 @@ class Preset:
         they score better (WiSE-FT, Wortsman et al. 2022, arXiv 2109.01903).
     patience : int or None
         Epochs without a better macro-F1 after which a phase ends early; None for never.
+    further_rounds : int
+        So many of the last stages are tried only as long as it pays: the first of them, or the
+        stage before, that brings nothing better is the last.
+    scored_tiles : int or None
+        At most so many that choose, and as many that are scored at the end; None for all.
     """
 
     name: str
@@ -89,11 +94,21 @@ class Preset:
     epoch_tiles: int | None = None
     average: bool = True
     patience: int | None = None
+    further_rounds: int = 0
+    scored_tiles: int | None = None
 
     @property
     def epochs(self) -> int:
         """Epochs in all."""
         return sum(stage.epochs for stage in self.stages)
+
+    def in_epoch(self, n_train: int) -> int:
+        """Tiles (or images) of an epoch where there are so many to learn from."""
+        return n_train if self.epoch_tiles is None else self.epoch_tiles
+
+    def to_score(self, count: int) -> int:
+        """Tiles (or images) that are scored where so many are held out."""
+        return count if self.scored_tiles is None else min(count, self.scored_tiles)
 
 
 ARTICLE = Preset(

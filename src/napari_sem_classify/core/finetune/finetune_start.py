@@ -10,7 +10,6 @@ Imports torch: import this module inside functions only.
 from __future__ import annotations
 
 import time
-from dataclasses import replace
 
 import numpy as np
 import torch
@@ -38,9 +37,12 @@ PER_CLASS = 300
 MOST = 4000
 
 
-def sample_for_head(units: Units, n_classes: int, seed: int) -> Units:
-    """At most some hundred units of each class, mixed, for the exact head."""
-    most = max(20, min(PER_CLASS, MOST // n_classes))
+def sample_for_head(units: Units, n_classes: int, seed: int, limit: int | None) -> Units:
+    """At most some hundred units of each class, mixed, for the exact head.
+
+    Where there is a `limit` about so many in all, yet no fewer than some of each class.
+    """
+    most = max(20, min(PER_CLASS, (MOST if limit is None else limit) // n_classes))
     generator = np.random.default_rng(seed)
     chosen = np.concatenate(
         [
@@ -49,13 +51,7 @@ def sample_for_head(units: Units, n_classes: int, seed: int) -> Units:
         ]
     )
     chosen = generator.permutation(chosen)  # batch-norms learn from mixed batches
-    return replace(
-        units,
-        label=units.label[chosen],
-        image=units.image[chosen],
-        first=units.first[chosen],
-        count=units.count[chosen],
-    )
+    return units.some(chosen)
 
 
 def start_from_exact_head(

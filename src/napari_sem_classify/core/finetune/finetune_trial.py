@@ -8,9 +8,19 @@ from __future__ import annotations
 import time
 
 from napari_sem_classify.core.finetune.finetune_presets import Preset
-from napari_sem_classify.core.finetune.finetune_time import LEARNING, TimeLeft
+from napari_sem_classify.core.finetune.finetune_time import (
+    LEARNING,
+    LOOKING,
+    TimeLeft,
+    batch_size_for,
+    tile_work,
+)
 
 TRIED_TILES, TRIED_PX = 8, 128
+MANY, TRIALS = 10_000, 3
+LOOKS_FOR_HEAD = 3
+"""The exact head is fitted, batch-norms take the statistics of the tiles, it is fitted again."""
+
 SHARES = (0.65, 0.15, 0.2)
 """Of the tiles, those to learn from, to choose by and to score on: about what a split gives."""
 
@@ -35,15 +45,17 @@ def trial_rate(device_id: str, backbone_id: str) -> float:
     model = TrainedNetwork(
         backbone_id, 2, stages=STAGES, dropout=0.0, fixed_norms=True, dtype=arithmetic
     ).to(device)
-    tiles = torch.rand(TRIED_TILES, 1, TRIED_PX, TRIED_PX, device=device)
+    # A GPU idles between small batches; a CPU does not, and would take long over large ones.
+    batch = TRIED_TILES if device.type == "cpu" else batch_size_for(device.type, TRIED_PX, MANY)
+    tiles = torch.rand(batch, 1, TRIED_PX, TRIED_PX, device=device)
     seconds = 0.0
-    for _ in range(2):  # the first one gets the processor ready
+    for _ in range(TRIALS):  # the first ones get the processor ready
         start = time.perf_counter()
         model.train()(tiles).sum().backward()
         if device.type == "cuda":
             torch.cuda.synchronize()
         seconds = time.perf_counter() - start
-    return float(LEARNING * TRIED_TILES * TRIED_PX**2 / max(seconds, 1e-6))
+    return LEARNING * batch * tile_work(TRIED_PX) / max(seconds, 1e-6)
 
 
 def expected_seconds(preset: Preset, tiles: int, device: str, rate: float) -> float:
@@ -53,5 +65,25 @@ def expected_seconds(preset: Preset, tiles: int, device: str, rate: float) -> fl
     ----------
     device : {"cpu", "mps", "cuda"}
     """
+    return work_of(preset, parts_of(tiles), device) / rate
+
+
+def parts_of(tiles: int) -> tuple[int, int, int]:
+    """About so many of some tiles are learned from, choose, and are scored."""
     train, valid, test = (max(1, round(share * tiles)) for share in SHARES)
-    return TimeLeft(preset, train, valid, device, test).total / rate
+    return train, valid, test
+
+
+def work_of(preset: Preset, parts: tuple[int, int, int], device: str) -> float:
+    """Work of a training on so many tiles to learn from, to choose by, and to score.
+
+    Parameters
+    ----------
+    device : {"cpu", "mps", "cuda"}
+    """
+    train, valid, test = parts
+    found = TimeLeft(preset, train, valid, device, test).total
+    if preset.head_first:
+        looks = LOOKS_FOR_HEAD * preset.in_epoch(train) + 2 * preset.to_score(valid)
+        found += LOOKING * tile_work(preset.stages[0].size) * looks
+    return found

@@ -8,6 +8,7 @@ from __future__ import annotations
 import re
 from pathlib import Path
 
+from napari_sem_classify.core.common.durations import duration_text as duration_text
 from napari_sem_classify.core.common.plain_text import printable
 from napari_sem_classify.core.export.quantities import area_text as area_text
 from napari_sem_classify.core.export.quantities import count_text as count_text
@@ -27,20 +28,6 @@ def pixel_size_text(pixel_size_nm: float | None, source: str) -> str:
     else:
         size = f"{pixel_size_nm / 1000:.4g} µm/px"
     return f"{size} ({source})"
-
-
-def duration_text(seconds: float) -> str:
-    """A duration as one would say it: "0.4 s", "16 s", "3 min 20 s", "1 h 5 min"."""
-    if seconds < 1:
-        return f"{max(seconds, 0.1):.1f} s"
-    whole = round(seconds)
-    if whole < 60:
-        return f"{whole} s"
-    minutes, rest = divmod(whole, 60)
-    if minutes < 60:
-        return f"{minutes} min {rest} s" if minutes < 10 and rest else f"{minutes} min"
-    hours, minutes = divmod(minutes, 60)
-    return f"{hours} h {minutes} min"
 
 
 def shortened(text: str, most: int = 34) -> str:
