@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import time
+
 import pytest
 from cli_files import files_in
 from labelled_images import write_classes
@@ -65,6 +67,9 @@ def test_the_text_names_score_split_and_file(run, source, tmp_path):
     ("arguments", "told"),
     [
         (["--preset", "best"], "There is no preset 'best'"),
+        (["--time", "week"], "There is no time 'week'"),
+        (["--augment", "fog=1"], "There is no augmentation 'fog'"),
+        (["--augment", "gamma=9"], "gamma has to be 0 to 2"),
         (["--sizes", "4"], "32 to 1024 px"),
         (["--crop-rows", "all"], "does not name rows"),
         (["--tile", "2"], "too small"),
@@ -82,6 +87,51 @@ def test_a_wish_that_cannot_be_is_one_sentence_and_writes_nothing(
     assert told in ran.err
     assert len(ran.err.strip().splitlines()) == 1
     assert files_in(tmp_path) == before
+
+
+def test_a_minute_is_planned_told_held_and_recorded(run, source, tmp_path):
+    out = tmp_path / "model.safetensors"
+    begun = time.perf_counter()
+    told = run("train", source, "--out", out, "--time", "minute", "--augment", "defocus_px=0.5")
+    assert time.perf_counter() - begun < 60
+    assert told.status == 0, told.err
+    assert told.err.splitlines()[0].startswith("About ")
+    assert told.err.splitlines()[0].endswith(" images.")
+    card = run("models", "info", out, "--json").json
+    settings = card["record"]["settings"]
+    assert settings["time"] == "minute"
+    assert settings["preset"]["augmentation"]["defocus_px"] == 0.5
+
+
+def test_more_images_than_there_is_time_for_are_not_read(run, tmp_path, monkeypatch):
+    from dataclasses import replace
+
+    from napari_sem_classify.core.finetune import finetune_pace
+
+    few = replace(finetune_pace.PACES["minute"], most_images=8)
+    monkeypatch.setitem(finetune_pace.PACES, "minute", few)
+    source = write_classes(tmp_path / "set", {"fine": 12, "coarse": 4}, shape=(48, 48))
+    out = tmp_path / "model.safetensors"
+    told = run("train", source, "--out", out, "--time", "minute", "--json")
+    assert told.status == 0, told.err
+    assert told.json["images"] == {"coarse": 2, "fine": 6}
+    assert "8 of 16 images, drawn at random, are read" in " ".join(told.json["notes"])
+
+
+@pytest.mark.parametrize(
+    ("arguments", "told"),
+    [
+        (["--time", "minute", "--sizes", "64"], "leave out --sizes"),
+        (["--time", "coffee", "--preset", "article"], "leave out --preset"),
+        (["--time", "overnight", "--find-rate"], "leave out --find-rate"),
+        (["--augment", "gamma"], "no NAME=VALUE with a number"),
+        (["--augment", "gamma=much"], "no NAME=VALUE with a number"),
+    ],
+)
+def test_options_that_do_not_go_together_are_wrong_usage(run, source, tmp_path, arguments, told):
+    ran = run("train", source, "--out", tmp_path / "m.safetensors", *arguments)
+    assert ran.status == 2
+    assert told in " ".join(ran.err.replace("│", " ").split())
 
 
 def test_a_model_is_trained_on_the_network_that_was_chosen(run, source, tmp_path):

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -40,6 +40,16 @@ Epochs = Annotated[int | None, typer.Option("--epochs", metavar="N", help="Epoch
 Sizes = Annotated[
     str | None, typer.Option("--sizes", metavar="PX,PX", help="Network input sizes, as 64,128,224.")
 ]
+Augment = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--augment",
+        metavar="NAME=VALUE",
+        help="Change tiles more or less at random, again for each kind: flips, quarter_turns, "
+        "rotation_deg, crop, magnification, gain, offset, gamma, defocus_px, shot_noise, "
+        "line_noise, charging; 0: not.",
+    ),
+]
 BatchSize = Annotated[int | None, typer.Option("--batch", metavar="N", help="Tiles of a batch.")]
 
 
@@ -76,6 +86,21 @@ def whole_numbers(text: str | None, option: str) -> list[int] | None:
         raise typer.BadParameter(
             f"{text!r} are no whole numbers with commas between", param_hint=option
         ) from None
+
+
+def numbers_by_name(texts: Sequence[str] | None, option: str) -> dict[str, float]:
+    """What ``NAME=VALUE`` options say; anything else is wrong usage."""
+    found = {}
+    for text in texts or ():
+        name, equals, value = text.partition("=")
+        try:
+            found[name.strip()] = float(value)
+        except ValueError:
+            equals = ""
+        if not equals:
+            problem = f"{text!r} is no NAME=VALUE with a number"
+            raise typer.BadParameter(problem, param_hint=option) from None
+    return found
 
 
 def row_crop(text: str | None) -> RowCrop | None:

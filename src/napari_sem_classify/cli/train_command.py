@@ -4,7 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from contextlib import nullcontext
+from dataclasses import replace
 from pathlib import Path
+from time import perf_counter
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
@@ -19,6 +21,8 @@ if TYPE_CHECKING:
     from napari_sem_classify.core.evaluate.evaluate import Evaluation
     from napari_sem_classify.core.evaluate.training_set import TrainingSet
     from napari_sem_classify.core.finetune.finetune_learner import EpochReport
+    from napari_sem_classify.core.finetune.finetune_options import FineTuneOptions
+    from napari_sem_classify.core.finetune.finetune_pace import Pace, Plan
     from napari_sem_classify.core.finetune.finetune_result import FineTuned
 
 STOPPED = "Stopped; no model was written."
@@ -27,15 +31,26 @@ STOPPED = "Stopped; no model was written."
 def train(
     source: labelled.Source,
     out: Annotated[Path, typer.Option("--out", metavar="M", help="Model file to write.")],
+    time: Annotated[
+        str | None,
+        typer.Option(
+            "--time",
+            metavar="NAME",
+            help="minute, coffee (10 minutes) or overnight: sizes and epochs are chosen so that "
+            "it ends in time.",
+        ),
+    ] = None,
     preset: Annotated[
-        str, typer.Option("--preset", metavar="NAME", help="sem (this program's) or article.")
-    ] = "sem",
+        str | None,
+        typer.Option("--preset", metavar="NAME", help="sem (this program's) or article."),
+    ] = None,
     sizes: labelled.Sizes = None,
     epochs: labelled.Epochs = None,
     tile: labelled.CutTile = None,
     crop_rows: labelled.CropRows = None,
     seed: Annotated[int, typer.Option("--seed", help="Of the split and all that is random.")] = 0,
     batch: labelled.BatchSize = None,
+    augment: labelled.Augment = None,
     mixup: Annotated[
         float, typer.Option("--mixup", metavar="A", help="Mix tiles and their classes; 0: not.")
     ] = 0.0,
@@ -58,24 +73,36 @@ def train(
     Images of one group, copies and overlapping frames never lie on both sides of the split. Ctrl+C
     keeps the best model so far. A training that was killed goes on when the same command is given.
     """
+    begun = perf_counter()
+    chosen = {"--preset": preset, "--sizes": sizes, "--epochs": epochs, "--patience": patience}
+    too_much = [name for name, value in chosen.items() if value is not None]
+    too_much += ["--find-rate"] * find_rate
+    if time is not None and too_much:
+        problem = f"it chooses sizes, epochs and rates itself: leave out {too_much[0]}"
+        raise typer.BadParameter(problem, param_hint="--time")
     from napari_sem_classify.core.common.files import ensure_folder
     from napari_sem_classify.core.common.output_folder import check_target
-    from napari_sem_classify.core.evaluate.dataset import read_listing
+    from napari_sem_classify.core.evaluate.dataset import fewer_images, read_listing
+    from napari_sem_classify.core.finetune.augmentation import changed
     from napari_sem_classify.core.finetune.finetune import fine_tune
     from napari_sem_classify.core.finetune.finetune_checkpoint import checkpoint_path
     from napari_sem_classify.core.finetune.finetune_options import FineTuneOptions
-    from napari_sem_classify.core.finetune.finetune_presets import make_preset
+    from napari_sem_classify.core.finetune.finetune_pace import AFTER_S, pace_named, paced
+    from napari_sem_classify.core.finetune.finetune_presets import DEFAULT_PRESET, make_preset
     from napari_sem_classify.core.image.file_names import stem_of
     from napari_sem_classify.core.model.file import model_path, save_model
 
+    pace = None if time is None else pace_named(time)
+    recipe = make_preset(
+        preset or DEFAULT_PRESET,
+        sizes=labelled.whole_numbers(sizes, "--sizes"),
+        epochs=epochs,
+        mixup=mixup or None,
+        patience=patience,
+    )
+    changes = labelled.numbers_by_name(augment, "--augment")
     options = FineTuneOptions(
-        preset=make_preset(
-            preset,
-            sizes=labelled.whole_numbers(sizes, "--sizes"),
-            epochs=epochs,
-            mixup=mixup or None,
-            patience=patience,
-        ),
+        preset=replace(recipe, augmentation=changed(recipe.augmentation, changes)),
         device=device,
         seed=seed,
         search_rate=find_rate,
@@ -87,6 +114,8 @@ def train(
     backbone_path(network)  # refused before any image is read
     crop = labelled.row_crop(crop_rows)
     listing = read_listing(source)
+    if pace is not None:
+        listing = fewer_images(listing, pace.most_images, seed)
     ensure_folder(out.parent)
     check_target(model_path(out))
 
@@ -95,15 +124,43 @@ def train(
             complain(_epoch_text(epoch))
 
     largest = max(stage.size for stage in options.preset.stages)
+    plan, ends_at = "", None
     with labelled.split_set(
         listing, tile_px=tile, crop=crop, largest_px=largest, seed=seed, stopped=STOPPED
     ) as (data, split, job):
-        result = fine_tune(data, split, options, on_epoch=tell, job=job)
+        if pace is not None:
+            planned = _planned(pace, data, split, options, perf_counter() - begun)
+            options, ends_at = paced(options, planned), begun + pace.seconds - AFTER_S
+            plan = planned.sentence("images" if data.whole_images else "tiles")
+            if not as_json:
+                complain(plan)
+        result = fine_tune(data, split, options, on_epoch=tell, job=job, ends_at=ends_at)
     path = save_model(out, result.classifier)
     if options.checkpoint is not None and not result.cancelled:
         options.checkpoint.unlink(missing_ok=True)
-    value = _trained(result, data, split, path)
+    value = _trained(result, data, split, path) | {"plan": plan}
     report(value, _trained_text(value, result, split), as_json)
+
+
+def _planned(
+    pace: Pace, data: TrainingSet, split: Split, options: FineTuneOptions, spent_s: float
+) -> Plan:
+    """What the training does with the time that is left, by a short trial on this computer."""
+    from napari_sem_classify.core.finetune.finetune_pace import parts_of_split, plan_training
+    from napari_sem_classify.core.finetune.finetune_trial import trial_rate
+    from napari_sem_classify.core.network.engine.devices import find_device
+
+    begun = perf_counter()
+    rate = trial_rate(options.device, options.backbone_id)
+    return plan_training(
+        pace,
+        parts_of_split(data, split, options.preset),
+        len(data.class_names),
+        options.preset,
+        device=find_device(options.device).type,
+        rate=rate,
+        seconds=pace.seconds - spent_s - (perf_counter() - begun),
+    )
 
 
 def _trained(result: FineTuned, data: TrainingSet, split: Split, path: Path) -> dict[str, Any]:

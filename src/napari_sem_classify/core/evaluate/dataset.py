@@ -80,6 +80,32 @@ class Listing:
         return np.bincount(self.labels, minlength=len(self.class_names)).astype(np.int64)
 
 
+def drawn_by_class(labels: NDArray[np.int64], most: int, seed: int) -> NDArray[np.int64]:
+    """Numbers of about `most` of some cases, drawn by the seed, each class by its share.
+
+    Of every class there are two at least, where it has two; all where there are no more.
+    """
+    if len(labels) <= most:
+        return np.arange(len(labels))
+    generator = np.random.default_rng(seed)
+    kept = []
+    for k in np.unique(labels):
+        mine = np.flatnonzero(labels == k)
+        kept.append(generator.permutation(mine)[: max(2, round(most * len(mine) / len(labels)))])
+    return np.sort(np.concatenate(kept)).astype(np.int64)
+
+
+def fewer_images(listing: Listing, most: int | None, seed: int) -> Listing:
+    """A listing of at most about so many of its images, which its notes then tell."""
+    count = len(listing.records)
+    if most is None or count <= most:
+        return listing
+    kept = drawn_by_class(listing.labels, most, seed)
+    note = f"{len(kept)} of {count} images, drawn at random, are read: there is no time for more."
+    records = tuple(listing.records[number] for number in kept)
+    return replace(listing, records=records, notes=(*listing.notes, note))
+
+
 def read_listing(source: Path | str, *, least_classes: int = 2) -> Listing:
     """List the images of a folder of class folders, or of a CSV.
 

@@ -15,6 +15,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from napari_sem_classify.core.evaluate.dataset import drawn_by_class
 from napari_sem_classify.core.evaluate.training_set import TrainingSet
 from napari_sem_classify.core.finetune.augmentation import Augmentation
 from napari_sem_classify.core.finetune.finetune_views import (
@@ -118,13 +119,7 @@ def thinned(units: Units, most: int | None, seed: int) -> Units:
     """At most about so many cases, drawn by the seed, as many of each class as its share."""
     if most is None or len(units.label) <= most:
         return units
-    generator = np.random.default_rng(seed)
-    kept = []
-    for k in np.unique(units.label):
-        mine = np.flatnonzero(units.label == k)
-        count = max(2, round(most * len(mine) / len(units.label)))
-        kept.append(generator.permutation(mine)[:count])
-    return units.some(np.sort(np.concatenate(kept)))
+    return units.some(drawn_by_class(units.label, most, seed))
 
 
 class TrainingBatches:

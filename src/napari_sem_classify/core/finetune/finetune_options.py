@@ -27,6 +27,8 @@ class FineTuneOptions:
         The same seed, set and split give the same model on the same CPU with as many threads.
     search_rate : bool
         Look for a learning rate before each stage instead of taking the preset's.
+    time : str
+        The pace that the preset was planned for, for the record; "" for none.
     backbone_id : str
         Where the weights start from.
     batch_size : int or None
@@ -46,6 +48,7 @@ class FineTuneOptions:
     device: str = "auto"
     seed: int = 0
     search_rate: bool = False
+    time: str = ""
     backbone_id: str = DEFAULT_BACKBONE
     batch_size: int | None = None
     name: str = "Fine-tuned model"

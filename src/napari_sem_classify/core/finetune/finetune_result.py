@@ -80,6 +80,7 @@ def make_card(
     )
     settings = {
         "preset": asdict(options.preset),
+        "time": options.time,
         "tile_px": data.tile_px,
         "whole_images": data.whole_images,
         "crop_rows": None if data.crop is None else str(data.crop),

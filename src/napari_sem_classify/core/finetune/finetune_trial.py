@@ -18,8 +18,14 @@ from napari_sem_classify.core.finetune.finetune_time import (
 
 TRIED_TILES, TRIED_PX = 8, 128
 MANY, TRIALS = 10_000, 3
-LOOKS_FOR_HEAD = 3
-"""The exact head is fitted, batch-norms take the statistics of the tiles, it is fitted again."""
+Parts = tuple[int, int, int]
+"""How many tiles (or images) are learned from, choose, and are scored at the end."""
+
+LOOKS_FOR_HEAD, LOOKS_FOR_SIZE = 3, 2
+"""The exact head is fitted, batch-norms take the statistics of the tiles, it is fitted again; at
+every other size the last two."""
+
+MOST_FOR_HEAD = 4000
 
 SHARES = (0.65, 0.15, 0.2)
 """Of the tiles, those to learn from, to choose by and to score on: about what a split gives."""
@@ -68,13 +74,13 @@ def expected_seconds(preset: Preset, tiles: int, device: str, rate: float) -> fl
     return work_of(preset, parts_of(tiles), device) / rate
 
 
-def parts_of(tiles: int) -> tuple[int, int, int]:
+def parts_of(tiles: int) -> Parts:
     """About so many of some tiles are learned from, choose, and are scored."""
     train, valid, test = (max(1, round(share * tiles)) for share in SHARES)
     return train, valid, test
 
 
-def work_of(preset: Preset, parts: tuple[int, int, int], device: str) -> float:
+def work_of(preset: Preset, parts: Parts, device: str) -> float:
     """Work of a training on so many tiles to learn from, to choose by, and to score.
 
     Parameters
@@ -84,6 +90,9 @@ def work_of(preset: Preset, parts: tuple[int, int, int], device: str) -> float:
     train, valid, test = parts
     found = TimeLeft(preset, train, valid, device, test).total
     if preset.head_first:
-        looks = LOOKS_FOR_HEAD * preset.in_epoch(train) + 2 * preset.to_score(valid)
-        found += LOOKING * tile_work(preset.stages[0].size) * looks
+        sample = min(preset.in_epoch(train), MOST_FOR_HEAD)
+        *others, last = dict.fromkeys(stage.size for stage in preset.stages)
+        looks = LOOKS_FOR_HEAD * sample + 2 * preset.to_score(valid)
+        found += LOOKING * tile_work(last) * looks
+        found += LOOKING * LOOKS_FOR_SIZE * sample * sum(map(tile_work, others))
     return found

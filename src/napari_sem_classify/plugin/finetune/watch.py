@@ -45,16 +45,14 @@ class TrainingWatch:
     def __init__(
         self, options: FineTuneOptions, data: TrainingSet, split: Split, context: JobContext
     ) -> None:
-        from napari_sem_classify.core.finetune.place_weights import tiles_of_epoch
+        from napari_sem_classify.core.finetune.finetune_pace import parts_of_split
         from napari_sem_classify.core.network.engine.devices import find_device
 
         self._context = context
         self._preset = options.preset
         device = find_device(options.device).type
-        parts = (split.train, split.valid, split.test)
-        tiles = [int(np.isin(data.tile_image, part).sum()) for part in parts]
-        n_train = tiles_of_epoch(data, split.train, options.preset)
-        self._clock = TimeLeft(options.preset, n_train, tiles[1], device, tiles[2])
+        n_train, n_valid, n_test = parts_of_split(data, split, options.preset)
+        self._clock = TimeLeft(options.preset, n_train, n_valid, device, n_test)
         self._batches: list[tuple[float, float]] = []
         self._epochs: list[EpochReport] = []
         self._batch, self._scored = 0, 0.0
