@@ -48,6 +48,7 @@ from napari_sem_classify.core.finetune.finetune_start import (
     average_with_start,
     sample_for_head,
     start_from_exact_head,
+    take_to_size,
 )
 from napari_sem_classify.core.finetune.finetune_time import (
     SCORING,
@@ -204,6 +205,9 @@ class _Training:
             if number < begin[0] or not self._pays(number, run):
                 run.reporter.done += stage.epochs * self._batches(stage)
                 continue
+            grows = number > begin[0] and stage.size != self.preset.stages[number - 1].size
+            if grows and self.preset.head_first and not run.cancelled:
+                self._take_to_size(stage.size, run)
             train, valid = self._loaders(number)
             learner.dls = batches_for(train, valid, self.device)
             if self.options.search_rate and found is None:
@@ -244,11 +248,22 @@ class _Training:
         self.preset = replace(self.preset, stages=tuple(stages))
 
     def _fit_head(self, run: Run) -> None:
-        size = self.preset.stages[0].size
+        """Fit the exact head at the last size, which is that of use, then one to train from."""
+        first, last = self.preset.stages[0].size, self.preset.stages[-1].size
+        start_from_exact_head(self.model, self._for_head(last), self._loaders(-1)[1], run)
+        if first != last:
+            self._take_to_size(first, run, fit=True)
+
+    def _take_to_size(self, size: int, run: Run, *, fit: bool = False) -> None:
+        try:
+            take_to_size(self.model, self._for_head(size), run.job, fit=fit)
+        except Cancelled:
+            run.cancelled = run.asked_to_stop  # raises again where the window was closed
+
+    def _for_head(self, size: int) -> PlainBatches:
         n_classes, seed = len(self.data.class_names), self.options.seed
         chosen = sample_for_head(self.train, n_classes, seed, self.preset.epoch_tiles)
-        batches = PlainBatches(self.store, chosen, size, self._batch_size(size))
-        start_from_exact_head(self.model, batches, self._loaders(0)[1], run)
+        return PlainBatches(self.store, chosen, size, self._batch_size(size))
 
     def _after_the_last_epoch(self, run: Run) -> None:
         """Count tiles, no longer batches; try weights between start and end of the training."""

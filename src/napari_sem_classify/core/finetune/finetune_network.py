@@ -53,6 +53,12 @@ class LinearHead(nn.Module):
             self.linear.weight.copy_(torch.from_numpy(np.array(head.weight)))
             self.linear.bias.copy_(torch.from_numpy(np.array(head.bias)))
 
+    def standardise_by(self, features: Tensor) -> None:
+        """Take mean and scale from these features (N, D); the weights stay."""
+        with torch.no_grad():
+            self._mean.copy_(features.mean(dim=0))
+            self._variance.copy_(features.var(dim=0, correction=0))
+
     def to_head(self) -> Head:
         """The head as the rest of the program uses it."""
         scale = (self._variance + self.standardise.eps).sqrt()

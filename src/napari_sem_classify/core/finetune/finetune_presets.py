@@ -77,6 +77,8 @@ class Preset:
         stage before, that brings nothing better is the last.
     scored_tiles : int or None
         At most so many that choose, and as many that are scored at the end; None for all.
+    follows_tiles : bool
+        Whether the sizes are those that suit the tiles, see `sizes_for`.
     """
 
     name: str
@@ -96,6 +98,7 @@ class Preset:
     patience: int | None = None
     further_rounds: int = 0
     scored_tiles: int | None = None
+    follows_tiles: bool = False
 
     @property
     def epochs(self) -> int:
@@ -136,10 +139,15 @@ hidden layer of 512 and max-pooled features beside them.
 
 SEM = Preset(
     name="sem",
-    stages=(Stage(128, 0, 8, 1e-3, 1e-3),),
+    stages=(
+        Stage(64, 0, 8, 1e-3, 1e-3),
+        Stage(128, 0, 6, 1e-3, 1e-3),
+        Stage(224, 0, 4, 1e-3, 1e-3),
+    ),
     augmentation=Augmentation(flips=True, quarter_turns=True, gain=0.05, offset=0.025),
     label_smoothing=0.05,
     fixed_norms=False,
+    follows_tiles=True,
 )
 """The default: the exact head first, then all layers, earlier ones more gently.
 
@@ -151,10 +159,37 @@ with those of photographs, kept fixed, every training did worse than the head al
 PRESETS = {preset.name: preset for preset in (SEM, ARTICLE)}
 DEFAULT_PRESET = SEM.name
 
+SIZES = (64, 128, 224)
+LEAST_PX, LARGEST_PX = 128, 224
+"""Smaller tiles are shown larger to the network, larger ones smaller, as it was pretrained."""
+
+LEAST_RISE = 1.5
+"""A size that is hardly smaller than the next saves no time."""
+
+
+def sizes_for(tile_px: int | None) -> tuple[int, ...]:
+    """Sizes of the network's input for tiles of this side: rising, the last one the tile's own.
+
+    Tiles of less than `LEAST_PX` end at that: a network sees more of them so.
+
+    Parameters
+    ----------
+    tile_px : int or None
+        In pixels of the image; None for whole images.
+
+    Returns
+    -------
+    tuple of int
+        In px: 64, 128, 224 for tiles of 224 px and more, 64, 128 for tiles of 128 px.
+    """
+    last = LARGEST_PX if tile_px is None else min(LARGEST_PX, max(LEAST_PX, tile_px))
+    return (*(size for size in SIZES if LEAST_RISE * size <= last), last)
+
 
 def make_preset(
     name: str = DEFAULT_PRESET,
     *,
+    tile_px: int | None = None,
     sizes: Sequence[int] | None = None,
     epochs: int | None = None,
     mixup: float | None = None,
@@ -166,8 +201,12 @@ def make_preset(
     ----------
     name : str
         Of `PRESETS`.
+    tile_px : int, optional
+        Side of the tiles in pixels of the image, None for whole images: the sizes of a preset that
+        follows the tiles are `sizes_for` it.
     sizes : sequence of int, optional
-        Network input sizes in px, 32 to 1024, one stage each; a further stage is as the last one.
+        Other network input sizes in px, 32 to 1024, one stage each; a further stage is as the last
+        one.
     epochs : int, optional
         Epochs of every stage, shared out between head and all layers as in the preset; at least
         one trains all layers.
@@ -183,6 +222,8 @@ def make_preset(
         raise DatasetError(f"There is no preset {name!r}: choose {' or '.join(PRESETS)}.")
     preset = PRESETS[name]
     stages = preset.stages
+    if sizes is None and preset.follows_tiles:
+        sizes = sizes_for(tile_px)
     if sizes is not None:
         if not sizes or not all(32 <= size <= 1024 for size in sizes):
             raise DatasetError("Sizes have to be 32 to 1024 px, for example 64,128,224.")

@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from napari_sem_classify.core.common.errors import Cancelled
-from napari_sem_classify.core.common.job import Reporter
+from napari_sem_classify.core.common.job import Job, Reporter
 from napari_sem_classify.core.evaluate.metrics import score
 from napari_sem_classify.core.finetune.finetune_data import PlainBatches, Units
 from napari_sem_classify.core.finetune.finetune_learner import (
@@ -82,6 +82,30 @@ def start_from_exact_head(
             run.start = _head_and_norms(model)
             report = adapted if adapted.best else report
     _keep(run, report)
+
+
+def take_to_size(
+    model: TrainedNetwork, batches: PlainBatches, job: Job | None, *, fit: bool
+) -> None:
+    """Let a network see tiles at another size than before, without any learning.
+
+    Pooled features and the statistics of batch-norms shift with the size: those of the tiles at
+    the new one take their place. With `fit` the exact head is fitted there, else the head keeps
+    its weights.
+
+    Raises
+    ------
+    Cancelled
+        When the job was asked to stop.
+    """
+    looks = (1 + (not model.fixed_norms)) * len(batches.tile)
+    reporter = Reporter(looks, f"Looking at tiles at {batches.size} px", job)
+    if not model.fixed_norms:
+        _adapt_norms(model, batches, reporter)
+    if fit:
+        _fit(model, batches, reporter)
+    else:
+        model.head.standardise_by(look(model.eval().features, batches, reporter))
 
 
 def _head_and_norms(model: TrainedNetwork) -> dict[str, Tensor]:
