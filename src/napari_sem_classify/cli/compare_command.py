@@ -72,7 +72,10 @@ def compare(
 
     wanted = labelled.whole_numbers(sizes, "--sizes")
     options = CompareOptions(
-        presets=tuple(make_preset(one.name, sizes=wanted, epochs=epochs) for one in (ARTICLE, SEM)),
+        presets=tuple(
+            make_preset(one.name, tile_px=tile, sizes=wanted, epochs=epochs)
+            for one in (ARTICLE, SEM)
+        ),
         seeds=tuple(labelled.whole_numbers(seeds, "--seeds") or [0]),
         frozen_px=max(wanted or [FROZEN_PX]),
         backbone_id=network,

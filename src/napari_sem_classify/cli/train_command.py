@@ -95,6 +95,7 @@ def train(
     pace = None if time is None else pace_named(time)
     recipe = make_preset(
         preset or DEFAULT_PRESET,
+        tile_px=tile,
         sizes=labelled.whole_numbers(sizes, "--sizes"),
         epochs=epochs,
         mixup=mixup or None,
