@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
+from napari_sem_classify.plugin.layers.layer_image import METADATA_KEY
 from napari_sem_classify.plugin.layers.made_layers import CLASSES, made_from
 from napari_sem_classify.plugin.layers.outline_layer import OUTLINES
 
@@ -43,3 +44,13 @@ def test_outlines_of_a_finished_map_are_labels_of_the_images_pixels(
     drawn.undo()
     assert np.array_equal(drawn.data, before)
     until(qtbot, lambda: form.note.said == told)
+    # Drawn again, what she painted stays and is told to be evidence.
+    drawn.paint((5, 5), other)
+    mine = drawn.data != before
+    until(qtbot, lambda: "Draw outlines again" in form.note.said)
+    form.button.native.click()
+    until(qtbot, lambda: made_from(real_viewer, layer, OUTLINES) not in ([], [drawn]))
+    (again,) = made_from(real_viewer, layer, OUTLINES)
+    assert (again.data[mine] == other).all()
+    until(qtbot, lambda: form.button.enabled)
+    assert again.metadata[METADATA_KEY]["record"]["outlines"]["painted_px"] > 0

@@ -19,6 +19,7 @@ from napari_sem_classify.core.measure.area_fraction import FractionEstimate, Sha
 
 LEVEL = 0.95
 DRAWS = 1000
+MOST_LOOKED_AT = 512
 
 
 @dataclass(frozen=True, slots=True)
@@ -158,7 +159,9 @@ def block_bootstrap(
         When the map is too small for four blocks.
     """
     labels = class_map.labels()
-    size = block_size(labels) if block_cells is None else block_cells
+    # Of outlines every so many pixels tell how far classes are alike: all would take hours.
+    step = max(1, -(-max(labels.shape) // MOST_LOOKED_AT))
+    size = step * block_size(labels[::step, ::step]) if block_cells is None else block_cells
     k = len(class_map.classes)
     by_block = _block_areas(labels, class_map.grid.cell_areas(), size, k)
     n = len(by_block)
@@ -206,7 +209,7 @@ def _block_areas(labels: NDArray[np.uint16], areas: NDArray[np.int64], size: int
     row_block = np.minimum(np.arange(rows) // size, max(1, rows // size) - 1)
     col_block = np.minimum(np.arange(cols) // size, across - 1)
     block = row_block[:, None] * across + col_block[None, :]
-    sums = np.zeros((int(block.max()) + 1, k))
-    told = labels > 0
-    np.add.at(sums, (block[told], labels[told].astype(np.intp) - 1), areas[told])
+    told, blocks = labels > 0, int(block.max()) + 1
+    number = block[told] * k + labels[told].astype(np.intp) - 1
+    sums = np.bincount(number, areas[told], minlength=blocks * k).reshape(blocks, k)
     return np.asarray(sums[sums.sum(axis=1) > 0])

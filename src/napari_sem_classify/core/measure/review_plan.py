@@ -12,6 +12,7 @@ from napari_sem_classify.core.evaluate.intervals import Floats, z_of
 from napari_sem_classify.core.maps.class_map import ClassMap
 from napari_sem_classify.core.measure.area_fraction import FractionEstimate
 from napari_sem_classify.core.measure.review import Review, allocate
+from napari_sem_classify.core.measure.strata import strata_of
 
 MOST_TRUSTED = 0.9
 """Models are often surer than they are right: before any answer no more is expected of them."""
@@ -108,15 +109,14 @@ class ReviewPlan:
 
     def __init__(self, maps: Sequence[ClassMap], level: float = 0.95) -> None:
         k = len(maps[0].classes)
-        sums, cells, areas = np.zeros((k, k)), np.zeros(k, np.int64), np.zeros(k)
-        for class_map in maps:
-            labels, cell_areas = class_map.labels(), class_map.grid.cell_areas()
-            for i in range(k):
-                mine = labels == i + 1
-                cells[i] += mine.sum()
-                areas[i] += cell_areas[mine].sum()
-                sums[i] += class_map.probabilities[mine].sum(axis=0, dtype=np.float64)
-        if not all(class_map.confidence_known for class_map in maps):
+        strata = strata_of(maps)
+        if all(class_map.confidence_known for class_map in maps):
+            sums = np.zeros((k, k))
+            for class_map, labels in zip(maps, strata.labels, strict=True):
+                for i in range(k):
+                    known = class_map.probabilities[labels == i + 1]
+                    sums[i] += known.sum(axis=0, dtype=np.float64)
+        else:
             sums = np.where(np.eye(k) > 0, WITHOUT_CONFIDENCE, (1 - WITHOUT_CONFIDENCE) / (k - 1))
         shares = sums / np.maximum(sums.sum(axis=1, keepdims=True), 1e-12)
         most = np.minimum(np.diag(shares), MOST_TRUSTED)
@@ -125,9 +125,10 @@ class ReviewPlan:
         even = (1 - np.eye(k)) / max(k - 1, 1)
         others = np.where(spread > 1e-9, others / np.maximum(spread, 1e-12), even)
         self._expected = np.diag(most) + others * (1 - most)[:, None]
+        areas = np.array(strata.areas_px, np.float64)
         self._weights = areas / max(areas.sum(), 1.0)
         self._z = z_of(level)
-        self.cells: list[int] = [int(n) for n in cells]
+        self.cells: list[int] = strata.counts
 
     def half_width(self, total: int) -> float:
         """Expected half-width, 0 to 1, of the class that is known worst."""

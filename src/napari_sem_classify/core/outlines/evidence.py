@@ -19,14 +19,10 @@ from napari_sem_classify.core.image.intensity import IntensityRange
 from napari_sem_classify.core.image.sem_image import SemImage
 from napari_sem_classify.core.maps.class_map import ClassMap
 from napari_sem_classify.core.model.head import softmax
+from napari_sem_classify.core.outlines.hers import her_pixels, judged_by_her
 from napari_sem_classify.core.outlines.lattice import Lattice, cell_centres, interpolated
 from napari_sem_classify.core.outlines.looks import halo_of, looks
-from napari_sem_classify.core.outlines.pixel_fit import (
-    LEAST_GAIN,
-    Bags,
-    Evidence,
-    evidence_of,
-)
+from napari_sem_classify.core.outlines.pixel_fit import Bags, Evidence, evidence_of
 
 PATCH_TILES = 8
 MOST_PATCHES = 16
@@ -42,7 +38,8 @@ class Scene:
     """One plane of an image with its map, and the lattice over it.
 
     `plane` is where in `image` the pixels are. `unsaid` are the cells that teach no pixels,
-    since something else than the map's classes lies in theirs.
+    since something else than the map's classes lies in theirs. `hers` are the class numbers of
+    squares that the user painted, 0 elsewhere.
     """
 
     image: SemImage
@@ -51,6 +48,7 @@ class Scene:
     lattice: Lattice
     intensity: IntensityRange
     unsaid: NDArray[np.bool_] | None = None
+    hers: NDArray[np.uint16] | None = None
 
     def log_map(self, block: Area) -> NDArray[np.float32]:
         """Logarithm of the map's probabilities at a block's squares, NaN where left out."""
@@ -77,7 +75,10 @@ def inner(values: NDArray[Any], block: Area, got: Area) -> NDArray[Any]:
 
 
 def look_at_pixels(scene: Scene, reporter: Reporter) -> Evidence | None:
-    """Let the map teach the pixels; None where there are too few tiles or pixels tell nothing."""
+    """Let the map teach the pixels; None where there are too few tiles or pixels tell nothing.
+
+    What the user painted teaches them too, and says how much they count.
+    """
     parts = []
     for patch in patches_of(scene.lattice):
         found = _bags(scene, patch)
@@ -92,8 +93,11 @@ def look_at_pixels(scene: Scene, reporter: Reporter) -> Evidence | None:
         bags = Bags(*(getattr(bags, name)[some] for name in Bags.__slots__))
     if len(bags.wanted) < LEAST_BAGS:
         return None
-    evidence = evidence_of(bags)
-    return evidence if evidence.gain > LEAST_GAIN else None
+    hers = her_pixels(scene, reporter)
+    evidence = evidence_of(bags, hers)
+    if hers is not None:
+        evidence = judged_by_her(evidence, bags, hers)
+    return evidence if evidence.counts else None
 
 
 def patches_of(lattice: Lattice) -> list[Area]:
@@ -190,3 +194,10 @@ def squares_say(scene: Scene, evidence: Evidence | None, block: Area) -> NDArray
     if evidence is None:
         return softmax(log_map)
     return softmax(evidence.classifier.logits(scene.looks(block)) + evidence.map_weight * log_map)
+
+
+def as_painted(probabilities: NDArray[np.float32], hers: NDArray[np.uint16]) -> NDArray[np.float32]:
+    """Probabilities of squares, those that the user painted being what she said."""
+    said = (hers > 0) & ~np.isnan(probabilities[..., 0])
+    probabilities[said] = np.eye(probabilities.shape[-1], dtype=np.float32)[hers[said] - 1]
+    return probabilities

@@ -17,10 +17,12 @@ from napari_sem_classify.core.maps.class_map import ClassMap
 from napari_sem_classify.core.outlines.doubts import doubts
 from napari_sem_classify.core.outlines.evidence import (
     Scene,
+    as_painted,
     inner,
     look_at_pixels,
     squares_say,
 )
+from napari_sem_classify.core.outlines.hers import in_squares
 from napari_sem_classify.core.outlines.lattice import (
     BLOCK_SQUARES,
     Lattice,
@@ -43,10 +45,17 @@ MOST_NUMBERS = 1 << 26
 
 
 def with_outlines(
-    class_map: ClassMap, image: SemImage, options: OutlineOptions, job: Job | None = None
+    class_map: ClassMap,
+    image: SemImage,
+    options: OutlineOptions,
+    job: Job | None = None,
+    hers: NDArray[Any] | None = None,
 ) -> ClassMap:
-    """The map with its outlines, and in its record how they were drawn and what they cover."""
-    drawn = draw_outlines(class_map, image, options, job=job)
+    """The map with its outlines, and in its record how they were drawn and what they cover.
+
+    `hers` as of `draw_outlines`.
+    """
+    drawn = draw_outlines(class_map, image, options, hers=hers, job=job)
     told = dict(drawn.record["outlines"])
     # What could not be drawn has no area, rather than none.
     missing = {name for name, each in told.get("thin", {}).items() if not each["drawn"]}
@@ -66,6 +75,7 @@ def draw_outlines(
     image: SemImage,
     options: OutlineOptions | None = None,
     *,
+    hers: NDArray[Any] | None = None,
     job: Job | None = None,
     block_squares: int = BLOCK_SQUARES,
 ) -> ClassMap:
@@ -81,6 +91,9 @@ def draw_outlines(
     image : SemImage
         The image that was classified.
     options : OutlineOptions, optional
+    hers : integer, shape (rows, cols) of the area, optional
+        Class numbers of pixels that a person painted, 0 elsewhere: evidence for the rest, see
+        `hers`.
     job : Job, optional
         Told and checked once per block.
     block_squares : int
@@ -118,13 +131,20 @@ def draw_outlines(
             "more than this program holds at once: choose a larger step."
         )
     intensity = measure_range(source, IntensityRecipe(), plane)
-    scene = Scene(source, plane, class_map, lattice, intensity)
+    painted = None if hers is None else in_squares(hers, lattice)
+    scene = Scene(source, plane, class_map, lattice, intensity, hers=painted)
     blocks = list(lattice.blocks(block_squares))
     reporter = Reporter(len(blocks) * (1 + len(thin)), "Drawing outlines", job)
     areas = scene
     if thin:
         between, taken = between_thin(class_map, thin)
-        areas = replace(scene, class_map=between, unsaid=taken)
+        if painted is not None:
+            numbers = np.zeros(len(classes) + 1, np.uint16)
+            numbers[[n + 1 for n in range(len(classes)) if n not in thin]] = np.arange(
+                1, len(classes) - len(thin) + 1
+            )
+            painted = numbers[painted]
+        areas = replace(scene, class_map=between, unsaid=taken, hers=painted)
     drawn, told = _areas(areas, step, blocks, reporter)
     if thin:
         drawn, lines_told = _with_lines(scene, thin, drawn, fine, blocks, reporter)
@@ -148,24 +168,34 @@ def _areas(
     grid = TileGrid(class_map.grid.area, class_map.grid.tile, step)
     probabilities = np.empty((*grid.shape, len(class_map.classes)), np.float32)
     guide = np.empty((*grid.shape, 2), np.float32)
+    held = None if scene.hers is None else np.zeros(grid.shape, np.bool_)
     n = step // lattice.px
     for block in blocks:
         at = (
             slice(block.top // n, -(-block.bottom // n)),
             slice(block.left // n, -(-block.right // n)),
         )
-        probabilities[at] = _in_cells(squares_say(scene, evidence, block), n)
+        said = squares_say(scene, evidence, block)
+        if scene.hers is not None and held is not None:
+            painted = scene.hers[block.top : block.bottom, block.left : block.right]
+            said = as_painted(said, painted)
+            share = _in_cells((painted > 0)[..., None].astype(np.float32), n)
+            held[at] = share[..., 0] > 0.5
+        probabilities[at] = _in_cells(said, n)
         grey, square, got = scene.grey(block, 0)
         mean = _in_cells(inner(grey, block, got)[..., None], n)
         spread = _in_cells(inner(square, block, got)[..., None], n) - mean * mean
         guide[at] = np.concatenate([mean, 2 * np.sqrt(np.maximum(spread, 0))], axis=-1)
         reporter.advance()
-    flowed = refined(probabilities, guide)
+    flowed = refined(probabilities, guide, held=held)
     reporter.check()
     told: dict[str, Any] = {
         "pixels_gain": 0.0 if evidence is None else round(evidence.gain, 4),
         "map_weight": None if evidence is None else round(evidence.map_weight, 3),
     }
+    if scene.hers is not None:
+        told["painted_px"] = int((scene.hers > 0).sum()) * lattice.px**2
+        told["weighed_by_painted"] = evidence is not None and evidence.by_hand
     return replace(class_map, probabilities=flowed, grid=grid), told
 
 

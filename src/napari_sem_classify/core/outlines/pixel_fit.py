@@ -9,6 +9,7 @@ tiles that it did not learn from.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
@@ -25,6 +26,8 @@ LEAST_GAIN = 0.002
 """Pixels that explain less of what neighbouring tiles leave open do not count at all."""
 CLEAR_GAIN = 0.1
 """Pixels that explain so much count in full."""
+HERS = 1.0
+"""Weight of what the user painted beside all tiles."""
 _DECAY = 3e-4
 _ROUNDS = 16
 """Stopped early: later rounds explain tiles by looks as wide as they are, and edges blur."""
@@ -53,6 +56,31 @@ class Bags:
 
 
 @dataclass(frozen=True, slots=True)
+class Pixels:
+    """Pixels whose class is known, since a person painted them.
+
+    Attributes
+    ----------
+    looks : float32, shape (pixels, looks)
+    numbers : int64, shape (pixels,)
+        Class of each, 0 for the first.
+    log_map : float32, shape (pixels, classes)
+        Logarithm of the map's probabilities there.
+    fold : int64, shape (pixels,)
+        As of `Bags`, of the tile that they lie in.
+    """
+
+    looks: NDArray[np.float32]
+    numbers: NDArray[np.int64]
+    log_map: NDArray[np.float32]
+    fold: NDArray[np.int64]
+
+    def some(self, chosen: NDArray[np.bool_]) -> Pixels:
+        """Those that are chosen."""
+        return Pixels(*(getattr(self, name)[chosen] for name in Pixels.__slots__))
+
+
+@dataclass(frozen=True, slots=True)
 class PixelClassifier:
     """Weights (looks, classes) and bias (classes,) of a linear softmax on looks as they are."""
 
@@ -76,20 +104,29 @@ class Evidence:
     gain : float
         By how much pixels made tiles that were left out better explained than their neighbours
         alone do, as a share of what is to be explained (0 to 1).
+    counts : bool
+        Whether pixels count beside the map.
+    by_hand : bool
+        Whether the weight comes from what the user painted.
     """
 
     classifier: PixelClassifier
     map_weight: float
     gain: float
+    counts: bool
+    by_hand: bool = False
 
 
-def evidence_of(bags: Bags) -> Evidence:
-    """Fit the classifier, and weigh it against the map on tiles that it did not learn from."""
+def evidence_of(bags: Bags, hers: Pixels | None = None) -> Evidence:
+    """Fit the classifier, and weigh it against the map on tiles that it did not learn from.
+
+    `hers` are pixels that teach it besides, see `hers`.
+    """
     held = np.zeros_like(bags.wanted)
     for fold in (0, 1):
         mine = bags.fold == fold
         if mine.all() or not mine.any():
-            return Evidence(fit_pixels(bags.looks, bags.wanted), MOST_MAP, 0.0)
+            return Evidence(fit_pixels(bags.looks, bags.wanted, hers), MOST_MAP, 0.0, False)
         classifier = fit_pixels(bags.looks[~mine], bags.wanted[~mine])
         held[mine] = softmax(classifier.logits(bags.looks[mine])).mean(axis=1)
     known = ~np.isnan(bags.around[:, 0])
@@ -101,16 +138,21 @@ def evidence_of(bags: Bags) -> Evidence:
     gain = max(0.0, (alone - both) / max(whole, 1e-6))
     ratio = weights[0] / weights[1] if weights[1] > 0 else MOST_MAP
     weight = np.clip(max(ratio, CLEAR_GAIN / max(gain, 1e-6)), LEAST_MAP, MOST_MAP)
-    return Evidence(fit_pixels(bags.looks, bags.wanted), float(weight), float(gain))
+    fitted = fit_pixels(bags.looks, bags.wanted, hers)
+    return Evidence(fitted, float(weight), float(gain), gain > LEAST_GAIN)
 
 
-def fit_pixels(looks: NDArray[np.float32], wanted: NDArray[np.float32]) -> PixelClassifier:
+def fit_pixels(
+    looks: NDArray[np.float32], wanted: NDArray[np.float32], hers: Pixels | None = None
+) -> PixelClassifier:
     """Fit a linear softmax on pixels to the probabilities of their tiles.
 
     Parameters
     ----------
     looks : float32, shape (tiles, pixels a tile, looks)
     wanted : float32, shape (tiles, classes)
+    hers : Pixels, optional
+        Pixels of known classes, which count `HERS` times as much as the tiles in all.
     """
     from scipy.optimize import minimize
 
@@ -120,6 +162,7 @@ def fit_pixels(looks: NDArray[np.float32], wanted: NDArray[np.float32]) -> Pixel
     mean, spread = flat.mean(axis=0), flat.std(axis=0) + np.float32(1e-6)
     x = (flat - mean) / spread
     size = count * classes
+    own = None if hers is None else _her_cost((hers.looks - mean) / spread, hers.numbers, classes)
 
     def cost(vector: NDArray[np.float64]) -> tuple[float, NDArray[np.float64]]:
         w = vector[:size].reshape(count, classes).astype(np.float32)
@@ -133,9 +176,13 @@ def fit_pixels(looks: NDArray[np.float32], wanted: NDArray[np.float32]) -> Pixel
         down = (k / pixels * back).astype(np.float32)[:, None, :]
         dz = p * (down - (p * down).sum(axis=2, keepdims=True))
         dz = dz.reshape(-1, classes)
+        slope, level = x.T @ dz + _DECAY * w, dz.sum(axis=0)
+        if own is not None:
+            more, by_w, by_b = own(w, b)
+            loss, slope, level = loss + more, slope + by_w, level + by_b
         gradient = [
-            (x.T @ dz + _DECAY * w).ravel(),
-            dz.sum(axis=0),
+            slope.ravel(),
+            level,
             back.sum(axis=0),
             [float((back * means).sum() * k)],
         ]
@@ -152,6 +199,23 @@ def fit_pixels(looks: NDArray[np.float32], wanted: NDArray[np.float32]) -> Pixel
     weight = (found[:size].reshape(count, classes) / spread[:, None]).astype(np.float32)
     bias = (found[size : size + classes] - mean @ weight).astype(np.float32)
     return PixelClassifier(weight, bias)
+
+
+def _her_cost(
+    x: NDArray[np.float32], numbers: NDArray[np.int64], classes: int
+) -> Callable[[NDArray[np.float32], NDArray[np.float32]], tuple[float, Any, Any]]:
+    """Cross-entropy of known pixels, classes alike, and its slopes by weights and bias."""
+    counts = np.bincount(numbers, minlength=classes)
+    each = HERS / (counts[numbers] * max(1, (counts > 0).sum()))
+    wanted = np.eye(classes, dtype=np.float32)[numbers]
+
+    def cost(w: NDArray[np.float32], b: NDArray[np.float32]) -> tuple[float, Any, Any]:
+        p = softmax(x @ w + b)
+        lost = -(each * np.log(p[np.arange(len(p)), numbers] + 1e-12)).sum()
+        back = ((p - wanted) * each[:, None]).astype(np.float32)
+        return float(lost), x.T @ back, back.sum(axis=0)
+
+    return cost
 
 
 def _towards_means(

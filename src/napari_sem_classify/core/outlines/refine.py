@@ -15,6 +15,8 @@ LIKENESS = 100.0
 """How fast a neighbour counts less with the squared difference, of grey values 0 to 1."""
 OWN = 0.01
 """Weight of the cell's own evidence beside that of a neighbour that looks the same."""
+HELD = np.float32(100.0)
+"""The same of a cell that is known."""
 ROUNDS = 50
 _LEAST = 1e-4
 
@@ -24,6 +26,7 @@ def refined(
     guide: NDArray[np.float32],
     own: float = OWN,
     rounds: int = ROUNDS,
+    held: NDArray[np.bool_] | None = None,
 ) -> NDArray[np.float32]:
     """Probabilities after the flow.
 
@@ -33,6 +36,8 @@ def refined(
         Probabilities, NaN in cells left out, which neither give nor take.
     guide : float32, shape (rows, cols, numbers)
         What tells whether two cells look alike.
+    held : bool, shape (rows, cols), optional
+        Cells that are known, which give and hardly take.
 
     Returns
     -------
@@ -42,12 +47,15 @@ def refined(
     known = ~np.isnan(evidence[..., 0])
     down = _likeness(guide[:-1], guide[1:]) * (known[:-1] & known[1:])[..., None]
     right = _likeness(guide[:, :-1], guide[:, 1:]) * (known[:, :-1] & known[:, 1:])[..., None]
-    total = np.full((*known.shape, 1), np.float32(own))
+    weight = np.full((*known.shape, 1), np.float32(own))
+    if held is not None:
+        weight[held] = HELD
+    total = weight.copy()
     total[:-1] += down
     total[1:] += down
     total[:, :-1] += right
     total[:, 1:] += right
-    first = np.float32(own) * np.where(known[..., None], evidence, np.float32(0))
+    first = weight * np.where(known[..., None], evidence, np.float32(0))
     now = np.where(known[..., None], evidence, np.float32(0))
     for _ in range(rounds):
         flown = first.copy()

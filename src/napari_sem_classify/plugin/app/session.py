@@ -154,9 +154,12 @@ def helper_of(viewer: ViewerModel, kind: type[T], *made_from: Any) -> T:
 
 
 def map_layer_with(data: Any) -> tuple[Session, Layer] | None:
-    """The class-map layer, of any viewer, that holds this very array, with its session."""
+    """The layer of a class map or outlines, of any viewer, that holds this very array.
+
+    With its session.
+    """
     for session in _sessions.values():
-        for layer in session.maps:
+        for layer in (*session.maps, *session.sources):
             if layer.data is data:
                 return session, layer
     return None

@@ -32,6 +32,7 @@ from napari_sem_classify.core.tiles.grid import TileGrid
 from napari_sem_classify.plugin.app.session import map_layer_with
 from napari_sem_classify.plugin.layers.layer_image import METADATA_KEY, image_from_layer
 from napari_sem_classify.plugin.layers.made_layers import CLASSES
+from napari_sem_classify.plugin.layers.outline_layer import OUTLINES
 from napari_sem_classify.plugin.layers.saved_maps import path_of
 
 _SHOWN = ("name", "scale", "translate", "rotate", "shear", "affine", "opacity")
@@ -90,7 +91,7 @@ def saved_map(data: Any, attributes: Mapping[str, Any]) -> SavedMap:
     """What a class-map layer shows, with the probabilities behind it where they are known."""
     notes = _notes(attributes)
     name = attributes.get("name", "layer")
-    if notes.get("kind") != CLASSES:
+    if notes.get("kind") not in (CLASSES, OUTLINES):
         raise OutputError(
             f"{name} is no class map: choose a layer made by Classify, or save it as a plain .tif."
         )
@@ -101,9 +102,12 @@ def saved_map(data: Any, attributes: Mapping[str, Any]) -> SavedMap:
     if found is None:
         return SavedMap(_maps_from_notes(labels, notes), stack, None, level, shown)
     session, layer = found
-    known = session.maps[layer]
     source = session.source_of(layer)
     path = None if source is None else path_of(source)
+    place = None if path is None else Path(path)
+    known = session.maps.get(layer)
+    if known is None:  # outlines
+        return SavedMap(_maps_from_notes(labels, notes), (), place, level, shown)
     maps = {}
     for plane in np.ndindex(stack):
         if plane in known:
@@ -114,7 +118,7 @@ def saved_map(data: Any, attributes: Mapping[str, Any]) -> SavedMap:
                 like, probabilities=np.full_like(like.probabilities, np.nan), plane=plane
             )
             maps[plane] = _as_painted(labels[plane], empty, str(name))
-    return SavedMap(maps, stack, None if path is None else Path(path), level, shown)
+    return SavedMap(maps, stack, place, level, shown)
 
 
 def _as_painted(labels: NDArray[Any], class_map: ClassMap, name: str) -> ClassMap:
@@ -128,7 +132,7 @@ def _as_painted(labels: NDArray[Any], class_map: ClassMap, name: str) -> ClassMa
 def _maps_from_notes(
     labels: NDArray[Any], notes: Mapping[str, Any]
 ) -> dict[tuple[int, ...], ClassMap]:
-    """Maps of a layer that no session knows: the classes alone."""
+    """Maps of a layer that the session knows no probabilities of: the classes alone."""
     grid = TileGrid(Area(*notes["grid"]["area"]), notes["grid"]["tile"], notes["grid"]["stride"])
     classes = tuple(
         ClassInfo(each["name"], each["colour"], _share(each.get("contains")))
@@ -139,7 +143,7 @@ def _maps_from_notes(
     maps = {}
     for plane in planes or [(0,) * (labels.ndim - 2)]:
         _check_numbers(labels[plane], len(classes), image_name)
-        record = {"model": notes.get("model", {})}
+        record = notes.get("record") or {"model": notes.get("model", {})}
         probabilities, noted = settle(labels[plane], None, len(classes), record)
         maps[plane] = ClassMap(probabilities, grid, classes, size, image_name, plane, noted)
     return maps

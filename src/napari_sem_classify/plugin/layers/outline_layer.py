@@ -9,14 +9,17 @@ from numpy.typing import NDArray
 
 from napari_sem_classify.core.image.area import Area
 from napari_sem_classify.core.maps.class_map import ClassMap
-from napari_sem_classify.plugin.layers.layer_image import noted_level
+from napari_sem_classify.core.tiles.grid import TileGrid
+from napari_sem_classify.plugin.layers.layer_image import METADATA_KEY, noted_level
 from napari_sem_classify.plugin.layers.made_layers import (
     CLASS_OPACITY,
     CLASSES,
     add_made,
     class_colormap,
     class_features,
+    grid_to_dict,
     made_from,
+    map_metadata,
     placed_on,
     remove_layer,
 )
@@ -33,21 +36,29 @@ _BAND_PX = 1 << 20
 """Measured or made at a time, so that memory does not grow with the image."""
 
 
-def show_outlines(viewer: ViewerModel, image_layer: Image, cells: ClassMap) -> Labels:
+def show_outlines(
+    viewer: ViewerModel, image_layer: Image, cells: ClassMap, hers: NDArray[Any] | None = None
+) -> Labels:
     """Show outlines as `draw_outlines` gives them in place of earlier ones; the map is hidden.
 
-    The labels can be painted, with undo, as any labels of napari.
+    Pixels that the user painted before, where `hers` is not 0, stay as she painted them.
+    The labels can be painted, with undo, as any labels of napari, and are measured as a map.
     """
     for old in made_from(viewer, image_layer, OUTLINES):
         remove_layer(viewer, old)
     level = noted_level(image_layer)
     area = cells.grid.area
+    notes = map_metadata(cells, image_layer.name, level)[METADATA_KEY]
+    # What lies in the layer is measured: painted pixels count as painted.
+    pixels = grid_to_dict(TileGrid(area, cells.grid.tile, 1))
+    notes |= {"kind": OUTLINES, "grid": pixels, "record": dict(cells.record)}
     layer: Labels = add_made(
         viewer,
         image_layer,
         OUTLINES,
         "labels",
-        _pixels(cells),
+        _pixels(cells, hers),
+        notes=notes,
         colormap=class_colormap(cells.classes),
         opacity=CLASS_OPACITY,
         features=class_features(cells),
@@ -69,7 +80,19 @@ def painted_shares(labels: NDArray[Any], classes: int) -> list[float] | None:
     return None if not total else [float(each / total) for each in counts[1:]]
 
 
-def _pixels(cells: ClassMap) -> Any:
+def painted_by_hand(
+    now: NDArray[Any], drawn: NDArray[Any], before: NDArray[Any] | None, classes: int
+) -> NDArray[Any] | None:
+    """Class numbers of the pixels that the user painted, 0 elsewhere; None where there are none.
+
+    `drawn` are the labels as they were drawn, `before` what she had painted by then.
+    """
+    changed = (now != drawn) & (now <= classes)
+    hers: NDArray[Any] = np.where(changed, now, 0 if before is None else before)
+    return hers.astype(now.dtype) if hers.any() else None
+
+
+def _pixels(cells: ClassMap, hers: NDArray[Any] | None) -> Any:
     """Class numbers of the specimen area: in memory, or of a huge image block by block."""
     from napari_sem_classify.core.outlines.outline import outline_labels
 
@@ -82,6 +105,9 @@ def _pixels(cells: ClassMap) -> Any:
             bottom = min(top + rows, area.height)
             band = Area(area.top + top, area.top + bottom, area.left, area.right)
             labels[top:bottom] = outline_labels(cells, band)
+            if hers is not None:
+                part, mine = labels[top:bottom], hers[top:bottom]
+                part[mine > 0] = mine[mine > 0]
         return labels
     import dask.array
 

@@ -60,17 +60,18 @@ class CellForm:
             return
         if review.classes != self.classes:
             self._make_buttons(review.classes)
+        asked = "what lies amid the cross?" if review.points else "what is in the outlined cell?"
         done, total = review.n_answered, len(review.cells)
         self.bar.native.setRange(0, total)
         self.bar.native.setValue(done)
-        said = f"{count_text(done + 1)} of {count_text(total)}: what is in the outlined cell?"
+        said = f"{count_text(done + 1)} of {count_text(total)}: {asked}"
         if isinstance(cell.answer, int):
             said = f"You said {review.classes[cell.answer - 1].name}: right, or answer anew?"
         elif cell.answer == UNSURE:
             said = "You were unsure: answer anew, or Space to go on."
         elif cell.answer == SKIPPED:
             left = sum(each.answer == SKIPPED for each in review.cells)
-            said = f"Left for later, {count_text(left)} to go: what is in the outlined cell?"
+            said = f"Left for later, {count_text(left)} to go: {asked}"
         self.where.say(said)
 
     def _make_buttons(self, classes: tuple[ClassInfo, ...]) -> None:

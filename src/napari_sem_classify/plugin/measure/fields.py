@@ -1,4 +1,7 @@
-"""Class maps of the viewer as fields to measure: a layer, or one plane of a stack's layer."""
+"""Class maps of the viewer as fields to measure: a layer, or one plane of a stack's layer.
+
+Outlines are maps whose cells are pixels. Huge ones, drawn as they come into view, are no fields.
+"""
 
 from __future__ import annotations
 
@@ -17,6 +20,7 @@ from napari_sem_classify.plugin.files.map_reader import PICTURE
 from napari_sem_classify.plugin.files.writer import saved_map
 from napari_sem_classify.plugin.layers.layer_image import image_from_layer, notes_of
 from napari_sem_classify.plugin.layers.made_layers import CLASSES, kind_of
+from napari_sem_classify.plugin.layers.outline_layer import OUTLINES
 from napari_sem_classify.plugin.layers.saved_maps import path_of
 
 if TYPE_CHECKING:
@@ -37,8 +41,13 @@ class Field:
 
 
 def map_layers(viewer: ViewerModel) -> list[Labels]:
-    """Class-map layers of a viewer, lowest first."""
-    return [layer for layer in viewer.layers if kind_of(layer) == CLASSES]
+    """Layers of class maps and of outlines in a viewer, lowest first."""
+    return [
+        layer
+        for layer in viewer.layers
+        if kind_of(layer) == CLASSES
+        or (kind_of(layer) == OUTLINES and isinstance(layer.data, np.ndarray))
+    ]
 
 
 def fields_of(layers: Sequence[Labels]) -> list[Field]:

@@ -170,7 +170,8 @@ class FractionForm:
         for share in shares:
             percent = percent_text(share.fraction)
             rows.append((share.title, count_text(share.cells), percent, cell_of_area(share)))
-        self.raw.fill(["Class", "Cells", "Fraction", "Area"], rows, [s.colour for s in shares])
+        unit = "Pixels" if self._fields[0].class_map.of_pixels else "Cells"
+        self.raw.fill(["Class", unit, "Fraction", "Area"], rows, [s.colour for s in shares])
         if not sum(share.cells for share in shares):
             self.note.warn("No cell of the map has a class: all were left out.")
             return
@@ -191,8 +192,9 @@ class FractionForm:
         estimate = corrected.estimate
         n = int(estimate.counts.counts.sum())
         colours = [share.colour for share in raw]
-        reviewed_cells = counted(n, "reviewed cell")
-        self.corrected_note.say(f"Corrected by {reviewed_cells}, 95 % intervals:")
+        unit = estimate.counts.unit
+        reviewed = counted(n, f"reviewed {unit}")
+        self.corrected_note.say(f"Corrected by {reviewed}, 95 % intervals:")
         whole = estimate.area_um2
         rows, tips = [], []
         for share, before in zip(shares, raw, strict=True):
@@ -216,13 +218,13 @@ class FractionForm:
             f"Accuracy of the map: {share_text(estimate.overall)} of the area is right. "
             "By class, in %:"
         )
-        reviewed = estimate.counts.counts.sum(axis=1)
+        by_class = estimate.counts.counts.sum(axis=1)
         rows = [
             (each.title, _whole(estimate.users[k]), _whole(estimate.producers[k]))
             for k, each in enumerate(raw)
         ]
         tips = [
-            f"{each.title}: {counted(int(reviewed[k]), 'cell')} reviewed that the map calls so; "
+            f"{each.title}: {counted(int(by_class[k]), unit)} reviewed that the map calls so; "
             f"user's {share_text(estimate.users[k])}, "
             f"producer's {share_text(estimate.producers[k])}"
             for k, each in enumerate(raw)

@@ -15,7 +15,7 @@ from napari_sem_classify.plugin.app.jobs import SettleTimer
 from napari_sem_classify.plugin.app.session import session_of
 from napari_sem_classify.plugin.app.text import as_it_is, count_text
 from napari_sem_classify.plugin.forms.layout import Form, Note, button, explain
-from napari_sem_classify.plugin.layers.made_layers import pictures_in
+from napari_sem_classify.plugin.layers.made_layers import CLASSES, kind_of, pictures_in
 from napari_sem_classify.plugin.measure.fields import (
     Field,
     fields_of,
@@ -114,9 +114,13 @@ class MapList:
         self.changed.emit()
 
     def _choose(self, layers: list[Labels]) -> None:
-        """Unless the user ticked maps, measure the active one, else the topmost visible one."""
+        """Unless the user ticked maps, measure the active one, else the topmost visible one.
+
+        Outlines are measured where they are ticked, or where there is nothing else.
+        """
         if not layers or (self._by_hand and any(layer in self._ticked for layer in layers)):
             return
+        layers = [layer for layer in layers if kind_of(layer) == CLASSES] or layers
         active = self._viewer.layers.selection.active
         visible = [layer for layer in layers if layer.visible]
         kept = [layer for layer in layers if layer in self._ticked]
@@ -176,8 +180,14 @@ class MapList:
         ticked = [layer for layer in layers.values() if layer in self._ticked]
         layer = layers.get(item.data(Qt.ItemDataRole.UserRole))
         on = item.checkState() == Qt.CheckState.Checked
-        if layer is not None and on != (layer in self._ticked):
-            self.tick([*ticked, layer] if on else [one for one in ticked if one is not layer])
+        if layer is None or on == (layer in self._ticked):
+            return
+        if not on:
+            self.tick([one for one in ticked if one is not layer])
+            return
+        # Tiles and outlines say the same in two ways: they are never counted together.
+        alike = [one for one in ticked if kind_of(one) == kind_of(layer)]
+        self.tick([*alike, layer])
 
     def stop(self) -> None:
         """Follow the viewer no more."""

@@ -14,7 +14,7 @@ from napari_sem_classify.core.common.errors import SemClassifyError
 from napari_sem_classify.core.measure.review import UNSURE, Answer, check_same_classes
 from napari_sem_classify.core.measure.review_plan import MoreCells, ReviewPlan, more_cells_for_all
 from napari_sem_classify.plugin.app.camera import focus_canvas
-from napari_sem_classify.plugin.app.text import as_it_is, count_text
+from napari_sem_classify.plugin.app.text import as_it_is, count_text, counted
 from napari_sem_classify.plugin.forms.layout import Form, Note, button, enlarge, explain, slim
 from napari_sem_classify.plugin.layers.annotation_layer import MAX_KEYS, KeyAction
 from napari_sem_classify.plugin.measure.cell_form import CellForm
@@ -31,6 +31,7 @@ WHY = (
     "You look at some cells, drawn at random, and say what they are. How often the map was wrong "
     "corrects its area fractions."
 )
+OF_CELLS, OF_POINTS = "cells of the map", "points of the outlines"
 KEYS_HINT = "1 to 9 class · U unsure · Space later · Backspace back"
 
 
@@ -50,6 +51,7 @@ class ReviewForm:
         self._more: MoreCells | None = None
         self._was_active = False
         self._corrected: Corrected | None = None
+        self._unit = "cell"
         self.reviewer = reviewer
         self.spotlight = Spotlight(viewer, reviewer.pause)
         self._build(form, foot)
@@ -76,7 +78,8 @@ class ReviewForm:
             enlarge(each)
         form.wide(self.why, self.found, self.show_result)
         self._build_more(form)
-        self._cells_row = form.row("Cells", self.cells, QLabel("of the map"))
+        self._of_what = QLabel(OF_CELLS)
+        self._cells_row = form.row("Look at", self.cells, self._of_what)
         form.wide(self.expected, self.blind)
         self.cell_form = CellForm(form)
         self.cell_form.answered.connect(self._answer)
@@ -115,6 +118,9 @@ class ReviewForm:
         except SemClassifyError as error:
             self.problem.fail(str(error))
             fields = []
+        points = bool(fields) and fields[0].class_map.of_pixels
+        self._unit = "point" if points else "cell"
+        self._of_what.setText(OF_POINTS if points else OF_CELLS)
         most = 0 if self._plan is None else sum(self._plan.cells)
         with self.cells.changed.blocked():
             self.cells.max = max(2, min(MOST_CELLS, most))
@@ -228,7 +234,8 @@ class ReviewForm:
         review = reviewer.review
         if review is None:
             return reviewer.note
-        said = f"{count_text(review.n_answered)} of {count_text(len(review.cells))} cells reviewed"
+        total = counted(len(review.cells), review.unit)
+        said = f"{count_text(review.n_answered)} of {total} reviewed"
         if reviewer.n_unsure:
             said += f", {count_text(reviewer.n_unsure)} unsure"
         path = reviewer.path
@@ -244,13 +251,13 @@ class ReviewForm:
             return
         half = 100 * self._plan.half_width(int(self.cells.value))
         if half != half:
-            self.expected.say("Too few cells: at least one of each class is needed.")
+            self.expected.say(f"Too few {self._unit}s: at least one of each class is needed.")
             return
         said = f"Expected: about ± {half:.1f} % of the area for the class known worst."
         for percent in (2.0, 1.0, 0.5):
             if percent < half * 0.8:
                 needed = count_text(self._plan.cells_for(percent / 100))
-                said += f" For ± {percent:g} %: about {needed} cells."
+                said += f" For ± {percent:g} %: about {needed} {self._unit}s."
                 break
         self.expected.say(said)
 
@@ -269,13 +276,13 @@ class ReviewForm:
         total, half = needed.total, f"± {100 * needed.half_width:.1f} %"
         if not total:
             waiting = len(review.cells) - review.n_answered
-            rest = f" {count_text(waiting)} cells wait for an answer." if waiting else ""
+            rest = f" {count_text(waiting)} {self._unit}s wait for an answer." if waiting else ""
             self.needed.say(f"Reached: {half} or better.{rest}")
             return
         if needed.reachable:
-            self.needed.say(f"About {count_text(total)} more cells for all classes.")
+            self.needed.say(f"About {count_text(total)} more {self._unit}s for all classes.")
         else:
-            self.needed.say(f"Even all cells of the map give about {half} only.")
+            self.needed.say(f"Even all {self._unit}s of the map give about {half} only.")
         self._more = needed
         self.more.text = f"Review {count_text(total)} more"
         self.more.native.setVisible(True)

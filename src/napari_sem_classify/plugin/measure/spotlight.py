@@ -1,4 +1,7 @@
-"""One cell at a time: the camera on it, its outline, and nothing in view that tells the answer."""
+"""One cell at a time: the camera on it, its outline, and nothing in view that tells the answer.
+
+Of outlines, whose cells are pixels, a cross stands around the point.
+"""
 
 from __future__ import annotations
 
@@ -10,7 +13,7 @@ from weakref import WeakKeyDictionary
 import numpy as np
 from numpy.typing import NDArray
 
-from napari_sem_classify.plugin.app.camera import look_at
+from napari_sem_classify.plugin.app.camera import AROUND, look_at
 from napari_sem_classify.plugin.files.map_reader import PICTURE
 from napari_sem_classify.plugin.layers.annotation_layer import KeyAction, bind
 from napari_sem_classify.plugin.layers.difference_layer import DIFFERENCE
@@ -26,15 +29,22 @@ from napari_sem_classify.plugin.layers.made_layers import (
     placed_on,
     remove_layer,
 )
+from napari_sem_classify.plugin.layers.outline_layer import OUTLINES
 from napari_sem_classify.plugin.measure.fields import Field, image_layer_of
 
 if TYPE_CHECKING:
     from napari.components import ViewerModel
     from napari.layers import Layer, Shapes
 
-TELLING = (CLASSES, CONFIDENCE, DIFFERENCE, GRID)
+TELLING = (CLASSES, CONFIDENCE, DIFFERENCE, GRID, OUTLINES)
 LINE, EDGE = 0.05, 0.11
 """Widths of the white line and of the black one under it, in cells; both lie around the cell."""
+CELLS_A_TILE = 8.0
+"""What stands for cells where cells are pixels, when lines are drawn and the camera is placed."""
+FREE, REACH = 0.25, 1.5
+"""Where the arms of a cross begin and end, in such cells from the point."""
+AROUND_POINT = 12.0
+"""How many such cells fit across the view: a tile and a half."""
 
 
 class Spotlight:
@@ -73,11 +83,15 @@ class Spotlight:
         self._shown = (field, blind)
         self._image = image_layer_of(self._viewer, field.layer)
         self._cover()
+        point = field.class_map.of_pixels
         box = cell_box(field, row, col)
-        self._mark(field, box, keys)
+        self._mark(field, cross_at(field, row, col) if point else [_around(box)], keys)
         go_to_plane(self._viewer, field)
         if self.outline is not None:
-            look_at(self._viewer, self.outline, box[0], box[2])
+            half = pen(field) / 2
+            corners = (box.mean(axis=0) - half, box.mean(axis=0) + half)
+            low, high = corners if point else (box[0], box[2])
+            look_at(self._viewer, self.outline, low, high, AROUND_POINT if point else AROUND)
 
     def off(self, *, finished: bool = False) -> None:
         """Show again what was shown before.
@@ -120,17 +134,20 @@ class Spotlight:
             field, blind = self._shown
             show_only(self._viewer, field, self._before, blind=blind)
 
-    def _mark(self, field: Field, box: NDArray[np.float64], keys: dict[str, KeyAction]) -> None:
-        around = box + EDGE / 2 * np.sign(box - box.mean(axis=0))
+    def _mark(
+        self, field: Field, lines: list[NDArray[np.float64]], keys: dict[str, KeyAction]
+    ) -> None:
         if self.outline is not None and self._on_map is field.layer:
-            self.outline.data = [around, around]  # their look stays
+            self.outline.data = [*lines, *lines]  # their look stays
         else:
             outline, self.outline = self.outline, None
             remove_layer(self._viewer, outline)
             self._on_map = field.layer
-            name = layer_name(field.class_map.image_name, "cell to review")
+            unit = "point" if field.class_map.of_pixels else "cell"
+            name = layer_name(field.class_map.image_name, f"{unit} to review")
+            shape = "path" if field.class_map.of_pixels else "polygon"
             self.outline = add_outline(
-                self._viewer, field, REVIEWED, [around], (EDGE, LINE), name=name
+                self._viewer, field, REVIEWED, lines, (EDGE, LINE), name=name, shape_type=shape
             )
             bind(self.outline, keys, self._viewer)
         if self._viewer.layers.selection.active is not self.outline:
@@ -172,7 +189,7 @@ def add_outline(
         notes={"image": field.class_map.image_name},
         edge_color=["black"] * len(rings) + ["white"] * len(rings),
         face_color="transparent",
-        edge_width=[widths[0]] * len(rings) + [widths[1]] * len(rings),
+        edge_width=[pen(field) * width for width in widths for _ in rings],
         opacity=1.0,
         **{"shape_type": "polygon"} | placed_on(field.layer, (1.0, 1.0), (0.0, 0.0), 2) | look,
     )
@@ -212,6 +229,26 @@ def cell_box(field: Field, row: int, col: int) -> NDArray[np.float64]:
     top, left = row - 0.5, col - 0.5
     bottom, right = top + heights[row] / grid.stride, left + widths[col] / grid.stride
     return np.array([[top, left], [top, right], [bottom, right], [bottom, left]], dtype=float)
+
+
+def pen(field: Field) -> float:
+    """What lines are measured by, in the layer's pixels: a cell, or of pixels part of a tile."""
+    grid = field.class_map.grid
+    return max(1.0, grid.tile / CELLS_A_TILE) if field.class_map.of_pixels else 1.0
+
+
+def cross_at(field: Field, row: int, col: int) -> list[NDArray[np.float64]]:
+    """Four lines in the layer's pixels that point at the middle of a pixel and leave it free."""
+    ends = pen(field) * np.array([FREE, REACH])
+    return [
+        np.array([[row + down * end, col + right * end] for end in ends])
+        for down, right in ((-1, 0), (1, 0), (0, -1), (0, 1))
+    ]
+
+
+def _around(box: NDArray[np.float64]) -> NDArray[np.float64]:
+    """The middle of a line that lies around a cell."""
+    return np.asarray(box + EDGE / 2 * np.sign(box - box.mean(axis=0)))
 
 
 def go_to_plane(viewer: ViewerModel, field: Field) -> None:
