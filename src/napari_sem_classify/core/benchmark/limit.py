@@ -31,8 +31,7 @@ def bare_rate(engine: PreparingEngine, tile_px: int) -> Callable[[int], float]:
         batches = max(1, round(n_tiles / len(prepared)))
         with torch.inference_mode():
             start = time.perf_counter()
-            for _ in range(batches):
-                engine.run_network(prepared)
+            engine.run_often(prepared, batches)
             return batches * len(prepared) / (time.perf_counter() - start)
 
     rate(1)
@@ -92,15 +91,22 @@ def outside_ms(engine: PreparingEngine, classify: Callable[[Any], int]) -> float
     """
     import torch
 
+    from napari_sem_classify.core.network.engine.stream import TileStream
+
     idle: Any = copy.copy(engine)
     shape = (engine.batch_size, engine.feature_size)
     features = np.random.default_rng(0).random(shape, dtype=np.float32)
     idle.run_network = lambda prepared: features[: len(prepared)]
-    if engine.stream is not None:
-        import torch
-
+    if isinstance(engine.stream, TileStream):
         there = torch.from_numpy(features).to(engine.torch_device)
         idle.features_of = lambda prepared: there[: len(prepared)]
+    elif engine.stream is not None:
+
+        def start(tiles: Any, seen: Any, out: Any, done: list[None]) -> None:
+            out[:] = features[: len(idle.prepare(tiles, seen))]
+            done.append(None)
+
+        idle.start, idle.settle = start, lambda: None
     idle.embed_part = lambda batch, seen: idle.run_network(idle.prepare(batch, seen))
     threads = torch.get_num_threads()
     torch.set_num_threads(1)  # those of several would wait at full speed, with nothing to wait for

@@ -10,7 +10,7 @@ import zlib
 from collections.abc import Iterator, Mapping
 from contextlib import suppress
 from datetime import UTC, datetime
-from functools import lru_cache
+from functools import cache, lru_cache
 from importlib.metadata import PackageNotFoundError, version
 from itertools import islice
 from pathlib import Path
@@ -107,11 +107,14 @@ def run_record(
 
 def versions() -> dict[str, str | None]:
     """Versions of this program and of what its results depend on; loads none of them."""
-    found: dict[str, str | None] = dict.fromkeys(PACKAGES)
-    for name in PACKAGES:
-        with suppress(PackageNotFoundError):
-            found[name] = version(name)
-    return found
+    return {name: _version(name) for name in PACKAGES}
+
+
+@cache  # looked up for every map: it takes as long as the network needs for a few tiles
+def _version(name: str) -> str | None:
+    with suppress(PackageNotFoundError):
+        return version(name)
+    return None
 
 
 def image_facts(image: SemImage) -> dict[str, Any]:

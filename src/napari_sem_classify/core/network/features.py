@@ -139,7 +139,7 @@ def features_to(
         done = embed_densely(tiles, engine, intensity)
     elif engine.stream is None:
         done = _embed_tiles(tiles, engine, intensity)
-    elif writer is None and reading is not None:
+    elif writer is None and reading is not None and engine.stream.reads_off:
         done, sink = _streamed(tiles, engine, intensity, reading.readout), reading.sink
     else:
         kind = np.float32 if writer is None else np.float16

@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 from napari_sem_classify.core.image.intensity import IntensityRange
 
 if TYPE_CHECKING:
+    from napari_sem_classify.core.network.engine.request_stream import RequestStream
     from napari_sem_classify.core.network.engine.stream import TileStream
     from napari_sem_classify.core.tiles.dense_blocks import Span
 
@@ -45,10 +46,11 @@ class Engine(Protocol):
     checked: Mapping[str, Any] | None
 
     @property
-    def stream(self) -> TileStream | None:
-        """The faster way for a whole sweep on a device with memory of its own, else None.
+    def stream(self) -> TileStream | RequestStream | None:
+        """The faster way for a whole sweep, with several batches on their way, where there is one.
 
-        It takes regions of an image, cuts the tiles there, and has several batches on their way.
+        It takes regions of an image and cuts the tiles, on a GPU there. Where it `reads_off` it
+        may be asked for a readout in place of features.
         """
         ...
 

@@ -22,6 +22,7 @@ from napari_sem_classify.core.network.engine import pipeline
 from napari_sem_classify.core.network.engine.devices import cpu_has_bfloat16
 from napari_sem_classify.core.network.engine.openvino_graph import ELEMENT_TYPES, build_model
 from napari_sem_classify.core.network.engine.openvino_quiet import ov
+from napari_sem_classify.core.network.engine.request_stream import RequestStream
 
 _REQUEST_TILES_AT_224_PX = 4
 _CORES_A_PREPARING_THREAD = 8
@@ -59,15 +60,42 @@ class OpenVinoEngine(pipeline.PreparingEngine):
         super().__init__(network, dtype=dtype, device=device, arithmetic=arithmetic, **shared)
         self._ranges = ranges
         self._map_model: tuple[tuple[int, ...], Any] | None = None
-        self._request_tiles = pipeline.tiles_per_batch(_REQUEST_TILES_AT_224_PX, self.network_px)
-        size = (self._request_tiles, self.network_px, self.network_px)
+        self.request_tiles = pipeline.tiles_per_batch(_REQUEST_TILES_AT_224_PX, self.network_px)
+        size = (self.request_tiles, self.network_px, self.network_px)
         model = build_model(self.trunk, size, self.arithmetic, ranges)
         # Some cores a request are faster than all cores on one request after the other.
         self._queue = ov.AsyncInferQueue(self._compiled(model, "THROUGHPUT"))
         self._queue.set_callback(_store)
-        self.tiles_at_once = len(self._queue) * self._request_tiles
+        self.tiles_at_once = len(self._queue) * self.request_tiles
         # Every request should have something to do in every batch.
         self.batch_size = max(self.batch_size, 2 * self.tiles_at_once)
+
+    @property
+    def stream(self) -> RequestStream:
+        """See `Engine`."""
+        return RequestStream(self)
+
+    def start(
+        self,
+        tiles: NDArray[Any],
+        intensity: IntensityRange,
+        out: NDArray[np.float32],
+        done: list[None],
+    ) -> None:
+        """Begin with at most `request_tiles` tiles, as soon as there is a free request.
+
+        `done` becomes longer by one when their features are in `out`.
+        """
+        with torch.inference_mode():
+            with _few_torch_threads():
+                prepared = self.prepare(tiles, intensity)
+            with self.lock:
+                self._start(prepared, out, done)
+
+    def settle(self) -> None:
+        """Wait until all that was begun is done; raises what a request failed with."""
+        with self.lock:
+            self._queue.wait_all()
 
     def embed_part(self, batch: NDArray[Any], intensity: IntensityRange) -> NDArray[np.float32]:
         """Features of at most `batch_size` tiles; the next are prepared while the first run."""
@@ -78,11 +106,19 @@ class OpenVinoEngine(pipeline.PreparingEngine):
         """Features of prepared tiles, at most `batch_size`: the bare network."""
         return self._in_requests(len(prepared), lambda part: prepared[part])
 
+    def run_often(self, prepared: Tensor, times: int) -> None:
+        """The bare network on the same batch again and again, no request waiting for others."""
+        features = np.empty((len(prepared), self.feature_size), dtype=np.float32)
+        for start in list(range(0, len(prepared), self.request_tiles)) * times:
+            part = slice(start, start + self.request_tiles)
+            self._start(prepared[part], features[part])
+        self._queue.wait_all()
+
     def _in_requests(self, count: int, prepared: Callable[[slice], Tensor]) -> NDArray[np.float32]:
         features = np.empty((count, self.feature_size), dtype=np.float32)
         try:
-            for start in range(0, count, self._request_tiles):
-                part = slice(start, start + self._request_tiles)
+            for start in range(0, count, self.request_tiles):
+                part = slice(start, start + self.request_tiles)
                 self._start(prepared(part), features[part])
         finally:
             self._queue.wait_all()
@@ -105,11 +141,13 @@ class OpenVinoEngine(pipeline.PreparingEngine):
         settings = {"PERFORMANCE_HINT": hint, "INFERENCE_PRECISION_HINT": precision}
         return ov.Core().compile_model(model, "CPU", settings)
 
-    def _start(self, prepared: Tensor, out: NDArray[np.float32]) -> None:
-        padded = pipeline.pad_batch(prepared, self._request_tiles)
+    def _start(
+        self, prepared: Tensor, out: NDArray[np.float32], done: list[None] | None = None
+    ) -> None:
+        padded = pipeline.pad_batch(prepared, self.request_tiles)
         tensor = _as_openvino(padded)
         # The torch tensor owns the memory: it must live until the request is done.
-        self._queue.start_async({0: tensor}, userdata=(out, padded))
+        self._queue.start_async({0: tensor}, userdata=(out, padded, done))
 
 
 @contextmanager
@@ -138,9 +176,11 @@ def int8_companion() -> torch.dtype:
     return torch.bfloat16 if cpu_has_bfloat16() else torch.float32
 
 
-def _store(request: Any, userdata: tuple[NDArray[np.float32], Tensor]) -> None:
-    out, _ = userdata
+def _store(request: Any, userdata: tuple[NDArray[np.float32], Tensor, list[None] | None]) -> None:
+    out, _, done = userdata
     out[:] = request.get_output_tensor(0).data[: len(out)]
+    if done is not None:
+        done.append(None)
 
 
 def _as_openvino(tensor: Tensor) -> Any:

@@ -32,6 +32,7 @@ from napari_sem_classify.core.tiles.dense_blocks import Span
 
 if TYPE_CHECKING:
     from napari_sem_classify.core.network.engine.compiled import CompiledInBackground
+    from napari_sem_classify.core.network.engine.request_stream import RequestStream
     from napari_sem_classify.core.network.engine.stream import TileStream
 
 DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16, "float16": torch.float16}
@@ -85,7 +86,7 @@ class PreparingEngine(ABC):
         self.lock = threading.Lock()
 
     @property
-    def stream(self) -> TileStream | None:
+    def stream(self) -> TileStream | RequestStream | None:
         """See `Engine`."""
         return None
 
@@ -181,6 +182,11 @@ class PreparingEngine(ABC):
     @abstractmethod
     def run_network(self, prepared: Tensor) -> NDArray[np.float32]:
         """Features of prepared tiles, at most `batch_size`: the bare network."""
+
+    def run_often(self, prepared: Tensor, times: int) -> None:
+        """The bare network on the same batch again and again."""
+        for _ in range(times):
+            self.run_network(prepared)
 
     def embed_block(
         self, pixels: NDArray[Any], intensity: IntensityRange, rows: Span, cols: Span

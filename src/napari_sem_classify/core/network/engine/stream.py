@@ -55,6 +55,8 @@ class TileStream:
     waits for the device, except where it is behind.
     """
 
+    reads_off = True
+
     def __init__(self, engine: TorchEngine, lanes: Lanes, rings: list[Ring]) -> None:
         self._engine, self._lanes = engine, lanes
         self._rings = rings  # kept from sweep to sweep
