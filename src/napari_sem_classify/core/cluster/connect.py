@@ -59,8 +59,13 @@ def model_file(folder: Path, classifier: TileClassifier) -> Path:
     return save_model(folder / "model.safetensors", classifier)
 
 
-def check_workers(client: Any, path: Path, folder: Path) -> None:
+def check_workers(client: Any, path: Path, folder: Path) -> bool:
     """Prove that there are workers, that they have this program, and see a path in a folder.
+
+    Returns
+    -------
+    bool
+        Whether all of them have 8-bit arithmetic.
 
     Raises
     ------
@@ -85,14 +90,15 @@ def check_workers(client: Any, path: Path, folder: Path) -> None:
             f"The workers of the Dask cluster cannot run napari-sem-classify ({error!r}): "
             "install the same version there."
         ) from error
-    for worker, (version, sees) in found.items():
-        if version != __version__:
+    for worker, there in found.items():
+        if there.version != __version__:
             raise DeviceError(
-                f"The worker {worker} has napari-sem-classify {version}, and here it is "
+                f"The worker {worker} has napari-sem-classify {there.version}, and here it is "
                 f"{__version__}: install the same version there."
             )
-        if not sees:
+        if not there.sees:
             raise DeviceError(
                 f"The worker {worker} does not see the folder {folder}: write into a folder "
                 "that all machines share under the same path."
             )
+    return all(there.has_8_bits for there in found.values())

@@ -100,17 +100,24 @@ def classify_on_cluster(
     ):
         staging = made.resolve()  # the workers start elsewhere
         file = staging if load is not None else model_file(staging, classifier)
-        check_workers(client, file, folder.path)
+        has_8_bits = check_workers(client, file, folder.path)
         original = None if classifier.path is None else classifier.path.absolute()
         device, backend = options.device, options.backend
-        make = load or partial(load_from_file, file, original, device, backend)
-        model = WorkerModel(f"{digest} {device} {backend}", make)
-        if load is None:
-            in_8_bits = _arithmetic(client, model, paths, options, job)
-            if in_8_bits is not None:
-                make = partial(load_from_file, file, original, device, backend, in_8_bits)
-                model = WorkerModel(f"{model.key} {in_8_bits['ranges_sha256']}", make)
-        run = _ClusterRun(client, model, classifier, target, options, folder, staging)
+
+        def model(in_8_bits: dict[str, Any] | None) -> WorkerModel:
+            """For workers, in 8 bits or in the usual arithmetic."""
+            key = f"{digest} {device} {backend}"
+            if in_8_bits is None:
+                make = load or partial(load_from_file, file, original, device, backend)
+                return WorkerModel(key, make)
+            make = partial(load_from_file, file, original, device, backend, in_8_bits)
+            return WorkerModel(f"{key} {in_8_bits['ranges_sha256']}", make)
+
+        in_8_bits = None
+        if load is None and has_8_bits:
+            in_8_bits = _arithmetic(client, model(None), paths, options, job)
+        arithmetic = ClusterArithmetic(model, in_8_bits, has_8_bits)
+        run = _ClusterRun(client, arithmetic, classifier, target, options, folder, staging)
         try:
             run.plan(paths, job)
             run.collect(Reporter(len(run.tasks), "Classifying on the cluster", job))
@@ -144,6 +151,25 @@ def _arithmetic(
     return found
 
 
+@dataclass(frozen=True, slots=True)
+class ClusterArithmetic:
+    """In what the workers of a run compute.
+
+    Attributes
+    ----------
+    model : callable
+        Gives the model in 8 bits as `arithmetic_for` tells them, or for None in the usual one.
+    in_8_bits : dict or None
+        Of all images that are begun now; huge ones that are gone on with keep their own.
+    has_8_bits : bool
+        Whether all workers can.
+    """
+
+    model: Callable[[dict[str, Any] | None], WorkerModel]
+    in_8_bits: dict[str, Any] | None = None
+    has_8_bits: bool = True
+
+
 @dataclass(slots=True)
 class _ClusterImage:
     """One image of a run; `huge` is None for one that is classified whole."""
@@ -160,14 +186,14 @@ class _ClusterRun:
     def __init__(
         self,
         client: Any,
-        model: WorkerModel,
+        arithmetic: ClusterArithmetic,
         classifier: TileClassifier,
         target: BatchTarget,
         options: ClassifyOptions,
         folder: OutputFolder,
         staging: Path,
     ) -> None:
-        self._client, self._model, self._classifier = client, model, classifier
+        self._client, self._arithmetic, self._classifier = client, arithmetic, classifier
         self._target, self._options = target, options
         self._folder, self._staging = folder, staging
         self._settings = batch_digest(classifier, options, target.kinds)
@@ -224,8 +250,16 @@ class _ClusterRun:
     def _submit(self, entry: _ClusterImage) -> None:
         target, options = self._target, self._options
         there = replace(target, folder=self._folder.path)
+        arithmetic = self._arithmetic
         entry.huge = plan_huge(
-            entry.path, entry.stem, self._classifier, there, options, self._settings
+            entry.path,
+            entry.stem,
+            self._classifier,
+            there,
+            options,
+            self._settings,
+            arithmetic.in_8_bits,
+            arithmetic.has_8_bits,
         )
         if entry.huge is None:
             staged = replace(target, folder=self._staging)
@@ -241,7 +275,9 @@ class _ClusterRun:
     def _send(
         self, entry: _ClusterImage, block: Block | None, call: Callable[..., Any], *args: Any
     ) -> None:
-        future = self._client.submit(call, self._model, entry.path.resolve(), *args, pure=False)
+        of_run, huge = self._arithmetic, entry.huge
+        model = of_run.model(of_run.in_8_bits if huge is None else huge.in_8_bits)
+        future = self._client.submit(call, model, entry.path.resolve(), *args, pure=False)
         self.tasks[future.key] = (future, entry, block)
         future.add_done_callback(self._done.put)
 
@@ -250,9 +286,7 @@ class _ClusterRun:
     ) -> None:
         if entry.huge is None or entry.outcome is not None:
             return
-        entry.huge.store.write(block, tiles)
-        entry.huge.engines.add(engine)
-        entry.huge.waiting.discard(block)
+        entry.huge.take(block, tiles, engine)
         if not entry.huge.waiting:
             self._finish(entry, entry.huge)
 

@@ -6,11 +6,12 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field, replace
 from hashlib import sha256
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from napari_sem_classify.core.batch.batch_outcome import ImageOutcome
 from napari_sem_classify.core.batch.batch_state import BatchTarget
 from napari_sem_classify.core.batch.classify_many import write_maps
+from napari_sem_classify.core.classify.int8_memory import ranges_from
 from napari_sem_classify.core.classify.options import ClassifyOptions, GridChoice
 from napari_sem_classify.core.cluster.tile_store import (
     STORE_ENDING,
@@ -19,12 +20,16 @@ from napari_sem_classify.core.cluster.tile_store import (
     blocks_of,
 )
 from napari_sem_classify.core.cluster.worker import EngineFacts
+from napari_sem_classify.core.common.checked import Fields, Malformed
 from napari_sem_classify.core.model.head import TileClassifier
 from napari_sem_classify.core.model.plane_scores import raw_numbers, scores_on
 from napari_sem_classify.core.outlines.options import OutlineOptions
 from napari_sem_classify.core.tiles.plane_tiles import PlaneTiles
 
 if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
+
     from napari_sem_classify.core.image.intensity import IntensityRange
     from napari_sem_classify.core.image.sem_image import SemImage
     from napari_sem_classify.core.maps.class_map import ClassMap
@@ -48,6 +53,16 @@ class HugeImage:
     waiting: set[Block]
     engines: set[EngineFacts] = field(default_factory=set)
     outlines: OutlineOptions | None = None
+    in_8_bits: dict[str, Any] | None = None
+    """Its arithmetic where that is 8 bits, from `arithmetic_for`: one for all of its blocks."""
+
+    def take(self, block: Block, found: NDArray[np.float32], engine: EngineFacts) -> None:
+        """Keep what a worker found in a block; raises as the store does."""
+        self.store.write(block, found)
+        if engine not in self.engines:
+            self.engines.add(engine)
+            self.store.note(engines=[one.told() for one in self.engines])
+        self.waiting.discard(block)
 
 
 def plan_huge(
@@ -57,10 +72,22 @@ def plan_huge(
     target: BatchTarget,
     options: ClassifyOptions,
     settings: str,
+    in_8_bits: dict[str, Any] | None = None,
+    has_8_bits: bool = True,
 ) -> HugeImage | None:
     """Open an image that may be huge and lay its blocks; None for one to classify whole.
 
-    `settings` is its `batch_digest`.
+    Blocks of an earlier run are kept with the arithmetic in which they were made: the others follow
+    in the same. They are done anew where that is not known, or not there any more.
+
+    Parameters
+    ----------
+    settings : str
+        Its `batch_digest`.
+    in_8_bits : dict, optional
+        The arithmetic of this run, from `arithmetic_for`.
+    has_8_bits : bool
+        Whether all workers have 8-bit arithmetic.
 
     Raises
     ------
@@ -94,9 +121,33 @@ def plan_huge(
     shape = (*image.leading_shape, *grid.tile_shape, numbers)
     store = TileStore(target.folder, stem, shape, BLOCK_TILES, facts, target.resume)
     blocks = [block for plane in planes for block in blocks_of(grid, BLOCK_TILES, plane)]
+    if not _goes_on(store, has_8_bits):
+        store.begin_anew()
+    made = store.notes
+    if not made:
+        made = {"in_8_bits": in_8_bits, "engines": []}
+        store.note(**made)
     waiting = {block for block in blocks if not store.has(block)}
-    outlines = options.outlines
-    return HugeImage(path, stem, image, choice, ranges, store, waiting, outlines=outlines)
+    done = {EngineFacts.of(one) for one in made["engines"]}
+    outlines, arithmetic = options.outlines, made["in_8_bits"]
+    return HugeImage(path, stem, image, choice, ranges, store, waiting, done, outlines, arithmetic)
+
+
+def _goes_on(store: TileStore, has_8_bits: bool) -> bool:
+    """Whether the blocks of an earlier run can be gone on with in their own arithmetic."""
+    try:
+        made = Fields.of(store.notes)
+        for one in made.items("engines"):
+            for name in ("backend", "device", "dtype"):
+                Fields.of(one).text(name)
+        if made.given("in_8_bits") is None:
+            return True
+        arithmetic = made.object("in_8_bits")
+        ranges_from(arithmetic.given("ranges"))
+        arithmetic.text("ranges_sha256")
+        return has_8_bits
+    except Malformed:
+        return False
 
 
 def finish_huge(
@@ -131,7 +182,7 @@ def _maps(huge: HugeImage, classifier: TileClassifier, seconds: float) -> Iterat
     from napari_sem_classify.core.classify.driver import map_of_tiles
     from napari_sem_classify.core.outlines.outline import with_outlines
 
-    engine = _together(huge.engines)
+    engine = _together(huge.engines, huge.in_8_bits)
     more = {"features_from_cache": False, "seconds": seconds, "cluster": True}
     for plane, reach in huge.ranges.items():
         tiles = PlaneTiles(huge.image, huge.choice.grid, plane=plane)
@@ -142,8 +193,9 @@ def _maps(huge: HugeImage, classifier: TileClassifier, seconds: float) -> Iterat
         yield class_map
 
 
-def _together(engines: set[EngineFacts]) -> EngineFacts:
-    """Name the engines of all workers; blocks of an earlier run do not tell theirs."""
-    each = [sorted({getattr(one, name) for one in engines}) for name in EngineFacts.__slots__]
+def _together(engines: set[EngineFacts], in_8_bits: dict[str, Any] | None) -> EngineFacts:
+    """Name the engines of all workers."""
+    told = ("backend", "device", "dtype")
+    each = [sorted({getattr(one, name) for one in engines}) for name in told]
     backend, device, dtype = (", ".join(names) or "not known" for names in each)
-    return EngineFacts(backend, device, dtype)
+    return EngineFacts(backend, device, dtype, in_8_bits)

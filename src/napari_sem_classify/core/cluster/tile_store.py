@@ -104,6 +104,21 @@ class TileStore:
         if self._array is None:
             self._array = self._new(self._hidden, shape, facts)
 
+    def begin_anew(self) -> None:
+        """Forget the blocks of an earlier run."""
+        self._array = self._new(self._hidden, self._array.shape, self._array.attrs["run"])
+
+    def note(self, **notes: Any) -> None:
+        """Keep with the blocks how they were made, as plain JSON values."""
+        with self._writing():
+            self._array.attrs.update({"made": {**self.notes, **notes}})
+
+    @property
+    def notes(self) -> dict[str, Any]:
+        """What was noted of the blocks, also by an earlier run."""
+        found = self._array.attrs.get("made")
+        return dict(found) if isinstance(found, dict) else {}
+
     def _of_earlier_run(self, shape: tuple[int, ...], facts: Mapping[str, Any]) -> Any:
         import zarr
 

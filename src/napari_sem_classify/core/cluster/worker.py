@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
+import platform
 import threading
 from collections.abc import Callable, Mapping, Sequence
-from contextlib import suppress
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from functools import lru_cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -48,18 +48,41 @@ class WorkerModel:
 
 @dataclass(frozen=True, slots=True)
 class EngineFacts:
-    """With what a worker classified."""
+    """With what a worker classified.
+
+    `checked` is that of 8-bit arithmetic, for the record.
+    """
 
     backend: str
     device: str
     dtype: str
+    checked: Mapping[str, Any] | None = field(default=None, compare=False)
+
+    def told(self) -> dict[str, str]:
+        """Its names, as `of` takes them."""
+        return {"backend": self.backend, "device": self.device, "dtype": self.dtype}
+
+    @classmethod
+    def of(cls, told: Mapping[str, Any]) -> EngineFacts:
+        """From its names."""
+        return cls(str(told["backend"]), str(told["device"]), str(told["dtype"]))
 
 
-def look_around(path: Path) -> tuple[str, bool]:
-    """Version of this program on a worker, and whether the worker sees a path."""
+@dataclass(frozen=True, slots=True)
+class WorkerFacts:
+    """What a worker has: this program's version, sight of a path, and 8-bit arithmetic."""
+
+    version: str
+    sees: bool
+    has_8_bits: bool
+
+
+def look_around(path: Path) -> WorkerFacts:
+    """Tell what there is on a worker."""
     from napari_sem_classify import __version__
+    from napari_sem_classify.core.network.engine.devices import has_openvino
 
-    return __version__, path.exists()
+    return WorkerFacts(__version__, path.exists(), has_openvino())
 
 
 def load_from_file(
@@ -71,7 +94,13 @@ def load_from_file(
 ) -> tuple[TileClassifier, Engine]:
     """Open the copy of a model file and make its engine; records name the original, where seen.
 
-    `in_8_bits` is from `arithmetic_for`; a worker without OpenVINO goes on in full precision.
+    `in_8_bits` is from `arithmetic_for`.
+
+    Raises
+    ------
+    DeviceError
+        When 8-bit arithmetic is asked for and OpenVINO is not there: parts of one image in full
+        precision beside others in 8 bits would be no map.
     """
     from napari_sem_classify.core.model.catalogue import load_model
     from napari_sem_classify.core.model.engines import engine_for
@@ -82,8 +111,13 @@ def load_from_file(
     if in_8_bits is not None:
         from napari_sem_classify.core.classify.int8 import int8_as_recorded
 
-        with suppress(DeviceError):
+        try:
             return classifier, int8_as_recorded(classifier, in_8_bits)
+        except DeviceError as error:
+            raise DeviceError(
+                f"A worker of the cluster on {platform.node()} cannot go on in 8-bit arithmetic as "
+                "the others do: run pip install 'napari-sem-classify[cpu]' there."
+            ) from error
     return classifier, engine_for(classifier, device=device, backend=backend)
 
 
