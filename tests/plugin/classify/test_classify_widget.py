@@ -69,6 +69,14 @@ def test_tiles_and_time_are_told_before_running(qtbot, widget):
     assert widget.estimate.said.endswith("CPU")
 
 
+def test_a_second_run_is_told_to_find_its_tiles_known(qtbot, widget):
+    until(qtbot, lambda: "about" in widget.estimate.said)
+    assert "known" not in widget.estimate.said
+    widget.classify()
+    until(qtbot, lambda: not widget.busy and "all known" in widget.estimate.said)
+    assert widget.estimate.said.startswith("128 tiles · all known · about")
+
+
 def test_another_scale_than_the_models_gives_tiles_of_the_same_size_and_a_warning(
     qtbot, widget, real_viewer
 ):

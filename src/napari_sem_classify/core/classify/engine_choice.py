@@ -68,20 +68,18 @@ def engine_for_images(
         When the job was asked to stop.
     """
     from napari_sem_classify.core.model.engines import engine_for
-    from napari_sem_classify.core.network.engine.devices import find_device, has_openvino
 
     device, backend, dtype = options.device, options.backend, options.dtype
-    on_cpu = find_device(device).type == "cpu" and backend in ("auto", "openvino")
     if dtype == "int8":
-        if not on_cpu:
+        if not _on_cpu(options):
             raise DeviceError("8-bit arithmetic is there with OpenVINO on the CPU alone.")
         return _in_8_bits(classifier, _look(classifier, images, options, chosen), None, job)
     engine = engine_for(classifier, device=device, backend=backend, dtype=dtype)
-    if dtype != "auto" or options.dense or not on_cpu or not has_openvino():
+    if not may_be_in_8_bits(options):
         return engine
     try:
         looked = _look(classifier, images, options, chosen)
-        if not looked or not _pays(classifier, looked, len(images), engine, options):
+        if not looked or not pays_in_8_bits(classifier, looked, len(images), engine, options):
             return engine
         return _faster(_in_8_bits(classifier, looked, engine, job), engine)
     except DeviceError as refused:
@@ -91,17 +89,30 @@ def engine_for_images(
     return engine
 
 
+def may_be_in_8_bits(options: ClassifyOptions) -> bool:
+    """Whether a run takes 8-bit arithmetic by itself where that pays."""
+    from napari_sem_classify.core.network.engine.devices import has_openvino
+
+    return options.dtype == "auto" and not options.dense and _on_cpu(options) and has_openvino()
+
+
+def _on_cpu(options: ClassifyOptions) -> bool:
+    from napari_sem_classify.core.network.engine.devices import find_device
+
+    return find_device(options.device).type == "cpu" and options.backend in ("auto", "openvino")
+
+
 @dataclass(frozen=True, slots=True)
-class _Looked:
+class LookedAt:
     """A plane of an image, and how many there are to classify."""
 
     tiles: PlaneTiles
     planes: int
 
 
-def _pays(
+def pays_in_8_bits(
     classifier: TileClassifier,
-    looked: Sequence[_Looked],
+    looked: Sequence[LookedAt],
     n_images: int,
     engine: Engine,
     options: ClassifyOptions,
@@ -109,8 +120,8 @@ def _pays(
     """Whether 8 bits are worth a try, from what is known beforehand."""
     from napari_sem_classify.core.network.engine.trial import known_gain
 
-    check = _known(classifier)
-    cost = (COST_TILES if check is None else COST_TILES_KNOWN).get(engine.dtype)
+    check = known_check(classifier)
+    cost = cost_in_8_bits(check, engine)
     n_tiles = sum(each.tiles.count * each.planes for each in looked) * n_images / len(looked)
     if cost is None or n_tiles <= cost or (check is not None and not check.keeps_classes):
         return False
@@ -123,7 +134,12 @@ def _pays(
     return not all(is_known(each.tiles, engine, intensity, cache, network) for each in looked)
 
 
-def _known(classifier: TileClassifier) -> Int8Check | None:
+def cost_in_8_bits(check: Int8Check | None, engine: Engine) -> int | None:
+    """Tiles that an engine does while 8 bits are checked; None where that is not known of it."""
+    return (COST_TILES if check is None else COST_TILES_KNOWN).get(engine.dtype)
+
+
+def known_check(classifier: TileClassifier) -> Int8Check | None:
     """What is known of a model's classes in 8 bits."""
     memory = recall(network_of(classifier))
     return None if memory is None else memory.heads.get(head_sha256(classifier.head))
@@ -138,7 +154,7 @@ def _faster(small: Engine, engine: Engine) -> Engine:
 
 
 def _in_8_bits(
-    classifier: TileClassifier, looked: Sequence[_Looked], exact: Engine | None, job: Job | None
+    classifier: TileClassifier, looked: Sequence[LookedAt], exact: Engine | None, job: Job | None
 ) -> Engine:
     from napari_sem_classify.core.classify.int8 import int8_engine
 
@@ -150,7 +166,7 @@ def _look(
     images: Sequence[Path | SemImage],
     options: ClassifyOptions,
     chosen: ChosenTiles | None,
-) -> list[_Looked]:
+) -> list[LookedAt]:
     """Open a few images, spread over all of them; a bad one is passed over."""
     from napari_sem_classify.core.sem_io import open_for_scale
 
@@ -165,7 +181,7 @@ def _look(
             some = chosen or ChosenTiles(singly.grid_for(image, classifier.card).grid)
             planes = tuple(image.planes()) if some.planes is None else some.planes
             tiles = PlaneTiles(image, some.grid, some.keep, planes[0])
-            found.append(_Looked(tiles, len(planes)))
+            found.append(LookedAt(tiles, len(planes)))
         except SemClassifyError as error:
             problem = error
     if not found and problem is not None:

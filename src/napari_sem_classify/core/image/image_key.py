@@ -4,15 +4,20 @@ from __future__ import annotations
 
 import hashlib
 import os
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from napari_sem_classify.core.image.area import Area
 from napari_sem_classify.core.image.sem_image import SemImage
 
 SAMPLE_SIDE = 8
 SAMPLE_PX = 64
+PIECE_BYTES = 8 * 2**20
+"""Hashed at once. It is part of the name: another size, and all images have another one."""
 
 
 def image_key(
@@ -44,7 +49,8 @@ def image_key(
     digest = hashlib.sha256()
     digest.update(f"{image.shape} {image.dtype} {image.colour} {plane}".encode())
     if type(image.data) is np.ndarray:
-        digest.update(np.ascontiguousarray(image.data[plane]).data)
+        for piece in _pieces_sha256(image.data[plane]):
+            digest.update(piece)
         return digest.hexdigest()
     if image.path is None:
         return None
@@ -55,6 +61,20 @@ def image_key(
         pixels = image.read(window, plane) if held is None else held.read(window)
         digest.update(np.ascontiguousarray(pixels).data)
     return digest.hexdigest()
+
+
+def _pieces_sha256(pixels: NDArray[Any]) -> list[bytes]:
+    """Hashes of a plane's rows, piece by piece, made by all cores: one takes .6 s a gigabyte."""
+    rows = max(1, PIECE_BYTES // max(1, pixels[:1].nbytes))
+    pieces = [pixels[top : top + rows] for top in range(0, len(pixels), rows)]
+
+    def sha256(piece: NDArray[Any]) -> bytes:
+        return hashlib.sha256(np.ascontiguousarray(piece).data).digest()
+
+    if len(pieces) < 2:
+        return [sha256(piece) for piece in pieces]
+    with ThreadPoolExecutor(min(os.cpu_count() or 1, len(pieces))) as pool:
+        return list(pool.map(sha256, pieces))
 
 
 def file_state(path: Path) -> str:

@@ -20,7 +20,8 @@ from napari_sem_classify.plugin.app.dock import DockWidget
 from napari_sem_classify.plugin.app.dock_frame import DockFrame
 from napari_sem_classify.plugin.app.docks import Entry
 from napari_sem_classify.plugin.app.session import GridPlan
-from napari_sem_classify.plugin.app.text import count_text, shortened
+from napari_sem_classify.plugin.app.text import shortened
+from napari_sem_classify.plugin.classify.estimate_form import AskedRun, EstimateForm
 from napari_sem_classify.plugin.classify.judge_form import JudgeForm
 from napari_sem_classify.plugin.classify.map_run import MapRun, MapWish
 from napari_sem_classify.plugin.classify.outline_form import OutlineForm
@@ -106,8 +107,7 @@ class ClassifyWidget(DockWidget):
         self.result_form = ResultForm(form)
         self.outline_form = OutlineForm(self._viewer, form, self)
         self.compare_form = CompareForm(self._viewer, form, self)
-        self.estimate = Note("Number of tiles and expected time")
-        foot.wide(self.estimate)
+        self.estimate = EstimateForm(foot, self)
         self.map_run = MapRun(self._viewer, self, foot, self.result_form)
         self.run_form = self.map_run.form
 
@@ -264,7 +264,7 @@ class ClassifyWidget(DockWidget):
 
     def _tell_estimate(self, choice: GridChoice | None) -> None:
         if choice is None:
-            self.estimate.say("")
+            self.estimate.clear()
             self.run_form.allow(False, "Choose an image and a model first")
             return
         keep = self._keep(choice.grid)
@@ -272,15 +272,17 @@ class ClassifyWidget(DockWidget):
         tiles *= len(self._planes())
         entry = self.model_form.entry
         ready = self.device_form.ready(entry)
-        # OpenVINO alone has it, and not for fine maps.
-        openvino = ready is not None and ready.engine.backend == "openvino"
+        openvino = ready is not None and ready.engine.backend == "openvino"  # alone has 8 bits
         self.int8.native.setVisible(openvino)
         self.int8.enabled = openvino and not self.dense.value
         cost = float(tiles)
         if self.dense.value:
             cost *= DENSE_COST * (choice.grid.stride / choice.grid.tile) ** 2
-        words = [f"{count_text(tiles)} tiles", *self.device_form.expected(entry, cost)]
-        self.estimate.say(" · ".join(words))
+        image, planes, asked = self.image_form.image, self._planes(), None
+        if ready is not None and image is not None and planes:
+            first = PlaneTiles(image, choice.grid, keep, planes[0])
+            asked = AskedRun(first, len(planes), ready, self._options())
+        self.estimate.tell(tiles, self.device_form.expected(entry, cost), asked)
         self.run_form.allow(tiles > 0, "All tiles are left out: none lies in the area")
 
     def _tell_advanced(self) -> None:
@@ -354,6 +356,7 @@ class ClassifyWidget(DockWidget):
     def _done(self, wish: MapWish, result: ClassifyResult) -> None:
         self.device_form.remember(wish.entry, result.ready)
         self.grid_form.show.value = False
+        self.estimate.forget()  # the cache knows more now
         maps = [each.class_map for each in result.maps.values()]
         judged = least([judgement_in(each.record) for each in maps])
         self.judge_form.show(self._question(maps[0].grid), judged)
