@@ -21,8 +21,6 @@ if TYPE_CHECKING:
     from napari_sem_classify.core.evaluate.evaluate import Evaluation
     from napari_sem_classify.core.evaluate.training_set import TrainingSet
     from napari_sem_classify.core.finetune.finetune_learner import EpochReport
-    from napari_sem_classify.core.finetune.finetune_options import FineTuneOptions
-    from napari_sem_classify.core.finetune.finetune_pace import Pace, Plan
     from napari_sem_classify.core.finetune.finetune_result import FineTuned
 
 STOPPED = "Stopped; no model was written."
@@ -87,7 +85,7 @@ def train(
     from napari_sem_classify.core.finetune.finetune import fine_tune
     from napari_sem_classify.core.finetune.finetune_checkpoint import checkpoint_path
     from napari_sem_classify.core.finetune.finetune_options import FineTuneOptions
-    from napari_sem_classify.core.finetune.finetune_pace import AFTER_S, pace_named, paced
+    from napari_sem_classify.core.finetune.finetune_pace import AFTER_S, pace_named, paced, plan_for
     from napari_sem_classify.core.finetune.finetune_presets import DEFAULT_PRESET, make_preset
     from napari_sem_classify.core.image.file_names import stem_of
     from napari_sem_classify.core.model.file import model_path, save_model
@@ -130,7 +128,7 @@ def train(
         listing, tile_px=tile, crop=crop, largest_px=largest, seed=seed, stopped=STOPPED
     ) as (data, split, job):
         if pace is not None:
-            planned = _planned(pace, data, split, options, perf_counter() - begun)
+            planned = plan_for(pace, data, split, options, begun)
             options, ends_at = paced(options, planned), begun + pace.seconds - AFTER_S
             plan = planned.sentence("images" if data.whole_images else "tiles")
             if not as_json:
@@ -141,27 +139,6 @@ def train(
         options.checkpoint.unlink(missing_ok=True)
     value = _trained(result, data, split, path) | {"plan": plan}
     report(value, _trained_text(value, result, split), as_json)
-
-
-def _planned(
-    pace: Pace, data: TrainingSet, split: Split, options: FineTuneOptions, spent_s: float
-) -> Plan:
-    """What the training does with the time that is left, by a short trial on this computer."""
-    from napari_sem_classify.core.finetune.finetune_pace import parts_of_split, plan_training
-    from napari_sem_classify.core.finetune.finetune_trial import trial_rate
-    from napari_sem_classify.core.network.engine.devices import find_device
-
-    begun = perf_counter()
-    rate = trial_rate(options.device, options.backbone_id)
-    return plan_training(
-        pace,
-        parts_of_split(data, split, options.preset),
-        len(data.class_names),
-        options.preset,
-        device=find_device(options.device).type,
-        rate=rate,
-        seconds=pace.seconds - spent_s - (perf_counter() - begun),
-    )
 
 
 def _trained(result: FineTuned, data: TrainingSet, split: Split, path: Path) -> dict[str, Any]:

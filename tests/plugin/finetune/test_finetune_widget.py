@@ -7,9 +7,16 @@ import threading
 import numpy as np
 import pytest
 from labelled_images import grains, write_classes
-from qtpy.QtCore import QPoint, Qt
+from qtpy.QtCore import QEvent, QPoint, Qt
 from qtpy.QtTest import QTest
-from qtpy.QtWidgets import QAbstractButton, QAbstractSpinBox, QComboBox, QListWidget, QTableWidget
+from qtpy.QtWidgets import (
+    QAbstractButton,
+    QAbstractSpinBox,
+    QApplication,
+    QComboBox,
+    QListWidget,
+    QTableWidget,
+)
 
 from napari_sem_classify.core.annotate.annotation_file import beside, save_annotations
 from napari_sem_classify.core.annotate.annotation_set import Annotations
@@ -147,9 +154,49 @@ def test_stages_that_cannot_be_trained_are_told_beside_the_table(ready):
     ready.schedule_form.set_stages([("8", "1", "1", "1e-3", "1e-3")])
     assert ready.schedule_form.problem.said.startswith("Stage 1 has a size of 8 px")
     assert not ready.run_form.button.enabled
-    ready.schedule_form.preset.value = "article"
+    ready.schedule_form.way.value = "article"
     assert ready.schedule_form.problem.said == ""
     assert ready.schedule_form.said.said == "64 → 128 → 224 px · 45 epochs"
+
+
+def test_what_a_minute_allows_is_told_and_shown_before_the_start(qtbot, ready, monkeypatch):
+    # The window of a test is not shown, and the page asks only when somebody looks.
+    ready.isVisible = lambda: True
+    monkeypatch.setattr(
+        "napari_sem_classify.core.finetune.finetune_trial.trial_rate", lambda *_: 1e6
+    )
+    form = ready.schedule_form
+    assert form.way.value == "own"  # its stages were edited
+    form.way.value = "minute"
+    assert not form.find_rate.enabled
+    until(qtbot, lambda: ready.expected.note.said.startswith("About "), 20000)
+    assert ready.expected.note.said.endswith(" tiles.")
+    shown = [row[0] for row in form.stages.texts()]
+    assert f"{' → '.join(shown)} px" in ready.expected.note.said
+    form.stages.item(0, 2).setText("3")
+    assert form.way.value == "own"
+    assert form.said.said.endswith("edited")
+    assert form.find_rate.enabled
+    form.way.value = "article"
+    assert form.said.said == "64 → 128 → 224 px · 45 epochs"
+
+
+def test_each_change_of_the_tiles_has_a_number_and_is_seen_when_pointed_at(qtbot, ready):
+    form = ready.schedule_form.augment
+    ready.schedule_form.options.native.setChecked(True)
+    blur = form._controls["defocus_px"]
+    assert blur.native.suffix() == " px"
+    blur.value = 2.0
+    assert ready.schedule_form.chosen_preset().augmentation.defocus_px == 2.0
+    gain = form._controls["gain"]
+    gain.value = 20
+    assert ready.schedule_form.chosen_preset().augmentation.gain == pytest.approx(0.2)
+    until(qtbot, lambda: "Contrast" in form.told.said and "20 %" in form.told.said)
+    assert len(form.pictures.shown) == 8
+    QApplication.sendEvent(blur.native, QEvent(QEvent.Type.Enter))
+    until(qtbot, lambda: "Focus" in form.told.said and "2 px" in form.told.said)
+    form._controls["flips"].value = False
+    assert not ready.schedule_form.chosen_preset().augmentation.flips
 
 
 def test_it_fits_340_pixels_and_every_control_is_named(ready):

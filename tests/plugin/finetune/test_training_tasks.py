@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import time
+
 import pytest
 from labelled_images import grains, write_classes
 
@@ -10,6 +12,7 @@ from napari_sem_classify.core.annotate.place import fingerprint
 from napari_sem_classify.core.common.errors import Cancelled, DatasetError
 from napari_sem_classify.core.evaluate.dataset import read_listing
 from napari_sem_classify.core.finetune.finetune_options import FineTuneOptions
+from napari_sem_classify.core.finetune.finetune_pace import PACES
 from napari_sem_classify.core.finetune.finetune_presets import PRESETS, make_preset
 from napari_sem_classify.core.sem_io import image_from_array
 from napari_sem_classify.plugin.app.jobs import JobContext
@@ -166,3 +169,23 @@ def test_a_folder_that_cannot_be_written_does_not_end_a_training(folder, tmp_pat
     outcome = train(folder, settings(), blocked)
     assert not outcome.resumable
     assert outcome.classifier.card.kind == "fine-tuned"
+
+
+def test_a_training_of_a_minute_is_cut_to_it_and_says_so(folder, tmp_path):
+    begun = time.perf_counter()
+    options = FineTuneOptions(make_preset("sem", sizes=[32]), device="cpu")
+    task = training_tasks.train(
+        folder, options, training_tasks.Stop(), tmp_path, PACES["minute"], rate=1e6
+    )
+    outcome = task(JobContext())
+    assert time.perf_counter() - begun < 60
+    settings = outcome.classifier.card.record["settings"]
+    assert settings["time"] == "minute"
+    assert outcome.curves.preset.stages[-1].size == 32
+
+
+def test_a_minute_takes_no_more_tiles_than_it_can_look_at(folder):
+    many = annotated({"a": 200, "b": 40})
+    assert many.with_most(100, 0).most == 50
+    assert many.with_most(None, 0) is many
+    assert sum(folder.with_most(8, 0).counts.values()) == 8

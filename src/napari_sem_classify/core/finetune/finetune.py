@@ -202,7 +202,7 @@ class _Training:
             self._fit_head(run)
             learner.train_bn = not self.model.fixed_norms
         for number, stage in enumerate(self.preset.stages):
-            if number < begin[0] or not self._pays(number, run):
+            if number < begin[0] or not self._pays(number, run) or self._no_time(stage, run):
                 run.reporter.done += stage.epochs * self._batches(stage)
                 continue
             grows = number > begin[0] and stage.size != self.preset.stages[number - 1].size
@@ -239,6 +239,10 @@ class _Training:
         if number < len(self.preset.stages) - self.preset.further_rounds:
             return True
         return any(report.best for report in run.history if report.stage == number - 1)
+
+    def _no_time(self, stage: Stage, run: Run) -> bool:
+        """Whether a stage is left out, as there is a model and no time for a better one."""
+        return bool(stage.epochs and run.best_state) and self.clock.leaves_out(stage.size)
 
     def _use_rate(self, number: int, rate: float) -> None:
         stages = list(self.preset.stages)

@@ -24,6 +24,10 @@ from napari_sem_classify.core.finetune.finetune_time import (
 SHORTENED = "To end in time the training at {size} px took {done:.1f} of its {planned} epochs."
 
 
+RECENT = 5
+NO_TIME = "No time was left for the training at {size} px."
+
+
 @dataclass(slots=True)
 class TrainingClock:
     """How much time each part of a training has.
@@ -62,6 +66,12 @@ class TrainingClock:
         """Note what a phase that is done had to leave out."""
         if phase is not None and phase.shortened:
             self.told.append(SHORTENED.format(size=size, done=phase.done, planned=phase.epochs))
+
+    def leaves_out(self, size: int) -> bool:
+        """Whether there is no time for a stage; that is then noted."""
+        if self.is_over:
+            self.told.append(NO_TIME.format(size=size))
+        return self.is_over
 
     @property
     def is_over(self) -> bool:
@@ -145,7 +155,8 @@ class InTime(Callback):  # type: ignore[misc]
 
     def _batches_that_fit(self, now: float) -> int:
         """How many further batches there is time for, and for the scoring that follows."""
-        later = self.took[1:] or self.took  # the first one gets the processor ready
+        # The last ones alone: the first one gets the processor ready, and others may need it now.
+        later = self.took[1:][-RECENT:] or self.took
         each = sum(later) / len(later)
         scoring = self.scoring_s
         if scoring is None:

@@ -8,6 +8,7 @@ the largest one does.
 
 from __future__ import annotations
 
+import time
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 
@@ -19,7 +20,7 @@ from napari_sem_classify.core.evaluate.dataset_split import Split
 from napari_sem_classify.core.evaluate.training_set import TrainingSet
 from napari_sem_classify.core.finetune.finetune_options import FineTuneOptions
 from napari_sem_classify.core.finetune.finetune_presets import Preset, Stage
-from napari_sem_classify.core.finetune.finetune_trial import Parts, work_of
+from napari_sem_classify.core.finetune.finetune_trial import Parts, trial_rate, work_of
 from napari_sem_classify.core.finetune.place_weights import tiles_of_epoch
 
 BEFORE_S, AFTER_S = 3.0, 3.0
@@ -99,6 +100,12 @@ class Plan:
 
     def sentence(self, what: str = "tiles") -> str:
         """For the user, before the start: "About 50 s: 64 → 128 px, 3 + 2 epochs of 150 tiles"."""
+        if not self.preset.epochs:
+            px = self.preset.stages[-1].size
+            return (
+                f"About {duration_text(self.seconds)}: the fitted head alone, at {px} px; there is "
+                "no time to train the network."
+            )
         further = self.preset.further_rounds
         stages = self.preset.stages[: len(self.preset.stages) - further]
         sizes = " → ".join(str(stage.size) for stage in stages)
@@ -164,6 +171,38 @@ def parts_of_split(data: TrainingSet, split: Split, preset: Preset) -> Parts:
     return tiles_of_epoch(data, split.train, preset), valid, test
 
 
+def plan_for(
+    pace: Pace,
+    data: TrainingSet,
+    split: Split,
+    options: FineTuneOptions,
+    begun: float,
+    rate: float | None = None,
+) -> Plan:
+    """The plan for a set that is read, with the time that is left.
+
+    Parameters
+    ----------
+    begun : float
+        When the time began, by `time.perf_counter`.
+    rate : float, optional
+        From `trial_rate`, which is asked where None.
+
+    Raises
+    ------
+    DeviceError, ModelError
+        When the device or the network cannot be used.
+    """
+    from napari_sem_classify.core.network.engine.devices import find_device
+
+    if rate is None:
+        rate = trial_rate(options.device, options.backbone_id)
+    parts, n_classes = parts_of_split(data, split, options.preset), len(data.class_names)
+    device, left = find_device(options.device).type, pace.seconds - (time.perf_counter() - begun)
+    preset = options.preset
+    return plan_training(pace, parts, n_classes, preset, device=device, rate=rate, seconds=left)
+
+
 def paced(options: FineTuneOptions, plan: Plan) -> FineTuneOptions:
     """Options for a planned training; only a long one looks for a learning rate first."""
     long = plan.pace.rounds > 0
@@ -182,7 +221,10 @@ def _richest_first(full: Preset, rounds: int, parts: Parts, least: int) -> Itera
                 yield replace(full, stages=fewer)
             yield from _with_fewer_tiles(replace(full, stages=fewer), parts, least)
         one = replace(full.stages[largest - 1], epochs_frozen=0, epochs_unfrozen=1)
-        yield replace(full, stages=(one,), epoch_tiles=least, scored_tiles=least)
+        few = replace(full, stages=(one,), epoch_tiles=least, scored_tiles=least)
+        yield few
+        none = replace(one, epochs_unfrozen=0)
+        yield replace(few, stages=(none,), average=False)
 
 
 def _with_fewer_tiles(preset: Preset, parts: Parts, least: int) -> Iterator[Preset]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 from numpy.typing import NDArray
@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from napari_sem_classify.core.annotate.annotation_set import Annotations
 from napari_sem_classify.core.common.job import Job
 from napari_sem_classify.core.evaluate import training_set
-from napari_sem_classify.core.evaluate.dataset import Listing, RowCrop
+from napari_sem_classify.core.evaluate.dataset import Listing, RowCrop, fewer_images
 from napari_sem_classify.core.evaluate.dataset_split import Split
 from napari_sem_classify.core.evaluate.training_set import TrainingSet
 from napari_sem_classify.core.finetune.annotated_images import open_annotated, tile_counts
@@ -57,6 +57,12 @@ class AnnotatedChoice:
         """A name for the model."""
         return self.annotations.images[0].name if self.annotations.images else "model"
 
+    def with_most(self, most: int | None, _seed: int) -> AnnotatedChoice:
+        """The same with about so many tiles at most."""
+        if most is None:
+            return self
+        return replace(self, most=min(self.most, max(FEW, most // max(1, len(self.counts)))))
+
     def make(self, largest_px: int, seed: int, job: Job) -> TrainingSet:
         """Cut the tiles; whoever calls discards the set."""
         tiles = open_annotated(self.annotations, self.tile_px, self.images, job)
@@ -101,6 +107,10 @@ class FolderChoice:
     def name(self) -> str:
         """A name for the model."""
         return self.listing.source.stem
+
+    def with_most(self, most: int | None, seed: int) -> FolderChoice:
+        """The same with about so many images at most, drawn by the seed."""
+        return replace(self, listing=fewer_images(self.listing, most, seed))
 
     def make(self, largest_px: int, _seed: int, job: Job) -> TrainingSet:
         """Decode the images; whoever calls discards the set."""

@@ -1,4 +1,4 @@
-"""How to train: preset, stages, device, seed."""
+"""How to train: for the time one has, as the article did, or by stages of one's own."""
 
 from __future__ import annotations
 
@@ -12,29 +12,43 @@ from qtpy.QtWidgets import QAbstractItemView, QHeaderView, QTableWidgetItem, QWi
 
 from napari_sem_classify.core.common.errors import SemClassifyError
 from napari_sem_classify.core.finetune.finetune_options import FineTuneOptions
-from napari_sem_classify.core.finetune.finetune_presets import DEFAULT_PRESET, PRESETS, Preset
+from napari_sem_classify.core.finetune.finetune_pace import PACES, Pace, Plan
+from napari_sem_classify.core.finetune.finetune_presets import (
+    DEFAULT_PRESET,
+    Preset,
+    Stage,
+    make_preset,
+)
 from napari_sem_classify.plugin.app.jobs import JobSlot
 from napari_sem_classify.plugin.finetune import stages
+from napari_sem_classify.plugin.finetune.augment_form import AugmentForm
 from napari_sem_classify.plugin.finetune.training_tasks import devices
 from napari_sem_classify.plugin.forms.dock_table import EDITABLE, NARROWEST, DockTable
 from napari_sem_classify.plugin.forms.layout import Form, Note, button, explain, narrow, slim
 from napari_sem_classify.plugin.forms.network_row import NetworkRow
 
-TITLES = {"sem": "SEM (this program's)", "article": "as the article of 2020"}
+ARTICLE, OWN = "article", "own"
+WAYS = (
+    *((pace.title, pace.name) for pace in PACES.values()),
+    ("As the article of 2020", ARTICLE),
+    ("Own stages", OWN),
+)
+USUAL = "coffee"
 AUTOMATIC = ("automatic", "auto")
 
 
 class ScheduleForm:
-    """Choice of preset and stages."""
+    """Choice of the way to train, and of the stages where they are one's own."""
 
     changed = Signal()
 
     def __init__(self, form: Form, owner: QWidget) -> None:
         self._filling = False
+        self._tile_px: int | None = None
         self._finding = JobSlot(owner)
-        self._build(form)
-        self._use_preset()
-        self.preset.changed.connect(self._use_preset)
+        self._build(form, owner)
+        self._use_way()
+        self.way.changed.connect(self._use_way)
         self.stages.itemChanged.connect(self._on_cell)
         self.more.changed.connect(self._add_stage)
         self.fewer.changed.connect(self._remove_stage)
@@ -43,13 +57,17 @@ class ScheduleForm:
         for control in (self.device, self.seed, self.find_rate, self.patience, self.mixup):
             control.changed.connect(lambda *_: self.changed.emit())
 
-    def _build(self, form: Form) -> None:
-        choices = [(TITLES.get(name, name), name) for name in PRESETS]
-        self.preset = narrow(widgets.ComboBox(choices=choices, value=DEFAULT_PRESET), least=5)
-        explain(self.preset, "Preset", "The way to train: this program's own, or the article's")
+    def _build(self, form: Form, owner: QWidget) -> None:
+        self.way = narrow(widgets.ComboBox(choices=WAYS, value=USUAL), least=5)
+        explain(
+            self.way,
+            "Time",
+            "The time that there is, for which sizes and epochs are chosen; or the schedule of the "
+            "article, or stages of your own",
+        )
         self.options = button("More ▾", "Stages, seed and further settings", "More settings")
         self.options.native.setCheckable(True)
-        form.row("Preset", self.preset, self.options)
+        form.row("Time", self.way, self.options)
         self.said = Note("The training in short")
         form.wide(self.said)
         self.stages = StageTable(self.said)
@@ -73,6 +91,8 @@ class ScheduleForm:
         self._other_row = form.row(
             "Patience", self.patience, widgets.Label(value="Mixup"), self.mixup
         )
+        self.augment = AugmentForm(form, owner)
+        self.augment.changed.connect(self.changed.emit)
         self.device = narrow(widgets.ComboBox(choices=[AUTOMATIC]))
         explain(self.device, "Device", "The processor that trains")
         form.row("Device", self.device)
@@ -80,8 +100,16 @@ class ScheduleForm:
 
     # ------------------------------------------------------------------ what is chosen
 
+    @property
+    def pace(self) -> Pace | None:
+        """The time that there is, None for a schedule that is given."""
+        return PACES.get(str(self.way.value))
+
     def chosen_options(self) -> FineTuneOptions | None:
-        """How to train, None where the stages cannot be read; the form then says why."""
+        """How to train, None where the stages cannot be read; the form then says why.
+
+        Where there is a pace it is the whole training, still to be cut to it.
+        """
         preset = self.chosen_preset()
         if preset is None:
             return None
@@ -89,31 +117,59 @@ class ScheduleForm:
             preset,
             device=str(self.device.value),
             seed=int(self.seed.value),
-            search_rate=bool(self.find_rate.value),
+            search_rate=bool(self.find_rate.value) and self.pace is None,
             backbone_id=self.network.chosen,
         )
 
     def chosen_preset(self) -> Preset | None:
         """The preset with the stages of the table."""
+        preset = self._preset()
+        # Zero leaves what the preset has.
+        preset = replace(
+            preset,
+            augmentation=self.augment.chosen(preset.augmentation),
+            mixup=float(self.mixup.value) or preset.mixup,
+        )
+        self.problem.say("")
+        if self.pace is not None:
+            return preset
         try:
             found = stages.stages_of(self.stages.texts())
         except SemClassifyError as error:
             self.problem.fail(str(error))
             return None
-        self.problem.say("")
-        preset = PRESETS[str(self.preset.value)]
-        # Zero leaves what the preset has.
-        return replace(
-            preset,
-            stages=found,
-            patience=int(self.patience.value) or preset.patience,
-            mixup=float(self.mixup.value) or preset.mixup,
-        )
+        return replace(preset, stages=found, patience=int(self.patience.value) or preset.patience)
+
+    def _preset(self) -> Preset:
+        """The preset that the choice stands on, as it is for these tiles."""
+        name = ARTICLE if self.way.value == ARTICLE else DEFAULT_PRESET
+        return make_preset(name, tile_px=self._tile_px)
+
+    def follow(self, tile_px: int | None) -> None:
+        """Know the side of the tiles, None for whole images: sizes rise to it."""
+        if tile_px != self._tile_px:
+            self._tile_px = tile_px
+            if self.pace is not None:
+                self._show_stages(self._preset().stages)
+
+    def show_plan(self, plan: Plan) -> None:
+        """Show the stages that the time allows."""
+        if plan.pace == self.pace:
+            self._show_stages(plan.preset.stages)
 
     # ------------------------------------------------------------------ what the user does
 
-    def _use_preset(self) -> None:
-        self.set_stages([stages.texts_of(s) for s in PRESETS[str(self.preset.value)].stages])
+    def _use_way(self) -> None:
+        preset = self._preset()
+        self.augment.fill(preset.augmentation)
+        self._let_rates(self.pace is None)
+        self._show_stages(preset.stages)
+        self._tell()
+
+    def _show_stages(self, chosen: Sequence[Stage]) -> None:
+        self._filling = True
+        self.stages.fill([stages.texts_of(stage) for stage in chosen])
+        self._filling = False
 
     def _add_stage(self) -> None:
         rows = self.stages.texts()
@@ -129,31 +185,47 @@ class ScheduleForm:
         self._filling = True
         self.stages.fill(rows)
         self._filling = False
-        self._tell()
+        self._now_own()
 
     def _on_cell(self, _item: QTableWidgetItem) -> None:
         if not self._filling:
-            self._tell()
+            self._now_own()
+
+    def _now_own(self) -> None:
+        """Stages that were edited are trained as they stand, whatever the time."""
+        if self.pace is not None:
+            with self.way.changed.blocked():
+                self.way.value = OWN
+            self._let_rates(True)
+        self._tell()
+
+    def _let_rates(self, free: bool) -> None:
+        """A pace has its own search for a rate and its own patience."""
+        self.find_rate.enabled = self.patience.enabled = free
 
     def _tell(self) -> None:
         preset = self.chosen_preset()
         if preset is not None:
             sizes = " → ".join(f"{stage.size}" for stage in preset.stages)
-            own = ", edited" if preset.stages != PRESETS[preset.name].stages else ""
-            self.said.say(f"{sizes} px · {preset.epochs} epochs{own}")
+            edited = self.pace is None and preset.stages != self._preset().stages
+            own = ", edited" if edited else ""
+            self.said.say("" if self.pace else f"{sizes} px · {preset.epochs} epochs{own}")
         self.changed.emit()
 
     def _show_options(self, shown: bool) -> None:
         for row in (self._stage_row, self._seed_row, self._rate_row, self._other_row, self.stages):
             row.setVisible(shown)
         self.network.show(shown)
+        self.augment.set_visible(shown)
         self.options.text = "More ▴" if shown else "More ▾"
 
     def set_enabled(self, enabled: bool) -> None:
         """Let the training be changed, or not while it runs."""
-        settings = (self.seed, self.find_rate, self.patience, self.mixup, self.device)
-        for control in (self.preset, self.more, self.fewer, *settings):
+        settings = (self.seed, self.mixup, self.device)
+        for control in (self.way, self.more, self.fewer, *settings):
             control.enabled = enabled
+        self._let_rates(enabled and self.pace is None)
+        self.augment.set_enabled(enabled)
         self.network.set_enabled(enabled)
         self.stages.setEnabled(enabled)
 

@@ -17,7 +17,9 @@ from napari_sem_classify.core.common.files import ensure_folder
 from napari_sem_classify.core.common.job import Job, Progress
 from napari_sem_classify.core.evaluate.evaluate import Evaluation
 from napari_sem_classify.core.evaluate.set_reading import shrink
+from napari_sem_classify.core.finetune.augmentation import Augmentation
 from napari_sem_classify.core.finetune.finetune_options import FineTuneOptions
+from napari_sem_classify.core.finetune.finetune_pace import Pace, paced, plan_for
 from napari_sem_classify.core.finetune.finetune_presets import Preset
 from napari_sem_classify.core.image.file_names import stem_of
 from napari_sem_classify.core.model.file import save_model
@@ -30,6 +32,9 @@ if TYPE_CHECKING:
     from napari_sem_classify.core.evaluate.dataset_split import Split
     from napari_sem_classify.core.evaluate.training_set import TrainingSet
     from napari_sem_classify.core.finetune.finetune_result import HeldOut
+
+Examples = tuple[list[str], NDArray[np.uint8]]
+"""Classes, and a tile of each."""
 
 SHOWN_PX = 96
 MOST_SHOWN = 400
@@ -125,11 +130,18 @@ def interrupted(folder: Path) -> str:
 
 
 def train(
-    choice: Choice, options: FineTuneOptions, stop: Stop, folder: Path
+    choice: Choice,
+    options: FineTuneOptions,
+    stop: Stop,
+    folder: Path,
+    pace: Pace | None = None,
+    rate: float | None = None,
 ) -> Callable[[JobContext], Outcome]:
     """Task: cut tiles, train, score; publishes a `TrainingSnapshot` a few times a second.
 
-    After `stop` the best model so far is the outcome. The checkpoint lies in `folder`.
+    After `stop` the best model so far is the outcome. The checkpoint lies in `folder`. Where there
+    is a `pace` the preset is cut so that it ends in time, by the `rate` of a short trial, which is
+    made first where None.
     """
 
     def task(context: JobContext) -> Outcome:
@@ -137,11 +149,15 @@ def train(
         stop.follow(context)
         largest = max(stage.size for stage in options.preset.stages)
         context.tell(Progress(0, 0, "Getting ready"))
-        data = choice.make(largest, options.seed, stop)
+        mine = choice if pace is None else choice.with_most(pace.most_images, options.seed)
+        data = mine.make(largest, options.seed, stop)
         try:
-            split = choice.split(data, options.seed)
-            mine = replace(
-                options,
+            split = mine.split(data, options.seed)
+            how, ends_at = options, None if pace is None else begun + pace.seconds
+            if pace is not None:
+                how = paced(options, plan_for(pace, data, split, options, begun, rate))
+            how = replace(
+                how,
                 name=choice.name,
                 colours={info.name: info.colour for info in choice.classes},
                 contains={
@@ -149,7 +165,7 @@ def train(
                 },
                 checkpoint=_checkpoint(folder, data.fingerprint()),
             )
-            return _train(data, split, mine, context, stop, begun)
+            return _train(data, split, how, context, stop, begun, ends_at)
         finally:
             data.discard()
 
@@ -163,13 +179,22 @@ def _train(
     context: JobContext,
     stop: Stop,
     begun: float,
+    ends_at: float | None,
 ) -> Outcome:
     context.tell(Progress(0, 0, "Getting the network ready"))
     from napari_sem_classify.core.finetune.finetune import fine_tune
 
     watch = TrainingWatch(options, data, split, context)
     job = stop.telling(watch.progress)
-    result = fine_tune(data, split, options, on_epoch=watch.epoch, on_batch=watch.batch, job=job)
+    result = fine_tune(
+        data,
+        split,
+        options,
+        on_epoch=watch.epoch,
+        on_batch=watch.batch,
+        job=job,
+        ends_at=ends_at,
+    )
     if options.checkpoint is not None and not result.cancelled:
         options.checkpoint.unlink(missing_ok=True)
     kept = options.checkpoint is not None and options.checkpoint.is_file()
@@ -199,6 +224,30 @@ def preview(choice: Choice, preset: Preset) -> Callable[[JobContext], tuple[list
         names, tiles = choice.examples(size, context)
         context.check()
         return names, augmented_tiles(tiles, size, preset.augmentation, COPIES)
+
+    return task
+
+
+def one_kind(
+    choice: Choice,
+    size: int,
+    augmentation: Augmentation,
+    copies: int,
+    known: Examples | None,
+) -> Callable[[JobContext], tuple[Examples, list[NDArray[np.uint8]]]]:
+    """Task: one tile as an augmentation makes it; `known` examples are not cut again.
+
+    Gives the examples, and `copies` pictures of shape (size, size), the first unchanged; none where
+    there is no tile.
+    """
+
+    def task(context: JobContext) -> tuple[Examples, list[NDArray[np.uint8]]]:
+        from napari_sem_classify.core.finetune.preview import augmented_tiles
+
+        examples = known or choice.examples(size, context)
+        context.check()
+        rows = augmented_tiles(examples[1][:1], size, augmentation, copies)
+        return examples, [picture for row in rows for picture in row]
 
     return task
 

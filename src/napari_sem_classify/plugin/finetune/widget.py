@@ -85,6 +85,7 @@ class FineTunePage(Form):
         )
         self.data_form.teach_wanted.connect(self._to_teach)
         self.schedule_form.changed.connect(self._refresh)
+        self.expected.planned.connect(self.schedule_form.show_plan)
         self.run_form.started.connect(self.train)
         self.run_form.cancelled.connect(self.cancel)
         self.result_form.picked.connect(self._go_to)
@@ -99,6 +100,8 @@ class FineTunePage(Form):
             return
         choice = self.data_form.choice
         self._rest.setVisible(choice is not None or self.result_form.outcome is not None)
+        if choice is not None:
+            self.schedule_form.follow(choice.tile_px)
         preset = self.schedule_form.chosen_preset()
         self.summary_form.show(choice, preset)
         ready = choice is not None and preset is not None and not too_few(choice)
@@ -107,7 +110,9 @@ class FineTunePage(Form):
             self.schedule_form.look_for_devices()
         # Where the page is not in view nobody waits for it.
         asked = ready and self.isVisible()
-        self.expected.show(choice, self.schedule_form.chosen_options() if asked else None)
+        options = self.schedule_form.chosen_options() if asked else None
+        self.expected.show(choice, options, self.schedule_form.pace)
+        self.schedule_form.augment.show(choice, preset.stages[-1].size if preset else 0)
 
     def showEvent(self, event: QShowEvent | None) -> None:
         """Tell how long it will take once somebody looks."""
@@ -135,8 +140,10 @@ class FineTunePage(Form):
         self.curves.hide()
         self.run_form.start()
         self._stop = training_tasks.Stop()
+        pace, rate = self.schedule_form.pace, self.expected.rate(options)
+        place = training_tasks.training_folder()
         self._training.start(
-            training_tasks.train(choice, options, self._stop, training_tasks.training_folder()),
+            training_tasks.train(choice, options, self._stop, place, pace, rate),
             doing="fine-tuning",
             on_done=self._done,
             on_failed=self._failed,
