@@ -109,6 +109,8 @@ def test_of_a_tile_with_a_crack_only_the_line_is_crack():
     assert tiles > 5 * crack.mean()
     assert area.fraction == pytest.approx(crack.mean(), rel=0.4)
     assert area.area_um2 is not None  # drawn, it is an area
+    again = draw_outlines(class_map, image, block_squares=72)
+    assert np.array_equal(again.probabilities, drawn.probabilities)
     told = drawn.record["outlines"]["thin"]["crack"]
     assert told["dark"] and told["length_px"] == pytest.approx(384, rel=0.4)
 

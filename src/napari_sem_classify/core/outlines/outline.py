@@ -34,9 +34,9 @@ from napari_sem_classify.core.outlines.refine import refined
 from napari_sem_classify.core.outlines.thin import (
     SUREST,
     between_thin,
+    draw_lines,
     line_measures,
     line_rule,
-    thin_squares,
 )
 from napari_sem_classify.core.tiles.grid import TileGrid
 
@@ -125,7 +125,7 @@ def draw_outlines(
     # Lines are thinner than a step: they are drawn square by square.
     fine = TileGrid(grid.area, grid.tile, lattice.px if thin else step)
     rows, cols = fine.shape
-    if rows * cols * (len(classes) + 2) > MOST_NUMBERS:
+    if rows * cols * (len(classes) + 3) > MOST_NUMBERS:
         raise ImageError(
             f"Outlines of {image.name} in steps of {fine.stride} px have {rows} × {cols} places, "
             "more than this program holds at once: choose a larger step."
@@ -225,11 +225,7 @@ def _with_lines(
             told[name] = {"drawn": False}
             reporter.advance(len(blocks))
             continue
-        mask = np.zeros(grid.shape, np.bool_)
-        for block in blocks:
-            at = slice(block.top, block.bottom), slice(block.left, block.right)
-            mask[at] = thin_squares(scene, number, rule, block)
-            reporter.advance()
+        mask = draw_lines(scene, number, rule, blocks, reporter)
         mask &= ~np.isnan(found[..., 0])
         found[mask] *= np.float32(1.0 - SUREST)
         found[mask, number] += np.float32(SUREST)

@@ -1,8 +1,8 @@
 """Thin classes: what in a tile with a crack is the crack.
 
 A tile takes such a class because it contains some of it, not because most of it is that. So inside
-such tiles the class gets the lines, dark or bright, that stand out further than tiles without the
-class have them: nine in ten of those have fewer such pixels than a tile with it must contain.
+such tiles the class gets the longest lines, dark or bright, as many as it takes for a tile to have
+the class.
 """
 
 from __future__ import annotations
@@ -21,17 +21,22 @@ from napari_sem_classify.core.outlines.evidence import (
     Scene,
     around,
     bag_places,
+    inner,
     patches_of,
 )
 from napari_sem_classify.core.outlines.lattice import cell_centres
+from napari_sem_classify.core.outlines.lines import HALO, line_strength
 
 FEWEST_TILES = 4
 """Of either kind, without which nothing is known of lines."""
-PASSED = 0.9
-TOLD_APART = 0.7
+TOLD_APART = 0.6
 """Of less, lines are not what makes a tile one of the class, and none are drawn."""
-_SCALES = (0, 1, 2)
-"""Of `looks.SCALES`: lines up to about an eighth of a tile wide."""
+BRIGHTER = 0.15
+"""By so much more bright lines must tell tiles apart than dark ones to be the class."""
+NEARLY, GROWN_BY = 0.8, 3
+"""Squares of so much of a line's strength, so many beside it, belong to it."""
+LIKELY = 3.0
+"""Of so many times the share that makes a tile one of the class squares may be lines."""
 FARTHEST = 4
 """Cells from which one with a thin class takes its areas; in the midst of more it keeps its own."""
 SUREST = 0.98
@@ -40,24 +45,18 @@ SUREST = 0.98
 
 @dataclass(frozen=True, slots=True)
 class LineRule:
-    """When a pixel of a tile with the class is of it.
+    """Which lines of a tile with the class are of it.
 
     Attributes
     ----------
     dark : bool
         Whether its lines are darker than their surroundings.
-    scale : int
-        At which of `looks.SCALES` they stand out most.
-    strength : float
-        Curvature across the line from which it is one.
     told_apart : float
         How often a tile with the class has stronger lines than one without, 0.5 for no better than
         chance.
     """
 
     dark: bool
-    scale: int
-    strength: float
     told_apart: float
 
 
@@ -82,20 +81,10 @@ def between_thin(class_map: ClassMap, thin: list[int]) -> tuple[ClassMap, NDArra
     return replace(class_map, probabilities=filled, classes=classes), taken
 
 
-def lines(looks: NDArray[np.float32], dark: bool, scale: int) -> NDArray[np.float32]:
-    """How much of a line each square is: curvature across it, less that along it."""
-    across, along = looks[..., 5 * scale + 2], looks[..., 5 * scale + 3]
-    if not dark:
-        across, along = -along, -across
-    return np.asarray(across - np.abs(along))
-
-
 def line_rule(scene: Scene, number: int, reporter: Reporter) -> LineRule | None:
     """The rule of class `number`, from tiles with it and without; None where there are too few."""
     contains = scene.class_map.classes[number].contains or 0.0
-    found: dict[tuple[bool, int], list[float]] = {
-        (dark, scale): [] for dark in (True, False) for scale in _SCALES
-    }
+    found: dict[bool, list[float]] = {True: [], False: []}
     with_it: list[bool] = []
     ground: list[int] = []
     areas = [n for n, info in enumerate(scene.class_map.classes) if info.contains is None]
@@ -103,15 +92,14 @@ def line_rule(scene: Scene, number: int, reporter: Reporter) -> LineRule | None:
         places = bag_places(scene, patch)
         if places is None:
             continue
-        seen = scene.looks(patch)
-        strengths = {kind: lines(seen, *kind) for kind in found}
         side = places.side
-        for top, left, known in zip(places.tops, places.lefts, places.known, strict=True):
-            with_it.append(int(known.argmax()) == number)
-            ground.append(int(known[areas].argmax()))
-            for kind, strength in strengths.items():
+        for dark, values in found.items():
+            strength = strengths(scene, patch, dark)
+            for top, left in zip(places.tops, places.lefts, strict=True):
                 tile = strength[top : top + side, left : left + side]
-                found[kind].append(float(np.quantile(tile, 1.0 - contains)))
+                values.append(float(np.quantile(tile, 1.0 - contains)))
+        with_it += [int(known.argmax()) == number for known in places.known]
+        ground += [int(known[areas].argmax()) for known in places.known]
         reporter.check()
     mine = np.array(with_it, dtype=bool)
     if not mine.any():
@@ -121,38 +109,94 @@ def line_rule(scene: Scene, number: int, reporter: Reporter) -> LineRule | None:
     alike = mine | (grounds == np.bincount(grounds[mine]).argmax())
     if min(mine.sum(), (alike & ~mine).sum()) < FEWEST_TILES:
         return None
-    rules = [_rule(*kind, np.array(values)[alike], mine[alike]) for kind, values in found.items()]
-    best = max(rules, key=lambda rule: rule.told_apart)
-    return best if best.told_apart >= TOLD_APART else None
+    apart = {dark: _apart(np.array(each)[alike], mine[alike]) for dark, each in found.items()}
+    # Beside dark lines bright rims are frequent: those are taken where they tell clearly more.
+    dark = apart[True] + BRIGHTER >= apart[False]
+    rule = LineRule(dark, apart[dark])
+    return rule if rule.told_apart >= TOLD_APART else None
 
 
-def _rule(dark: bool, scale: int, values: NDArray[np.float64], mine: NDArray[np.bool_]) -> LineRule:
+def _apart(values: NDArray[np.float64], mine: NDArray[np.bool_]) -> float:
     pairs = values[mine][:, None] - values[~mine][None, :]
-    apart = float((pairs > 0).mean() + 0.5 * (pairs == 0).mean())
-    return LineRule(dark, scale, float(np.quantile(values[~mine], PASSED)), apart)
+    return float((pairs > 0).mean() + 0.5 * (pairs == 0).mean())
 
 
-def thin_squares(scene: Scene, number: int, rule: LineRule, block: Area) -> NDArray[np.bool_]:
-    """Which squares of a block are of the class."""
-    inside: NDArray[np.bool_] = _nearest(scene, block) == number + 1
-    if not inside.any():
-        return inside
-    return np.asarray(inside & (lines(scene.looks(block), rule.dark, rule.scale) > rule.strength))
+def strengths(scene: Scene, block: Area, dark: bool) -> NDArray[np.float32]:
+    """Strengths of lines in a block's squares."""
+    grey, _, got = scene.grey(block, HALO)
+    return inner(line_strength(grey, dark=dark), block, got)
 
 
-def _nearest(scene: Scene, block: Area) -> NDArray[np.uint16]:
-    """Class number of the cell in whose middle each square lies nearest."""
-    px, labels = scene.lattice.px, scene.class_map.labels()
-    at = []
-    for first, last, centres in zip(
-        (block.top, block.left),
-        (block.bottom, block.right),
-        cell_centres(scene.class_map),
-        strict=True,
-    ):
-        places = (np.arange(first, last) + 0.5) * px
-        at.append(np.searchsorted((centres[:-1] + centres[1:]) / 2, places))
-    return np.asarray(labels[np.ix_(*at)])
+def draw_lines(
+    scene: Scene, number: int, rule: LineRule, blocks: list[Area], reporter: Reporter
+) -> NDArray[np.bool_]:
+    """Which squares of the lattice are of the class.
+
+    In each cell that has it the longest lines are taken until they hold the share that makes a
+    tile one of the class; a line that is taken in one cell is so in all that it runs through.
+    """
+    from skimage.measure import label
+    from skimage.morphology import skeletonize
+
+    contains = scene.class_map.classes[number].contains or 0.0
+    shape = scene.lattice.shape
+    strength = np.zeros(shape, np.float32)
+    cells = _cells_of(scene, number)
+    inside = np.zeros(shape, np.bool_)
+    for rows, cols in cells:
+        inside[rows, cols] = True
+    for block in blocks:
+        at = slice(block.top, block.bottom), slice(block.left, block.right)
+        if inside[at].any():
+            strength[at] = strengths(scene, block, rule.dark)
+        reporter.advance()
+    likely = np.zeros(shape, np.bool_)
+    for cell in cells:
+        part = strength[cell]
+        likely[cell] = (part >= np.quantile(part, 1.0 - LIKELY * contains)) & (part > 0)
+    joined: Any = label
+    middle: Any = skeletonize
+    pieces = np.asarray(joined(likely, connectivity=2))
+    lengths = np.bincount(pieces[np.asarray(middle(likely), bool)], minlength=pieces.max() + 1)
+    kept = np.zeros(len(lengths), np.bool_)
+    for cell in cells:
+        numbers, squares = np.unique(pieces[cell], return_counts=True)
+        order = np.argsort(-lengths[numbers], kind="stable")
+        order = order[numbers[order] > 0]
+        before = np.cumsum(squares[order]) - squares[order]
+        kept[numbers[order][before < contains * pieces[cell].size]] = True
+    return _grown(np.where(kept[pieces], pieces, 0), strength, inside)
+
+
+def _grown(
+    pieces: NDArray[np.int64], strength: NDArray[np.float32], inside: NDArray[np.bool_]
+) -> NDArray[np.bool_]:
+    """Lines with the squares beside them that are nearly as strong: wide ones whole."""
+    from scipy.ndimage import maximum_filter, median
+
+    if not pieces.any():
+        return np.asarray(pieces > 0)
+    numbers = np.unique(pieces[pieces > 0])
+    levels = np.zeros(int(numbers[-1]) + 1, np.float32)
+    levels[numbers] = NEARLY * np.asarray(median(strength, pieces, numbers))
+    for _ in range(GROWN_BY):
+        beside = maximum_filter(pieces, 3)
+        new = (pieces == 0) & (beside > 0) & inside & (strength >= levels[beside])
+        pieces[new] = beside[new]
+    return np.asarray(pieces > 0)
+
+
+def _cells_of(scene: Scene, number: int) -> list[tuple[slice, slice]]:
+    """Squares that lie nearest to the middle of each cell with the class."""
+    ends = []
+    for length, centres in zip(scene.lattice.shape, cell_centres(scene.class_map), strict=True):
+        borders = (centres[:-1] + centres[1:]) / 2
+        inner_ends = np.searchsorted((np.arange(length) + 0.5) * scene.lattice.px, borders)
+        ends.append([0, *(int(each) for each in inner_ends), length])
+    return [
+        (slice(ends[0][row], ends[0][row + 1]), slice(ends[1][col], ends[1][col + 1]))
+        for row, col in np.argwhere(scene.class_map.labels() == number + 1)
+    ]
 
 
 def line_measures(mask: NDArray[np.bool_], px: int, pixel_size_nm: float | None) -> dict[str, Any]:
