@@ -19,10 +19,10 @@ from napari_sem_classify.core.image.intensity import IntensityRange
 from napari_sem_classify.core.image.sem_image import SemImage
 from napari_sem_classify.core.maps.class_map import ClassMap
 from napari_sem_classify.core.model.head import softmax
-from napari_sem_classify.core.outlines.hers import her_pixels, judged_by_her
+from napari_sem_classify.core.outlines.hers import her_pixels
 from napari_sem_classify.core.outlines.lattice import Lattice, cell_centres, interpolated
 from napari_sem_classify.core.outlines.looks import halo_of, looks
-from napari_sem_classify.core.outlines.pixel_fit import Bags, Evidence, evidence_of
+from napari_sem_classify.core.outlines.pixel_fit import LEAST_GAIN, Bags, Evidence, evidence_of
 
 PATCH_TILES = 8
 MOST_PATCHES = 16
@@ -77,7 +77,7 @@ def inner(values: NDArray[Any], block: Area, got: Area) -> NDArray[Any]:
 def look_at_pixels(scene: Scene, reporter: Reporter) -> Evidence | None:
     """Let the map teach the pixels; None where there are too few tiles or pixels tell nothing.
 
-    What the user painted teaches them too, and says how much they count.
+    What the user painted teaches them too.
     """
     parts = []
     for patch in patches_of(scene.lattice):
@@ -93,11 +93,8 @@ def look_at_pixels(scene: Scene, reporter: Reporter) -> Evidence | None:
         bags = Bags(*(getattr(bags, name)[some] for name in Bags.__slots__))
     if len(bags.wanted) < LEAST_BAGS:
         return None
-    hers = her_pixels(scene, reporter)
-    evidence = evidence_of(bags, hers)
-    if hers is not None:
-        evidence = judged_by_her(evidence, bags, hers)
-    return evidence if evidence.counts else None
+    evidence = evidence_of(bags, her_pixels(scene, reporter))
+    return evidence if evidence.gain > LEAST_GAIN else None
 
 
 def patches_of(lattice: Lattice) -> list[Area]:

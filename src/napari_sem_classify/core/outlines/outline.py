@@ -195,7 +195,6 @@ def _areas(
     }
     if scene.hers is not None:
         told["painted_px"] = int((scene.hers > 0).sum()) * lattice.px**2
-        told["weighed_by_painted"] = evidence is not None and evidence.by_hand
     return replace(class_map, probabilities=flowed, grid=grid), told
 
 

@@ -64,20 +64,10 @@ class Pixels:
     looks : float32, shape (pixels, looks)
     numbers : int64, shape (pixels,)
         Class of each, 0 for the first.
-    log_map : float32, shape (pixels, classes)
-        Logarithm of the map's probabilities there.
-    fold : int64, shape (pixels,)
-        As of `Bags`, of the tile that they lie in.
     """
 
     looks: NDArray[np.float32]
     numbers: NDArray[np.int64]
-    log_map: NDArray[np.float32]
-    fold: NDArray[np.int64]
-
-    def some(self, chosen: NDArray[np.bool_]) -> Pixels:
-        """Those that are chosen."""
-        return Pixels(*(getattr(self, name)[chosen] for name in Pixels.__slots__))
 
 
 @dataclass(frozen=True, slots=True)
@@ -104,17 +94,11 @@ class Evidence:
     gain : float
         By how much pixels made tiles that were left out better explained than their neighbours
         alone do, as a share of what is to be explained (0 to 1).
-    counts : bool
-        Whether pixels count beside the map.
-    by_hand : bool
-        Whether the weight comes from what the user painted.
     """
 
     classifier: PixelClassifier
     map_weight: float
     gain: float
-    counts: bool
-    by_hand: bool = False
 
 
 def evidence_of(bags: Bags, hers: Pixels | None = None) -> Evidence:
@@ -126,7 +110,7 @@ def evidence_of(bags: Bags, hers: Pixels | None = None) -> Evidence:
     for fold in (0, 1):
         mine = bags.fold == fold
         if mine.all() or not mine.any():
-            return Evidence(fit_pixels(bags.looks, bags.wanted, hers), MOST_MAP, 0.0, False)
+            return Evidence(fit_pixels(bags.looks, bags.wanted, hers), MOST_MAP, 0.0)
         classifier = fit_pixels(bags.looks[~mine], bags.wanted[~mine])
         held[mine] = softmax(classifier.logits(bags.looks[mine])).mean(axis=1)
     known = ~np.isnan(bags.around[:, 0])
@@ -139,7 +123,7 @@ def evidence_of(bags: Bags, hers: Pixels | None = None) -> Evidence:
     ratio = weights[0] / weights[1] if weights[1] > 0 else MOST_MAP
     weight = np.clip(max(ratio, CLEAR_GAIN / max(gain, 1e-6)), LEAST_MAP, MOST_MAP)
     fitted = fit_pixels(bags.looks, bags.wanted, hers)
-    return Evidence(fitted, float(weight), float(gain), gain > LEAST_GAIN)
+    return Evidence(fitted, float(weight), float(gain))
 
 
 def fit_pixels(
