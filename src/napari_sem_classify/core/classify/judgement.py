@@ -26,12 +26,17 @@ from napari_sem_classify.core.network.embedding_cache import EmbeddingCache
 from napari_sem_classify.core.network.features import KnownFeatures, features_to
 from napari_sem_classify.core.tiles.neighbours import Neighbours
 from napari_sem_classify.core.tiles.plane_tiles import PlaneTiles
+from napari_sem_classify.core.tiles.sample import sample_tiles
 
 if TYPE_CHECKING:
     from napari_sem_classify.core.network.engine.base import Engine
 
 SAMPLE_TILES = 64
 """That are looked at before a run: seconds of a CPU, also with their neighbours."""
+
+JUDGED_BLOCK = 2
+"""Side of the blocks in which the sample lies on a large image: single tiles would take the reading
+of nearly all of it, larger blocks say less of it."""
 
 
 def judgement_of(classifier: TileClassifier, image: SemImage, scores: PlaneScores) -> Judgement:
@@ -66,6 +71,8 @@ def judge_sample(
 ) -> Judgement:
     """Judge a model on an image before a run, by a random sample of its tiles.
 
+    Of an image too large to be held, small blocks of neighbours are taken.
+
     They come from the cache where it knows them.
 
     Raises
@@ -81,16 +88,15 @@ def judge_sample(
     if learned_from(card, tiles.image):
         return LEARNED_HERE
     grid = tiles.grid
-    every = np.arange(grid.n_tiles) if tiles.keep is None else np.flatnonzero(tiles.keep)
-    chosen = every
-    if len(every) > SAMPLE_TILES:
-        chosen = np.random.default_rng(seed).choice(every, SAMPLE_TILES, replace=False)
-    wanted = np.zeros(grid.n_tiles, dtype=np.bool_)
-    wanted[chosen] = True
+    generator = np.random.default_rng(seed)
+    wanted = sample_tiles(tiles, SAMPLE_TILES, generator, JUDGED_BLOCK)
+    chosen = np.flatnonzero(wanted)
     if card.surroundings.context:
         beside = Neighbours.on(grid).of(chosen)
-        wanted[np.intersect1d(beside[beside >= 0], every)] = True
-    some = replace(tiles, keep=wanted.reshape(grid.tile_shape))
+        wanted.ravel()[beside[beside >= 0]] = True
+        if tiles.keep is not None:
+            wanted &= tiles.keep
+    some = replace(tiles, keep=wanted)
     reporter = some.reporter("Looking whether the model holds here", job)
     scores = scores_on(classifier, grid)
     known = KnownFeatures(EmbeddingCache(), network_of(classifier))

@@ -13,7 +13,7 @@ BLOCK_TILES = 4
 
 
 def sample_tiles(
-    tiles: PlaneTiles, count: int, generator: np.random.Generator
+    tiles: PlaneTiles, count: int, generator: np.random.Generator, block: int = BLOCK_TILES
 ) -> NDArray[np.bool_]:
     """Choose some of the kept tiles at random.
 
@@ -24,6 +24,8 @@ def sample_tiles(
     ----------
     count : int
         How many; all there are where there are fewer.
+    block : int
+        Side of the blocks in tiles.
 
     Returns
     -------
@@ -33,7 +35,7 @@ def sample_tiles(
     kept = np.ones((rows, cols), np.bool_) if tiles.keep is None else tiles.keep
     image = tiles.image
     large = image.shape[0] * image.shape[1] * image.dtype.itemsize > HELD_BYTES
-    side = BLOCK_TILES if large else 1
+    side = block if large else 1
     down, across = -(-rows // side), -(-cols // side)
     chosen = np.zeros((rows, cols), dtype=np.bool_)
     found = 0
