@@ -5,11 +5,11 @@ from __future__ import annotations
 import os
 import sys
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from importlib.util import find_spec
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
 
@@ -95,6 +95,15 @@ def classify(
             "approximation; its agreement with single tiles is measured and written down.",
         ),
     ] = False,
+    recipe: Annotated[
+        Literal["model", "image", "frames", "local"],
+        typer.Option(
+            "--recipe",
+            help="Stretch grey values as the model learned, or over the whole image, over each "
+            "frame of a mosaic whose frames differ in exposure, or locally.",
+        ),
+    ] = "model",
+    frame_px: shared.FramePx = None,
     skip_flat: Annotated[
         bool,
         typer.Option(
@@ -173,6 +182,8 @@ def classify(
     from napari_sem_classify.core.outlines.options import OutlineOptions
 
     shared.check_tile(tile, tile_um, stride)
+    as_learned = recipe == "model" and frame_px is None
+    look = None if as_learned else shared.recipe_of(recipe, frame_px)
     further = shared.kinds_of(also, "--also", FURTHER)
     if further and scheduler is not None:
         problem = "a cluster writes the usual files only: use `export` on its maps"
@@ -194,6 +205,8 @@ def classify(
     target = BatchTarget(out, (*USUAL, *further), resume=not again)
     paths = images_to_classify(images)
     classifier = load_model(model)
+    if look is not None:
+        classifier = replace(classifier, card=classifier.card.looking(look))
     reports: list[Path] = []
     with output_folder(out) as folder:
         place = _place(paths, classifier, options, scheduler)

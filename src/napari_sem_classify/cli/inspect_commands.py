@@ -69,6 +69,8 @@ def tile(
     stretch: Annotated[
         bool, typer.Option("--stretch", help="Write 8 bit, stretched over each image's range.")
     ] = False,
+    recipe: shared.Over = "image",
+    frame_px: shared.FramePx = None,
     as_json: shared.Json = False,
 ) -> None:
     """Write the tiles of images as files, with a CSV that tells where each comes from.
@@ -83,10 +85,12 @@ def tile(
     from napari_sem_classify.core.common.output_folder import output_folder
     from napari_sem_classify.core.image.file_names import free_stem
     from napari_sem_classify.core.sem_io import list_images, open_image
+    from napari_sem_classify.core.tiles.plane_tiles import PlaneTiles
     from napari_sem_classify.core.tiles.tile_files import write_tiles
     from napari_sem_classify.core.tiles.tile_rules import check_tiles
 
     shared.check_tile(tile, tile_um, stride)
+    look = shared.recipe_of(recipe, frame_px)
     paths = list_images(images)
     stems: set[str] = set()
     results: list[dict[str, Any]] = []
@@ -94,14 +98,16 @@ def tile(
     with output_folder(out) as folder, working() as job:
         for path in paths:
             stem = free_stem(path, stems)
-            write = partial(write_tiles, stem=stem, format=format, stretch=stretch, job=job)
+            write = partial(
+                write_tiles, stem=stem, format=format, stretch=stretch, recipe=look, job=job
+            )
             try:
                 image = open_image(path, level)
                 grid = _grid(image, tile, tile_um, stride)
                 written = []
                 for plane in image.planes():
                     keep = ~check_tiles(image, grid, plane=plane, job=job).no_data
-                    written.append(write(image, grid, folder, keep=keep, plane=plane))
+                    written.append(write(PlaneTiles(image, grid, keep, plane), folder))
                 results.append({"image": str(path), **_counts(grid, written)})
             except OutputError:
                 raise  # the next image would not fit either

@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from napari_sem_classify.core.evaluate.dataset import Listing, RowCrop
     from napari_sem_classify.core.evaluate.dataset_split import Split
     from napari_sem_classify.core.evaluate.training_set import TrainingSet
+    from napari_sem_classify.core.image.intensity import IntensityRecipe
 
 Source = Annotated[
     Path,
@@ -61,14 +62,21 @@ def split_set(
     crop: RowCrop | None,
     largest_px: int,
     seed: int,
+    recipe: IntensityRecipe | None = None,
     stopped: str = STOPPED_TEXT,
 ) -> Iterator[tuple[TrainingSet, Split, Job]]:
     """Give the tiles of a listing, removed afterwards, their split, and the job (see `working`)."""
     from napari_sem_classify.core.evaluate.training_set import make_training_set, split_listed
+    from napari_sem_classify.core.image.intensity import IntensityRecipe
 
     with working(stopped) as job:
         data = make_training_set(
-            listing, tile_px=tile_px, crop=crop, largest_px=largest_px, job=job
+            listing,
+            tile_px=tile_px,
+            crop=crop,
+            largest_px=largest_px,
+            recipe=recipe or IntensityRecipe(),
+            job=job,
         )
         try:
             yield data, split_listed(data, seed), job

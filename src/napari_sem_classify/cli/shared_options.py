@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
 from napari_sem_classify.core.common.errors import OutputError
 from napari_sem_classify.core.export.kinds import ending
+
+if TYPE_CHECKING:
+    from napari_sem_classify.core.image.intensity import IntensityRecipe
 
 DEFAULT_TILE_PX = 64
 
@@ -35,6 +38,22 @@ Level = Annotated[
         "--level", min=0, help="Resolution of a pyramid, 0 the finest; `info` lists them."
     ),
 ]
+FramePx = Annotated[
+    str | None,
+    typer.Option(
+        "--frame-px",
+        metavar="RxC",
+        help="Rows and columns of a mosaic's frames (768x1024); found in the picture without it.",
+    ),
+]
+Over = Annotated[
+    Literal["image", "frames", "local"],
+    typer.Option(
+        "--recipe",
+        help="Stretch grey values over the whole image, over each frame of a mosaic whose frames "
+        "differ in exposure, or locally.",
+    ),
+]
 Device = Annotated[
     str, typer.Option("--device", metavar="D", help="auto, cpu, cuda, cuda:1 or mps.")
 ]
@@ -56,6 +75,23 @@ def check_tile(tile: int | None, tile_um: float | None, stride: int | None) -> N
         raise typer.BadParameter(f"{tile_um:g} µm is no tile size", param_hint="--tile-um")
     if stride is not None and stride < 1:
         raise typer.BadParameter(f"{stride} px is no stride", param_hint="--stride")
+
+
+def recipe_of(over: str, frame_px: str | None) -> IntensityRecipe:
+    """How grey values are stretched; a frame's size that is none is refused as wrong usage."""
+    from napari_sem_classify.core.image.intensity import FRAME_PX, OVER, IntensityRecipe
+
+    if over != "frames" and frame_px is not None:
+        raise typer.BadParameter("frames need --recipe frames", param_hint="--frame-px")
+    if frame_px is None:
+        known = [each for each in OVER if each == over]
+        return IntensityRecipe(per_tile=over == "tile", over=known[0] if known else "image")
+    low, high = FRAME_PX
+    size = [int(part) for part in frame_px.lower().split("x") if part.isdecimal()]
+    if len(size) != 2 or not all(low <= side <= high for side in size):
+        problem = f"give rows and columns of {low} px or more, as 768x1024"
+        raise typer.BadParameter(problem, param_hint="--frame-px")
+    return IntensityRecipe(over="frames", frame_px=(size[0], size[1]))
 
 
 def kinds_of(text: str, option: str, choices: tuple[str, ...]) -> list[str]:

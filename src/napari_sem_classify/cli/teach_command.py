@@ -9,7 +9,15 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
 
-from napari_sem_classify.cli.shared_options import Backend, Device, Json, Network, TilePx
+from napari_sem_classify.cli.shared_options import (
+    Backend,
+    Device,
+    FramePx,
+    Json,
+    Network,
+    TilePx,
+    recipe_of,
+)
 from napari_sem_classify.cli.shell import report, table, working
 from napari_sem_classify.core.network.backbone import DEFAULT_BACKBONE, backbone_path
 
@@ -67,13 +75,15 @@ def teach(
         str | None, typer.Option("--name", help="The model's name; its file's name by default.")
     ] = None,
     recipe: Annotated[
-        Literal["image", "tile", "auto"],
+        Literal["image", "frames", "local", "tile", "auto"],
         typer.Option(
             "--recipe",
-            help="Even out grey values over the whole image or each tile on its own; "
-            "auto takes what the blocked score shows to be clearly better.",
+            help="Even out grey values over the whole image, over each frame of a mosaic whose "
+            "frames differ in exposure, locally, or each tile on its own; auto takes what the "
+            "blocked score shows to be clearly better.",
         ),
     ] = "image",
+    frame_px: FramePx = None,
     network_px: Annotated[
         str,
         typer.Option(
@@ -122,7 +132,7 @@ def teach(
     _check_pairs(len(images), len(labels), groups)
     if not 0 < min_share <= 1:
         raise typer.BadParameter("give a share above 0 up to 1", param_hint="--min-share")
-    if dense and recipe != "image":
+    if dense and recipe in ("tile", "auto"):
         raise typer.BadParameter("dense maps need --recipe image", param_hint="--recipe")
     if dense and copies == "yes":
         raise typer.BadParameter("dense maps are taught without copies", param_hint="--copies")
@@ -130,6 +140,7 @@ def teach(
         problem = "give --tile, or --from with a model, which has tiles of its own; not both"
         raise typer.BadParameter(problem, param_hint="--tile")
     side = _network_px(network_px)
+    look = None if recipe == "auto" and frame_px is None else recipe_of(recipe, frame_px)
     from napari_sem_classify.core.annotate import class_spec
     from napari_sem_classify.core.common.files import ensure_folder
     from napari_sem_classify.core.common.output_folder import check_target
@@ -150,14 +161,13 @@ def teach(
     check_target(model_path(out))
     pairs, left_out = labelled_images(images, labels, class_spec.colours_in(classes))
     specimens = [groups[number] for number in pairs] if groups else None
-    per_tile = None if recipe == "auto" else recipe == "tile"
     tile = tile or (model.card.tile_px if model is not None else 0)
     options = TeachOptions(
         tile,
         stride_px=stride,
         min_share=min_share,
         rules={own: contains[value] for value, own in named if value in contains},
-        recipes=recipes_for(tile, per_tile=per_tile, network_px=side, backbone_id=network),
+        recipes=recipes_for(tile, intensity=look, network_px=side, backbone_id=network),
         surroundings=surroundings_for(
             None if context == "auto" else context == "yes",
             None if alignment == "auto" else float(alignment),
@@ -222,7 +232,7 @@ def _facts(card: ModelCard, left_out: Mapping[str, str]) -> dict[str, Any]:
         "tiles": tiles_per_class(card),
         "left_out": left_out,
         "scores": dict(card.scores),
-        "recipe": {**asdict(card.intensity), "network_px": card.network_px},
+        "recipe": {**card.intensity.to_dict(), "network_px": card.network_px},
         "recipe_choice": card.record.get("recipe"),
         "surroundings": asdict(card.surroundings),
         "surroundings_choice": card.record.get("surroundings"),

@@ -12,7 +12,15 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from napari_sem_classify.cli import labelled
-from napari_sem_classify.cli.shared_options import Backend, Device, Json, Network
+from napari_sem_classify.cli.shared_options import (
+    Backend,
+    Device,
+    FramePx,
+    Json,
+    Network,
+    Over,
+    recipe_of,
+)
 from napari_sem_classify.cli.shell import complain, report, table, working
 from napari_sem_classify.core.network.backbone import DEFAULT_BACKBONE, backbone_path
 
@@ -46,6 +54,8 @@ def train(
     epochs: labelled.Epochs = None,
     tile: labelled.CutTile = None,
     crop_rows: labelled.CropRows = None,
+    recipe: Over = "image",
+    frame_px: FramePx = None,
     seed: Annotated[int, typer.Option("--seed", help="Of the split and all that is random.")] = 0,
     batch: labelled.BatchSize = None,
     augment: labelled.Augment = None,
@@ -90,8 +100,9 @@ def train(
     from napari_sem_classify.core.image.file_names import stem_of
     from napari_sem_classify.core.model.file import model_path, save_model
 
+    look = recipe_of(recipe, frame_px)
     pace = None if time is None else pace_named(time)
-    recipe = make_preset(
+    usual = make_preset(
         preset or DEFAULT_PRESET,
         tile_px=tile,
         sizes=labelled.whole_numbers(sizes, "--sizes"),
@@ -101,7 +112,7 @@ def train(
     )
     changes = labelled.numbers_by_name(augment, "--augment")
     options = FineTuneOptions(
-        preset=replace(recipe, augmentation=changed(recipe.augmentation, changes)),
+        preset=replace(usual, augmentation=changed(usual.augmentation, changes)),
         device=device,
         seed=seed,
         search_rate=find_rate,
@@ -125,7 +136,13 @@ def train(
     largest = max(stage.size for stage in options.preset.stages)
     plan, ends_at = "", None
     with labelled.split_set(
-        listing, tile_px=tile, crop=crop, largest_px=largest, seed=seed, stopped=STOPPED
+        listing,
+        tile_px=tile,
+        crop=crop,
+        largest_px=largest,
+        recipe=look,
+        seed=seed,
+        stopped=STOPPED,
     ) as (data, split, job):
         if pace is not None:
             planned = plan_for(pace, data, split, options, begun)

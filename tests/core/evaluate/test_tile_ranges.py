@@ -19,6 +19,7 @@ from napari_sem_classify.core.image.intensity import (
 )
 from napari_sem_classify.core.sem_io import image_from_array, open_image
 from napari_sem_classify.core.tiles.grid import TileGrid
+from napari_sem_classify.core.tiles.plane_tiles import PlaneTiles
 from napari_sem_classify.core.tiles.tile_files import write_tiles
 
 TILE = 32
@@ -36,7 +37,7 @@ def two_phases():
 def written(image, folder: Path, format="tif") -> tuple[Path, list[dict[str, str]]]:
     """A class folder for each phase, and the rows of the table of tiles."""
     grid = TileGrid(image.area, TILE, TILE)
-    table = write_tiles(image, grid, folder / "tiles", format=format).table
+    table = write_tiles(PlaneTiles(image, grid), folder / "tiles", format=format).table
     with table.open(encoding="utf-8", newline="") as file:
         rows = list(csv.DictReader(file))
     for row in rows:

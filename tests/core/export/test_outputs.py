@@ -22,6 +22,7 @@ from napari_sem_classify.core.image.sem_image import SemImage, Specimen
 from napari_sem_classify.core.maps.class_map import ClassMap
 from napari_sem_classify.core.model.card import ClassInfo
 from napari_sem_classify.core.tiles.grid import TileGrid
+from napari_sem_classify.core.tiles.plane_tiles import PlaneTiles
 from napari_sem_classify.core.tiles.tile_files import write_tiles
 
 CLASSES = (ClassInfo("matrix", "#e69f00"), ClassInfo('oxide, "mixed"', "#56b4e9"))
@@ -231,7 +232,7 @@ def test_lengths_are_written_in_the_unit_that_suits():
 def test_tiles_keep_their_grey_values_in_tiff(tmp_path, dtype):
     image = make_image(dtype=dtype)
     grid = TileGrid(image.area, 40, 40)
-    written = write_tiles(image, grid, tmp_path)
+    written = write_tiles(PlaneTiles(image, grid), tmp_path)
     assert written.count == grid.n_tiles == 12
     rows = read_table(tmp_path, "field.tile_files.csv")
     assert len(rows) == 12
@@ -246,10 +247,10 @@ def test_tiles_keep_their_grey_values_in_tiff(tmp_path, dtype):
 def test_png_tiles_keep_16_bits_and_stretch_only_when_asked(tmp_path):
     image = make_image(dtype=np.uint16)
     grid = TileGrid(image.area, 64, 64)
-    write_tiles(image, grid, tmp_path, format="png")
+    write_tiles(PlaneTiles(image, grid), tmp_path, format="png")
     plain = np.asarray(Image.open(tmp_path / "field_r0000_c0000.png"))
     assert np.array_equal(plain, image.data[:64, :64])
-    write_tiles(image, grid, tmp_path, format="png", stretch=True)
+    write_tiles(PlaneTiles(image, grid), tmp_path, format="png", stretch=True)
     stretched = np.asarray(Image.open(tmp_path / "field_r0000_c0000.png"))
     assert stretched.dtype == np.uint8
     assert stretched.max() == 255
@@ -260,13 +261,13 @@ def test_tiles_that_are_not_kept_are_not_written(tmp_path):
     grid = TileGrid(image.area, 50, 50)
     keep = np.zeros(grid.tile_shape, dtype=bool)
     keep[1, 2] = True
-    assert write_tiles(image, grid, tmp_path, keep=keep).count == 1
+    assert write_tiles(PlaneTiles(image, grid, keep), tmp_path).count == 1
     assert [path.name for path in tmp_path.glob("*.tif")] == ["field_r0001_c0002.tif"]
 
 
 def test_an_image_smaller_than_a_tile_becomes_one_full_tile(tmp_path):
     image = make_image((20, 30))
-    write_tiles(image, TileGrid(image.area, 64, 64), tmp_path)
+    write_tiles(PlaneTiles(image, TileGrid(image.area, 64, 64)), tmp_path)
     tile = tifffile.imread(tmp_path / "field_r0000_c0000.tif")
     assert tile.shape == (64, 64)
     assert np.array_equal(tile[:20, :30], image.data)
@@ -277,8 +278,7 @@ def test_a_cancelled_export_leaves_the_folder_as_it_was(tmp_path):
     cancel = Job()
     with pytest.raises(Cancelled):
         write_tiles(
-            image,
-            TileGrid(image.area, 16, 16),
+            PlaneTiles(image, TileGrid(image.area, 16, 16)),
             tmp_path,
             job=cancel.telling(lambda progress: cancel.cancel() if progress.done == 3 else None),
         )

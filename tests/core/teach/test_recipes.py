@@ -127,11 +127,19 @@ def test_a_sample_holds_at_most_so_many_tiles_of_a_class():
 
 
 def test_the_sizes_tried_are_the_standard_a_large_one_and_the_tiles_own():
-    assert [recipe.network_px for recipe in recipes_for(160, per_tile=False)] == [128, 224, 160]
+    assert [recipe.network_px for recipe in recipes_for(160, intensity=STANDARD.intensity)] == [
+        128,
+        224,
+        160,
+    ]
     for tile in (64, 224, 512):
-        assert [recipe.network_px for recipe in recipes_for(tile, per_tile=False)] == [128, 224]
+        assert [
+            recipe.network_px for recipe in recipes_for(tile, intensity=STANDARD.intensity)
+        ] == [128, 224]
     assert recipes_for(64)[0] == STANDARD
-    assert recipes_for(64, per_tile=True, network_px=96) == (replace(EVENED, network_px=96),)
+    assert recipes_for(64, intensity=EVENED.intensity, network_px=96) == (
+        replace(EVENED, network_px=96),
+    )
 
 
 def test_the_card_keeps_the_recipe_and_classifying_applies_it():

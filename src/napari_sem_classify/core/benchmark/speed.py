@@ -214,7 +214,7 @@ class _Bench:
         from napari_sem_classify.core.classify.driver import tile_scores
 
         start = time.perf_counter()
-        tiles = PlaneTiles(self.image, grid)
+        tiles = PlaneTiles(self.image, grid).seen_by(self.model.card.intensity)
         seen = tiles.measure(self.model.card.intensity)
         told = tiles.reporter("Measuring", job)
         tile_scores(tiles, self.model, self.engine, seen, reporter=told, dense=dense)

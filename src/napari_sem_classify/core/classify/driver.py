@@ -174,7 +174,7 @@ def classify_tiles(
     start = time.perf_counter()
     reporter = tiles.reporter("Classifying tiles", job)
     _check_features(classifier, engine)
-    tiles = tiles.in_memory()
+    tiles = tiles.seen_by(classifier.card.intensity).in_memory()
     intensity = tiles.measure(classifier.card.intensity)
     known = None if cache is None else KnownFeatures(cache, network_of(classifier))
     scores, from_cache = tile_scores(
@@ -322,7 +322,7 @@ def _record(
         "surroundings": asdict(classifier.card.surroundings),
     }
     record["grid"] = {"area": grid.area.as_list(), "tile_px": grid.tile, "stride_px": grid.stride}
-    record["intensity"] = asdict(intensity)
+    record["intensity"] = asdict(intensity) | tiles.evened_over
     checked = getattr(engine, "checked", None)
     if checked is not None:
         record["engine"]["checked"] = dict(checked)

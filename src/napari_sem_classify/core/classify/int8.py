@@ -314,7 +314,7 @@ def _samples(
     generator = np.random.default_rng(seed)
     samples = []
     for each in images:
-        tiles = each.in_memory()
+        tiles = each.seen_by(classifier.card.intensity).in_memory()
         share = -(-count // len(images))
         keep = sample_tiles(tiles, share, generator)
         image, plane = tiles.source

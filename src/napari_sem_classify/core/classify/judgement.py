@@ -96,7 +96,7 @@ def judge_sample(
         wanted.ravel()[beside[beside >= 0]] = True
         if tiles.keep is not None:
             wanted &= tiles.keep
-    some = replace(tiles, keep=wanted)
+    some = replace(tiles, keep=wanted).seen_by(card.intensity)
     reporter = some.reporter("Looking whether the model holds here", job)
     scores = scores_on(classifier, grid)
     known = KnownFeatures(EmbeddingCache(), network_of(classifier))

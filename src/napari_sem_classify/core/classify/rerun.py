@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -20,8 +20,10 @@ from napari_sem_classify.core.classify.rerun_inputs import (
     recorded_grid,
     recorded_tiles,
 )
+from napari_sem_classify.core.common.checked import Malformed
 from napari_sem_classify.core.common.errors import GridError, ImageError
 from napari_sem_classify.core.common.job import Job
+from napari_sem_classify.core.image.intensity import recorded_recipe
 from napari_sem_classify.core.image.sem_image import SemImage
 from napari_sem_classify.core.maps.class_map import ClassMap
 from napari_sem_classify.core.outlines.options import OutlineOptions
@@ -107,6 +109,11 @@ def rerun(
         keep = recorded_tiles(record, grid)
     except (ValueError, GridError) as error:
         raise lacks(record_path, f"its grid ({error})") from error
+    try:
+        look = recorded_recipe(record.get("intensity"))
+    except Malformed as error:
+        raise lacks(record_path, f"its stretch of grey values ({error})") from error
+    classifier = replace(classifier, card=classifier.card.looking(look))
     plane = tuple(record.get("plane") or ())
     if plane not in set(opened.planes()):
         raise ImageError(

@@ -97,7 +97,6 @@ def plan_huge(
         When the folder cannot be written.
     """
     from napari_sem_classify.core.image.image_key import file_state
-    from napari_sem_classify.core.image.intensity import measure_range
     from napari_sem_classify.core.sem_io import open_for_scale
 
     if path.is_file() and path.stat().st_size <= HUGE_BYTES:
@@ -111,7 +110,10 @@ def plan_huge(
     planes = list(image.planes())
     if grid.n_tiles * len(planes) <= BLOCK_TILES**2:
         return None
-    ranges = {plane: measure_range(image, card.intensity, plane) for plane in planes}
+    whole = {
+        plane: PlaneTiles(image, grid, plane=plane).seen_by(card.intensity) for plane in planes
+    }
+    ranges = {plane: tiles.measure(card.intensity) for plane, tiles in whole.items()}
     facts = {
         "settings": settings,
         "image": sha256(file_state(path).encode()).hexdigest(),
@@ -186,6 +188,7 @@ def _maps(huge: HugeImage, classifier: TileClassifier, seconds: float) -> Iterat
     more = {"features_from_cache": False, "seconds": seconds, "cluster": True}
     for plane, reach in huge.ranges.items():
         tiles = PlaneTiles(huge.image, huge.choice.grid, plane=plane)
+        tiles = tiles.seen_by(classifier.card.intensity)
         scores = scores_on(classifier, tiles.grid, huge.store.read(plane))
         class_map = map_of_tiles(tiles, classifier, scores, reach, engine, more)
         if huge.outlines is not None:

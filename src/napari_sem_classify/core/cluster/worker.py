@@ -18,7 +18,8 @@ from napari_sem_classify.core.classify.options import ClassifyOptions
 from napari_sem_classify.core.cluster.tile_store import Block
 from napari_sem_classify.core.common.errors import DeviceError
 from napari_sem_classify.core.common.temporaries import temporary_name
-from napari_sem_classify.core.image.intensity import IntensityRange
+from napari_sem_classify.core.image.evened import evened_plane
+from napari_sem_classify.core.image.intensity import IntensityRange, IntensityRecipe
 from napari_sem_classify.core.model.head import TileClassifier
 from napari_sem_classify.core.tiles.grid import TileGrid
 from napari_sem_classify.core.tiles.plane_tiles import PlaneTiles
@@ -171,8 +172,10 @@ def classify_block(
 
     with _lock:
         classifier, engine = _load(model)
-        image = _opened(path, level, path.stat().st_mtime_ns)
-        tiles = PlaneTiles(image, block.grid(grid), plane=block.plane)
+        known = path, level, path.stat().st_mtime_ns
+        image = _opened(*known)
+        shown = _evened(*known, classifier.card.intensity, block.plane)
+        tiles = PlaneTiles(image, block.grid(grid), plane=block.plane, held=shown)
         reporter = tiles.reporter("Classifying tiles", None)
         found, _ = tile_scores(tiles, classifier, engine, intensity, reporter=reporter)
     return found.raw, EngineFacts(engine.backend, engine.device, engine.dtype)
@@ -190,3 +193,13 @@ def _opened(path: Path, level: int, _changed_ns: int) -> SemImage:
     from napari_sem_classify.core.sem_io import open_image
 
     return open_image(path, level)
+
+
+@lru_cache(maxsize=2)
+def _evened(
+    path: Path, level: int, changed_ns: int, recipe: IntensityRecipe, plane: tuple[int, ...]
+) -> SemImage | None:
+    """A plane that is evened out in parts, whose ranges are found once for all its blocks."""
+    image = _opened(path, level, changed_ns)
+    shown, _ = evened_plane(image, recipe, plane)
+    return None if shown is image else shown

@@ -17,6 +17,8 @@ from napari_sem_classify.core.evaluate.dataset import ImageRecord, RowCrop
 from napari_sem_classify.core.evaluate.duplicates import THUMBNAIL_PX
 from napari_sem_classify.core.evaluate.tile_ranges import TileRanges
 from napari_sem_classify.core.image import intensity
+from napari_sem_classify.core.image.evened import evened_plane
+from napari_sem_classify.core.image.intensity import IntensityRecipe
 from napari_sem_classify.core.image.sem_image import SemImage
 from napari_sem_classify.core.tiles.grid import TileGrid
 
@@ -41,6 +43,7 @@ class Cutting:
     crop: RowCrop | None
     side: int
     ranges: TileRanges = field(default_factory=TileRanges)
+    recipe: IntensityRecipe = IntensityRecipe()
 
 
 @dataclass(frozen=True, slots=True)
@@ -98,18 +101,18 @@ def open_cropped(path: Path, crop: RowCrop | None) -> SemImage:
     return image if crop is None else crop.apply(image)
 
 
-def grey_picture(image: SemImage) -> NDArray[np.uint8]:
-    """The specimen area of an image, of a stack its first plane, stretched over its own range."""
-    plane = (0,) * len(image.leading_shape)
-    measured = intensity.measure_range(image, intensity.IntensityRecipe(), plane)
-    return intensity.stretch_to_uint8(image.read(image.area, plane), measured)
+def grey_picture(image: SemImage, recipe: IntensityRecipe = IntensityRecipe()) -> NDArray[np.uint8]:
+    """The specimen area of an image, of a stack its first plane, stretched as a recipe says."""
+    shown, plane = evened_plane(image, recipe, (0,) * len(image.leading_shape))
+    measured = intensity.measure_range(shown, recipe, plane)
+    return intensity.stretch_to_uint8(shown.read(image.area, plane), measured)
 
 
 def _read(record: ImageRecord, cut: Cutting) -> ReadImage | Unreadable:
     try:
         image = cut.ranges.apply(open_cropped(record.path, cut.crop))
         grid = tile_grid(image, cut.tile_px)
-        grey = grey_picture(image)
+        grey = grey_picture(image, cut.recipe)
     except SemClassifyError as error:
         return Unreadable(record.path, str(error))
     tiles, places = _cut(grey, image, grid, cut.side)

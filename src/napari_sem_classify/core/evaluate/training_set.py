@@ -128,6 +128,7 @@ def make_training_set(
     tile_px: int | None = None,
     crop: RowCrop | None = None,
     largest_px: int = 224,
+    recipe: IntensityRecipe = IntensityRecipe(),
     cache_folder: Path | None = None,
     job: Job | None = None,
 ) -> TrainingSet:
@@ -141,6 +142,8 @@ def make_training_set(
         Rows to use; without it the info bar is cropped by the file's metadata or its pixels.
     largest_px : int
         Largest size that training will ask for.
+    recipe : IntensityRecipe
+        Over what grey values are stretched.
     cache_folder : Path, optional
         Where the tiles are kept; the system's temporary folder where None.
     job : Job, optional
@@ -157,7 +160,7 @@ def make_training_set(
     """
     if tile_px is not None and tile_px < MIN_TILE_PX:
         raise DatasetError(f"A tile of {tile_px} px is too small: use {MIN_TILE_PX} px or more.")
-    cut = Cutting(tile_px, crop, min(tile_px or largest_px, largest_px))
+    cut = Cutting(tile_px, crop, min(tile_px or largest_px, largest_px), recipe=recipe)
     with tiles_folder(f"The tiles of {listing.source}", cache_folder) as folder:
         cut = replace(cut, ranges=tile_ranges(listing, crop, job))
         return _make(listing, cut, folder, job)

@@ -110,7 +110,7 @@ def make_card(
             "learned_from": learned_from(data, split),
             "split": split.to_dict(),
         },
-    )
+    ).versioned()
 
 
 def learned_from(data: TrainingSet, split: Split) -> list[str]:

@@ -8,8 +8,9 @@ does (docs/teaching.md).
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass, replace
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
@@ -31,6 +32,14 @@ TILE_SPREAD_FLOOR = 0.02
 """A tile of less spread is taken for noise and not blown up further than this one would be."""
 
 
+EVENED = "evened_over"
+"""Under this name the metadata of an image tell how it was evened out, see `image.evened`."""
+
+Over = Literal["image", "frames", "local"]
+OVER: tuple[Over, ...] = ("image", "frames", "local")
+FRAME_PX = (16, 1 << 20)
+
+
 @dataclass(frozen=True, slots=True)
 class IntensityRecipe:
     """How grey values become network input.
@@ -41,11 +50,26 @@ class IntensityRecipe:
         Percentiles of the specimen area (0 to 100) that become black and white.
     per_tile : bool
         Whether each tile is then given the same mean and spread.
+    over : {"image", "frames", "local"}
+        Over what the range is taken: the whole image, each frame of a mosaic, or what is around.
+    frame_px : (int, int) or None
+        Rows and columns of a frame; None where they are found in the picture.
     """
 
     low_percentile: float = 1.0
     high_percentile: float = 99.0
     per_tile: bool = False
+    over: Over = "image"
+    frame_px: tuple[int, int] | None = None
+
+    def to_dict(self) -> dict[str, Any]:
+        """Plain values for a card; what earlier versions do not know only where it matters."""
+        told = asdict(self)
+        if self.over == "image":
+            del told["over"]
+        if self.frame_px is None:
+            del told["frame_px"]
+        return told
 
     @classmethod
     def from_fields(cls, told: Fields) -> IntensityRecipe:
@@ -59,14 +83,33 @@ class IntensityRecipe:
         usual = asdict(cls())
         for name in told.value.keys() - usual.keys():
             raise Malformed(f"{told.place}{shown(name)} is not known to this program")
-        read: dict[str, Any] = {
-            name: told.flag(name) if isinstance(usual[name], bool) else told.number(name, 0, 100)
-            for name in told.value
-        }
+        read: dict[str, Any] = {}
+        for name in told.value:
+            if name == "over":
+                read[name] = told.one_of(name, OVER)
+            elif name == "frame_px":
+                read[name] = told.wholes(name, *FRAME_PX, count=2) if told.has(name) else None
+            elif isinstance(usual[name], bool):
+                read[name] = told.flag(name)
+            else:
+                read[name] = told.number(name, 0, 100)
         recipe = cls(**read)
         if not recipe.low_percentile < recipe.high_percentile:
             raise Malformed(f"{told.place}low_percentile is not below high_percentile")
         return recipe
+
+
+def recorded_recipe(told: Any) -> IntensityRecipe:
+    """What evened out an image in parts, as the record of a run tells it under "intensity".
+
+    Raises
+    ------
+    Malformed
+        When it is something else.
+    """
+    known = told if isinstance(told, Mapping) else {}
+    parts = {name: known[name] for name in ("over", "frame_px") if name in known}
+    return IntensityRecipe.from_fields(Fields(parts, "intensity."))
 
 
 @dataclass(frozen=True, slots=True)
@@ -100,6 +143,8 @@ def measure_range(
     source = image.source_range
     if source is not None:
         return IntensityRange(*source, recipe.per_tile)
+    if recipe.over != "image":
+        raise ValueError("an image that is evened out in parts has no one range: see `evened`")
     values = _sample(image, plane)
     found = range_of(values, recipe)
     if found is None:

@@ -15,7 +15,9 @@ from napari_sem_classify.core.model.surroundings import ALONE, Surroundings
 from napari_sem_classify.core.model.transfer import Transfer
 
 FORMAT = "napari-sem-classify"
-FORMAT_VERSION = 2
+FORMAT_VERSION = 3
+"""Of models that even out mosaics in parts."""
+AROUND_VERSION = 2
 ALONE_VERSION = 1
 """Of models that look at tiles alone, so that earlier versions of this program open them too."""
 
@@ -116,11 +118,26 @@ class ModelCard:
         """Names in the order of the head's outputs."""
         return tuple(info.name for info in self.classes)
 
+    def looking(self, recipe: IntensityRecipe) -> ModelCard:
+        """The same, with grey values stretched over what a recipe says."""
+        over = replace(self.intensity, over=recipe.over, frame_px=recipe.frame_px)
+        return replace(self, intensity=over).versioned()
+
+    def versioned(self) -> ModelCard:
+        """The same with the oldest format version that knows all of it."""
+        version = ALONE_VERSION
+        if self.surroundings != ALONE or self.transfer is not None:
+            version = AROUND_VERSION
+        if self.intensity.over != "image":
+            version = FORMAT_VERSION
+        return replace(self, format_version=version)
+
     def to_dict(self) -> dict[str, Any]:
         """The card as plain JSON values."""
         return {
             "format": FORMAT,
             **asdict(self),
+            "intensity": self.intensity.to_dict(),
             "classes": [class_dict(info) for info in self.classes],
         }
 

@@ -17,6 +17,8 @@ MARGIN = 0.02
 """A gain has to be larger than both: with less, new specimens did not confirm it."""
 
 
+OVER_TITLES = {"frames": "frame by frame", "local": "evened out locally"}
+
 _SCORES = ("macro_f1", "balanced_accuracy", "gain", "spread")
 _NETWORK_PX_RANGE = 32, 1024
 _MOST_TRIED = 1000
@@ -41,8 +43,17 @@ class Recipe:
     @property
     def title(self) -> str:
         """For the user: "tiles as they are, 128 px"."""
-        how = "tiles evened out" if self.intensity.per_tile else "tiles as they are"
-        return f"{how}, {self.network_px} px"
+        return f"{self._how}, {self.network_px} px"
+
+    @property
+    def _how(self) -> str:
+        if self.intensity.over != "image":
+            return OVER_TITLES[self.intensity.over]
+        return "tiles evened out" if self.intensity.per_tile else "tiles as they are"
+
+    def to_dict(self) -> dict[str, Any]:
+        """Plain values for a model's record."""
+        return {**asdict(self), "intensity": self.intensity.to_dict()}
 
 
 STANDARD = Recipe()
@@ -93,11 +104,11 @@ class RecipeChoice:
     def to_dict(self) -> dict[str, Any]:
         """Plain values for a model's record."""
         tried = [
-            {**asdict(each.recipe), "macro_f1": each.macro_f1, "gain": each.gain}
+            {**each.recipe.to_dict(), "macro_f1": each.macro_f1, "gain": each.gain}
             | {"balanced_accuracy": each.balanced_accuracy, "spread": each.spread}
             for each in self.scores
         ]
-        return {"chosen": asdict(self.recipe), "tried": tried, "reason": self.reason}
+        return {"chosen": self.recipe.to_dict(), "tried": tried, "reason": self.reason}
 
     @classmethod
     def from_fields(cls, told: Fields) -> RecipeChoice:

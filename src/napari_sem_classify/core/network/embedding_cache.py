@@ -294,7 +294,9 @@ def features_key(
     # The ranges of 8-bit arithmetic are all of what was checked that changes features.
     ranges = (engine.checked or {}).get("ranges_sha256")
     arithmetic = engine.dtype, engine.feature_size, ranges
-    return digest_of(content, tiles.plane, tiles.grid, intensity, network, arithmetic, dense)
+    told = content, tiles.plane, tiles.grid, intensity, network, arithmetic, dense
+    over = tiles.evened_over
+    return digest_of(*told, over) if over else digest_of(*told)
 
 
 def _read_entry(file: BinaryIO) -> CachedFeatures:

@@ -72,7 +72,7 @@ def embed_image(
         When the job was asked to stop.
     """
     reporter = tiles.reporter("Looking at tiles", job)
-    tiles = tiles.in_memory()
+    tiles = tiles.seen_by(intensity).in_memory()
     n_tiles = tiles.grid.n_tiles
     kept = np.arange(n_tiles) if tiles.keep is None else np.flatnonzero(tiles.keep)
     features = np.full((len(kept), engine.feature_size), np.nan, dtype=np.float32)
@@ -170,6 +170,7 @@ def is_known(
     ImageError
         When the image cannot be read.
     """
+    tiles = tiles.seen_by(intensity)
     key = features_key(tiles, tiles.measure(intensity), network, engine)
     if key is None:
         return False

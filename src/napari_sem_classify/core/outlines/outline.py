@@ -11,7 +11,8 @@ from numpy.typing import NDArray
 from napari_sem_classify.core.common.errors import ImageError
 from napari_sem_classify.core.common.job import Job, Reporter
 from napari_sem_classify.core.image.area import Area
-from napari_sem_classify.core.image.intensity import IntensityRecipe, measure_range
+from napari_sem_classify.core.image.evened import evened_plane
+from napari_sem_classify.core.image.intensity import measure_range, recorded_recipe
 from napari_sem_classify.core.image.sem_image import SemImage, hold_plane
 from napari_sem_classify.core.maps.class_map import ClassMap
 from napari_sem_classify.core.outlines.doubts import doubts
@@ -115,8 +116,11 @@ def draw_outlines(
         When the job was asked to stop.
     """
     options = options or OutlineOptions()
-    held = hold_plane(image, class_map.plane)
-    source, plane = (image, class_map.plane) if held is None else (held, ())
+    # As the map was made: a mosaic frame by frame where it was.
+    look = recorded_recipe(class_map.record.get("intensity"))
+    source, plane = evened_plane(image, look, class_map.plane)
+    held = hold_plane(source, plane)
+    source, plane = (source, plane) if held is None else (held, ())
     grid, classes = class_map.grid, class_map.classes
     step = options.step_for(grid.tile)
     lattice = Lattice.over(grid.area, grid.tile, step)
@@ -130,7 +134,7 @@ def draw_outlines(
             f"Outlines of {image.name} in steps of {fine.stride} px have {rows} × {cols} places, "
             "more than this program holds at once: choose a larger step."
         )
-    intensity = measure_range(source, IntensityRecipe(), plane)
+    intensity = measure_range(source, look, plane)
     painted = None if hers is None else in_squares(hers, lattice)
     scene = Scene(source, plane, class_map, lattice, intensity, hers=painted)
     blocks = list(lattice.blocks(block_squares))

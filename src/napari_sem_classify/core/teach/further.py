@@ -19,7 +19,7 @@ from numpy.typing import NDArray
 from napari_sem_classify.core.classify.options import ClassifyOptions
 from napari_sem_classify.core.common.errors import AnnotationError, ModelError
 from napari_sem_classify.core.common.job import Job
-from napari_sem_classify.core.model.card import ALONE_VERSION, ModelCard
+from napari_sem_classify.core.model.card import ModelCard
 from napari_sem_classify.core.model.file import head_sha256
 from napari_sem_classify.core.model.head import Head, TileClassifier
 from napari_sem_classify.core.model.recipe import Recipe
@@ -270,8 +270,7 @@ def _taught(
         scores={"reason": REASON},
         record=record,
         transfer=None,
-        format_version=ALONE_VERSION if card.surroundings == ALONE else card.format_version,
-    )
+    ).versioned()
     before = head.logits(features).argmax(axis=1) == labels
     return TaughtFurther(
         TileClassifier(fresh, further_head(head, features, labels)),

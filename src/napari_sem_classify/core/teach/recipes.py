@@ -18,6 +18,7 @@ from numpy.typing import NDArray
 from napari_sem_classify.core.common.errors import AnnotationError
 from napari_sem_classify.core.common.job import Job
 from napari_sem_classify.core.evaluate.metrics import counts_of_groups, score
+from napari_sem_classify.core.image.frames import find_frames
 from napari_sem_classify.core.image.intensity import IntensityRecipe
 from napari_sem_classify.core.model.recipe import (
     LARGE_NETWORK_PX,
@@ -30,7 +31,7 @@ from napari_sem_classify.core.network.backbone import DEFAULT_BACKBONE
 from napari_sem_classify.core.teach.folds import Folds, plan_folds
 from napari_sem_classify.core.teach.head_fit import FitOptions, teach_head
 from napari_sem_classify.core.teach.lesson import Lesson, TeachingSet, gather, sample_tiles
-from napari_sem_classify.core.teach.looked import look_at_all, sights_of
+from napari_sem_classify.core.teach.looked import Sight, look_at_all, sights_of
 from napari_sem_classify.core.teach.teach_options import EngineOf, TeachOptions
 
 SMALLEST_NETWORK_PX = 96
@@ -45,7 +46,7 @@ _DRAWS = 400
 def recipes_for(
     tile_px: int,
     *,
-    per_tile: bool | None = None,
+    intensity: IntensityRecipe | None = None,
     network_px: int | None = None,
     backbone_id: str = DEFAULT_BACKBONE,
 ) -> tuple[Recipe, ...]:
@@ -53,8 +54,8 @@ def recipes_for(
 
     Parameters
     ----------
-    per_tile : bool, optional
-        Only this way with grey values; both where None.
+    intensity : IntensityRecipe, optional
+        Only this way with grey values; as they are and each tile evened out where None.
     network_px : int, optional
         Only this size; where None the standard one, a large one and the tile's own, unless that is
         so small that it loses detail.
@@ -64,12 +65,30 @@ def recipes_for(
     sizes = [NETWORK_PX, LARGE_NETWORK_PX]
     if SMALLEST_NETWORK_PX <= tile_px <= LARGE_NETWORK_PX and tile_px not in sizes:
         sizes.append(tile_px)
-    ways = [False, True] if per_tile is None else [per_tile]
+    usual = IntensityRecipe(), IntensityRecipe(per_tile=True)
+    ways = usual if intensity is None else (intensity,)
     return tuple(
-        Recipe(IntensityRecipe(per_tile=way), size, backbone_id)
+        Recipe(way, size, backbone_id)
         for size in (sizes if network_px is None else [network_px])
         for way in ways
     )
+
+
+def with_frames(recipes: tuple[Recipe, ...], sights: Sequence[Sight]) -> tuple[Recipe, ...]:
+    """Also frame by frame, where an image is a mosaic whose frames differ in exposure.
+
+    Raises
+    ------
+    ImageError
+        When an image cannot be read.
+    """
+    known = [each for each in recipes if not each.intensity.per_tile]
+    if any(each.intensity.over != "image" for each in known):
+        return recipes
+    if not any(find_frames(sight.image, sight.plane) for sight in sights):
+        return recipes
+    ways = (replace(each, intensity=replace(each.intensity, over="frames")) for each in known)
+    return (*recipes, *ways)
 
 
 def choose_recipe(
@@ -80,7 +99,8 @@ def choose_recipe(
 ) -> RecipeChoice:
     """Look at the annotated tiles in each way, and choose by the blocked score.
 
-    The first recipe stays unless another is clearly better.
+    The first recipe stays unless another is clearly better. A mosaic is looked at frame by frame
+    too.
 
     Parameters
     ----------
@@ -107,6 +127,7 @@ def choose_recipe(
     sights = sights_of(some.annotations, some.images, options.tile_px, options.stride_px)
     if not sights:
         raise AnnotationError(NOT_OPEN)
+    recipes = with_frames(recipes, sights)
     job = job or Job()
     start = time.perf_counter()
     lessons: list[Lesson] = []

@@ -199,7 +199,7 @@ def _values(
     sha256 = backbone_sha256(recipe.backbone_id)
     network = network_key(recipe.backbone_id, sha256, STAGES, recipe.network_px)
     reporter = tiles.reporter("Looking at tiles", job)
-    tiles = tiles.in_memory()
+    tiles = tiles.seen_by(recipe.intensity).in_memory()
     values = np.full(tiles.grid.n_tiles, np.nan, dtype=np.float32)
 
     def sink(index: NDArray[np.int64], features: NDArray[Any]) -> None:

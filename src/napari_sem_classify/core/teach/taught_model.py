@@ -9,10 +9,9 @@ from typing import Any
 import numpy as np
 
 from napari_sem_classify.core.image.sem_image import SemImage
-from napari_sem_classify.core.model.card import ALONE_VERSION, FORMAT_VERSION, ModelCard
+from napari_sem_classify.core.model.card import ModelCard
 from napari_sem_classify.core.model.head import TileClassifier
 from napari_sem_classify.core.model.recipe import RecipeChoice
-from napari_sem_classify.core.model.surroundings import ALONE
 from napari_sem_classify.core.teach.head_fit import Taught
 from napari_sem_classify.core.teach.lesson import Lesson, TeachingSet
 from napari_sem_classify.core.teach.teach_options import STAGES, TeachOptions
@@ -39,7 +38,6 @@ def make_model(
     """
     from napari_sem_classify.core.network.backbone import backbone_sha256
 
-    plain = taught.surroundings == ALONE and taught.transfer is None
     card = ModelCard(
         name=options.name,
         classes=lesson.classes,
@@ -54,11 +52,10 @@ def make_model(
         temperature=taught.temperature,
         scores=taught.scores_for_card(),
         record=_record(material, lesson, taught, options, choice, seconds),
-        format_version=ALONE_VERSION if plain else FORMAT_VERSION,
         surroundings=taught.surroundings,
         transfer=taught.transfer,
     )
-    return TileClassifier(card, taught.head, stages=taught.stages)
+    return TileClassifier(card.versioned(), taught.head, stages=taught.stages)
 
 
 def common_pixel_size(images: Iterable[SemImage]) -> float | None:

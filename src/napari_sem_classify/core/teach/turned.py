@@ -203,7 +203,8 @@ def look_at_copies(
     grid = sight.grid
     tiles = np.arange(grid.n_tiles) if sight.tiles is None else sight.tiles
     keep = np.isin(np.arange(grid.n_tiles), tiles).reshape(grid.tile_shape)
-    plane = PlaneTiles(sight.image, grid, keep, sight.plane).in_memory()
+    plane = PlaneTiles(sight.image, grid, keep, sight.plane)
+    plane = plane.seen_by(recipe.intensity).in_memory()
     reporter = plane.reporter("Looking at tiles with other settings", job)
     image, place = plane.source
     measured = plane.measure(recipe.intensity)

@@ -3,13 +3,20 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from napari_sem_classify.core.common.errors import ImageError
 from napari_sem_classify.core.common.job import Job, Reporter
-from napari_sem_classify.core.image.intensity import IntensityRange, IntensityRecipe, measure_range
+from napari_sem_classify.core.image.evened import evened_plane
+from napari_sem_classify.core.image.intensity import (
+    EVENED,
+    IntensityRange,
+    IntensityRecipe,
+    measure_range,
+)
 from napari_sem_classify.core.image.sem_image import SemImage, hold_plane
 from napari_sem_classify.core.tiles.grid import TileGrid
 
@@ -25,7 +32,7 @@ class PlaneTiles:
     plane : tuple of int
         Index along the leading axes of a stack.
     held : SemImage, optional
-        The plane in memory, see `in_memory`.
+        The plane as it is read, see `seen_by` and `in_memory`.
     """
 
     image: SemImage
@@ -44,12 +51,23 @@ class PlaneTiles:
         """Where to read the pixels: an image and the plane of it."""
         return (self.image, self.plane) if self.held is None else (self.held, ())
 
+    def seen_by(self, recipe: IntensityRecipe) -> PlaneTiles:
+        """The same, with the frames of a mosaic evened out where the recipe says so."""
+        shown, _ = evened_plane(self.image, recipe, self.plane)
+        return self if shown is self.image else replace(self, held=shown)
+
+    @property
+    def evened_over(self) -> dict[str, Any]:
+        """What of its recipe evens out the plane in parts; {} where it is seen as a whole."""
+        return dict(self.source[0].metadata.get(EVENED, {}))
+
     def in_memory(self) -> PlaneTiles:
         """The same, with the plane read once where that is worth it; raises as `hold_plane`."""
-        return replace(self, held=hold_plane(self.image, self.plane))
+        held = hold_plane(*self.source)
+        return self if held is None else replace(self, held=held)
 
     def measure(self, recipe: IntensityRecipe) -> IntensityRange:
-        """Measure the range of the plane."""
+        """Measure the range of the plane, as `seen_by` the recipe."""
         return measure_range(self.source[0], recipe, self.source[1])
 
     def reporter(self, stage: str, job: Job | None) -> Reporter:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Literal
 
@@ -18,12 +18,12 @@ from napari_sem_classify.core.image.file_names import stem_of
 from napari_sem_classify.core.image.intensity import (
     IntensityRange,
     IntensityRecipe,
-    measure_range,
     stretch_to_uint8,
 )
 from napari_sem_classify.core.image.sem_image import SemImage, plane_suffix
 from napari_sem_classify.core.image.tile_note import tile_note
 from napari_sem_classify.core.tiles.grid import TileGrid
+from napari_sem_classify.core.tiles.plane_tiles import PlaneTiles
 
 TileFormat = Literal["tif", "png"]
 JOB = "tile"
@@ -46,16 +46,14 @@ class TilesWritten:
 
 
 def write_tiles(
-    image: SemImage,
-    grid: TileGrid,
+    tiles: PlaneTiles,
     out: Path | OutputFolder,
     *,
     stem: str | None = None,
     format: TileFormat = "tif",
-    keep: NDArray[np.bool_] | None = None,
     stretch: bool = False,
-    plane: tuple[int, ...] = (),
-    job: Job | None = None,  # nine in all: each is a choice of its own that has a usual answer
+    recipe: IntensityRecipe = IntensityRecipe(),
+    job: Job | None = None,
 ) -> TilesWritten:
     """Write each tile as a file, and ``STEM.tile_files.csv`` beside them.
 
@@ -69,17 +67,17 @@ def write_tiles(
 
     Parameters
     ----------
+    tiles : PlaneTiles
+        Those to write.
     out : Path or OutputFolder
         Made when it is not there.
     stem : str, optional
         Start of each file's name; the image's name by default.
     format : {"tif", "png"}
-    keep : bool, shape ``grid.tile_shape``, optional
-        Tiles to write; all by default.
     stretch : bool
         Write 8 bit, stretched over the 1 to 99 % range of the whole image (not of each tile).
-    plane : tuple of int
-        Plane of a stack.
+    recipe : IntensityRecipe
+        Where it evens out a mosaic in parts, the tiles are written as it does.
     job : Job, optional
         Told and checked after each tile.
 
@@ -92,24 +90,27 @@ def write_tiles(
     Cancelled
         When the token was set.
     """
-    chosen = np.ones(grid.tile_shape, dtype=bool) if keep is None else keep
+    grid = tiles.grid
+    chosen = np.ones(grid.tile_shape, dtype=bool) if tiles.keep is None else tiles.keep
     if chosen.shape != grid.tile_shape:
         raise ValueError(f"keep has shape {chosen.shape}, not {grid.tile_shape}")
+    shown = tiles.seen_by(recipe)
+    image, plane = shown.source
     to_8_bit = stretch or (format == "png" and image.dtype not in (np.uint8, np.uint16))
-    measured = measure_range(image, IntensityRecipe(), plane)
+    measured = shown.measure(replace(recipe, per_tile=False))
     intensity = measured if to_8_bit else None
     black, white = (0.0, 255.0) if to_8_bit else (measured.low, measured.high)
-    stem = (stem or stem_of(image.name)) + plane_suffix(plane)
+    stem = (stem or stem_of(image.name)) + plane_suffix(tiles.plane)
     tops, lefts = grid.row_starts(), grid.col_starts()
     size = number_text(image.pixel_size_nm)
     places = [(int(row), int(col)) for row, col in np.argwhere(chosen)]
-    tiles = [f"{stem}_r{row:04d}_c{col:04d}.{format}" for row, col in places]
+    names = [f"{stem}_r{row:04d}_c{col:04d}.{format}" for row, col in places]
     table = f"{stem}{TABLE_SUFFIX}"
     reporter = Reporter(len(places), "Writing tiles", job)
     rows: list[tuple[Any, ...]] = []
     with output_folder(out) as folder, folder.staging() as staging:
-        start = folder.start_for(stem, [*tiles, table])
-        for (row, col), name in zip(places, tiles, strict=True):
+        start = folder.start_for(stem, [*names, table])
+        for (row, col), name in zip(places, names, strict=True):
             pixels = _tile(image, grid, row, col, plane, intensity)
             top, left = int(tops[row]), int(lefts[col])
             note = tile_note(black, white, image.name, top, left)

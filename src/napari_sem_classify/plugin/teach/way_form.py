@@ -15,6 +15,7 @@ from napari_sem_classify.plugin.app.jobs import JobSlot
 from napari_sem_classify.plugin.app.session import Session
 from napari_sem_classify.plugin.forms.device_form import DeviceForm
 from napari_sem_classify.plugin.forms.layout import Form, Note, button, explain, narrow
+from napari_sem_classify.plugin.forms.mosaic_row import MosaicRow
 from napari_sem_classify.plugin.forms.network_row import NetworkRow
 from napari_sem_classify.plugin.teach.around_form import AroundForm
 from napari_sem_classify.plugin.teach.teacher import Teacher
@@ -44,11 +45,13 @@ class WayForm:
         self.button = button(FIND, FIND_TOOLTIP, "Find the best way of looking")
         self.note = Note("Best way of looking")
         form.row("Seen", self.combo, self.button)
+        self.mosaic = MosaicRow(form)
         self.network = NetworkRow(form)
         form.wide(self.note)
         self.around = AroundForm(teacher.learner, form)
         self.combo.changed.connect(self._on_combo)
         self.button.changed.connect(self._on_button)
+        self.mosaic.changed.connect(self._on_mosaic)
         self.network.changed.connect(self._on_network)
         self.device_form.changed.connect(self._on_device)
 
@@ -73,6 +76,7 @@ class WayForm:
         own = learner.start is None  # a model that is taught further looks in its own way
         self.combo.enabled = own
         self.button.enabled = own and (self.finding or learner.teachable)
+        self.mosaic.show(recipe.intensity, own)
         self.network.set_enabled(own)
         self.around.refresh(own)
 
@@ -126,6 +130,11 @@ class WayForm:
         recipe = self.combo.value
         if isinstance(recipe, Recipe):
             self._use(recipe)
+
+    def _on_mosaic(self) -> None:
+        recipe = self._teacher.memory.recipe
+        if self.mosaic.over != recipe.intensity:
+            self._use(replace(recipe, intensity=self.mosaic.over))
 
     def _on_network(self) -> None:
         self._use(replace(self._teacher.memory.recipe, backbone_id=self.network.chosen))

@@ -14,6 +14,7 @@ from napari_sem_classify.plugin.app.jobs import JobContext, JobSlot
 from napari_sem_classify.plugin.app.session import GridPlan
 from napari_sem_classify.plugin.app.text import counted
 from napari_sem_classify.plugin.forms.layout import Form, check_box, explain, narrow
+from napari_sem_classify.plugin.forms.mosaic_row import MosaicRow
 from napari_sem_classify.plugin.forms.run_form import RunForm
 
 TIFF, PNG = "TIFF", "PNG"
@@ -43,6 +44,7 @@ class WriteForm:
         )
         form.row("Files", self.format)
         form.row("", self.stretch)
+        self.mosaic = MosaicRow(form)
         self.run_form = RunForm(foot, "Write tiles…", "Write each tile as a file, with a table")
         self.run_form.started.connect(self._choose_folder)
         self.run_form.cancelled.connect(self._writing.cancel)
@@ -64,20 +66,19 @@ class WriteForm:
             return
         image, plan = there
         kind: Any = "png" if self.format.value == PNG else "tif"
-        stretch = bool(self.stretch.value)
+        stretch, recipe = bool(self.stretch.value), self.mosaic.over
 
         def task(context: JobContext) -> tuple[int, str]:
+            from napari_sem_classify.core.tiles.plane_tiles import PlaneTiles
             from napari_sem_classify.core.tiles.tile_files import write_tiles
 
             written = [
                 write_tiles(
-                    image,
-                    plan.grid,
+                    PlaneTiles(image, plan.grid, plan.keep, plane),
                     folder,
                     format=kind,
-                    keep=plan.keep,
                     stretch=stretch,
-                    plane=plane,
+                    recipe=recipe,
                     job=context,
                 )
                 for plane in image.planes()
