@@ -39,6 +39,30 @@ def test_tiles_evened_out_by_wish_are_so_in_the_model_and_the_map(
     assert done.status == 0, done.err
 
 
+def test_frames_of_a_mosaic_are_told_by_the_model_and_the_run_and_can_be_wished_for_a_run(
+    run, small_image, small_labels, tmp_path
+):
+    model = tmp_path / "frames.safetensors"
+    taught = run(
+        *("teach", "--image", small_image, "--labels", small_labels, "--classes", CLASSES),
+        *("--tile", 64, "--recipe", "frames", "--frame-px", "128x96", "--network-px", 64),
+        *("--out", model),
+    )
+    assert taught.status == 0, taught.err
+    told = run("models", "info", model, "--json").json["intensity"]
+    assert (told["over"], told["frame_px"]) == ("frames", [128, 96])
+    for wish, expected in (((), "frames"), (("--recipe", "local"), "local")):
+        out = tmp_path / expected
+        done = run("classify", small_image, "--model", model, *wish, "--out", out, "--json")
+        assert done.status == 0, done.err
+        [summary] = out.glob("*.summary.json")
+        assert f'"over": "{expected}"' in summary.read_text(encoding="utf-8")
+        assert run("rerun", summary, "--out", tmp_path / f"{expected}-again").status == 0
+    for wrong in (("--frame-px", "128x96"), ("--recipe", "frames", "--frame-px", "wide")):
+        refused = run("classify", small_image, "--model", model, *wrong, "--out", tmp_path / "no")
+        assert refused.status == 2
+
+
 def test_a_size_that_is_none_is_wrong_usage(run, small_image, small_labels, tmp_path):
     for size in ("huge", "8"):
         refused = run(

@@ -114,6 +114,29 @@ def test_another_way_is_chosen_by_hand_and_the_map_is_made_anew(qtbot, taught, e
     assert engine.engine.calls - calls < anew  # the cache knew all but copies of annotated tiles
 
 
+def test_a_mosaic_is_stretched_frame_by_frame_by_hand_and_the_size_of_a_frame_typed_in(
+    qtbot, taught
+):
+    row, teacher = taught.way_form.mosaic, taught.teacher
+    assert row.combo.value == "image"
+    assert not row.size.enabled
+    row.combo.value = "frames"
+    assert teacher.memory.recipe.intensity.over == "frames"
+    assert "frame by frame" in taught.way_form.combo.native.currentText()
+    learned(qtbot, taught)
+    row.size.native.setText("64 x")
+    row.size.native.editingFinished.emit()
+    assert "no size of a frame" in row.problem.said
+    assert teacher.memory.recipe.intensity.frame_px is None
+    row.size.native.setText("64 × 128")
+    row.size.native.editingFinished.emit()
+    assert row.problem.said == ""
+    learned(qtbot, taught)
+    assert teacher.learner.learned.lesson.recipe.intensity.frame_px == (64, 128)
+    taught.way_form.combo.value = STANDARD
+    assert row.combo.value == "image"
+
+
 def test_another_network_is_chosen_the_map_made_anew_and_the_choice_kept(
     qtbot, taught, engine, tmp_path
 ):

@@ -19,7 +19,7 @@ from napari_sem_classify.core.common.errors import AnnotationError
 from napari_sem_classify.core.common.job import Job
 from napari_sem_classify.core.evaluate.metrics import counts_of_groups, score
 from napari_sem_classify.core.image.frames import find_frames
-from napari_sem_classify.core.image.intensity import IntensityRecipe
+from napari_sem_classify.core.image.intensity import IntensityRecipe, Over
 from napari_sem_classify.core.model.recipe import (
     LARGE_NETWORK_PX,
     NETWORK_PX,
@@ -74,8 +74,11 @@ def recipes_for(
     )
 
 
-def with_frames(recipes: tuple[Recipe, ...], sights: Sequence[Sight]) -> tuple[Recipe, ...]:
-    """Also frame by frame, where an image is a mosaic whose frames differ in exposure.
+def with_mosaics(recipes: tuple[Recipe, ...], sights: Sequence[Sight]) -> tuple[Recipe, ...]:
+    """Also frame by frame and locally, where a mosaic's frames are seen to differ in exposure.
+
+    Neither is better everywhere: a frame of one class alone looks like any other when it is
+    stretched over its own range (docs/teaching.md).
 
     Raises
     ------
@@ -87,8 +90,13 @@ def with_frames(recipes: tuple[Recipe, ...], sights: Sequence[Sight]) -> tuple[R
         return recipes
     if not any(find_frames(sight.image, sight.plane) for sight in sights):
         return recipes
-    ways = (replace(each, intensity=replace(each.intensity, over="frames")) for each in known)
-    return (*recipes, *ways)
+    parts: tuple[Over, ...] = ("frames", "local")
+    more = [
+        replace(each, intensity=replace(each.intensity, over=over))
+        for over in parts
+        for each in known
+    ]
+    return (*recipes, *more)
 
 
 def choose_recipe(
@@ -99,8 +107,8 @@ def choose_recipe(
 ) -> RecipeChoice:
     """Look at the annotated tiles in each way, and choose by the blocked score.
 
-    The first recipe stays unless another is clearly better. A mosaic is looked at frame by frame
-    too.
+    The first recipe stays unless another is clearly better. A mosaic is also looked at frame by
+    frame and locally.
 
     Parameters
     ----------
@@ -127,7 +135,7 @@ def choose_recipe(
     sights = sights_of(some.annotations, some.images, options.tile_px, options.stride_px)
     if not sights:
         raise AnnotationError(NOT_OPEN)
-    recipes = with_frames(recipes, sights)
+    recipes = with_mosaics(recipes, sights)
     job = job or Job()
     start = time.perf_counter()
     lessons: list[Lesson] = []
