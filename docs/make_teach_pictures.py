@@ -2,8 +2,8 @@
 
 Run with ``xvfb-run -a -s "-screen 0 1600x1100x24" python docs/make_teach_pictures.py``. The image
 is the generated sample; tiles are painted as its truth has them, one brush stroke each. For the
-second specimen the coatings of ``../shared/data`` are taken (MIT license): one is left out, the
-others teach the model, and the suggested tiles are answered as the mask has them. With ``sample``
+second specimen the coatings of ``../shared/data`` are taken (MIT license): three teach the model,
+another is opened, and the suggested tiles are answered as the mask has them. With ``sample``
 or ``specimen`` behind it only one of the two walks is made.
 """
 
@@ -33,6 +33,7 @@ SAMPLE = "cross_section"
 PLUGIN = "napari-sem-classify"
 DATA = Path(__file__).parents[2] / "shared" / "data" / "nasa"
 SECOND, COATINGS = "ebc__032919_10_100cyc0017", "0=substrate,1=oxide,2=crack>=2%"
+TAUGHT_ON = "010417_4", "032919_6", "040617_2"
 
 
 def main() -> None:
@@ -168,8 +169,7 @@ def _teach_coatings(path: Path) -> None:
 
     from napari_sem_classify.cli import app
 
-    named = SECOND.rpartition("_")[0]
-    images = [each for each in sorted((DATA / "images").glob("ebc__*")) if named not in each.name]
+    images = sorted(each for name in TAUGHT_ON for each in (DATA / "images").glob(f"ebc__{name}*"))
     pairs = [("--image", str(each), "--labels", str(DATA / "masks" / each.name)) for each in images]
     options = ("--classes", COATINGS, "--tile", "64", "--out", str(path))
     found = CliRunner().invoke(app, ["teach", *(part for pair in pairs for part in pair), *options])
