@@ -270,7 +270,8 @@ def _text(card: ModelCard, counts: dict[str, int], path: Path) -> str:
             f"{scores['macro_f1']:.3f}{between}, accuracy {scores['accuracy']:.3f}"
         )
     else:
-        verdict = f"No score: {scores.get('reason', 'not measured')}"
+        why = str(scores.get("reason", "not measured"))
+        verdict = why if why.startswith("No score") else f"No score: {why}"
     choice = card.record.get("recipe")
     chosen = f"\nWay of looking: {choice['reason']}" if choice else ""
     around = card.record.get("surroundings")
