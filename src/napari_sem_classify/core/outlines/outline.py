@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from napari_sem_classify.core.common.checked import Malformed
 from napari_sem_classify.core.common.errors import ImageError
 from napari_sem_classify.core.common.job import Job, Reporter
 from napari_sem_classify.core.image.area import Area
@@ -117,7 +118,13 @@ def draw_outlines(
     """
     options = options or OutlineOptions()
     # As the map was made: a mosaic frame by frame where it was.
-    look = recorded_recipe(class_map.record.get("intensity"))
+    try:
+        look = recorded_recipe(class_map.record.get("intensity"))
+    except Malformed as error:
+        raise ImageError(
+            f"The map of {image.name} was made with a stretch that cannot be ({error}): make the "
+            "map anew."
+        ) from error
     source, plane = evened_plane(image, look, class_map.plane)
     held = hold_plane(source, plane)
     source, plane = (source, plane) if held is None else (held, ())
