@@ -21,7 +21,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from benchmarks.window_gaps import Walk
+from benchmarks.walk import Walk
 
 CLASSES = ("dark", "bright")
 STROKES = 3  # a class: the fewest from which a map and a score come

@@ -41,6 +41,7 @@ PLUGIN = [
     "teach",
     "finetune",
     "batch",
+    "menu",
 ]
 
 
@@ -126,5 +127,5 @@ def test_only_the_demo_leads_from_the_command_line_into_the_viewer():
 
 
 def test_each_dock_has_its_widget():
-    for dock in PLUGIN[4:]:
+    for dock in PLUGIN[4:-1]:
         assert (PACKAGE / "plugin" / dock / "widget.py").is_file()

@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
+from napari_sem_classify.plugin.app import docks
 from napari_sem_classify.plugin.app.camera import ROOM_MS
 
 from ..conftest import half_dark
@@ -57,3 +58,18 @@ def test_a_view_that_was_moved_right_after_the_dock_came_is_left_alone(
     camera.center = (0.0, 3.0, 4.0)
     qtbot.wait(2 * ROOM_MS)
     np.testing.assert_allclose(camera.center[-2:], (3.0, 4.0))
+
+
+def test_an_entry_that_is_taken_out_before_its_dock_came_opens_none(qtbot, real_viewer):
+    dock, entry = real_viewer.window.add_plugin_dock_widget(docks.PLUGIN, "Tile image")
+    real_viewer.window.remove_dock_widget(dock)
+    qtbot.wait(10 * docks.LOOK_MS)
+    assert not entry.done
+    assert not real_viewer.window.dock_widgets
+
+
+def test_the_menu_gives_the_window_back_before_the_dock_is_built(qtbot, real_viewer):
+    entry = real_viewer.window.add_plugin_dock_widget(docks.PLUGIN, "Tile image")[1]
+    assert not entry.done
+    qtbot.waitUntil(lambda: entry.done)
+    assert [dock.TITLE for dock in docks.docks_of(real_viewer)] == ["SEM Tile"]

@@ -56,7 +56,7 @@ def test_it_comes_back_as_new(qtbot, window):
         viewer.add_image(np.zeros((2, 3, 30, 40), np.uint8), axis_labels=("t", "z", "y", "x"))
         viewer.add_labels(np.zeros((30, 40), np.uint8)).events.visible.connect(print)
         for name in ("Classify", "Measure"):
-            viewer.window.add_plugin_dock_widget(PLUGIN, name)
+            assert viewer.window.add_plugin_dock_widget(PLUGIN, name)[1].opened
         legend_of(viewer)
         viewer.dims.ndisplay = 3
         viewer.dims.set_current_step(0, 1)

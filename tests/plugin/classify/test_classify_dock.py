@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+from functools import partial
 
 import numpy as np
 import pytest
@@ -90,7 +91,8 @@ def test_the_menu_itself_brings_a_dock_to_the_front_also_the_second_time(qtbot, 
         ("measure", "SEM Classify", "Measure"),
         ("classify", "SEM Classify", "Map"),
     ):
-        commands.execute_command(f"napari-sem-classify.{entry}").result()
+        _, opening = commands.execute_command(f"napari-sem-classify.{entry}").result()
+        qtbot.waitUntil(partial(getattr, opening, "done"))
         qtbot.wait(20)
         dock = real_viewer.window.dock_widgets[title]
         assert not dock.parent().isHidden()

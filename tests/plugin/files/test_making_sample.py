@@ -61,7 +61,7 @@ def test_the_button_opens_it_and_tells_how_far_it_is(
     assert form.empty.said.startswith("Making the sample")
     assert names(real_viewer) == []
     click(form.sample_button)  # a double click makes one
-    until(qtbot, lambda: form.image is not None)
+    until(qtbot, lambda: form.image is not None and len(real_viewer.layers) == 2)
     assert names(real_viewer) == ["coating-cross-section", "coating-cross-section · truth"]
     assert real_viewer.layers.selection.active is real_viewer.layers[0]
     assert len(waits_for_the_window) == 1

@@ -10,7 +10,7 @@ from napari_sem_classify.plugin.app.session import session_of
 from napari_sem_classify.plugin.layers.image_corrections import corrections_of
 from napari_sem_classify.plugin.layers.in_view import in_view_of
 from napari_sem_classify.plugin.layers.made_layers import add_class_map, add_confidence
-from napari_sem_classify.plugin.layers.scale_bar import scale_bar_of
+from napari_sem_classify.plugin.layers.scale_bar import LATER_MS, scale_bar_of
 
 CLASSES = [[1, 2, 3], [0, 2, 2]]
 
@@ -80,16 +80,17 @@ def test_pictures_that_are_blended_or_lie_apart_stay(real_viewer):
     assert apart.visible
 
 
-def test_a_calibrated_image_has_a_scale_bar_until_the_user_hides_it(real_viewer):
+def test_a_calibrated_image_has_a_scale_bar_until_the_user_hides_it(qtbot, real_viewer):
     scale_bar_of(real_viewer)
     bar = real_viewer.canvas.overlays.scale_bar
     layer = picture(real_viewer, "bare")
     assert not bar.visible
     corrections_of(real_viewer).set_pixel_size(layer, 5.0)
-    assert bar.visible
+    qtbot.waitUntil(lambda: bar.visible)
     bar.visible = False
     corrections_of(real_viewer).set_pixel_size(layer, 6.0)
     picture(real_viewer, "other", scale=(5, 5), units=("nm", "nm"))
+    qtbot.wait(2 * LATER_MS)
     assert not bar.visible
 
 

@@ -82,7 +82,7 @@ def test_blind_hides_what_the_model_says_and_shows_it_again(qtbot, real_viewer, 
     assert late.visible
     assert camera.zoom == view
     assert real_viewer.layers.selection.active is layer
-    assert all("cell to review" not in each.name for each in real_viewer.layers)
+    until(qtbot, lambda: all("cell to review" not in each.name for each in real_viewer.layers))
 
 
 def test_who_wants_to_see_the_map_sees_it(widget, layer):
@@ -306,7 +306,7 @@ def test_removing_a_layer_in_mid_review_pauses_it_and_keeps_the_answers(
     real_viewer.layers.remove(gone)
     until(qtbot, lambda: not widget.reviewer.active)
     assert saved(picture).n_answered == 1
-    assert all("cell to review" not in each.name for each in real_viewer.layers)
+    until(qtbot, lambda: all("cell to review" not in each.name for each in real_viewer.layers))
     if what == "image":
         widget.review_form.go_on.native.click()
         assert "open it" in widget.review_form.problem.said

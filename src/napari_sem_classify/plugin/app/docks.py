@@ -7,62 +7,98 @@ out again.
 
 from __future__ import annotations
 
+import contextlib
+import threading
+from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, ClassVar
 
-from qtpy.QtCore import QEvent
+from qtpy.QtCore import QEvent, QTimer
 from qtpy.QtWidgets import QDockWidget, QMainWindow, QWidget
 
 from napari_sem_classify.plugin.app.camera import keep_whole, whole_view
 from napari_sem_classify.plugin.app.dock import DockWidget
-from napari_sem_classify.plugin.app.jobs import SettleTimer
+from napari_sem_classify.plugin.app.get_ready import get_ready
 from napari_sem_classify.plugin.app.session import unwrapped
 
 if TYPE_CHECKING:
     from napari.viewer import Viewer
 
 PLUGIN = "napari-sem-classify"
+LOOK_MS = 10
 
 
 class Entry(QWidget):
     """What napari makes for an entry of its menu.
 
+    The window goes on while the modules of the dock are read beside it; then the dock opens.
+
     Attributes
     ----------
-    KIND : type
-        The dock it opens.
     PAGE : str
-        Where it opens it, "" for where it is.
-    opened : QWidget
-        The dock, or the page where that is a form of its own.
+        Where it opens the dock, "" for where it is.
     """
 
-    KIND: ClassVar[type[DockWidget]]
     PAGE: ClassVar[str] = ""
 
     def __init__(self, napari_viewer: Viewer) -> None:
         super().__init__()
         self._viewer = unwrapped(napari_viewer)
-        self.opened = show_dock(self._viewer, self.KIND).at(self.PAGE)
-        self._going = SettleTimer(self, 0, self._go)
+        self._opened: QWidget | None = None
+        self._reading = threading.Thread(target=_read, args=(self.kind,), daemon=True)
+        self._reading.start()
+        self._looking = QTimer(self)
+        self._looking.setInterval(LOOK_MS)
+        self._looking.timeout.connect(self._look)
+
+    @staticmethod
+    def kind() -> type[DockWidget]:
+        """The dock it opens; reads its modules."""
+        raise NotImplementedError
+
+    @property
+    def done(self) -> bool:
+        """Whether the dock is there."""
+        return self._opened is not None
+
+    @property
+    def opened(self) -> QWidget:
+        """The dock, or the page where that is a form of its own; opened now where it is not yet."""
+        if self._opened is None:
+            self._opened = show_dock(self._viewer, self.kind()).at(self.PAGE)
+            get_ready(self._opened)
+        return self._opened
 
     def event(self, event: QEvent | None) -> bool:
         """Go as soon as napari has made a dock for this, which is never seen."""
         dock = self.parent()
-        new = event is not None and event.type() == QEvent.Type.ParentChange
-        if new and isinstance(dock, QDockWidget):
-            dock.hide()
-            self._going.start()
+        if event is not None and event.type() == QEvent.Type.ParentChange:
+            if isinstance(dock, QDockWidget):
+                dock.hide()
+                self._looking.start()
+            else:  # taken out meanwhile
+                self._looking.stop()
         return super().event(event)
 
-    def _go(self) -> None:
+    def _look(self) -> None:
+        if self._reading.is_alive():
+            return
+        self._looking.stop()
+        # napari's dock goes first: the other takes its place among the tabs.
         dock = self.parent()
         if isinstance(dock, QDockWidget):
             self._viewer.window.remove_dock_widget(dock)
+        assert self.opened is not None
         self.deleteLater()
 
 
+def _read(kind: Callable[[], object]) -> None:
+    """Read the modules of a dock; what is wrong with them is told where it is opened."""
+    with contextlib.suppress(Exception):
+        kind()
+
+
 def open_entry(viewer: Viewer, name: str) -> Any:
-    """Do what an entry of the menu does; gives what it opened."""
+    """Do what an entry of the menu does, at once; gives what it opened."""
     return unwrapped(viewer).window.add_plugin_dock_widget(PLUGIN, name)[1].opened
 
 

@@ -13,7 +13,6 @@ from napari_sem_classify.core.batch.batch_plan import plan_batch
 from napari_sem_classify.core.common.errors import SemClassifyError
 from napari_sem_classify.plugin.app.dock import DockWidget
 from napari_sem_classify.plugin.app.dock_frame import DockFrame
-from napari_sem_classify.plugin.app.docks import Entry
 from napari_sem_classify.plugin.app.jobs import JobSlot, SettleTimer
 from napari_sem_classify.plugin.app.text import duration_text
 from napari_sem_classify.plugin.batch import work
@@ -336,9 +335,3 @@ def _calibrated(found: work.Look) -> SemImage | None:
     """The first image that has a scale, by which a tile size is shown in both units."""
     images = [each.image for each in found.looked if each.image is not None]
     return next((image for image in images if image.pixel_size_nm is not None), None)
-
-
-class BatchEntry(Entry):
-    """*Batch* in the menu."""
-
-    KIND = BatchWidget

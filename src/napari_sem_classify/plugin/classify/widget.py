@@ -18,7 +18,6 @@ from napari_sem_classify.core.tiles.grid import TileGrid
 from napari_sem_classify.core.tiles.plane_tiles import PlaneTiles
 from napari_sem_classify.plugin.app.dock import DockWidget
 from napari_sem_classify.plugin.app.dock_frame import DockFrame
-from napari_sem_classify.plugin.app.docks import Entry
 from napari_sem_classify.plugin.app.session import GridPlan
 from napari_sem_classify.plugin.app.text import shortened
 from napari_sem_classify.plugin.classify.estimate_form import AskedRun, EstimateForm
@@ -384,17 +383,3 @@ class ClassifyWidget(DockWidget):
         seen = maps.get(self._plane_in_view())
         self.outline_form.follow(layer, self.image_form.image, seen)
         self.compare_form.follow(layer)
-
-
-class ClassifyEntry(Entry):
-    """*Classify* in the menu."""
-
-    KIND = ClassifyWidget
-    PAGE = MAP
-
-
-class MeasureEntry(Entry):
-    """*Measure* in the menu."""
-
-    KIND = ClassifyWidget
-    PAGE = MEASURE

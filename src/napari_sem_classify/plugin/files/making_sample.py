@@ -11,7 +11,7 @@ from qtpy.QtCore import QEventLoop, QTimer
 from qtpy.QtWidgets import QApplication, QWidget
 
 from napari_sem_classify.core.common.job import Job, Progress
-from napari_sem_classify.plugin.app.jobs import JobContext, JobSlot
+from napari_sem_classify.plugin.app.jobs import JobContext, JobSlot, soon
 from napari_sem_classify.plugin.app.session import unwrapped
 
 if TYPE_CHECKING:
@@ -71,10 +71,17 @@ def open_sample(viewer: ViewerModel, note: Teller, then: Then = lambda _image: N
         from napari_sem_classify.plugin.files.sample_data import cross_section_layers
 
         say("")
-        added = [viewer.add_layer(Layer.create(*each)) for each in cross_section_layers(sample)]
-        viewer.layers.selection.active = added[0]
+        image, truth = (Layer.create(*each) for each in cross_section_layers(sample))
+        viewer.add_layer(image)
+        soon(window, lambda: add_truth(image, truth))
         for each in waiting:
-            each(added[0])
+            each(image)
+
+    def add_truth(image: Layer, truth: Layer) -> None:
+        active = viewer.layers.selection.active
+        if image in viewer.layers:
+            viewer.layers.insert(viewer.layers.index(image) + 1, truth)
+            viewer.layers.selection.active = active
 
     say(f"{MAKING}…")
     slot.start(

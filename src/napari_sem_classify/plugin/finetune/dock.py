@@ -6,7 +6,6 @@ from typing import TYPE_CHECKING
 
 from qtpy.QtWidgets import QWidget
 
-from napari_sem_classify.plugin.app.docks import Entry
 from napari_sem_classify.plugin.finetune.widget import FineTunePage
 from napari_sem_classify.plugin.teach.widget import ANNOTATE, TeachWidget
 
@@ -38,16 +37,3 @@ class TeachDock(TeachWidget):
         """Let go of all work under way; what was annotated is written first."""
         self.fine_tuning.stop()
         super().stop()
-
-
-class TeachEntry(Entry):
-    """*Teach* in the menu."""
-
-    KIND = TeachDock
-
-
-class FineTuneEntry(Entry):
-    """*Fine-tune* in the menu."""
-
-    KIND = TeachDock
-    PAGE = FINE_TUNE

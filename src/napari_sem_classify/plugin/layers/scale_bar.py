@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import contextlib
 import weakref
 from typing import TYPE_CHECKING, Any
+
+from qtpy.QtCore import QTimer
 
 from napari_sem_classify.plugin.app.session import helper_of, unwrapped
 from napari_sem_classify.plugin.layers.image_corrections import corrections_of
@@ -12,6 +15,8 @@ from napari_sem_classify.plugin.layers.made_layers import pictures_in
 
 if TYPE_CHECKING:
     from napari.components import ViewerModel
+
+LATER_MS = 200
 
 
 class ScaleBar:
@@ -26,11 +31,22 @@ class ScaleBar:
         self._look()
 
     def _look(self, _event: Any = None) -> None:
-        viewer = self._viewer_ref()
-        if viewer is None or self._shown:
-            return
-        if any(pixel_size_nm(layer) is not None for layer in pictures_in(viewer)):
+        if not self._shown and self._wanted():
             self._shown = True
+            # The picture first: each of them takes the canvas a moment.
+            QTimer.singleShot(LATER_MS, self._show)
+
+    def _wanted(self) -> bool:
+        viewer = self._viewer_ref()
+        layers = [] if viewer is None else pictures_in(viewer)
+        return any(pixel_size_nm(layer) is not None for layer in layers)
+
+    def _show(self) -> None:
+        viewer = self._viewer_ref()
+        self._shown = self._wanted()
+        if viewer is None or not self._shown:
+            return
+        with contextlib.suppress(RuntimeError):  # the window was closed meanwhile
             # napari 0.9 moved the overlays to the canvas and warns about the old place.
             overlays: Any = viewer.canvas.overlays if hasattr(viewer, "canvas") else viewer
             overlays.scale_bar.visible = True

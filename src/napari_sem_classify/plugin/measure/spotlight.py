@@ -17,6 +17,7 @@ from napari_sem_classify.plugin.app.camera import AROUND, look_at
 from napari_sem_classify.plugin.files.map_reader import PICTURE
 from napari_sem_classify.plugin.layers.annotation_layer import KeyAction, bind
 from napari_sem_classify.plugin.layers.difference_layer import DIFFERENCE
+from napari_sem_classify.plugin.layers.in_turns import remove_soon, show_soon
 from napari_sem_classify.plugin.layers.in_view import REVIEWED
 from napari_sem_classify.plugin.layers.made_layers import (
     CLASSES,
@@ -103,7 +104,7 @@ class Spotlight:
             return
         self._shown = self._image = None
         outline, self.outline, self._on_map = self.outline, None, None
-        remove_layer(self._viewer, outline)
+        remove_soon(self._viewer, outline)
         show_again(self._viewer, self._before)
         if self._view is not None:
             camera: Any = getattr(self._viewer, "scene", self._viewer).camera
@@ -147,8 +148,16 @@ class Spotlight:
             name = layer_name(field.class_map.image_name, f"{unit} to review")
             shape = "path" if field.class_map.of_pixels else "polygon"
             self.outline = add_outline(
-                self._viewer, field, REVIEWED, lines, (EDGE, LINE), name=name, shape_type=shape
+                self._viewer,
+                field,
+                REVIEWED,
+                lines,
+                (EDGE, LINE),
+                name=name,
+                shape_type=shape,
+                visible=False,
             )
+            show_soon(self._viewer, self.outline)
             bind(self.outline, keys, self._viewer)
         if self._viewer.layers.selection.active is not self.outline:
             self.activate()

@@ -22,6 +22,7 @@ from napari_sem_classify.core.teach.learn import TAUGHT
 from napari_sem_classify.core.tiles.grid import TileGrid
 from napari_sem_classify.plugin.app.session import session_of
 from napari_sem_classify.plugin.layers.annotation_layer import KeyAction, bind, unbind
+from napari_sem_classify.plugin.layers.in_turns import later
 from napari_sem_classify.plugin.layers.layer_image import METADATA_KEY, noted_level, notes_of
 from napari_sem_classify.plugin.layers.legend import legend_of
 from napari_sem_classify.plugin.layers.made_layers import (
@@ -160,10 +161,10 @@ class TaughtMaps:
                 self._forget_other_planes(layer, class_map.plane)
             self._base.setdefault(layer, {})[class_map.plane] = class_map
             self._put(layer, shown)
-            self._confidence(image_layer, layer, shown)
         finally:
             self._busy = False
         legend_of(self._viewer).update()
+        later(partial(self._confidence, image_layer, layer, self._leading))
 
     def _new(self, image_layer: Image, shown: ClassMap) -> Labels:
         active = self._viewer.layers.selection.active
@@ -191,21 +192,28 @@ class TaughtMaps:
     def _note_shown(self, layer: Labels, plane: tuple[int, ...]) -> None:
         self._shown.setdefault(layer, {})[plane] = np.array(layer.data[plane])
 
-    def _confidence(self, image_layer: Image, layer: Labels, shown: ClassMap) -> None:
+    def _confidence(
+        self, image_layer: Image, layer: Labels, leading_shape: tuple[int, ...]
+    ) -> None:
+        """Show how sure the model is on all planes; after the map, which is waited for."""
+        layers = self._viewer.layers
+        maps = session_of(self._viewer).maps.get(layer, {})
+        if not maps or layer not in layers or image_layer not in layers:
+            return
+        first = next(iter(maps.values()))
         there = made_from(self._viewer, image_layer, CONFIDENCE)
-        maps = session_of(self._viewer).maps[layer]
-        values = np.full((*self._leading, *shown.grid.shape), np.nan, dtype=np.float32)
+        values = np.full((*leading_shape, *first.grid.shape), np.nan, dtype=np.float32)
         for plane, each in maps.items():
             values[plane] = each.confidence()
         if there and there[-1].data.shape == values.shape:
             there[-1].data = values
-            there[-1].contrast_limits = (1.0 / len(shown.classes), 1.0)
+            there[-1].contrast_limits = (1.0 / len(first.classes), 1.0)
             return
         for old in there:
             remove_layer(self._viewer, old)
-        active = self._viewer.layers.selection.active
-        layer = add_confidence(self._viewer, maps, image_layer, leading_shape=self._leading)
-        self._lay_low(layer, image_layer, active)
+        active = layers.selection.active
+        added = add_confidence(self._viewer, maps, image_layer, leading_shape=leading_shape)
+        self._lay_low(added, image_layer, active)
 
     def _lay_low(self, layer: Layer, image_layer: Image, active: Layer | None) -> None:
         """Lay a new layer below the annotations, so that both can be seen, and go on as before."""

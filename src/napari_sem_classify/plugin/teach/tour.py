@@ -9,6 +9,7 @@ import numpy as np
 
 from napari_sem_classify.core.annotate.place import TilePlace
 from napari_sem_classify.plugin.app.camera import look_at
+from napari_sem_classify.plugin.layers.in_turns import remove_soon, show_soon
 from napari_sem_classify.plugin.layers.made_layers import (
     add_made,
     layer_name,
@@ -75,7 +76,7 @@ class Tour:
     def stop(self) -> None:
         """End the tour and take its mark away."""
         self._places, self._at = [], 0
-        remove_layer(self._viewer, self._shown)
+        remove_soon(self._viewer, self._shown)
         self._shown = None
 
     def forget(self, layer: object) -> None:
@@ -114,5 +115,7 @@ class Tour:
             edge_color=COLOUR,
             face_color="transparent",
             edge_width=max(1.0, size / 16),
+            visible=False,
             **placed_on(image_layer, (1.0, 1.0), (0.0, 0.0), 2),
         )
+        show_soon(self._viewer, self._shown)

@@ -10,7 +10,6 @@ from napari_sem_classify.core.tiles.grid import TileGrid
 from napari_sem_classify.core.tiles.tile_rules import TileChecks, covered_area
 from napari_sem_classify.plugin.app.dock import DockWidget
 from napari_sem_classify.plugin.app.dock_frame import DockFrame
-from napari_sem_classify.plugin.app.docks import Entry
 from napari_sem_classify.plugin.app.jobs import JobContext, JobSlot, SettleTimer
 from napari_sem_classify.plugin.app.session import GridPlan
 from napari_sem_classify.plugin.app.text import area_text, count_text, percent_text
@@ -293,9 +292,3 @@ class TileWidget(DockWidget):
         """What is to be written."""
         image, plan = self.image_form.image, self.plan
         return None if image is None or plan is None else (image, plan)
-
-
-class TileEntry(Entry):
-    """*Tile image* in the menu."""
-
-    KIND = TileWidget
