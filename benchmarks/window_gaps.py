@@ -8,15 +8,17 @@ model taught by the brush, a saved model, a batch. Each step has its worst pause
 percentile; ``--where`` also tells what the main thread did in pauses with more work than that. A
 display is needed (``xvfb-run -a`` without). Run it on a quiet machine: the load is told with the
 figures. ``own_work_s`` is the longest processor time of the main thread between two ticks, which
-other programs do not stretch. A step that fails is told, and the walk goes on. ``--bare`` walks
-through napari itself instead, with layers of the same sizes and nothing of this program: what
-drawing costs on the machine. The display driver keeps the programs that it compiled from one start
-to the next; ``--first`` walks as if napari had never been started on this computer.
+other programs do not stretch, ``sweep_s`` the longest sweep of Python's memory, of itself or as
+napari asks for with each layer that goes. A step that fails is told, and the walk goes on.
+``--bare`` walks through napari itself instead, with layers of the same sizes and nothing of this
+program: what drawing costs on the machine. The display driver keeps the programs that it compiled
+from one start to the next; ``--first`` walks as if napari had never been started on this computer.
 """
 
 from __future__ import annotations
 
 import argparse
+import gc
 import json
 import os
 import sys
@@ -59,6 +61,9 @@ class Ticks:
         self._timer.setInterval(TICK_MS)
         self._timer.timeout.connect(self._tick)
         self._timer.start()
+        self.sweep: dict[str, float] = {}
+        self._sweep_since = 0.0
+        gc.callbacks.append(self._on_sweep)
         if where_s:
             threading.Thread(target=self._watch, daemon=True).start()
 
@@ -70,6 +75,14 @@ class Ticks:
         if self._where and work - self._last_work > self._where:
             self.found.append(_told(self.step, work - self._last_work, seen))
         self._last, self._last_work = time.perf_counter(), time.thread_time()
+
+    def _on_sweep(self, phase: str, about: dict[str, int]) -> None:
+        """Python sweeps its memory: of itself, or as napari asks with each layer that goes."""
+        if phase == "start":
+            self._sweep_since = time.perf_counter()
+        elif about["generation"] == 2:
+            took = time.perf_counter() - self._sweep_since
+            self.sweep[self.step] = max(took, self.sweep.get(self.step, 0.0))
 
     def _watch(self) -> None:
         while True:
@@ -132,7 +145,8 @@ def _walk(folder: Path, options: argparse.Namespace) -> tuple[dict[str, Any], Ti
         "load_before": round(os.getloadavg()[0], 2),
         "steps": {},
     }
-    print(f"{'step':<26}{'seconds':>9}{'worst s':>9}{'p99 s':>8}{'own s':>8}{'> .2 s':>8}")
+    heads = ("seconds", "worst s", "p99 s", "own s", "sweep s", "> .2 s")
+    print(f"{'step':<26}" + "".join(f"{head:>9}" for head in heads))
     for step in steps:
         name = step.__name__.replace("_", " ")
         ticks.step = name
@@ -148,12 +162,13 @@ def _walk(folder: Path, options: argparse.Namespace) -> tuple[dict[str, Any], Ti
             "worst_s": round(max(pauses), 3),
             "p99_s": round(float(np.quantile(pauses, 0.99)), 3),
             "own_work_s": round(max(ticks.work.get(name, [0.0])), 3),
+            "sweep_s": round(ticks.sweep.get(name, 0.0), 3),
             "over_goal": sum(pause > GOAL_S for pause in pauses),
             "problem": problem,
         }
         result["steps"][name] = row
-        told = [row[key] for key in ("seconds", "worst_s", "p99_s", "own_work_s", "over_goal")]
-        print(f"{name:<26}{told[0]:>9}{told[1]:>9}{told[2]:>8}{told[3]:>8}{told[4]:>8}", problem)
+        keys = ("seconds", "worst_s", "p99_s", "own_work_s", "sweep_s", "over_goal")
+        print(f"{name:<26}" + "".join(f"{row[key]:>9}" for key in keys), problem)
         if options.to and options.to in name:
             break
     result["load_after"] = round(os.getloadavg()[0], 2)

@@ -7,10 +7,11 @@ import pytest
 from class_maps import map_of
 
 from napari_sem_classify.plugin.app.session import session_of
+from napari_sem_classify.plugin.app.turns import TURN_MS
 from napari_sem_classify.plugin.layers.image_corrections import corrections_of
 from napari_sem_classify.plugin.layers.in_view import in_view_of
 from napari_sem_classify.plugin.layers.made_layers import add_class_map, add_confidence
-from napari_sem_classify.plugin.layers.scale_bar import LATER_MS, scale_bar_of
+from napari_sem_classify.plugin.layers.scale_bar import scale_bar_of
 
 CLASSES = [[1, 2, 3], [0, 2, 2]]
 
@@ -90,7 +91,7 @@ def test_a_calibrated_image_has_a_scale_bar_until_the_user_hides_it(qtbot, real_
     bar.visible = False
     corrections_of(real_viewer).set_pixel_size(layer, 6.0)
     picture(real_viewer, "other", scale=(5, 5), units=("nm", "nm"))
-    qtbot.wait(2 * LATER_MS)
+    qtbot.wait(3 * TURN_MS)
     assert not bar.visible
 
 

@@ -10,6 +10,7 @@ from qtpy.QtWidgets import QWidget
 
 from napari_sem_classify.core.common.errors import OutputError
 from napari_sem_classify.core.common.log import log_unexpected
+from napari_sem_classify.plugin.app import turns
 from napari_sem_classify.plugin.app.jobs import JobSlot, SettleTimer
 from napari_sem_classify.plugin.app.session import session_of, unwrapped
 
@@ -59,6 +60,7 @@ class DockWidget(QWidget):
 
     def stop(self) -> None:
         """Let go of all work under way and of what waits to start."""
+        turns.now()
         for timer in self.findChildren(SettleTimer):
             timer.stop()
         for slot in self.findChildren(JobSlot):

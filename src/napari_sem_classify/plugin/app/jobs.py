@@ -22,7 +22,6 @@ from napari_sem_classify.core.common.log import log_unexpected
 POLL_MS = 80
 PUBLISH_EVERY_S = 0.35
 SHOWN_WITHIN_S = 2.0
-SOON_MS = 30
 
 T = TypeVar("T")
 
@@ -283,14 +282,3 @@ class SettleTimer(QTimer):
         if self.isActive():
             self.stop()
             self._call()
-
-
-def soon(owner: QObject, call: Callable[[], Any]) -> None:
-    """Call in a later turn of the event loop, unless the owner is gone by then.
-
-    What takes the window a moment, as a new layer does, is done one thing a turn: the window moves
-    in between.
-    """
-    timer = SettleTimer(owner, SOON_MS, call)
-    timer.timeout.connect(timer.deleteLater)
-    timer.start()

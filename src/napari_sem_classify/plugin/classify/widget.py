@@ -139,8 +139,8 @@ class ClassifyWidget(DockWidget):
         self.map_run.stop()
         self.try_sample.forget()
         self.outline_form.stop()
-        super().stop()
         self.measure.stop()
+        super().stop()
 
     # ------------------------------------------------------------------ what will be done
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable
+from functools import partial
 from typing import TYPE_CHECKING, Any, Protocol
 
 from qtpy.compat import isalive
@@ -11,8 +12,9 @@ from qtpy.QtCore import QEventLoop, QTimer
 from qtpy.QtWidgets import QApplication, QWidget
 
 from napari_sem_classify.core.common.job import Job, Progress
-from napari_sem_classify.plugin.app.jobs import JobContext, JobSlot, soon
+from napari_sem_classify.plugin.app.jobs import JobContext, JobSlot
 from napari_sem_classify.plugin.app.session import unwrapped
+from napari_sem_classify.plugin.app.turns import later
 
 if TYPE_CHECKING:
     from napari.components import ViewerModel
@@ -73,7 +75,7 @@ def open_sample(viewer: ViewerModel, note: Teller, then: Then = lambda _image: N
         say("")
         image, truth = (Layer.create(*each) for each in cross_section_layers(sample))
         viewer.add_layer(image)
-        soon(window, lambda: add_truth(image, truth))
+        later(partial(add_truth, image, truth))
         for each in waiting:
             each(image)
 

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import contextlib
 import weakref
+from functools import partial
 from typing import TYPE_CHECKING, Any
-
-from qtpy.QtCore import QTimer
 
 from napari_sem_classify.core.model.card import ClassInfo
 from napari_sem_classify.plugin.app.session import helper_of, unwrapped
+from napari_sem_classify.plugin.app.turns import later
 from napari_sem_classify.plugin.layers.free_place import legend_place
 from napari_sem_classify.plugin.layers.layer_image import METADATA_KEY
 from napari_sem_classify.plugin.layers.made_layers import CLASSES, kind_of
@@ -23,8 +23,6 @@ DARK_BOX, LIGHT_BOX = (0.1, 0.1, 0.1, 0.8), (0.95, 0.95, 0.95, 0.85)
 FONT_SIZE = 10
 MOST_ENTRIES = 12
 REST_COLOUR = "#ffffff"
-# Letters that were not drawn before take the canvas some time: one class after the other.
-STEP_MS = 20
 
 Entry = tuple[str, str]
 
@@ -86,8 +84,9 @@ class Legend:
         self._add_later(entries, 0)
 
     def _add_later(self, entries: list[Entry], number: int) -> None:
+        # Letters that were not drawn before take the canvas some time.
         if number < len(entries):
-            QTimer.singleShot(STEP_MS, lambda: self._add(entries, number))
+            later(partial(self._add, entries, number))
 
     def _add(self, entries: list[Entry], number: int) -> None:
         from napari.components.overlays import TextOverlay
@@ -96,18 +95,16 @@ class Legend:
         if viewer is None or entries is not self._shown:
             return
         name, colour = entries[number]
-        # The window may have been closed meanwhile.
-        with contextlib.suppress(RuntimeError):
-            viewer.canvas.overlays[f"{_PREFIX}{number}"] = TextOverlay(
-                text=f"■ {name}",
-                color=colour,
-                font_size=FONT_SIZE,
-                position=self._position,
-                box=True,
-                box_color=box_for(colour),
-                visible=True,
-            )
-            self._add_later(entries, number + 1)
+        viewer.canvas.overlays[f"{_PREFIX}{number}"] = TextOverlay(
+            text=f"■ {name}",
+            color=colour,
+            font_size=FONT_SIZE,
+            position=self._position,
+            box=True,
+            box_color=box_for(colour),
+            visible=True,
+        )
+        self._add_later(entries, number + 1)
 
 
 def legend_of(viewer: ViewerModel) -> Legend:

@@ -6,11 +6,8 @@ translation are composed with the image layer's scale, translate, rotate, shear,
 
 from __future__ import annotations
 
-import gc
-import sys
 import weakref
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -323,25 +320,7 @@ def put_in_place(layer: Layer, place: Mapping[str, Any]) -> None:
 def remove_layer(viewer: ViewerModel, layer: Layer | None) -> None:
     """Remove a layer if it is still there."""
     if layer is not None and layer in viewer.layers:
-        with _no_sweep():
-            viewer.layers.remove(layer)
-
-
-@contextmanager
-def _no_sweep() -> Iterator[None]:
-    """Keep napari from sweeping all of Python's memory: .4 s in which nothing moves.
-
-    It does so with each layer, for drivers on Windows. What was made here is small and can wait for
-    Python's own time.
-    """
-    if sys.platform == "win32":
-        yield
-        return
-    gc.freeze()  # nothing is there to be swept, for as long as this takes
-    try:
-        yield
-    finally:
-        gc.unfreeze()
+        viewer.layers.remove(layer)
 
 
 def made_from(viewer: ViewerModel, image_layer: Layer | None, kind: str) -> list[Layer]:

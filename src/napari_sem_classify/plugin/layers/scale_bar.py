@@ -2,21 +2,17 @@
 
 from __future__ import annotations
 
-import contextlib
 import weakref
 from typing import TYPE_CHECKING, Any
 
-from qtpy.QtCore import QTimer
-
 from napari_sem_classify.plugin.app.session import helper_of, unwrapped
+from napari_sem_classify.plugin.app.turns import later
 from napari_sem_classify.plugin.layers.image_corrections import corrections_of
 from napari_sem_classify.plugin.layers.layer_image import pixel_size_nm
 from napari_sem_classify.plugin.layers.made_layers import pictures_in
 
 if TYPE_CHECKING:
     from napari.components import ViewerModel
-
-LATER_MS = 200
 
 
 class ScaleBar:
@@ -34,7 +30,7 @@ class ScaleBar:
         if not self._shown and self._wanted():
             self._shown = True
             # The picture first: each of them takes the canvas a moment.
-            QTimer.singleShot(LATER_MS, self._show)
+            later(self._show)
 
     def _wanted(self) -> bool:
         viewer = self._viewer_ref()
@@ -46,10 +42,9 @@ class ScaleBar:
         self._shown = self._wanted()
         if viewer is None or not self._shown:
             return
-        with contextlib.suppress(RuntimeError):  # the window was closed meanwhile
-            # napari 0.9 moved the overlays to the canvas and warns about the old place.
-            overlays: Any = viewer.canvas.overlays if hasattr(viewer, "canvas") else viewer
-            overlays.scale_bar.visible = True
+        # napari 0.9 moved the overlays to the canvas and warns about the old place.
+        overlays: Any = viewer.canvas.overlays if hasattr(viewer, "canvas") else viewer
+        overlays.scale_bar.visible = True
 
 
 def scale_bar_of(viewer: ViewerModel) -> ScaleBar:

@@ -21,8 +21,8 @@ from napari_sem_classify.core.model.card import class_dict
 from napari_sem_classify.core.teach.learn import TAUGHT
 from napari_sem_classify.core.tiles.grid import TileGrid
 from napari_sem_classify.plugin.app.session import session_of
+from napari_sem_classify.plugin.app.turns import later
 from napari_sem_classify.plugin.layers.annotation_layer import KeyAction, bind, unbind
-from napari_sem_classify.plugin.layers.in_turns import later
 from napari_sem_classify.plugin.layers.layer_image import METADATA_KEY, noted_level, notes_of
 from napari_sem_classify.plugin.layers.legend import legend_of
 from napari_sem_classify.plugin.layers.made_layers import (
