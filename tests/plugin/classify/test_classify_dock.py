@@ -11,7 +11,7 @@ from qtpy.QtCore import QPoint, QRect, Qt
 from qtpy.QtTest import QTest
 from tiny_engine import TinyEngine
 
-from napari_sem_classify.plugin.app.docks import docks_of, open_entry
+from napari_sem_classify.plugin.app.docks import LOOK_MS, docks_of, open_entry
 from napari_sem_classify.plugin.app.session import session_of
 from napari_sem_classify.plugin.layers.made_layers import CLASSES, made_from
 
@@ -80,6 +80,11 @@ def test_entries_of_the_menu_open_four_docks_as_tabs_and_never_one_twice(qtbot, 
     assert set(first.parent().tabifiedDockWidgets(first)) == set(others)
 
 
+def page_shown(viewer, title, page):
+    dock = viewer.window.dock_widgets.get(title)
+    return dock is not None and dock.frame.page == page
+
+
 def test_the_menu_itself_brings_a_dock_to_the_front_also_the_second_time(qtbot, real_viewer):
     from napari._app_model import get_app_model
 
@@ -91,12 +96,10 @@ def test_the_menu_itself_brings_a_dock_to_the_front_also_the_second_time(qtbot, 
         ("measure", "SEM Classify", "Measure"),
         ("classify", "SEM Classify", "Map"),
     ):
-        _, opening = commands.execute_command(f"napari-sem-classify.{entry}").result()
-        qtbot.waitUntil(partial(getattr, opening, "done"))
-        qtbot.wait(20)
-        dock = real_viewer.window.dock_widgets[title]
-        assert not dock.parent().isHidden()
-        assert dock.frame.page == page
+        commands.execute_command(f"napari-sem-classify.{entry}").result()
+        qtbot.wait(10 * LOOK_MS)
+        until(qtbot, partial(page_shown, real_viewer, title, page))
+        assert not real_viewer.window.dock_widgets[title].parent().isHidden()
         assert set(real_viewer.window.dock_widgets) <= {"SEM Classify", "SEM Tile"}
 
 

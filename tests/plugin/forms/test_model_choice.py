@@ -23,8 +23,9 @@ def elsewhere(tmp_path, monkeypatch):
 
     def make(name):
         path = tmp_path / f"{name}.safetensors"
+        path.parent.mkdir(parents=True, exist_ok=True)
         path.write_bytes(b"")
-        cards[path] = brightness_classifier(name=name).card
+        cards[path] = brightness_classifier(name=path.stem).card
         return path
 
     def read_card(path):
@@ -67,6 +68,23 @@ def test_models_opened_elsewhere_come_back_the_newest_first_while_they_are_there
     offered = [getattr(each, "name", each) for each in again.combo.choices]
     assert "second" in offered
     assert "first" not in offered
+
+
+def test_models_of_one_title_are_told_apart_by_their_folders(form, elsewhere):
+    models, _session, _owner = form
+    paths = [elsewhere(f"{folder}/mine") for folder in ("old", "new", "again/new")]
+    for path in paths:
+        models.open_file(path)
+    offered = dict(models._choices())
+    mine = {title: each.path for title, each in offered.items() if title.startswith("mine")}
+    assert mine == {
+        "mine · old": paths[0],
+        f"mine · {paths[1]}": paths[1],
+        f"mine · {paths[2]}": paths[2],
+    }
+    for path in paths:
+        models.choose(path)
+        assert models.entry.path == path
 
 
 def test_the_folder_of_models_is_there_before_the_user_is_asked(form, monkeypatch):

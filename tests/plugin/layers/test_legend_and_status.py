@@ -96,6 +96,22 @@ def test_the_legend_lies_beside_a_narrow_specimen(qtbot, real_viewer):
     assert tuple(real_viewer.scene.camera.center) == before
 
 
+def test_a_list_of_long_names_lies_above_the_specimen_where_there_is_room(qtbot, real_viewer):
+    rows, cols = (int(side) // 4 for side in real_viewer.canvas.size)
+    image = real_viewer.add_image(np.ones((rows // 2, cols), np.uint8), name="low")
+    real_viewer.reset_view()
+    names = [f"a long name of the class {number}" for number in range(9)]
+    before = picture_bands(real_viewer)
+    assert before.top < 29 * len(names) < before.top + before.bottom
+    legend_of(real_viewer)
+    labels = np.arange(1, 10).reshape(1, 9)
+    add_class_map(real_viewer, map_of(labels, names=tuple(names)), image)
+    until(qtbot, lambda: len(legend(real_viewer)) == len(names))
+    assert {each.position for each in overlays_of(real_viewer)} == {"top_left"}
+    assert picture_bands(real_viewer).top >= 29 * len(names)
+    assert picture_bands(real_viewer).bottom >= 0
+
+
 def test_each_name_stands_on_a_box_on_which_it_can_be_read():
     def contrast(colour, box):
         parts = sorted(relative_luminance(each) for each in (rgb_of(colour), box[:3]))

@@ -44,7 +44,7 @@ def test_suggested_tiles_are_annotated_skipped_and_gone_back_to_by_keys(qtbot, t
     assert taught.guide.tour.place == second
     taught.guide.button.native.click()
     assert not taught.guide.tour.active
-    assert all("look at" not in layer.name for layer in taught._viewer.layers)
+    until(qtbot, lambda: all("look at" not in each.name for each in taught._viewer.layers))
 
 
 def test_a_wrong_annotation_is_found_and_shown(qtbot, taught):

@@ -82,6 +82,7 @@ class Share:
         return (self.high - self.low) / 2.0
 
 
+FEW = 5
 _UNKNOWN = Share(*4 * (float("nan"),))
 
 
@@ -275,7 +276,7 @@ def _if_unsure(counts: ReviewCounts, weights: Floats, shares: Floats) -> tuple[I
 
 
 def _notes(counts: ReviewCounts, names: Sequence[str]) -> tuple[str, ...]:
-    notes = []
+    notes, few = [], []
     reviewed, unit = counts.counts.sum(axis=1), counts.unit
     for name, cells, area in zip(names, reviewed, counts.area_px, strict=True):
         if area > 0 and cells == 0:
@@ -283,9 +284,12 @@ def _notes(counts: ReviewCounts, names: Sequence[str]) -> tuple[str, ...]:
                 f"No {unit} that the map calls {name} was reviewed: its part is as the map says, "
                 "and nothing is known of its errors."
             )
-        elif area > 0 and cells < 5:
-            few, were = (f"1 {unit}", "was") if cells == 1 else (f"{cells} {unit}s", "were")
-            notes.append(f"Only {few} that the map calls {name} {were} reviewed.")
+        elif area > 0 and cells < FEW:
+            few.append(f"{name} {int(cells)}")
+    if few:
+        notes.append(
+            f"Fewer than {FEW} {unit}s were reviewed of what the map calls {', '.join(few)}."
+        )
     unsure = int(counts.unsure.sum())
     if unsure:
         share = unsure / (unsure + int(reviewed.sum()))

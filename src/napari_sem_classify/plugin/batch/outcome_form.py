@@ -23,6 +23,7 @@ TITLE = (
     "Double-click an image to open it with its map. What you correct there, scale or bar, counts "
     "when you run again; only these images are done anew."
 )
+NONE_YET = "What comes of each image is listed here as the batch runs, and opened from here."
 DONE, EARLIER = "✓", "earlier"
 PAGE_ENDING = Path(PAGE).suffix  # its name may be another where the user has a file of that name
 
@@ -70,7 +71,7 @@ class OutcomeForm:
         for table in (self.done, self.failed):
             table.setRowCount(0)
             table.hide()
-        self.title.say("")
+        self.title.say(NONE_YET)
         self.failed_title.say("")
         self._row.hide()
 
@@ -84,8 +85,8 @@ class OutcomeForm:
                 self._add(outcome)
         self._seen = len(outcomes)
         bad = self.failed.rowCount()
-        if self._rows:
-            self.title.say(TITLE)
+        if outcomes:
+            self.title.say(TITLE if self._rows else "")
         if bad:
             self.failed_title.warn(f"{counted(bad, 'file')} could not be used:")
 

@@ -12,6 +12,7 @@ from qtpy.QtCore import QEventLoop, QTimer
 from qtpy.QtWidgets import QApplication, QWidget
 
 from napari_sem_classify.core.common.job import Job, Progress
+from napari_sem_classify.plugin.app.camera import keep_whole, whole_view
 from napari_sem_classify.plugin.app.jobs import JobContext, JobSlot
 from napari_sem_classify.plugin.app.session import unwrapped
 from napari_sem_classify.plugin.app.turns import later
@@ -75,6 +76,9 @@ def open_sample(viewer: ViewerModel, note: Teller, then: Then = lambda _image: N
         say("")
         image, truth = (Layer.create(*each) for each in cross_section_layers(sample))
         viewer.add_layer(image)
+        seen = whole_view(viewer)
+        if seen is not None:  # its controls take room from the canvas
+            keep_whole(viewer, window, seen)
         later(partial(add_truth, image, truth))
         for each in waiting:
             each(image)

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import html
-from collections.abc import Callable
+from collections import Counter
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -134,7 +135,8 @@ class ModelForm:
         return True
 
     def _choices(self, _widget: Any = None) -> list[tuple[str, Any]]:
-        offered: list[tuple[str, Any]] = [(_title(entry), entry) for entry in self._entries()]
+        entries = self._entries()
+        offered: list[tuple[str, Any]] = list(zip(titles(entries), entries, strict=True))
         none = [(self._none, self._none)] if self._none else []
         return [*none, *offered, (OPEN_FILE, OPEN_FILE)]
 
@@ -177,10 +179,23 @@ def trained_text(card: ModelCard) -> str:
     return f"taught at {card.pixel_size_nm:.4g} nm/px, {card.tile_px} px tiles ({side})"
 
 
+def titles(entries: Sequence[ModelEntry]) -> list[str]:
+    """What models are called in a list: those of one title with their folder, or their place."""
+    said = [_title(entry) for entry in entries]
+    for place in (lambda path: path.parent.name, str):
+        counts = Counter(said)
+        said = [
+            f"{_title(entry)} · {place(entry.path)}" if counts[title] > 1 else title
+            for entry, title in zip(entries, said, strict=True)
+        ]
+    return said
+
+
 def _title(entry: ModelEntry) -> str:
     if entry.card is None:
         return f"{entry.name} (cannot be used)"
-    return entry.name if entry.card.name == entry.name else f"{entry.card.name} ({entry.name})"
+    plain = entry.source == "shipped" or entry.card.name == entry.name
+    return entry.card.name if plain else f"{entry.card.name} ({entry.name})"
 
 
 def _chips(card: ModelCard) -> str:

@@ -20,7 +20,6 @@ from napari_sem_classify.core.annotate.place import TilePlace, place_of
 from napari_sem_classify.core.model.card import ClassInfo
 from napari_sem_classify.core.tiles.grid import TileGrid
 from napari_sem_classify.plugin.layers import made_layers
-from napari_sem_classify.plugin.layers.in_turns import show_soon
 from napari_sem_classify.plugin.layers.layer_image import METADATA_KEY
 from napari_sem_classify.plugin.layers.strokes import StrokeWatch
 
@@ -155,11 +154,9 @@ class AnnotationLayer:
             data,
             select=was_active,
             opacity=OPACITY,
-            visible=False,
             **made_layers.cells_on(image_layer, grid, data.ndim),
         )
         layer.brush_size = 1
-        show_soon(self._viewer, layer)
         self.layer = layer
         self._watch = StrokeWatch(layer, self.sync)
         return layer

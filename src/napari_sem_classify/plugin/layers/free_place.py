@@ -21,6 +21,7 @@ PX_PER_POINT = 96 / 72
 LETTER = 0.62  # mean width of a letter, by the height of the font
 BOX_PX = 22
 """Square, margins and distance of an entry."""
+MARGIN_PX = 8
 SCALE_BAR_PX = 230
 """Room that napari's scale bar takes in the lower right corner."""
 
@@ -38,8 +39,8 @@ class Bands:
 def legend_place(viewer: ViewerModel, names: Sequence[str], font_size: float) -> str:
     """Where the legend covers least of the specimen: a row below it, or a list beside it.
 
-    A picture that is wholly in view is moved up by the few pixels that the row needs, where there
-    is so much room above it.
+    A picture that is wholly in view is moved up by the few pixels that the row needs, or down by
+    those of the list, where there is so much room on the other side.
     """
     letter, line = font_size * PX_PER_POINT * LETTER, font_size * PX_PER_POINT * 2.2
     widths = [letter * (len(name) + 2) + BOX_PX for name in names]
@@ -49,9 +50,11 @@ def legend_place(viewer: ViewerModel, names: Sequence[str], font_size: float) ->
         return ROW if fits else COLUMN
     if bands.left >= max(widths):
         return COLUMN
-    if fits and bands.bottom < line:
-        _make_room(viewer, bands, line)
-    return ROW if fits else COLUMN
+    if fits:
+        _make_room(viewer, bands, below=line)
+        return ROW
+    _make_room(viewer, bands, above=line * len(names) + MARGIN_PX)
+    return COLUMN
 
 
 def picture_bands(viewer: ViewerModel) -> Bands | None:
@@ -70,10 +73,12 @@ def picture_bands(viewer: ViewerModel) -> Bands | None:
     return Bands(first[0], size[0] - last[0], first[1], size[1] - last[1])
 
 
-def _make_room(viewer: ViewerModel, bands: Bands, line: float) -> None:
+def _make_room(viewer: ViewerModel, bands: Bands, above: float = 0.0, below: float = 0.0) -> None:
     inside = min(bands.top, bands.bottom, bands.left, bands.right) >= 0
-    if inside and bands.top + bands.bottom >= line:
-        camera: Any = getattr(viewer, "scene", viewer).camera
-        y, x = camera.center[-2:]
-        down = (line - bands.bottom) / camera.zoom
-        camera.center = (*tuple(camera.center)[:-2], float(y) + down, float(x))
+    if not inside or bands.top + bands.bottom < above + below:
+        return
+    camera: Any = getattr(viewer, "scene", viewer).camera
+    y, x = camera.center[-2:]
+    up = max(0.0, below - bands.bottom) - max(0.0, above - bands.top)
+    if up:
+        camera.center = (*tuple(camera.center)[:-2], float(y) + up / camera.zoom, float(x))

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from napari.layers import Layer
 
 _PREFIX = "sem_classify_legend_"
-DARK_BOX, LIGHT_BOX = (0.1, 0.1, 0.1, 0.8), (0.95, 0.95, 0.95, 0.85)
+DARK_BOX, LIGHT_BOX = (0.1, 0.1, 0.1, 0.95), (0.95, 0.95, 0.95, 0.95)
 FONT_SIZE = 10
 MOST_ENTRIES = 12
 REST_COLOUR = "#ffffff"
