@@ -162,7 +162,7 @@ def test_one_reviewed_cell_in_a_class_gives_a_wide_interval_and_a_note():
     estimate = estimate_fractions(count_review(review), NAMES)
     assert estimate.users[2].low < 0.3
     assert math.isnan(estimate.users[2].standard_error)
-    assert any(f"what the map calls {NAMES[2]} 1." in note for note in estimate.notes)
+    assert any(f"what the map calls {NAMES[2]} (1)." in note for note in estimate.notes)
 
 
 def test_a_class_that_the_map_never_gives_can_still_be_found_by_the_review():

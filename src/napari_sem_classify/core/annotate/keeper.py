@@ -288,11 +288,11 @@ def _digest(path: Path) -> bytes:
 
 
 def file_text(places: Mapping[str, Path], key: str) -> str:
-    """Where annotations are kept, for the user: the file beside the image, else the folder."""
+    """Where annotations are kept, for the user: the file beside the image, else her data folder."""
     path = places.get(key)
     if path is None:
         return ""
-    return f"the folder {path.parent}" if path.parent == user_folder() else path.name
+    return "your data folder" if path.parent == user_folder() else path.name
 
 
 def _writable(path: Path) -> bool:

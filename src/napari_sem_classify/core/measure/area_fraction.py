@@ -285,7 +285,7 @@ def _notes(counts: ReviewCounts, names: Sequence[str]) -> tuple[str, ...]:
                 "and nothing is known of its errors."
             )
         elif area > 0 and cells < FEW:
-            few.append(f"{name} {int(cells)}")
+            few.append(f"{name} ({int(cells)})")
     if few:
         notes.append(
             f"Fewer than {FEW} {unit}s were reviewed of what the map calls {', '.join(few)}."
