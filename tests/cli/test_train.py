@@ -179,6 +179,8 @@ def test_ways_to_train_are_compared_in_one_table(run, source, tmp_path, monkeypa
     ran = run("compare", source, "--out", tmp_path / "out", "--no-download", *SMALL)
     assert ran.status == 0, ran.err
     assert "The weights of Inception-v3 are not here" in ran.err
+    assert ran.err.startswith("The trainings take about ")
+    assert "--split groups takes half as long" in ran.err
     lines = ran.out.splitlines()
     assert lines[0].startswith("Split groups, by ")
     assert lines[1].startswith("Split random, image by image, at random: ")

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from enum import StrEnum
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
@@ -13,6 +13,11 @@ from napari_sem_classify.cli import labelled
 from napari_sem_classify.cli.shared_options import Device, Json, Network
 from napari_sem_classify.cli.shell import complain, report
 from napari_sem_classify.core.network.backbone import DEFAULT_BACKBONE, backbone_path
+
+if TYPE_CHECKING:
+    from napari_sem_classify.core.evaluate.dataset_split import Split
+    from napari_sem_classify.core.evaluate.training_set import TrainingSet
+    from napari_sem_classify.core.finetune.compare import CompareOptions
 
 
 class Splits(StrEnum):
@@ -102,12 +107,32 @@ def compare(
         ),
     ):
         splits = splits_of(data, kept_together, split.value, seed)
+        if not as_json:
+            complain(_time_text(data, splits, options))
         rows = compare_ways(data, splits, options, on_row=tell, job=job)
         value = comparison(data, splits, rows, title)
         files = write_comparison(value, folder)
     value |= {"files": [str(path) for path in files], "renamed": folder.told}
     written = (f"Written: {path}" for path in files)
     report(value, "\n".join([*_table(value), *written, *folder.told]), as_json)
+
+
+def _time_text(data: TrainingSet, splits: Mapping[str, Split], options: CompareOptions) -> str:
+    """About how long the trainings take, by a short trial on this computer."""
+    from napari_sem_classify.core.common.durations import duration_text
+    from napari_sem_classify.core.finetune.finetune_pace import parts_of_split
+    from napari_sem_classify.core.finetune.finetune_trial import trial_rate, work_of
+    from napari_sem_classify.core.network.engine.devices import find_device
+
+    device = find_device(options.device).type
+    work = sum(
+        work_of(preset, parts_of_split(data, each, preset), device)
+        for preset in options.presets
+        for each in splits.values()
+    )
+    seconds = work * len(options.seeds) / trial_rate(options.device, options.backbone_id)
+    half = "; --split groups takes half as long" if len(splits) > 1 else ""
+    return f"The trainings take about {duration_text(seconds)}{half}."
 
 
 def _table(value: dict[str, Any]) -> list[str]:
