@@ -50,18 +50,28 @@ def _drive() -> None:
     viewer.reset_view()
     annotate(viewer, np.asarray(truth), names)
     wait(lambda: widget.summary_form.pictures.isVisible())
+    wait(lambda: widget.expected.note.said.startswith("About "))
     shoot(viewer, "1-data")
+
+    form = widget.schedule_form
+    form.options.native.click()
+    form.augment._controls["shot_noise"].value = 10.0
+    wait(lambda: "noise" in form.augment.told.said)
+    widget._scroll_to(form.stages)
+    wait(lambda: False, 1.0)
+    shoot(viewer, "2-settings")
+    form.options.native.click()
 
     widget.schedule_form.set_stages(STAGES)
     widget.run_form.button.native.click()
     wait(lambda: widget._snapshot is not None and len(widget._snapshot.epochs) >= 4)
-    shoot(viewer, "2-running")
+    shoot(viewer, "3-running")
 
     wait(lambda: not widget.busy)
     print(widget.run_form.message.said, widget.result_form.score.said)
     widget.result_form.pictures.choose(0)
     wait(lambda: False, 0.5)
-    shoot(viewer, "3-result")
+    shoot(viewer, "4-result")
 
     widget.result_form.classify.native.click()
     wait(lambda: not widget.result_form.saving)
