@@ -2,35 +2,43 @@
 
 Spheroidite (AMPIS) and shale: one image at a time is left out, tiles of the others teach a plain
 head. The forest is taught with as many labelled pixels as tiles taught the head, a click each, on
-the looks that outlines use; of coatings and superalloys specimens are left out.
+the looks that outlines use; of coatings and superalloys specimens are left out. Cracks are those of
+the coatings, by heads of other specimens, and those of the generated sample, by its true tiles.
 
-    python benchmarks/outlines_more.py [--what spheroidite shale forest_super2 forest_ebc2]
+    python benchmarks/outlines_more.py [--what spheroidite shale forest_super2 forest_ebc2 cracks]
 """
 
 from __future__ import annotations
 
 import argparse
+import tempfile
 from collections.abc import Iterator
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
 from outlines import map_of, mean_iou, outlined, smooth, squares, true_tiles
 from tile_sets import nasa_pairs, whole_grid
+from transfer import draw, load, splits, teach
 
 from napari_sem_classify.core.annotate.annotation import tiles_from_mask
 from napari_sem_classify.core.image.area import Area
 from napari_sem_classify.core.image.intensity import IntensityRecipe, measure_range
-from napari_sem_classify.core.image.sem_image import SemImage
+from napari_sem_classify.core.image.sem_image import SemImage, Specimen
+from napari_sem_classify.core.maps.class_map import ClassMap
 from napari_sem_classify.core.model.card import ClassInfo
 from napari_sem_classify.core.model.recipe import Recipe
+from napari_sem_classify.core.model.surroundings import ALONE
 from napari_sem_classify.core.network.engine import make_engine
 from napari_sem_classify.core.outlines.lattice import Lattice
 from napari_sem_classify.core.outlines.looks import looks
+from napari_sem_classify.core.sample.cross_section import generate_cross_section
 from napari_sem_classify.core.sem_io import open_image
 from napari_sem_classify.core.teach.head_fit import FitOptions, teach_head
+from napari_sem_classify.core.teach.learn import tile_probabilities
 from napari_sem_classify.core.teach.looked import Sight, look
+from napari_sem_classify.core.tiles.grid import TileGrid
 
 TWO = (ClassInfo("ground", "#1f77b4"), ClassInfo("phase", "#ff7f0e"))
 
@@ -119,16 +127,115 @@ def forest_study(name: str, data: Path, clicks: int) -> None:
     print(f"{name} forest, {clicks} clicks a class, mean of {len(table)} | {np.mean(table):.3f}")
 
 
+@dataclass(frozen=True, slots=True)
+class Cracks:
+    """What was drawn, and shares of truth, tiles and outlines, overlap, overlap within 2 px."""
+
+    drawn: NDArray[np.bool_]
+    figures: tuple[float, float, float, float, float]
+
+
+def crack_row(class_map: ClassMap, image: SemImage, truth: NDArray[np.bool_]) -> Cracks:
+    """Draw the outlines of a map whose class "crack" is one that tiles contain."""
+    from scipy.ndimage import binary_dilation
+
+    (number,) = (n for n, info in enumerate(class_map.classes) if info.contains is not None)
+    found = outlined(class_map, image) == number
+    near = np.ones((5, 5), np.bool_)
+    right = (found & binary_dilation(truth, near)).sum()
+    met = (truth & binary_dilation(found, near)).sum()
+    both = max(right, met)
+    overlap = (found & truth).sum() / max(1, (found | truth).sum())
+    near_overlap = both / max(1, both + found.sum() - right + truth.sum() - met)
+    tiles = class_map.fractions()[number].fraction
+    return Cracks(found, (truth.mean(), tiles, found.mean(), overlap, near_overlap))
+
+
+def true_presence(
+    mask: NDArray[np.integer], grid: TileGrid, classes: int, crack: int
+) -> NDArray[np.float32]:
+    """Probabilities of tiles of which it is known whether 2 % of each are crack."""
+    found = true_tiles(mask, grid, classes)
+    for number, window in enumerate(grid.windows()):
+        at = divmod(number, grid.tile_shape[1])
+        part = mask[window.top : window.bottom, window.left : window.right] == crack
+        found[at][crack] = 0.0
+        share = 0.9 if part.mean() >= 0.02 else 0.02
+        found[at] *= (1 - share) / found[at].sum()
+        found[at][crack] = share
+    return found
+
+
+def crack_picture(
+    pixels: NDArray[np.integer],
+    truth: NDArray[np.bool_],
+    found: NDArray[np.bool_],
+    path: Path | str,
+) -> None:
+    """The image, and beside it what was drawn in orange and the mask in green, both in yellow."""
+    from PIL import Image
+
+    low, high = np.percentile(pixels, [1, 99])
+    grey = np.clip((pixels - low) / (high - low), 0, 1) * 255
+    plain = np.repeat(grey[..., None], 3, axis=2)
+    shown = plain.copy()
+    for mark, colour in (
+        (truth, (0, 255, 0)),
+        (found, (255, 90, 0)),
+        (truth & found, (255, 255, 0)),
+    ):
+        shown[mark] = colour
+    Image.fromarray(np.concatenate([plain, shown], axis=1).astype(np.uint8)).save(path)
+
+
+def crack_study(data: Path, cache: Path) -> None:
+    """Print the shares and overlaps of cracks, an image a line."""
+    material = load("ebc3", data, cache)
+    heads, lesson, table = {}, material.lesson, []
+    for train, test in splits(material, "ebc3", 0):
+        rows = train[draw(lesson.labels[train], 300, 0)]
+        heads[str(material.specimens[test][0])] = teach(material, "ebc3", rows, (ALONE,))
+    classes = tuple(
+        replace(info, contains=0.02) if info.name == "crack" else info for info in lesson.classes
+    )
+    print("image | truth, tiles, outlines, overlap, within 2 px | with true tiles")
+    for image, mask, specimen in nasa_pairs(data, "ebc"):
+        grid = whole_grid(image, 64)
+        image = image.with_area(grid.area)
+        tiles = tile_probabilities(heads[specimen], lesson.seen[image.name])
+        made = map_of(image, grid, tiles, classes)
+        best = replace(made, probabilities=true_presence(mask, grid, 3, 2))
+        rows = [crack_row(each, image, mask == 2).figures for each in (made, best)]
+        table.append(rows)
+        print(f"{image.name} | " + " | ".join(", ".join(f"{v:.4f}" for v in r) for r in rows))
+    found = np.array(table)
+    for name, each in (("head", found[:, 0]), ("true tiles", found[:, 1])):
+        wrong = 100 * np.abs(each[:, 1:3] - each[:, :1]).mean(axis=0)
+        print(f"{name}: tiles off by {wrong[0]:.2f} points, outlines by {wrong[1]:.2f}")
+    sample = generate_cross_section((1024, 1536), seed=3, info_bar=False)
+    image = SemImage("sample", sample.image, Specimen(Area(0, 1024, 0, 1536)))
+    grid, truth = TileGrid(image.area, 64, 64), sample.truth.astype(np.int64) - 1
+    crack = sample.class_names.index("crack")
+    known = tuple(
+        ClassInfo(name, "#1f77b4", 0.02 if name == "crack" else None) for name in sample.class_names
+    )
+    tiles = true_presence(truth, grid, len(known), crack)
+    print("sample", crack_row(map_of(image, grid, tiles, known), image, truth == crack).figures)
+
+
 def main() -> None:
     """Run the studies."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    names = ["spheroidite", "shale", "forest_super2", "forest_ebc2"]
+    names = ["spheroidite", "shale", "forest_super2", "forest_ebc2", "cracks"]
     parser.add_argument("--what", nargs="+", default=names, choices=names)
     parser.add_argument("--clicks", type=int, default=100)
     parser.add_argument("--data", type=Path, default=Path("../shared/data"))
+    parser.add_argument("--cache", type=Path, default=Path(tempfile.gettempdir()) / "teach_cache")
     wish = parser.parse_args()
     for name in wish.what:
-        if name.startswith("forest_"):
+        if name == "cracks":
+            crack_study(wish.data, wish.cache)
+        elif name.startswith("forest_"):
             forest_study(name.removeprefix("forest_"), wish.data, wish.clicks)
         else:
             binary_study(name, wish.data)

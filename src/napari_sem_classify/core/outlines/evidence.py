@@ -19,7 +19,6 @@ from napari_sem_classify.core.image.intensity import IntensityRange
 from napari_sem_classify.core.image.sem_image import SemImage
 from napari_sem_classify.core.maps.class_map import ClassMap
 from napari_sem_classify.core.model.head import softmax
-from napari_sem_classify.core.outlines.hers import her_pixels
 from napari_sem_classify.core.outlines.lattice import Lattice, cell_centres, interpolated
 from napari_sem_classify.core.outlines.looks import halo_of, looks
 from napari_sem_classify.core.outlines.pixel_fit import LEAST_GAIN, Bags, Evidence, evidence_of
@@ -75,10 +74,7 @@ def inner(values: NDArray[Any], block: Area, got: Area) -> NDArray[Any]:
 
 
 def look_at_pixels(scene: Scene, reporter: Reporter) -> Evidence | None:
-    """Let the map teach the pixels; None where there are too few tiles or pixels tell nothing.
-
-    What the user painted teaches them too.
-    """
+    """Let the map teach the pixels; None where there are too few tiles or pixels tell nothing."""
     parts = []
     for patch in patches_of(scene.lattice):
         found = _bags(scene, patch)
@@ -93,7 +89,7 @@ def look_at_pixels(scene: Scene, reporter: Reporter) -> Evidence | None:
         bags = Bags(*(getattr(bags, name)[some] for name in Bags.__slots__))
     if len(bags.wanted) < LEAST_BAGS:
         return None
-    evidence = evidence_of(bags, her_pixels(scene, reporter))
+    evidence = evidence_of(bags)
     return evidence if evidence.gain > LEAST_GAIN else None
 
 
@@ -191,10 +187,3 @@ def squares_say(scene: Scene, evidence: Evidence | None, block: Area) -> NDArray
     if evidence is None:
         return softmax(log_map)
     return softmax(evidence.classifier.logits(scene.looks(block)) + evidence.map_weight * log_map)
-
-
-def as_painted(probabilities: NDArray[np.float32], hers: NDArray[np.uint16]) -> NDArray[np.float32]:
-    """Probabilities of squares, those that the user painted being what she said."""
-    said = (hers > 0) & ~np.isnan(probabilities[..., 0])
-    probabilities[said] = np.eye(probabilities.shape[-1], dtype=np.float32)[hers[said] - 1]
-    return probabilities

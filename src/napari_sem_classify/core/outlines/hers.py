@@ -1,27 +1,18 @@
 """What the user drew herself: pixels that she painted on outlines, as evidence for the rest.
 
-Her pixels stay as she painted them, and what looks like them nearby follows. Of two classes or more
-they teach the classifier of pixels beside the tiles. They do not say how much the map counts: she
-paints where it is wrong, which tells nothing of where it is right.
+Her pixels stay as she painted them, and what looks like them nearby follows. They teach no
+classifier and do not say how much the map counts: she paints where outlines are wrong, which tells
+nothing of where they are right (docs/outlines.md).
 """
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from napari_sem_classify.core.common.job import Reporter
-from napari_sem_classify.core.image.area import Area
 from napari_sem_classify.core.outlines.lattice import Lattice
-from napari_sem_classify.core.outlines.pixel_fit import Pixels
-
-if TYPE_CHECKING:
-    from napari_sem_classify.core.outlines.evidence import Scene
-
-MOST_TAUGHT = 4096
-"""Squares that teach, evenly over those of each class."""
 
 
 def in_squares(labels: NDArray[Any], lattice: Lattice) -> NDArray[np.uint16]:
@@ -42,32 +33,8 @@ def in_squares(labels: NDArray[Any], lattice: Lattice) -> NDArray[np.uint16]:
     return np.where(low == high, low, 0).astype(np.uint16)
 
 
-def her_pixels(scene: Scene, reporter: Reporter) -> Pixels | None:
-    """Looks and classes of the squares that she painted.
-
-    None where she painted fewer than two classes: one alone tells it from no other, and would only
-    be thought more frequent everywhere.
-    """
-    hers = scene.hers
-    if hers is None:
-        return None
-    chosen = np.zeros(hers.shape, np.bool_)
-    numbers = np.unique(hers[hers > 0])
-    if len(numbers) < 2:
-        return None
-    for number in numbers:
-        mine = np.flatnonzero(hers == number)
-        most = min(len(mine), MOST_TAUGHT // len(numbers))
-        chosen.flat[mine[np.linspace(0, len(mine) - 1, most).astype(np.int64)]] = True
-    parts = []
-    for block in scene.lattice.blocks():
-        inside = chosen[block.top : block.bottom, block.left : block.right]
-        if not inside.any():
-            continue
-        at = np.nonzero(inside)
-        rows, cols = at[0] + block.top, at[1] + block.left
-        small = Area(int(rows.min()), int(rows.max()) + 1, int(cols.min()), int(cols.max()) + 1)
-        seen = scene.looks(small)[rows - small.top, cols - small.left]
-        parts.append((seen, hers[rows, cols].astype(np.int64) - 1))
-        reporter.check()
-    return Pixels(*(np.concatenate(each) for each in zip(*parts, strict=True)))
+def as_painted(probabilities: NDArray[np.float32], hers: NDArray[np.uint16]) -> NDArray[np.float32]:
+    """Probabilities of squares, those that the user painted being what she said."""
+    said = (hers > 0) & ~np.isnan(probabilities[..., 0])
+    probabilities[said] = np.eye(probabilities.shape[-1], dtype=np.float32)[hers[said] - 1]
+    return probabilities

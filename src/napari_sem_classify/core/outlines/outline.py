@@ -19,12 +19,11 @@ from napari_sem_classify.core.maps.class_map import ClassMap
 from napari_sem_classify.core.outlines.doubts import doubts
 from napari_sem_classify.core.outlines.evidence import (
     Scene,
-    as_painted,
     inner,
     look_at_pixels,
     squares_say,
 )
-from napari_sem_classify.core.outlines.hers import in_squares
+from napari_sem_classify.core.outlines.hers import as_painted, in_squares
 from napari_sem_classify.core.outlines.lattice import (
     BLOCK_SQUARES,
     Lattice,

@@ -9,7 +9,6 @@ tiles that it did not learn from.
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
@@ -26,8 +25,6 @@ LEAST_GAIN = 0.002
 """Pixels that explain less of what neighbouring tiles leave open do not count at all."""
 CLEAR_GAIN = 0.1
 """Pixels that explain so much count in full."""
-HERS = 1.0
-"""Weight of what the user painted beside all tiles."""
 _DECAY = 3e-4
 _ROUNDS = 16
 """Stopped early: later rounds explain tiles by looks as wide as they are, and edges blur."""
@@ -53,21 +50,6 @@ class Bags:
     wanted: NDArray[np.float32]
     around: NDArray[np.float32]
     fold: NDArray[np.int64]
-
-
-@dataclass(frozen=True, slots=True)
-class Pixels:
-    """Pixels whose class is known, since a person painted them.
-
-    Attributes
-    ----------
-    looks : float32, shape (pixels, looks)
-    numbers : int64, shape (pixels,)
-        Class of each, 0 for the first.
-    """
-
-    looks: NDArray[np.float32]
-    numbers: NDArray[np.int64]
 
 
 @dataclass(frozen=True, slots=True)
@@ -101,16 +83,13 @@ class Evidence:
     gain: float
 
 
-def evidence_of(bags: Bags, hers: Pixels | None = None) -> Evidence:
-    """Fit the classifier, and weigh it against the map on tiles that it did not learn from.
-
-    `hers` are pixels that teach it besides, see `hers`.
-    """
+def evidence_of(bags: Bags) -> Evidence:
+    """Fit the classifier, and weigh it against the map on tiles that it did not learn from."""
     held = np.zeros_like(bags.wanted)
     for fold in (0, 1):
         mine = bags.fold == fold
         if mine.all() or not mine.any():
-            return Evidence(fit_pixels(bags.looks, bags.wanted, hers), MOST_MAP, 0.0)
+            return Evidence(fit_pixels(bags.looks, bags.wanted), MOST_MAP, 0.0)
         classifier = fit_pixels(bags.looks[~mine], bags.wanted[~mine])
         held[mine] = softmax(classifier.logits(bags.looks[mine])).mean(axis=1)
     known = ~np.isnan(bags.around[:, 0])
@@ -122,21 +101,16 @@ def evidence_of(bags: Bags, hers: Pixels | None = None) -> Evidence:
     gain = max(0.0, (alone - both) / max(whole, 1e-6))
     ratio = weights[0] / weights[1] if weights[1] > 0 else MOST_MAP
     weight = np.clip(max(ratio, CLEAR_GAIN / max(gain, 1e-6)), LEAST_MAP, MOST_MAP)
-    fitted = fit_pixels(bags.looks, bags.wanted, hers)
-    return Evidence(fitted, float(weight), float(gain))
+    return Evidence(fit_pixels(bags.looks, bags.wanted), float(weight), float(gain))
 
 
-def fit_pixels(
-    looks: NDArray[np.float32], wanted: NDArray[np.float32], hers: Pixels | None = None
-) -> PixelClassifier:
+def fit_pixels(looks: NDArray[np.float32], wanted: NDArray[np.float32]) -> PixelClassifier:
     """Fit a linear softmax on pixels to the probabilities of their tiles.
 
     Parameters
     ----------
     looks : float32, shape (tiles, pixels a tile, looks)
     wanted : float32, shape (tiles, classes)
-    hers : Pixels, optional
-        Pixels of known classes, which count `HERS` times as much as the tiles in all.
     """
     from scipy.optimize import minimize
 
@@ -146,7 +120,6 @@ def fit_pixels(
     mean, spread = flat.mean(axis=0), flat.std(axis=0) + np.float32(1e-6)
     x = (flat - mean) / spread
     size = count * classes
-    own = None if hers is None else _her_cost((hers.looks - mean) / spread, hers.numbers, classes)
 
     def cost(vector: NDArray[np.float64]) -> tuple[float, NDArray[np.float64]]:
         w = vector[:size].reshape(count, classes).astype(np.float32)
@@ -160,13 +133,9 @@ def fit_pixels(
         down = (k / pixels * back).astype(np.float32)[:, None, :]
         dz = p * (down - (p * down).sum(axis=2, keepdims=True))
         dz = dz.reshape(-1, classes)
-        slope, level = x.T @ dz + _DECAY * w, dz.sum(axis=0)
-        if own is not None:
-            more, by_w, by_b = own(w, b)
-            loss, slope, level = loss + more, slope + by_w, level + by_b
         gradient = [
-            slope.ravel(),
-            level,
+            (x.T @ dz + _DECAY * w).ravel(),
+            dz.sum(axis=0),
             back.sum(axis=0),
             [float((back * means).sum() * k)],
         ]
@@ -183,23 +152,6 @@ def fit_pixels(
     weight = (found[:size].reshape(count, classes) / spread[:, None]).astype(np.float32)
     bias = (found[size : size + classes] - mean @ weight).astype(np.float32)
     return PixelClassifier(weight, bias)
-
-
-def _her_cost(
-    x: NDArray[np.float32], numbers: NDArray[np.int64], classes: int
-) -> Callable[[NDArray[np.float32], NDArray[np.float32]], tuple[float, Any, Any]]:
-    """Cross-entropy of known pixels, classes alike, and its slopes by weights and bias."""
-    counts = np.bincount(numbers, minlength=classes)
-    each = HERS / (counts[numbers] * max(1, (counts > 0).sum()))
-    wanted = np.eye(classes, dtype=np.float32)[numbers]
-
-    def cost(w: NDArray[np.float32], b: NDArray[np.float32]) -> tuple[float, Any, Any]:
-        p = softmax(x @ w + b)
-        lost = -(each * np.log(p[np.arange(len(p)), numbers] + 1e-12)).sum()
-        back = ((p - wanted) * each[:, None]).astype(np.float32)
-        return float(lost), x.T @ back, back.sum(axis=0)
-
-    return cost
 
 
 def _towards_means(

@@ -1,6 +1,6 @@
 """From the map in view to outlines of its classes, as a layer beside it.
 
-What is painted on them is evidence: drawn again, the rest follows it.
+What is painted on them is evidence: drawn again, what looks alike nearby follows it.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ if TYPE_CHECKING:
 
 DRAWING = "Drawing outlines…"
 DRAWN, PAINTED = "By outlines", "By outlines as painted"
-AGAIN = "Draw outlines again, and the rest follows what you painted."
+AGAIN = "Draw outlines again: what looks alike nearby follows what you painted."
 _SETTLED_MS = 150
 
 
@@ -50,7 +50,7 @@ class OutlineForm:
         self.button = button(
             "Draw outlines",
             "Draw where the classes end, from the map and the image, as labels that can be "
-            "painted; what you painted is kept and teaches the rest. Measure lists them",
+            "painted; what you painted stays, and its surroundings follow. Measure lists them",
         )
         self.note = Note("Outlines of the classes")
         form.wide(self.button, self.note)
