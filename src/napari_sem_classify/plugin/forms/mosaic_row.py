@@ -10,7 +10,7 @@ from psygnal import Signal
 from napari_sem_classify.core.image.intensity import FRAME_PX, OVER, IntensityRecipe
 from napari_sem_classify.plugin.forms.layout import Form, Note, explain, narrow
 
-WAYS = (("as one image", "image"), ("frame by frame", "frames"), ("locally", "local"))
+WAYS = (("as one image", "image"), ("by frame", "frames"), ("locally", "local"))
 FOUND = "found"
 _SIZE = re.compile(r"\s*(\d{1,7})\s*[x×]\s*(\d{1,7})\s*")
 
