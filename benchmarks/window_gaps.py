@@ -25,7 +25,6 @@ import sys
 import tempfile
 import threading
 import time
-import traceback
 from collections import Counter
 from collections.abc import Callable
 from itertools import pairwise
@@ -90,9 +89,14 @@ class Ticks:
             frame = sys._current_frames().get(self._main)
             if frame is None:
                 return
-            stack = traceback.extract_stack(frame)
-            places = [f"{'/'.join(Path(f.filename).parts[-2:])}:{f.name}" for f in stack]
-            self._seen.append((time.perf_counter(), list(dict.fromkeys(places))))
+            # Quickly, and no frame is kept: with it would live what its function holds, and a
+            # painter that outlives its paint event ends the program.
+            places = []
+            while frame is not None:
+                code, frame = frame.f_code, frame.f_back
+                places.append((code.co_filename, code.co_name))
+            names = [f"{'/'.join(Path(file).parts[-2:])}:{name}" for file, name in places[::-1]]
+            self._seen.append((time.perf_counter(), list(dict.fromkeys(names))))
 
 
 def _told(step: str, work: float, seen: Seen) -> str:
