@@ -5,8 +5,8 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from ..conftest import until
-from .conftest import add_classes, counts, learned
+from ..conftest import half_dark, until
+from .conftest import add_classes, counts, learned, paint
 
 
 def mask_of(image_layer, value=1):
@@ -93,3 +93,26 @@ def test_labels_of_another_scale_are_refused(qtbot, widget, real_viewer, image_l
     layer = real_viewer.add_labels(mask_of(image_layer), scale=(20, 20), units=("nm", "nm"))
     choose_layer(qtbot, widget, layer)
     assert "another scale" in widget.source_form.problem.said
+
+
+def test_an_image_that_is_gone_back_to_has_its_layer_of_annotations_still(
+    qtbot, widget, real_viewer, image_layer
+):
+    add_classes(widget)
+    paint(qtbot, widget, [(0, 0), (1, 1)], 1)
+    first = widget.teacher.painting.layer
+    other = real_viewer.add_image(
+        255 - half_dark(), name="sample_2", scale=(10, 10), units=("nm", "nm")
+    )
+    until(qtbot, lambda: widget.teacher.painting.layer not in (None, first))
+    second = widget.teacher.painting.layer
+    assert not second.data.any()
+    paint(qtbot, widget, [(2, 2)], 2)
+    real_viewer.layers.selection.active = image_layer
+    until(qtbot, lambda: widget.teacher.painting.layer is first)
+    paint(qtbot, widget, [(3, 3)], 2)
+    assert counts(widget) == {"dark": 2, "bright": 2}
+    assert np.argwhere(first.data).tolist() == [[0, 0], [1, 1], [3, 3]]
+    real_viewer.layers.selection.active = other
+    until(qtbot, lambda: widget.teacher.painting.layer is second)
+    assert np.argwhere(second.data).tolist() == [[2, 2]]

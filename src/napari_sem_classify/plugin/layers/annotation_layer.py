@@ -20,7 +20,7 @@ from napari_sem_classify.core.annotate.place import TilePlace, place_of
 from napari_sem_classify.core.model.card import ClassInfo
 from napari_sem_classify.core.tiles.grid import TileGrid
 from napari_sem_classify.plugin.layers import made_layers
-from napari_sem_classify.plugin.layers.layer_image import METADATA_KEY
+from napari_sem_classify.plugin.layers.layer_image import METADATA_KEY, notes_of
 from napari_sem_classify.plugin.layers.strokes import StrokeWatch
 
 if TYPE_CHECKING:
@@ -140,22 +140,31 @@ class AnnotationLayer:
     def _layer_for(self, image_layer: Image, grid: TileGrid, data: NDArray[Any]) -> Labels:
         there = made_layers.made_from(self._viewer, image_layer, ANNOTATIONS)
         old: Any = there[-1] if there else None
-        same = old is not None and old is self.layer and grid == self._grid
-        if same and (old.data.dtype, old.data.shape) == (data.dtype, data.shape):
+        place = made_layers.cells_on(image_layer, grid, data.ndim)
+        fits = (
+            old is not None
+            and (old.data.dtype, old.data.shape) == (data.dtype, data.shape)
+            and notes_of(old).get("grid") == made_layers.grid_to_dict(grid)
+        )
+        if fits and old is self.layer and grid == self._grid:
             return old
         self.let_go()
-        was_active = old is not None and self._viewer.layers.selection.active is old
-        made_layers.remove_layer(self._viewer, old)
-        layer: Labels = made_layers.add_made(
-            self._viewer,
-            image_layer,
-            ANNOTATIONS,
-            "labels",
-            data,
-            select=was_active,
-            opacity=OPACITY,
-            **made_layers.cells_on(image_layer, grid, data.ndim),
-        )
+        if fits:  # another image was in view meanwhile
+            layer: Labels = old
+            made_layers.put_in_place(layer, place)
+        else:
+            was_active = old is not None and self._viewer.layers.selection.active is old
+            made_layers.remove_layer(self._viewer, old)
+            layer = made_layers.add_made(
+                self._viewer,
+                image_layer,
+                ANNOTATIONS,
+                "labels",
+                data,
+                select=was_active,
+                opacity=OPACITY,
+                **place,
+            )
         layer.brush_size = 1
         self.layer = layer
         self._watch = StrokeWatch(layer, self.sync)
