@@ -19,9 +19,12 @@ def test_a_lazy_layer_shows_what_a_held_one_does_and_is_not_measured(viewer_mode
     labels = held.data.copy()
     monkeypatch.setattr(outline_layer, "PAINTED_PX", 320 * 320 - 1)
     monkeypatch.setattr(outline_layer, "_CHUNK_PX", 128)
+    monkeypatch.setattr(outline_layer, "_COARSEST_PX", 160)
     lazy = outline_layer.show_outlines(viewer, image, cells)
     assert not isinstance(lazy.data, np.ndarray)
-    assert lazy.data.chunks == ((128, 128, 64), (128, 128, 64))
-    assert np.array_equal(np.asarray(lazy.data), labels)
+    full, half = lazy.data
+    assert full.chunks == ((128, 128, 64), (128, 128, 64))
+    assert np.array_equal(np.asarray(full), labels)
+    assert np.array_equal(np.asarray(half), labels[1::2, 1::2])
     assert np.array_equal(labels, outline_labels(cells, cells.grid.area))
     assert map_layers(viewer) == []

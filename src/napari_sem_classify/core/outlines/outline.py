@@ -248,26 +248,35 @@ def _with_lines(
     return replace(class_map, probabilities=found, grid=grid), told
 
 
-def outline_labels(cells: ClassMap, window: Area) -> NDArray[np.uint16]:
+def outline_labels(cells: ClassMap, window: Area, every: int = 1) -> NDArray[np.uint16]:
     """Class numbers of a window of the image, px by px: 0 left out, 1 the first class.
 
     Between the middles of the cells of outlines probabilities are interpolated, so that edges are
-    smooth. Pixels beyond the specimen area are 0.
+    smooth. Pixels beyond the specimen area are 0. Of `every` so many rows and columns one is given.
     """
-    labels = np.zeros((window.height, window.width), np.uint16)
     area = cells.grid.area
-    top, bottom = max(window.top, area.top), min(window.bottom, area.bottom)
-    left, right = max(window.left, area.left), min(window.right, area.right)
-    if top >= bottom or left >= right:
+    down, inside_rows = _places(window.top, window.bottom, area.top, area.bottom, every)
+    along, inside_cols = _places(window.left, window.right, area.left, area.right, every)
+    labels = np.zeros((len(down), len(along)), np.uint16)
+    rows, cols = (
+        down[inside_rows] - area.top + 0.5,
+        along[inside_cols] - area.left + 0.5,
+    )
+    if not len(rows) or not len(cols):
         return labels
-    rows = np.arange(top, bottom) - area.top + 0.5
-    cols = np.arange(left, right) - area.left + 0.5
     found = interpolated(cells.probabilities, cell_centres(cells), rows, cols)
     numbers = np.nan_to_num(found, nan=-1.0).argmax(axis=-1).astype(np.uint16) + np.uint16(1)
     numbers[np.isnan(found[..., 0])] = 0
-    inside = labels[top - window.top : bottom - window.top]
-    inside[:, left - window.left : right - window.left] = numbers
+    labels[inside_rows, inside_cols] = numbers
     return labels
+
+
+def _places(
+    first: int, last: int, low: int, high: int, every: int
+) -> tuple[NDArray[np.int64], slice]:
+    """One pixel of `every` so many from `first` to `last`, and which of them lie in an area."""
+    places = np.minimum(np.arange(first, last, every) + every // 2, last - 1)
+    return places, slice(*(int(n) for n in np.searchsorted(places, (low, high))))
 
 
 def _in_cells(squares: NDArray[np.float32], n: int) -> NDArray[np.float32]:

@@ -32,6 +32,8 @@ OUTLINES = "outlines"
 PAINTED_PX = 1 << 27
 """Larger images are drawn as they come into view, and cannot be painted."""
 _CHUNK_PX = 1024
+_COARSEST_PX = 2048
+"""Huge ones have coarser levels down to this side, so that the whole can be seen at once."""
 _BAND_PX = 1 << 20
 """Measured or made at a time, so that memory does not grow with the image."""
 
@@ -93,7 +95,7 @@ def painted_by_hand(
 
 
 def _pixels(cells: ClassMap, hers: NDArray[Any] | None) -> Any:
-    """Class numbers of the specimen area: in memory, or of a huge image block by block."""
+    """Class numbers of the specimen area: in memory, or of a huge image lazily in levels."""
     from napari_sem_classify.core.outlines.outline import outline_labels
 
     area = cells.grid.area
@@ -109,17 +111,35 @@ def _pixels(cells: ClassMap, hers: NDArray[Any] | None) -> Any:
                 part, mine = labels[top:bottom], hers[top:bottom]
                 part[mine > 0] = mine[mine > 0]
         return labels
+    levels = [1]
+    while max(area.height, area.width) // levels[-1] > _COARSEST_PX:
+        levels.append(2 * levels[-1])
+    return [_lazily(cells, every) for every in levels]
+
+
+def _lazily(cells: ClassMap, every: int) -> Any:
+    """One row and column of `every` so many of the specimen area, made as they come into view."""
     import dask.array
 
-    lazily: Any = dask.array.map_blocks
+    from napari_sem_classify.core.outlines.outline import outline_labels
+
+    area = cells.grid.area
+    made: Any = dask.array.map_blocks
 
     def block(block_info: Any = None) -> Any:
-        (top, bottom), (left, right) = block_info[None]["array-location"]
-        window = Area(area.top + top, area.top + bottom, area.left + left, area.left + right)
-        return outline_labels(cells, window)
+        (top, bottom), (left, right) = (
+            (every * first, every * last) for first, last in block_info[None]["array-location"]
+        )
+        window = Area(
+            area.top + top,
+            min(area.bottom, area.top + bottom),
+            area.left + left,
+            min(area.right, area.left + right),
+        )
+        return outline_labels(cells, window, every)
 
     chunks = tuple(
         (*[_CHUNK_PX] * (side // _CHUNK_PX), *([side % _CHUNK_PX] if side % _CHUNK_PX else []))
-        for side in (area.height, area.width)
+        for side in (-(-area.height // every), -(-area.width // every))
     )
-    return lazily(block, chunks=chunks, dtype="uint16")
+    return made(block, chunks=chunks, dtype="uint16")
