@@ -18,9 +18,11 @@ from napari_sem_classify.core.export.overlay import nice_length, overview
 from napari_sem_classify.core.export.quantities import length_text
 from napari_sem_classify.core.export.tiles_csv import write_tiles_csv
 from napari_sem_classify.core.image.area import Area
+from napari_sem_classify.core.image.intensity import IntensityRecipe
 from napari_sem_classify.core.image.sem_image import SemImage, Specimen
 from napari_sem_classify.core.maps.class_map import ClassMap
 from napari_sem_classify.core.model.card import ClassInfo
+from napari_sem_classify.core.sem_io import image_from_array
 from napari_sem_classify.core.tiles.grid import TileGrid
 from napari_sem_classify.core.tiles.plane_tiles import PlaneTiles
 from napari_sem_classify.core.tiles.tile_files import write_tiles
@@ -283,3 +285,13 @@ def test_a_cancelled_export_leaves_the_folder_as_it_was(tmp_path):
             job=cancel.telling(lambda progress: cancel.cancel() if progress.done == 3 else None),
         )
     assert list(tmp_path.iterdir()) == []
+
+
+def test_tiles_of_a_mosaic_are_written_as_its_frames_are_evened_out(tmp_path):
+    frame = (np.arange(64 * 64).reshape(64, 64) % 128).astype(np.uint8)
+    image = image_from_array(np.hstack([frame + 1, frame // 2 + 100]), "mosaic")
+    tiles = PlaneTiles(image, TileGrid(image.area, 64, 64))
+    write_tiles(tiles, tmp_path, recipe=IntensityRecipe(over="frames", frame_px=(64, 64)))
+    one, other = (tifffile.imread(tmp_path / f"mosaic_r0000_c000{col}.tif") for col in (0, 1))
+    assert np.ptp(one) == np.ptp(other) == 254
+    assert np.abs(one.astype(int) - other).max() <= 4
