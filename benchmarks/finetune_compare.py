@@ -5,7 +5,8 @@
 Every seed has its own split into tiles to learn from, to choose the best weights on, and to score.
 Coatings (NASA EBC, 64 px tiles) are split by specimen; of the cathodes (NCM, 128 px tiles, rows 130
 to 893) each class is one specimen, so they are split by place in the scanned strip, a tile apart.
-Both presets run at small sizes, to be affordable without a GPU; a table of means follows.
+The article's preset runs at smaller sizes and with fewer epochs than its own, to be affordable
+without a GPU; a table of means follows.
 """
 
 from __future__ import annotations
@@ -19,6 +20,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
+from knob import KNOBS, turned_image
 from numpy.typing import NDArray
 from tile_features import intensity_statistics, texture_features
 from tile_sets import CLASSES, NCM_ROWS, NCM_STEP, load_index, nasa_pairs
@@ -31,13 +33,14 @@ from napari_sem_classify.core.evaluate.set_reading import ImageFacts
 from napari_sem_classify.core.evaluate.training_set import TrainingSet
 from napari_sem_classify.core.finetune.compare import CompareOptions, compare
 from napari_sem_classify.core.finetune.comparison import GROUPS
-from napari_sem_classify.core.finetune.finetune_presets import make_preset
+from napari_sem_classify.core.finetune.finetune_presets import make_preset, sizes_for
 from napari_sem_classify.core.image.area import Area
 from napari_sem_classify.core.image.intensity import (
     IntensityRecipe,
     measure_range,
     stretch_to_uint8,
 )
+from napari_sem_classify.core.image.sem_image import SemImage
 from napari_sem_classify.core.sem_io import open_image
 from napari_sem_classify.core.tiles.grid import TileGrid
 
@@ -58,14 +61,17 @@ class Pool:
     tile_px: int
 
 
-def ebc_pool(data: Path, tile: int = 64) -> Pool:
-    """Coatings: background, oxide, crack (2 % of a tile is enough for a crack)."""
+def ebc_pool(data: Path, tile: int = 64, knob: str | None = None) -> Pool:
+    """Coatings: background, oxide, crack (2 % of a tile is enough for a crack).
+
+    With one of `KNOBS` the images are turned first; the tiles have the same numbers.
+    """
     classes, contains = CLASSES["ebc3"]
     tiles, labels, groups = [], [], []
     for image, mask, specimen in nasa_pairs(data, "ebc"):
         grid = TileGrid(Area(0, image.shape[0], 0, image.shape[1]), tile, tile)
         found = tiles_from_mask(mask, grid, classes, contains=contains).labels.ravel()
-        grey = stretch_to_uint8(image.read(grid.area), measure_range(image, IntensityRecipe()))
+        grey = _stretched(image.with_area(grid.area), knob)
         for window, label in zip(grid.windows(), found, strict=True):
             if label >= 0:
                 tiles.append(grey[window.top : window.bottom, window.left : window.right])
@@ -76,8 +82,8 @@ def ebc_pool(data: Path, tile: int = 64) -> Pool:
     return Pool(names, np.stack(tiles), np.array(labels), known[place], place, tile)
 
 
-def ncm_pool(data: Path, tile: int = 128) -> Pool:
-    """Cathodes: composition and state."""
+def ncm_pool(data: Path, tile: int = 128, knob: str | None = None) -> Pool:
+    """Cathodes: composition and state; see `ebc_pool`."""
     frames = {p: row for p, row in load_index(data).items() if row["class"] and "ncm_c" in p}
     names = tuple(sorted({row["class"] for row in frames.values()}))
     tiles, labels, groups, rows = [], [], [], []
@@ -89,7 +95,7 @@ def ncm_pool(data: Path, tile: int = 128) -> Pool:
         last[row["class"]] = top
         image = open_image(data / path)
         image = image.with_area(Area(*NCM_ROWS, 0, image.shape[1]))
-        grey = stretch_to_uint8(image.read(image.area), measure_range(image, IntensityRecipe()))
+        grey = _stretched(image, knob)
         for window in TileGrid(image.area, tile, tile).windows():
             down = window.top - image.area.top
             tiles.append(grey[down : down + tile, window.left : window.right])
@@ -97,6 +103,13 @@ def ncm_pool(data: Path, tile: int = 128) -> Pool:
             groups.append(row["group"])
             rows.append(window.top + top)
     return Pool(names, np.stack(tiles), np.array(labels), np.array(groups), np.array(rows), tile)
+
+
+def _stretched(image: SemImage, knob: str | None) -> NDArray[np.uint8]:
+    area = image.area
+    if knob is not None:
+        image = turned_image(image, KNOBS[knob]).with_area(Area(0, area.height, 0, area.width))
+    return stretch_to_uint8(image.read(image.area), measure_range(image, IntensityRecipe()))
 
 
 def split_ebc(pool: Pool, seed: int) -> list[NDArray[np.int64]]:
@@ -209,11 +222,12 @@ def main() -> None:
     parser.add_argument("--data", type=Path, default=Path("../shared/data"))
     parser.add_argument("--seeds", type=int, nargs="+", default=[0, 1, 2])
     parser.add_argument("--most", type=int, nargs=3)
-    parser.add_argument("--article-sizes", type=int, nargs="+", default=[48, 64])
-    parser.add_argument("--article-epochs", type=int, default=6)
-    parser.add_argument("--sizes", type=int, nargs="+", default=[64])
-    parser.add_argument("--epochs", type=int, default=8)
-    parser.add_argument("--batch", type=int, default=16)
+    parser.add_argument("--article-sizes", type=int, nargs="+", default=[64, 128])
+    parser.add_argument("--article-epochs", type=int, default=6, help="at every size")
+    parser.add_argument("--sizes", type=int, nargs="+", help="as suit the tiles where not given")
+    parser.add_argument("--epochs", type=int, help="at every size")
+    parser.add_argument("--batch", type=int)
+    parser.add_argument("--tile", type=int, help="of the cathodes, in px")
     parser.add_argument("--presets", nargs="*", default=["article", "sem"])
     parser.add_argument("--device", default="cpu")
     parser.add_argument("--out", type=Path)
@@ -222,10 +236,6 @@ def main() -> None:
         "article": (chosen.article_sizes, chosen.article_epochs),
         "sem": (chosen.sizes, chosen.epochs),
     }
-    presets = [
-        make_preset(name, sizes=settings[name][0], epochs=settings[name][1])
-        for name in chosen.presets
-    ]
     rows = []
 
     def add(name: str, seed: int, method: str, scores: Scores, seconds: float) -> None:
@@ -243,10 +253,17 @@ def main() -> None:
         if chosen.out:
             chosen.out.write_text(json.dumps(rows, indent=1), encoding="utf-8")
 
-    pools = {name: POOLS[name][0](chosen.data) for name in chosen.sets}
+    tile = {} if chosen.tile is None else {"tile": chosen.tile}
+    pools = {name: POOLS[name][0](chosen.data, **tile) for name in chosen.sets}
     for seed in chosen.seeds:
         for name, pool in pools.items():
             _, cut, most = POOLS[name]
+            presets = [
+                make_preset(
+                    each, tile_px=pool.tile_px, sizes=settings[each][0], epochs=settings[each][1]
+                )
+                for each in chosen.presets
+            ]
             data, split = drawn(pool, cut(pool, seed), tuple(chosen.most or most), seed)
             counts = [np.bincount(data.labels[part]).tolist() for part in _parts(split)]
             print(f"{name}, seed {seed}: {counts} tiles to learn, choose, score", file=sys.stderr)
@@ -267,7 +284,7 @@ def main() -> None:
                 CompareOptions(
                     presets=tuple(presets),
                     seeds=(seed,),
-                    frozen_px=chosen.sizes[-1],
+                    frozen_px=(chosen.sizes or sizes_for(pool.tile_px))[-1],
                     download=False,
                     device=chosen.device,
                     batch_size=chosen.batch,

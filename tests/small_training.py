@@ -29,7 +29,7 @@ def same(one, other):
     return heads and all(np.array_equal(one.trunk[name], other.trunk[name]) for name in one.trunk)
 
 
-def with_fitted_head(data, split):
+def with_fitted_head(data, split, preset=None):
     import torch
 
     from napari_sem_classify.core.common.job import Reporter
@@ -37,7 +37,9 @@ def with_fitted_head(data, split):
     from napari_sem_classify.core.finetune.finetune_choice import cases_that_choose
     from napari_sem_classify.core.finetune.finetune_learner import Run
 
-    job = _Training(data, split, FineTuneOptions(small(), batch_size=4), torch.device("cpu"))
+    job = _Training(
+        data, split, FineTuneOptions(preset or small(), batch_size=4), torch.device("cpu")
+    )
     choosing = cases_that_choose(data, job.valid.image)
     run = Run("a run", 0, Reporter(1, "Training"), None, None, None, None, choosing)
     job._fit_head(run)

@@ -1,4 +1,4 @@
-"""Sizes that rise to the tile's own."""
+"""Sizes that follow the tiles, and sizes one after another."""
 
 from __future__ import annotations
 
@@ -12,33 +12,22 @@ from small_training import small, train
 from napari_sem_classify.core.common.job import Job
 from napari_sem_classify.core.finetune.finetune import _Training
 from napari_sem_classify.core.finetune.finetune_options import FineTuneOptions
-from napari_sem_classify.core.finetune.finetune_presets import SEM, make_preset, sizes_for
+from napari_sem_classify.core.finetune.finetune_presets import make_preset, sizes_for
 
 pytestmark = pytest.mark.usefixtures("one_thread", "tiny_by_default")
 
 
 @pytest.mark.parametrize(
-    ("tile_px", "sizes"),
-    [
-        (None, (64, 128, 224)),
-        (1024, (64, 128, 224)),
-        (224, (64, 128, 224)),
-        (192, (64, 128, 192)),
-        (160, (64, 160)),
-        (128, (64, 128)),
-        (64, (64, 128)),
-        (32, (64, 128)),
-    ],
+    ("tile_px", "size"), [(None, 224), (1024, 224), (224, 224), (160, 160), (128, 128), (64, 128)]
 )
-def test_sizes_rise_to_the_tiles_own(tile_px, sizes):
-    assert sizes_for(tile_px) == sizes
-    assert tuple(stage.size for stage in make_preset("sem", tile_px=tile_px).stages) == sizes
+def test_the_default_trains_at_the_tiles_own_size(tile_px, size):
+    assert sizes_for(tile_px) == (size,)
+    assert [stage.size for stage in make_preset("sem", tile_px=tile_px).stages] == [size]
 
 
 def test_the_articles_sizes_and_the_users_own_do_not_follow_the_tiles():
     assert [s.size for s in make_preset("article", tile_px=64).stages] == [64, 128, 224]
     assert [s.size for s in make_preset("sem", tile_px=64, sizes=[48]).stages] == [48]
-    assert make_preset("sem") == SEM
 
 
 def test_the_fitted_head_is_that_of_the_last_size_and_each_size_begins_with_its_own_statistics(
