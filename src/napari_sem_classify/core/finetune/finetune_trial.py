@@ -22,8 +22,8 @@ Parts = tuple[int, int, int]
 """How many tiles (or images) are learned from, choose, and are scored at the end."""
 
 LOOKS_FOR_HEAD, LOOKS_FOR_SIZE = 3, 2
-"""The exact head is fitted, batch-norms take the statistics of the tiles, it is fitted again; at
-every other size the last two."""
+"""The exact head is fitted; where batch-norms are not fixed they take the statistics of the tiles
+and it is fitted again, and the last two are done at every other size."""
 
 MOST_FOR_HEAD = 4000
 
@@ -92,7 +92,8 @@ def work_of(preset: Preset, parts: Parts, device: str) -> float:
     if preset.head_first:
         sample = min(preset.in_epoch(train), MOST_FOR_HEAD)
         *others, last = dict.fromkeys(stage.size for stage in preset.stages)
-        looks = LOOKS_FOR_HEAD * sample + 2 * preset.to_score(valid)
+        times, scored = (1, 1) if preset.fixed_norms else (LOOKS_FOR_HEAD, 2)
+        looks = times * sample + scored * preset.to_score(valid)
         found += LOOKING * tile_work(last) * looks
         found += LOOKING * LOOKS_FOR_SIZE * sample * sum(map(tile_work, others))
     return found

@@ -64,6 +64,7 @@ class AugmentForm:
             most = kind.largest * _shown_per_unit(kind)
             control = slim(widgets.FloatSpinBox(min=0.0, max=most, step=_step(kind)), "000.0 %")
             control.native.setSuffix(sign)
+            control.native.setDecimals(1)
             of = f" {kind.unit}" if sign == " %" and kind.unit else ""
             explain(control, kind.title, f"{kind.title} so much{of}, at random; 0: not")
             self._holder.row(kind.title, control)

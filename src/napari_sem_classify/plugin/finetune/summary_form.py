@@ -15,7 +15,7 @@ from napari_sem_classify.plugin.finetune.training_tasks import COPIES, preview
 from napari_sem_classify.plugin.forms.layout import Form, Note
 
 SETTLE_MS = 600
-CHANGED = "turned, flipped, lit and cropped at random"
+CHANGED = "changed at random as in training"
 
 
 class SummaryForm:
