@@ -28,6 +28,10 @@ ACROSS, SHOWN = 4, 8
 HEADERS = ("Class", "Tiles", "Prec.", "Recall", "F1")
 
 
+FITTED = "fitted head"
+"""Phase of a report before any epoch, see `EpochReport`."""
+
+
 class TrainedForm:
     """The result of the last training, and the file that it was saved in.
 
@@ -237,7 +241,10 @@ def outcome_text(outcome: Outcome) -> str:
     """How a training ended, in a sentence or two."""
     took = duration_text(outcome.seconds)
     if not outcome.cancelled:
-        return f"Done in {took}: the best epoch's model is kept."
+        best = [report for report in outcome.curves.epochs if report.best]
+        if best and best[-1].phase == FITTED:
+            return f"Done in {took}: the fitted head is kept, as no training was better."
+        return f"Done in {took}: the trained network is kept."
     more = " Start it again with the same data and settings to go on." if outcome.resumable else ""
     return f"Stopped after {took}: this is the best model so far.{more}"
 
