@@ -35,7 +35,7 @@ if TYPE_CHECKING:
     from napari_sem_classify.core.finetune.finetune_result import FineTuned
 
 HERE = Path(__file__).parent
-SEEDS = ["0", "1", "2"]
+SEEDS, SIZES = ["0", "1", "2"], ["64", "128", "224"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,7 +48,7 @@ class Step:
     limit_s: float
 
 
-ARTICLE = ("--article-sizes", "64", "128", "224", "--article-epochs", "15")
+ARTICLE = ("--article-sizes", *SIZES, "--article-epochs", "15")
 SMALL = ("--seeds", "0", "--sizes", "32", "40", "--epochs", "1")
 SMALL_ARTICLE = ("--article-sizes", "32", "40", "--article-epochs", "2", "--most", "4", "3", "3")
 
@@ -67,7 +67,7 @@ STEPS = {
     ),
     "C": Step(
         "progressive_sizes.py",
-        ("--tile", "224", "--most", "24", "12", "40", "--seeds", *SEEDS),
+        ("--tile", "224", "--sizes", *SIZES, "--most", "24", "12", "40", "--seeds", *SEEDS),
         ("--tile", "64", "--most", "3", "3", "3", *SMALL),
         60,
     ),
