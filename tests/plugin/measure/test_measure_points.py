@@ -20,12 +20,14 @@ from .conftest import COLS, NM, ROWS, begin
 
 
 @pytest.fixture
-def outlines(real_viewer, widget, layer, truth):
+def outlines(qtbot, real_viewer, widget, layer, truth):
     """Outlines over the map, four pixels too low."""
     tiles = map_of(truth, pixel_size_nm=NM)
     fine = np.roll(tiles.probabilities.repeat(4, axis=0).repeat(4, axis=1), 1, axis=0)
     cells = replace(tiles, probabilities=fine, grid=TileGrid(tiles.grid.area, 16, 4))
-    return show_outlines(real_viewer, real_viewer.layers["coating_12"], cells)
+    yield show_outlines(real_viewer, real_viewer.layers["coating_12"], cells)
+    work = widget.fraction_form._resampling, widget.region_form._measuring
+    until(qtbot, lambda: not any(slot.running for slot in work))
 
 
 def tick(qtbot, widget, layer):

@@ -44,8 +44,8 @@ CELLS_A_TILE = 8.0
 """What stands for cells where cells are pixels, when lines are drawn and the camera is placed."""
 FREE, REACH = 0.25, 1.5
 """Where the arms of a cross begin and end, in such cells from the point."""
-AROUND_POINT = 12.0
-"""How many such cells fit across the view: a tile and a half."""
+AROUND_POINT = 20.0
+"""How many such cells fit across the view: two tiles and a half."""
 
 
 class Spotlight:
