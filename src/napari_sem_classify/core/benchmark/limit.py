@@ -94,13 +94,14 @@ def outside_ms(engine: PreparingEngine, classify: Callable[[Any], int]) -> float
     from napari_sem_classify.core.network.engine.stream import TileStream
 
     idle: Any = copy.copy(engine)
+    idle.second_look = None
     shape = (engine.batch_size, engine.feature_size)
     features = np.random.default_rng(0).random(shape, dtype=np.float32)
     idle.run_network = lambda prepared: features[: len(prepared)]
-    if isinstance(engine.stream, TileStream):
+    if isinstance(idle.stream, TileStream):
         there = torch.from_numpy(features).to(engine.torch_device)
         idle.features_of = lambda prepared: there[: len(prepared)]
-    elif engine.stream is not None:
+    elif idle.stream is not None:
 
         def start(tiles: Any, seen: Any, out: Any, done: list[None]) -> None:
             out[:] = features[: len(idle.prepare(tiles, seen))]

@@ -264,7 +264,7 @@ def _bench(
     )
     engine: Any  # a `PreparingEngine`, the only kind that is made
     if classifier is None:  # a random head has no classes that 8 bits could keep
-        model = _random_model(side, options.network_px)
+        model = random_model(side, options.network_px)
         engine = engine_for(model, options.device, options.backend, options.dtype)
     else:
         model = classifier
@@ -313,7 +313,10 @@ def _generated() -> SemImage:
     return image_from_array(sample.image, "generated cross-section")
 
 
-def _random_model(tile_px: int, network_px: int) -> TileClassifier:
+def random_model(
+    tile_px: int, network_px: int, stages: tuple[int, ...] = (2, 3, 4)
+) -> TileClassifier:
+    """The default network up to its last of some stages, with a random head."""
     from napari_sem_classify.core.model.card import ClassInfo, ModelCard, default_colours
     from napari_sem_classify.core.model.head import Head, TileClassifier
     from napari_sem_classify.core.network import backbone
@@ -327,6 +330,7 @@ def _random_model(tile_px: int, network_px: int) -> TileClassifier:
         pixel_size_nm=None,
         backbone_id=backbone.DEFAULT_BACKBONE,
         backbone_sha256=backbone.backbone_sha256(),
+        stages=stages,
     )
     size = backbone.backbone_info().architecture.feature_size(card.stages)
     weight = np.random.default_rng(0).normal(size=(N_CLASSES, size)).astype(np.float32)

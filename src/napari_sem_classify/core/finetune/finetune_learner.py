@@ -34,10 +34,12 @@ from napari_sem_classify.core.finetune.finetune_checkpoint import (
     write_checkpoint,
 )
 from napari_sem_classify.core.finetune.finetune_choice import Choosing
+from napari_sem_classify.core.finetune.finetune_compiled import CompiledStep
 from napari_sem_classify.core.finetune.finetune_data import PlainBatches, TrainingBatches
 from napari_sem_classify.core.finetune.finetune_look import mean_probabilities
 from napari_sem_classify.core.finetune.finetune_network import TrainedNetwork, layer_groups
 from napari_sem_classify.core.finetune.finetune_presets import Preset
+from napari_sem_classify.core.network.engine.compiled import compiles_on
 
 CHECKPOINT_EVERY_S = 60.0
 LOSSES_EVERY_S = 0.25
@@ -348,6 +350,8 @@ def fit_phase(
         return
     if in_time is not None:
         callbacks.append(in_time)
+    if compiles_on(learner.dls.device):
+        callbacks.append(CompiledStep())
     with learner.no_bar(), learner.no_logging():
         learner.fit_one_cycle(epochs, rates, cbs=callbacks, start_epoch=start_epoch)
 

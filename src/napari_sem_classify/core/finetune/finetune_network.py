@@ -5,7 +5,7 @@ Imports torch: import this module inside functions only.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import numpy as np
@@ -113,6 +113,8 @@ class TrainedNetwork(nn.Module):
         self.head = LinearHead(features, classes, dropout=dropout, fixed=fixed_norms)
         self.fixed_norms = fixed_norms
         self.dtype = dtype
+        # Compiled, for training; see `finetune_compiled`.
+        self.fast: Callable[[Tensor], Tensor] | None = None
         for name in ("mean", "std"):
             values = torch.tensor(getattr(backbone.scaling, name))[:, None, None]
             self.register_buffer(name, values, persistent=False)
@@ -141,6 +143,12 @@ class TrainedNetwork(nn.Module):
 
     def forward(self, grey: Tensor) -> Tensor:
         """Logits (N, classes)."""
+        if self.fast is not None and self.training:
+            return self.fast(grey)
+        return self.as_it_is(grey)
+
+    def as_it_is(self, grey: Tensor) -> Tensor:
+        """Logits (N, classes), nothing compiled."""
         logits: Tensor = self.head(self.features(grey))
         return logits
 

@@ -182,17 +182,23 @@ def compile_network(network: nn.Module, batch: Tensor) -> Callable[[Tensor], Ten
     Exception
         Of many kinds, where torch cannot compile here.
     """
-    from platformdirs import user_cache_path
     from torch.fx.experimental.proxy_tensor import make_fx
 
-    folder = user_cache_path("napari-sem-classify", appauthor=False) / "compiled"
-    os.environ.setdefault("TORCHINDUCTOR_CACHE_DIR", str(folder))
+    use_cache_folder()
     # Freezing packs the weights for a CPU; a GPU takes them as they are.
     options: dict[str, Any] = {"freezing": True} if batch.device.type == "cpu" else {}
     # Unlike `symbolic_trace`, which changes what every thread's modules do while it traces.
     traced = make_fx(network)(batch)
     compiled: Callable[[Tensor], Tensor] = torch._inductor.compile(traced, [batch], options=options)
     return compiled
+
+
+def use_cache_folder() -> None:
+    """Have torch keep what it compiles in the user's cache folder."""
+    from platformdirs import user_cache_path
+
+    folder = user_cache_path("napari-sem-classify", appauthor=False) / "compiled"
+    os.environ.setdefault("TORCHINDUCTOR_CACHE_DIR", str(folder))
 
 
 def _end(thread: threading.Thread) -> None:
