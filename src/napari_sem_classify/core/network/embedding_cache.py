@@ -157,7 +157,10 @@ def as_kept(features: NDArray[Any]) -> NDArray[np.float16] | None:
     """
     with np.errstate(over="ignore"):
         small = features.astype(np.float16, copy=False)
-    return small if (np.abs(small) < LARGEST_KEPT).all() else None
+    # By their bits, which are in the order of the numbers: NaN and infinity come last.
+    beyond = np.float16(LARGEST_KEPT).view(np.uint16)
+    bits = np.ascontiguousarray(small).view(np.uint16) & np.uint16(0x7FFF)
+    return small if (bits < beyond).all() else None
 
 
 class FeatureWriter:
