@@ -139,7 +139,15 @@ def test_it_is_given_where_the_classes_stay_and_the_record_says_how_that_is_know
     assert checked["images"] == ["in turns"]
 
 
-def test_it_is_refused_in_a_sentence_where_tiles_change_class(seen):
+@pytest.fixture
+def nothing_saves(monkeypatch):
+    """Close calls are not those that change."""
+    from napari_sem_classify.core.classify import int8
+
+    monkeypatch.setattr(int8, "limit_for", lambda *_: None)
+
+
+def test_it_is_refused_in_a_sentence_where_tiles_change_class(seen, nothing_saves):
     from napari_sem_classify.core.classify.int8 import int8_engine
 
     image, grid, found = seen
@@ -246,7 +254,9 @@ def test_known_ranges_that_are_too_narrow_for_new_images_are_measured_anew(seen,
     assert int8.int8_engine(sure, [PlaneTiles(image, grid)]).checked["ranges"] == known.ranges
 
 
-def test_a_refusal_is_remembered_so_that_the_next_run_starts_at_once(seen, gain, monkeypatch):
+def test_a_refusal_is_remembered_so_that_the_next_run_starts_at_once(
+    seen, gain, nothing_saves, monkeypatch
+):
     from napari_sem_classify.core.classify import int8
 
     image, grid, found = seen
@@ -256,7 +266,7 @@ def test_a_refusal_is_remembered_so_that_the_next_run_starts_at_once(seen, gain,
     assert chosen_for(doubtful, image).dtype != "int8"
 
 
-def test_a_refusal_leaves_what_is_known_of_other_models(seen, sure):
+def test_a_refusal_leaves_what_is_known_of_other_models(seen, sure, nothing_saves):
     from napari_sem_classify.core.classify.int8 import int8_engine
 
     image, grid, found = seen
@@ -302,6 +312,49 @@ def test_where_too_many_classes_change_the_second_stage_is_left_as_it_is(seen, s
     assert all(name.startswith(("3.", "4.")) for name in mixed.checked["ranges"])
     errors = [relative_error(features(image, grid, each), truth) for each in (whole, mixed)]
     assert errors[1] < errors[0]
+
+
+@pytest.fixture
+def hairs(seen):
+    """A model of which 8 bits alone change too many tiles, in whatever layers."""
+    _, grid, found = seen
+    return hair_splitter(grid, found)
+
+
+@pytest.fixture
+def saved(seen, hairs):
+    from napari_sem_classify.core.classify.int8 import int8_engine
+
+    image, grid, _ = seen
+    return int8_engine(hairs, [PlaneTiles(image, grid)])
+
+
+def test_close_calls_are_looked_at_in_full_precision_and_the_others_are_not(saved, seen):
+    image, grid, truth = seen
+    close = saved.checked["close_calls"]
+    assert 0.0 < close["share"] <= 0.15
+    told = int8_sentence(saved.checked)
+    assert told.startswith(f"8 bit, {close['share']:.0%} close calls in full precision, agrees")
+    assert saved.checked["same_class"] >= 0.99
+    found = features(image, grid, saved)
+    again = np.linalg.norm(found - truth, axis=1) < 1e-4 * np.linalg.norm(truth, axis=1)
+    assert 0 < again.sum() < len(again) / 3
+
+
+def test_the_next_run_and_a_rerun_look_again_too(saved, seen, hairs):
+    from napari_sem_classify.core.classify.int8 import int8_engine
+    from napari_sem_classify.core.classify.rerun_inputs import engine_like
+
+    image, grid, _ = seen
+    record = classify_image(image, hairs, grid, engine=saved).record
+    second = int8_engine(hairs, [PlaneTiles(image, grid)])
+    assert "looked_again" in second.checked
+    engine, differs = engine_like(json.loads(json.dumps(record)), hairs)
+    assert differs == []
+    for each in (second, engine):
+        assert each.checked["ranges_sha256"] == saved.checked["ranges_sha256"]
+        again = classify_image(image, hairs, grid, engine=each).record
+        assert again["map_sha256"] == record["map_sha256"]
 
 
 def test_a_record_is_repeated_in_the_same_8_bits(seen, sure, tmp_path):

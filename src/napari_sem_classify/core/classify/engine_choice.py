@@ -36,6 +36,9 @@ known of them is looked at again: runs of fewer are over before. With 64 tiles f
 256 for the check in float32, of which one takes as long as two in bfloat16, and the making of two
 engines."""
 
+EXACT_TIMES = {"float32": 1.0, "bfloat16": 1.85}
+"""How many times as long as the usual arithmetic full precision takes, of OpenVINO."""
+
 _log = logging.getLogger(__name__)
 
 
@@ -125,13 +128,22 @@ def pays_in_8_bits(
     n_tiles = sum(each.tiles.count * each.planes for each in looked) * n_images / len(looked)
     if cost is None or n_tiles <= cost or (check is not None and not check.keeps_classes):
         return False
-    if known_gain("openvino", "int8", engine, default=LEAST_GAIN) < LEAST_GAIN:
+    alone = known_gain("openvino", "int8", engine, default=LEAST_GAIN)
+    if gain_in_8_bits(alone, 0.0 if check is None else check.close_share, engine) < LEAST_GAIN:
         return False
     if not options.cache:
         return True
     cache, network = EmbeddingCache(), network_of(classifier)
     intensity = classifier.card.intensity
     return not all(is_known(each.tiles, engine, intensity, cache, network) for each in looked)
+
+
+def gain_in_8_bits(alone: float, close_share: float, engine: Engine) -> float:
+    """How many times as fast as an engine 8 bits are with a share of close calls looked at again.
+
+    `alone` is what they are without.
+    """
+    return 1.0 / (1.0 / alone + close_share * EXACT_TIMES.get(engine.dtype, 1.0))
 
 
 def cost_in_8_bits(check: Int8Check | None, engine: Engine) -> int | None:
@@ -148,7 +160,8 @@ def known_check(classifier: TileClassifier) -> Int8Check | None:
 def _faster(small: Engine, engine: Engine) -> Engine:
     from napari_sem_classify.core.network.engine.trial import times_as_fast
 
-    gain = times_as_fast(small, engine)
+    close = (small.checked or {}).get("close_calls") or {}
+    gain = gain_in_8_bits(times_as_fast(small, engine), close.get("share", 0.0), engine)
     _log.info("8-bit arithmetic is %.2f times as fast as %s", gain, engine.dtype)
     return small if gain >= LEAST_GAIN else engine
 

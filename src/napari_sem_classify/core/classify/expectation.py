@@ -12,14 +12,19 @@ from napari_sem_classify.core.classify.engine_choice import (
     LEAST_GAIN,
     LookedAt,
     cost_in_8_bits,
+    gain_in_8_bits,
     known_check,
     may_be_in_8_bits,
     pays_in_8_bits,
 )
-from napari_sem_classify.core.classify.int8_memory import Int8Memory, recall
+from napari_sem_classify.core.classify.int8_memory import (
+    Int8Memory,
+    arithmetic_sha256,
+    recall,
+)
 from napari_sem_classify.core.classify.options import ClassifyOptions
-from napari_sem_classify.core.common.digest import digest_of
 from napari_sem_classify.core.model.engines import network_of
+from napari_sem_classify.core.model.file import head_sha256
 from napari_sem_classify.core.model.head import TileClassifier
 from napari_sem_classify.core.network.embedding_cache import EmbeddingCache, features_key
 from napari_sem_classify.core.tiles.plane_tiles import PlaneTiles
@@ -92,8 +97,12 @@ def expect(
         known = planes * _known(tiles, classifier, arithmetic)
     left = float(asked - known)
     if small:
-        left /= known_gain("openvino", "int8", engine, default=LEAST_GAIN)
-        left += cost_in_8_bits(known_check(classifier), engine) or 0
+        check, alone = (
+            known_check(classifier),
+            known_gain("openvino", "int8", engine, default=LEAST_GAIN),
+        )
+        left /= gain_in_8_bits(alone, 0.0 if check is None else check.close_share, engine)
+        left += cost_in_8_bits(check, engine) or 0
     return Expectation(left, known, small)
 
 
@@ -102,7 +111,8 @@ def _in_8_bits(classifier: TileClassifier, engine: Engine) -> _Arithmetic | None
     memory, check = recall(network_of(classifier)), known_check(classifier)
     if memory is None or check is None:
         return None
-    told = {"ranges_sha256": digest_of(_ranges(memory, check.first_stage))}
+    ranges, head = _ranges(memory, check.first_stage), head_sha256(classifier.head)
+    told = {"ranges_sha256": arithmetic_sha256(ranges, check, head)}
     return _Arithmetic("int8", engine.feature_size, told)
 
 
@@ -114,6 +124,7 @@ def _ranges(memory: Int8Memory, first_stage: int) -> dict[str, float]:
 
 def _known(tiles: PlaneTiles, classifier: TileClassifier, arithmetic: Any) -> int:
     """How many of the kept tiles the cache has."""
+    tiles = tiles.seen_by(classifier.card.intensity)
     intensity = tiles.measure(classifier.card.intensity)
     key = features_key(tiles, intensity, network_of(classifier), arithmetic)
     if key is None:

@@ -12,27 +12,32 @@ from __future__ import annotations
 
 import copy
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import closing
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 
+from napari_sem_classify.core.classify.close_calls import SecondLook, limit_for
 from napari_sem_classify.core.classify.int8_memory import (
     LEAST_AGREEMENT,
     Int8Check,
     Int8Memory,
+    arithmetic_sha256,
     ranges_from,
     recall,
     remember,
 )
-from napari_sem_classify.core.common.checked import Malformed
-from napari_sem_classify.core.common.digest import digest_of
+from napari_sem_classify.core.classify.sample_tiles import (
+    SampleTiles,
+    count_of,
+    samples_of,
+    two_parts,
+)
+from napari_sem_classify.core.common.checked import Fields, Malformed
 from napari_sem_classify.core.common.errors import DeviceError
 from napari_sem_classify.core.common.job import Job, Reporter
-from napari_sem_classify.core.image.intensity import IntensityRange
 from napari_sem_classify.core.model.engines import network_of
 from napari_sem_classify.core.model.file import head_sha256
 from napari_sem_classify.core.model.head import TileClassifier
@@ -50,8 +55,6 @@ from napari_sem_classify.core.network.engine.quantise import (
     from_stage,
 )
 from napari_sem_classify.core.tiles.plane_tiles import PlaneTiles
-from napari_sem_classify.core.tiles.sample import sample_tiles
-from napari_sem_classify.core.tiles.tile_source import read_tiles, travel_range
 
 FIRST_STAGES = (EXACT_STAGES + 1, EXACT_STAGES + 2)
 """Of the network, from which on it computes in 8 bits: the next one where classes change."""
@@ -65,14 +68,6 @@ LARGER_ERROR = 1.5
 STAGE = "Checking 8-bit arithmetic"
 _BATCH = 16
 _CPU = torch.device("cpu")
-
-
-@dataclass(frozen=True, slots=True)
-class SampleTiles:
-    """Some tiles of an image, uint8 or uint16 of shape (N, tile, tile), and their range."""
-
-    pixels: NDArray[Any]
-    intensity: IntensityRange
 
 
 def int8_engine(
@@ -132,15 +127,17 @@ def int8_engine(
         if engine is not None:
             return engine
     n_tiles = CALIBRATION_TILES + CHECKED_TILES
-    for_ranges, for_check = _two_parts(_samples(classifier, images, n_tiles, seed))
+    for_ranges, for_check = two_parts(
+        samples_of(classifier, images, n_tiles, seed), CALIBRATION_TILES / n_tiles
+    )
     names = _names(images)
-    n_ranges, n_check = _count(for_ranges), _count(for_check)
+    n_ranges, n_check = count_of(for_ranges), count_of(for_check)
     if not n_check:
         raise DeviceError(
             "The images have too few tiles to check 8-bit arithmetic on: leave the arithmetic to "
             "the program."
         )
-    most_checks = len(FIRST_STAGES) * (1 if known is None else 2)
+    most_checks = (len(FIRST_STAGES) + 2) * (1 if known is None else 2)
     reporter = Reporter(n_ranges + n_check * (1 + most_checks), STAGE, job)
     truth = _features(exact, for_check, reporter)
     if known is not None:
@@ -178,8 +175,17 @@ def int8_as_recorded(classifier: TileClassifier, checked: Mapping[str, Any]) -> 
         engine = _engine(classifier, ranges)
     except KeyError as missing:
         raise Malformed(f"its 8-bit ranges lack {missing}") from missing
+    if checked.get("close_calls") is not None:
+        close = Fields.of(checked).object("close_calls")
+        _look_again(engine, classifier, close.number("below", 0.0, 1.0))
     engine.checked = dict(checked)
     return engine
+
+
+def _look_again(engine: Any, classifier: TileClassifier, below: float) -> None:
+    """Have an engine look at close calls in full precision."""
+    if below > 0.0:
+        engine.second_look = SecondLook(classifier, below, _engine(classifier, None))
 
 
 def _looked_again(
@@ -192,11 +198,12 @@ def _looked_again(
     job: Job | None,
 ) -> Engine | None:
     """The engine of known ranges, where they hold on some tiles of these images too."""
-    samples = _samples(classifier, images, LOOKED_AGAIN_TILES, seed)
-    n_tiles = _count(samples)
+    samples = samples_of(classifier, images, LOOKED_AGAIN_TILES, seed)
+    n_tiles = count_of(samples)
     reporter = Reporter(2 * n_tiles, STAGE, job)
     engine = _engine(classifier, from_stage(known.ranges, before.first_stage))
-    engine.checked = _told(known, before)
+    _look_again(engine, classifier, before.close_below)
+    engine.checked = _told(known, before, head_sha256(classifier.head))
     if not n_tiles:
         return engine
     truth = _features(exact, samples, reporter)
@@ -222,7 +229,7 @@ def _checked(
 
     Where too many tiles change class, most of the error comes from the second stage: without it
     features miss by a quarter less, and most of the time is still saved. What the last stage adds
-    is small.
+    is small. Where that does not help either, close calls are looked at in full precision.
     """
     best: tuple[Engine, Int8Check] | None = None
     for first in FIRST_STAGES:
@@ -236,7 +243,30 @@ def _checked(
         if check.keeps_classes:
             break
     assert best is not None
+    if not best[1].keeps_classes:
+        best = _with_close_calls(classifier, ranges, samples, truth, images, reporter) or best
     return best
+
+
+def _with_close_calls(
+    classifier: TileClassifier,
+    ranges: Mapping[str, float],
+    samples: Sequence[SampleTiles],
+    truth: NDArray[np.float32],
+    images: tuple[str, ...],
+    reporter: Reporter,
+) -> tuple[Engine, Int8Check] | None:
+    """The fastest engine with a second look at close calls, where a few of them save the model."""
+    first = FIRST_STAGES[0]
+    engine = _engine(classifier, from_stage(ranges, first))
+    features = _features(engine, samples, reporter)
+    found = limit_for(*(alone_probabilities(classifier, each) for each in (features, truth)))
+    if found is None:
+        return None
+    below, share = found
+    _look_again(engine, classifier, below)
+    check = _against(classifier, engine, samples, truth, first, images, reporter)
+    return engine, replace(check, close_below=below, close_share=share)
 
 
 def _measured(
@@ -251,14 +281,16 @@ def _measured(
 
 def _noted(engine: Engine, network: str, memory: Int8Memory, head: str) -> Engine:
     remember(network, memory)
-    engine.checked = _told(memory, memory.heads[head])
+    engine.checked = _told(memory, memory.heads[head], head)
     return engine
 
 
-def _told(memory: Int8Memory, check: Int8Check) -> dict[str, Any]:
+def _told(memory: Int8Memory, check: Int8Check, head: str) -> dict[str, Any]:
     """What a record says."""
     ranges = from_stage(memory.ranges, check.first_stage)
+    close = {"below": check.close_below, "share": check.close_share}
     return {
+        **({"close_calls": close} if check.close_below else {}),
         "images": list(check.images),
         "calibration_tiles": memory.calibration_tiles,
         "checked_tiles": check.tiles,
@@ -266,7 +298,7 @@ def _told(memory: Int8Memory, check: Int8Check) -> dict[str, Any]:
         "largest_difference": check.largest_difference,
         "first_stage": check.first_stage,
         "ranges": ranges,
-        "ranges_sha256": digest_of(ranges),
+        "ranges_sha256": arithmetic_sha256(ranges, check, head),
     }
 
 
@@ -305,41 +337,6 @@ def _prepared(
             grey = stretch_and_resize(raw, each.intensity, network_px)
             yield network_input(grey, int8_companion()).to(torch.float32)
             reporter.advance(len(raw))
-
-
-def _samples(
-    classifier: TileClassifier, images: Sequence[PlaneTiles], count: int, seed: int
-) -> list[SampleTiles]:
-    """Random tiles of each plane, `count` in all, in random order."""
-    generator = np.random.default_rng(seed)
-    samples = []
-    for each in images:
-        tiles = each.seen_by(classifier.card.intensity).in_memory()
-        share = -(-count // len(images))
-        keep = sample_tiles(tiles, share, generator)
-        image, plane = tiles.source
-        intensity = tiles.measure(classifier.card.intensity)
-        batches = read_tiles(image, tiles.grid, intensity, _BATCH, keep=keep, plane=plane)
-        with closing(batches):
-            found = [batch.pixels for batch in batches if len(batch.index)]
-        if found:
-            pixels = np.concatenate(found)
-            pixels = pixels[generator.permutation(len(pixels))]
-            samples.append(SampleTiles(pixels, travel_range(image, intensity)))
-    return samples
-
-
-def _two_parts(samples: Sequence[SampleTiles]) -> tuple[list[SampleTiles], list[SampleTiles]]:
-    """Tiles for the ranges, and others for the check."""
-    share = CALIBRATION_TILES / (CALIBRATION_TILES + CHECKED_TILES)
-    cuts = [max(1, round(share * len(each.pixels))) for each in samples]
-    pairs = list(zip(samples, cuts, strict=True))
-    first = [replace(each, pixels=each.pixels[:cut]) for each, cut in pairs]
-    return first, [replace(each, pixels=each.pixels[cut:]) for each, cut in pairs]
-
-
-def _count(samples: Sequence[SampleTiles]) -> int:
-    return sum(len(each.pixels) for each in samples)
 
 
 def _features(

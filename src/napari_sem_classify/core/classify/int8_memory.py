@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from napari_sem_classify.core.common.checked import Fields, Malformed, read_json
+from napari_sem_classify.core.common.digest import digest_of
 from napari_sem_classify.core.common.errors import OutputError
 from napari_sem_classify.core.common.files import ensure_folder, write_json
 
@@ -22,6 +23,7 @@ LEAST_AGREEMENT = 0.99
 FORMAT = 1
 MOST_HEADS = 200
 _LARGEST = 1e9
+_CLOSE = ("close_below", "close_share")  # files of earlier versions lack them
 _log = logging.getLogger(__name__)
 
 
@@ -42,6 +44,9 @@ class Int8Check:
     first_stage : int
         Of the network, from which on it computes in 8 bits.
     images : tuple of str
+    close_below, close_share : float
+        Lead of a tile's class below which it is looked at again in full precision, see
+        `close_calls`, and the share of such tiles; 0 where none are.
     """
 
     same_class: float
@@ -50,6 +55,8 @@ class Int8Check:
     error: float
     first_stage: int
     images: tuple[str, ...]
+    close_below: float = 0.0
+    close_share: float = 0.0
 
     @property
     def keeps_classes(self) -> bool:
@@ -84,9 +91,18 @@ def int8_sentence(checked: Mapping[str, Any] | None) -> str:
     """What to tell of an engine by what its record says under ``checked``; "" of any other."""
     if not checked:
         return ""
+    close = checked.get("close_calls") or {}
+    again = f", {float(close['share']):.0%} close calls in full precision" if close else ""
     agrees, tiles = float(checked["same_class"]), int(checked["checked_tiles"])
     earlier = " of an earlier run" if "looked_again" in checked else ""
-    return f"8 bit, agrees with full precision on {agrees:.1%} of {tiles} tiles{earlier}"
+    return f"8 bit{again}, agrees with full precision on {agrees:.1%} of {tiles} tiles{earlier}"
+
+
+def arithmetic_sha256(ranges: Mapping[str, float], check: Int8Check, head: str) -> str:
+    """Name what features 8-bit arithmetic gives: those of close calls depend on the head."""
+    if not check.close_below:
+        return digest_of(ranges)
+    return digest_of(ranges, check.close_below, head)
 
 
 def recall(network: str) -> Int8Memory | None:
@@ -139,6 +155,7 @@ def _check(told: Fields) -> Int8Check:
         told.number("error", 0.0, _LARGEST),
         told.whole("first_stage", 1, 100),
         tuple(str(name) for name in told.items("images")),
+        *(told.number(name, 0.0, 1.0) if told.has(name) else 0.0 for name in _CLOSE),
     )
 
 

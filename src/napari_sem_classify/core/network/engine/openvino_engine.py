@@ -71,9 +71,9 @@ class OpenVinoEngine(pipeline.PreparingEngine):
         self.batch_size = max(self.batch_size, 2 * self.tiles_at_once)
 
     @property
-    def stream(self) -> RequestStream:
+    def stream(self) -> RequestStream | None:
         """See `Engine`."""
-        return RequestStream(self)
+        return RequestStream(self) if self.second_look is None else None
 
     def start(
         self,

@@ -83,6 +83,8 @@ class PreparingEngine(ABC):
         self.network_px = network_px
         self.torch_device = device
         self.checked: Mapping[str, Any] | None = None
+        # Puts better features in the place of some: see `classify.close_calls`.
+        self.second_look: Callable[[NDArray[Any], NDArray[Any], IntensityRange], None] | None = None
         self.lock = threading.Lock()
 
     @property
@@ -102,7 +104,10 @@ class PreparingEngine(ABC):
         """
         if batch.ndim != 3:
             raise ValueError(f"a batch has shape (N, H, W), not {batch.shape}")
-        return self._in_parts(len(batch), lambda part: self.embed_part(batch[part], intensity))
+        features = self._in_parts(len(batch), lambda part: self.embed_part(batch[part], intensity))
+        if self.second_look is not None:
+            self.second_look(features, batch, intensity)
+        return features
 
     def _in_parts(
         self, count: int, embed: Callable[[slice], NDArray[np.float32]]
