@@ -35,7 +35,8 @@ def test_batch_norms_go_back_and_stay_where_the_statistics_of_the_tiles_do_harm(
     monkeypatch.setattr(finetune_start, "_adapt_norms", spoil)
     # Three cases of each class: of two in all nothing would be clear.
     parts = [np.array(part) for part in ([0, 1, 2, 6, 7, 8], [3, 4, 5, 9, 10, 11])]
-    job, run = with_fitted_head(data, replace(split, train=parts[0], valid=parts[1]))
+    follows = replace(small(), fixed_norms=False)
+    job, run = with_fitted_head(data, replace(split, train=parts[0], valid=parts[1]), follows)
     photographs, network = load_backbone(), job.model.trunk.network
     assert torch.equal(network.bn1.running_var, photographs.bn1.running_var)
     job.model.train()
