@@ -40,7 +40,7 @@ def with_fitted_head(data, split, preset=None):
     job = _Training(
         data, split, FineTuneOptions(preset or small(), batch_size=4), torch.device("cpu")
     )
-    choosing = cases_that_choose(data, job.valid.image)
-    run = Run("a run", 0, Reporter(1, "Training"), None, None, None, None, choosing)
+    choosing = cases_that_choose(data, job.valid.image, job.turned.of)
+    run = Run("a run", 0, Reporter(1, "Training"), None, None, None, None, choosing, job.turned)
     job._fit_head(run)
     return job, run

@@ -37,6 +37,7 @@ NEEDS_TORCH = {
         "finetune.finetune_network",
         "finetune.finetune_rate",
         "finetune.finetune_start",
+        "finetune.finetune_turned",
         "finetune.finetune_views",
     )
 }

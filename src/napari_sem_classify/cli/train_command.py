@@ -264,7 +264,7 @@ def _epoch_text(epoch: EpochReport) -> str:
     trained = epoch.train_loss == epoch.train_loss  # fitted heads and averages have no loss
     where = f", epoch {epoch.epoch + 1}: loss {epoch.train_loss:.3f}," if trained else ":"
     return (
-        f"{epoch.size} px, {epoch.phase}{where} "
+        f"{epoch.size} px, {epoch.title}{where} "
         f"held-out accuracy {epoch.accuracy:.3f}, macro-F1 {epoch.macro_f1:.3f}"
         f"{' (best)' if epoch.best else ''}, {epoch.seconds:.0f} s"
     )

@@ -42,7 +42,7 @@ def test_batch_norms_go_back_and_stay_where_the_statistics_of_the_tiles_do_harm(
     job.model.train()
     job.model(torch.rand(4, 1, 32, 32))
     assert torch.equal(network.bn1.running_var, photographs.bn1.running_var)
-    assert run.kept_fitted
+    assert run.best is run.fitted
 
 
 def test_training_moves_the_body_and_reports_every_epoch(trained, data):

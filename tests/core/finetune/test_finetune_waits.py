@@ -11,7 +11,7 @@ import pytest
 import torch
 from small_training import small, train
 
-from napari_sem_classify.core.finetune import finetune
+from napari_sem_classify.core.finetune import finetune, finetune_turned
 from napari_sem_classify.core.finetune.finetune_data import TrainingTiles
 
 pytestmark = pytest.mark.usefixtures("one_thread", "tiny_by_default")
@@ -58,6 +58,7 @@ def waits(monkeypatch):
 
 def test_a_training_of_more_batches_waits_no_oftener(data, split, waits, monkeypatch):
     monkeypatch.setattr(finetune, "TrainingTiles", HeldTiles)
+    monkeypatch.setattr(finetune_turned, "TrainingTiles", HeldTiles)
     seen = []
     for batch_size in (8, 2):
         waits.clear()

@@ -313,7 +313,7 @@ def test_the_time_left_knows_of_the_scoring_after_the_last_epoch():
         for average in (False, True)
     )
     assert 1.0 - plain.work_until(plain.batches) == pytest.approx(300 / (2 * 2600 + 300))
-    assert 1.0 - averaged.work_until(averaged.batches) == pytest.approx(900 / (2 * 2600 + 900))
+    assert 1.0 - averaged.work_until(averaged.batches) == pytest.approx(3100 / (2 * 2600 + 3100))
     assert plain.work_until(plain.batches, 0.5) == pytest.approx(1 - 150 / (2 * 2600 + 300))
 
 

@@ -23,6 +23,9 @@ ENOUGH_TO_SCORE = 10
 LEAST_TO_LEARN = 0.5
 """Share of the tiles that has to be left to learn from where a third part is held back."""
 
+ENOUGH_HELD = 3
+"""Specimens or images by which a model is judged on others: see `annotated_judges`."""
+
 TOO_NEAR = "too few classes have tiles far enough from the others"
 
 ONE_IMAGE = (
@@ -99,7 +102,7 @@ def _best(
         split = _split(train, held, len(labels), how, plan.speaks_for)
         if _usable(split, labels, plan.blocks if test and ask else None):
             found.append(split)
-    return max(found, key=lambda split: _worth(split, labels)) if found else None
+    return max(found, key=lambda split: _worth(split, labels, plan.blocks)) if found else None
 
 
 def _split(
@@ -136,12 +139,19 @@ def _scored(part: NDArray[np.int64], labels: NDArray[np.int64]) -> int:
     return len(np.unique(labels[part]))
 
 
-def _worth(split: Split, labels: NDArray[np.int64]) -> tuple[int, bool, int]:
-    """Classes scored first, then a held-out share near the usual, then tiles to learn from."""
+def _worth(
+    split: Split, labels: NDArray[np.int64], blocks: NDArray[np.int64] | None = None
+) -> tuple[int, bool, int, int]:
+    """What makes a split better, the most important first.
+
+    Classes scored, a held-out share near the usual, images or specimens (`blocks`) held out up to
+    `ENOUGH_HELD`, then tiles to learn from.
+    """
     share = len(split.valid) / len(labels)
     usual = VALID_SHARE / 2 <= share <= 1.75 * VALID_SHARE
     scored = _scored(split.valid, labels) + _scored(split.test, labels)
-    return scored, usual, len(split.train)
+    held = 0 if blocks is None else len(np.unique(blocks[np.append(split.valid, split.test)]))
+    return scored, usual, min(held, ENOUGH_HELD), len(split.train)
 
 
 def _with_notes(split: Split, places: TilePlaces) -> Split:

@@ -19,7 +19,7 @@ from napari_sem_classify.core.common.job import Job, Reporter
 from napari_sem_classify.core.evaluate.dataset_split import Split
 from napari_sem_classify.core.evaluate.training_set import TrainingSet
 from napari_sem_classify.core.finetune.finetune_checkpoint import read_checkpoint
-from napari_sem_classify.core.finetune.finetune_choice import cases_that_choose
+from napari_sem_classify.core.finetune.finetune_choice import ALL, HEAD, cases_that_choose
 from napari_sem_classify.core.finetune.finetune_clock import TrainingClock
 from napari_sem_classify.core.finetune.finetune_data import (
     PlainBatches,
@@ -29,8 +29,6 @@ from napari_sem_classify.core.finetune.finetune_data import (
     units_of,
 )
 from napari_sem_classify.core.finetune.finetune_learner import (
-    ALL,
-    HEAD,
     EpochReport,
     Run,
     batches_for,
@@ -38,14 +36,24 @@ from napari_sem_classify.core.finetune.finetune_learner import (
     make_learner,
     restore,
 )
-from napari_sem_classify.core.finetune.finetune_look import mean_probabilities, predict
+from napari_sem_classify.core.finetune.finetune_look import (
+    mean_probabilities,
+    predict,
+    temperature_of,
+)
 from napari_sem_classify.core.finetune.finetune_network import TrainedNetwork
 from napari_sem_classify.core.finetune.finetune_options import DEFAULT_OPTIONS, FineTuneOptions
 from napari_sem_classify.core.finetune.finetune_presets import Stage
 from napari_sem_classify.core.finetune.finetune_rate import find_rate
-from napari_sem_classify.core.finetune.finetune_result import FineTuned, HeldOut, make_card
+from napari_sem_classify.core.finetune.finetune_result import (
+    FineTuned,
+    HeldOut,
+    kept_sentence,
+    make_card,
+)
 from napari_sem_classify.core.finetune.finetune_start import (
     average_with_start,
+    looks_to_choose,
     sample_for_head,
     start_from_exact_head,
     take_to_size,
@@ -54,8 +62,8 @@ from napari_sem_classify.core.finetune.finetune_time import (
     SCORING,
     TimeLeft,
     batch_size_for,
-    times_scored,
 )
+from napari_sem_classify.core.finetune.finetune_turned import turned_cases
 from napari_sem_classify.core.finetune.place_weights import (
     place_notes,
     place_weights,
@@ -63,18 +71,11 @@ from napari_sem_classify.core.finetune.place_weights import (
 )
 from napari_sem_classify.core.model.head import TileClassifier
 from napari_sem_classify.core.network.engine import devices
-from napari_sem_classify.core.teach.logistic import fit_temperature
 
 NOT_TESTED = (
     "It was stopped before the images kept for the last test were scored: the score is that of "
     "the images that chose the best epoch."
 )
-FITTED_KEPT = (
-    "The fitted head is kept: no training was clearly better on the images that choose "
-    "(by more than one standard error)."
-)
-LOWEST_TEMPERATURE = 0.5
-"""A handful of held-out images that are all right would fit any confidence, however high."""
 
 
 def fine_tune(
@@ -148,6 +149,7 @@ class _Training:
         n_valid, n_test = (int(units.count.sum()) for units in (self.valid, self.test))
         left = TimeLeft(preset, self.epoch_tiles, n_valid, device.type, n_test)
         self.clock = TrainingClock(ends_at, left)
+        self.turned = turned_cases(data, self.valid, device)
         self.started = time.perf_counter()
         self.model = TrainedNetwork(
             options.backbone_id,
@@ -177,7 +179,8 @@ class _Training:
             on_epoch=on_epoch,
             on_batch=on_batch,
             checkpoint=self.options.checkpoint,
-            choosing=cases_that_choose(self.data, self.valid.image),
+            choosing=cases_that_choose(self.data, self.valid.image, self.turned.of),
+            turned=self.turned,
         )
         self._train(run)
         if not run.cancelled:
@@ -271,15 +274,24 @@ class _Training:
 
     def _after_the_last_epoch(self, run: Run) -> None:
         """Count tiles, no longer batches; try weights between start and end of the training."""
-        averaged = bool(self.preset.average and run.start) and not self.clock.is_over
+        averaged = bool(self.preset.average and run.start)
         valid, test = (int(units.count.sum()) for units in (self.valid, self.test))
-        total = times_scored(averaged=averaged) * valid + test
+        weighed = valid + int(self.turned.units.count.sum())
+        total = looks_to_choose(run) * averaged * weighed + valid + test
         run.reporter = Reporter(total, SCORING, run.job)
         if averaged:
             last = len(self.preset.stages) - 1
             epoch = self.preset.stages[last].epochs_unfrozen - 1
             tiles, backbone_id = self._loaders(last)[1], self.options.backbone_id
-            average_with_start(self.model, backbone_id, tiles, run, stage=last, epoch=epoch)
+            average_with_start(
+                self.model,
+                backbone_id,
+                tiles,
+                run,
+                stage=last,
+                epoch=epoch,
+                is_over=lambda: self.clock.is_over,
+            )
 
     def _last_scores(
         self, run: Run, valid: PlainBatches, test: PlainBatches
@@ -309,7 +321,7 @@ class _Training:
             for units in (self.valid, self.test)
         )
         chose, scored, logits = self._last_scores(run, valid, test)
-        temperature = max(LOWEST_TEMPERATURE, fit_temperature(chose.numpy(), valid.label))
+        temperature = temperature_of(chose, valid)
         image = scored.units.image
         held_out = HeldOut(
             class_names=self.data.class_names,
@@ -346,8 +358,8 @@ class _Training:
         notes = (*self.data.notes, *self.split.notes, *place_notes(self.data, self.split.train))
         if run.cancelled and len(self.split.test):
             notes += (NOT_TESTED,)
-        if run.kept_fitted:
-            notes += (FITTED_KEPT,)
+        told = self.split.speaks_for
+        notes += (kept_sentence(run.history, told),)
         notes += tuple(self.clock.told)
         if run.checkpoint_problem:
             notes += (f"The training could not be kept on the way: {run.checkpoint_problem}",)

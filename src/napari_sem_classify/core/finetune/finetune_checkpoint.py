@@ -15,7 +15,7 @@ from napari_sem_classify.core.image.file_names import stem_of
 if TYPE_CHECKING:
     from torch import Tensor
 
-FORMAT = "napari-sem-classify training 3"
+FORMAT = "napari-sem-classify training 4"
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,7 +29,7 @@ class Checkpoint:
     position : mapping
         Stage, phase and epochs done, history and best score, as JSON values.
     tensors : mapping of str to Tensor
-        ``model.*``, ``best.*``, ``start.*``, ``logits.best``, ``fitted`` and
+        ``model.*``, ``best.*``, ``start.*``, ``logits.best``, ``losses.*`` and
         ``optimiser.<parameter>.<name>``.
     """
 

@@ -1,100 +1,147 @@
-"""Whether a trained network is better than what it started from, by more than luck.
+"""Which of the networks that a training passes is kept: the fitted head, an epoch, an average.
 
-The simpler model stays unless another beats it by more than one standard error of the difference:
-the one-standard-error rule (Breiman, Friedman, Olshen & Stone, "Classification and Regression
-Trees", 1984, section 3.4.3; Hastie, Tibshirani & Friedman, "The Elements of Statistical Learning",
-2009, section 7.10). The highest of several scores on a few images is partly luck, and the fitted
-head, which has far fewer free numbers, keeps its score on other specimens better.
+What counts is how a network does on other specimens and with other settings of the microscope. So
+the cases that choose are seen as they are and turned, and a network is judged by its log-loss, at
+the temperature that suits it: unlike a count of mistakes that tells also how sure it was, so that
+a few cases tell it well (Gneiting & Raftery 2007, "Strictly proper scoring rules").
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from napari_sem_classify.core.evaluate.metrics import counts_of_groups
+from napari_sem_classify.core.evaluate.metrics import score
 from napari_sem_classify.core.evaluate.training_set import TrainingSet
+from napari_sem_classify.core.finetune.place_weights import place_weights
 
-DRAWS = 400
-ONE_ERROR = 0.8413
-"""Share of a normal distribution that lies below one standard error."""
+FITTED, HEAD, ALL, AVERAGED = "fitted head", "head", "all layers", "averaged"
+"""Phases of a training: what comes by before, in and after its epochs."""
+
+MARGIN = 0.01
+"""In nats, by which something has to be better than the fitted head."""
+
+FEWEST_CASES = 30
+"""With fewer only weights near the fitted head are tried: they cannot tell what else is better."""
+
+LEAST_PROBABILITY = 1e-4
+"""A single case costs no more than this one does: one that is sure and wrong is no catastrophe."""
+
+
+@dataclass(frozen=True, slots=True)
+class Evidence:
+    """What a network makes of the cases that choose.
+
+    Attributes
+    ----------
+    losses : float32, shape (N,)
+        Log-loss of each case in nats; of those as they are alone where the others were not shown.
+    accuracy, macro_f1 : float
+        Of the cases as they are.
+    turned_f1 : float
+        Macro-F1 of the cases that are turned; NaN where there are none.
+    """
+
+    losses: NDArray[np.float32]
+    accuracy: float
+    macro_f1: float
+    turned_f1: float
 
 
 @dataclass(frozen=True, slots=True)
 class Choosing:
-    """The cases that choose between models.
+    """The cases that choose between networks: some as they are, then the same turned.
 
     Attributes
     ----------
     truth : int64, shape (N,)
-    places : int64, shape (N,)
-        Cases of one place (a specimen, a block of an image) are drawn together.
+    counts : float64, shape (N,)
+        How much each counts: less than 1 where others show the same place.
+    plain : int
+        So many, the first, are as they are.
+    n_classes : int
     """
 
     truth: NDArray[np.int64]
-    places: NDArray[np.int64]
+    counts: NDArray[np.float64]
+    plain: int
     n_classes: int
 
-    def clearly_better(self, predicted: NDArray[np.int64], reference: NDArray[np.int64]) -> bool:
-        """Whether macro-F1 is higher than the reference's by more than one standard error.
+    @property
+    def weights(self) -> NDArray[np.float64]:
+        """How far each case counts: half for those as they are, and there each class alike."""
+        found = self.counts.copy()
+        for half in np.split(np.arange(len(found)), [self.plain]):
+            for k in np.unique(self.truth[half]):
+                mine = half[self.truth[half] == k]
+                found[mine] /= found[mine].sum() * len(np.unique(self.truth[half]))
+        return np.asarray(found / found.sum())
 
-        Both are judged on the same draws of whole places (paired bootstrap), because what is easy
-        for one is easy for the other. The spread over n places is n - 1 degrees of freedom wide:
-        with few of them an error counts for more, by Student's t.
+    def evidence(self, plain: NDArray[np.float32], turned: NDArray[np.float32]) -> Evidence:
+        """What a network makes of the cases.
 
         Parameters
         ----------
-        predicted, reference : int64, shape (N,)
-            Classes that either says of every case.
+        plain, turned : float32, shapes (plain, classes) and (N - plain, classes)
+            Its probabilities of the cases as they are and turned; of the latter all or none.
         """
-        from scipy.special import stdtrit
+        said = np.concatenate([plain, turned])
+        told = said[np.arange(len(said)), self.truth[: len(said)]]
+        losses = -np.log(np.maximum(told, LEAST_PROBABILITY))
+        truth = np.split(self.truth[: len(said)], [self.plain])
+        as_they_are, other = (
+            score(mine, each.argmax(axis=1), self.n_classes) if len(mine) else None
+            for mine, each in zip(truth, (plain, turned), strict=True)
+        )
+        assert as_they_are is not None
+        turned_f1 = float("nan") if other is None else other.macro_f1
+        return Evidence(
+            losses.astype(np.float32), as_they_are.accuracy, as_they_are.macro_f1, turned_f1
+        )
 
-        counts = [
-            counts_of_groups(self.truth, said, self.n_classes, self.places)
-            for said in (predicted, reference)
-        ]
-        n = len(counts[0])
-        gain = float(np.subtract(*(_macro_f1(each, np.ones((1, n))) for each in counts))[0])
-        if gain <= 0 or n < 2:
-            return gain > 0
-        drawn = np.random.default_rng(0).multinomial(n, np.full(n, 1 / n), size=DRAWS)
-        gains = np.subtract(*(_macro_f1(each, drawn) for each in counts))
-        error = float(np.nanstd(gains)) * np.sqrt(n / (n - 1))
-        return bool(gain > float(stdtrit(n - 1, ONE_ERROR)) * error)
+    def loss(self, evidence: Evidence, *, turned: bool = True) -> float:
+        """Mean log-loss in nats, half of it of the cases that are turned; less is better.
+
+        Without `turned`, or where they were not looked at, that of the cases as they are.
+        """
+        some = len(evidence.losses) if turned else self.plain
+        weights = self.weights[:some]
+        return float(weights @ evidence.losses[:some] / weights.sum())
+
+    def guesses(self, evidence: Evidence) -> bool:
+        """Whether a network does no better than to name one class for all cases."""
+        best = np.nanmax([evidence.macro_f1, evidence.turned_f1])
+        return bool(best < 1.0 / len(np.unique(self.truth)))
+
+    def better(self, one: Evidence, other: Evidence | None, *, simpler: bool = False) -> bool:
+        """Whether a network is to be kept instead of another, or of none.
+
+        One that is `simpler` stays unless the gain is worth having.
+        """
+        if not np.isfinite(one.losses).all():
+            return False
+        if other is None:
+            return True
+        turned = len(one.losses) == len(other.losses)
+        margin = MARGIN if simpler else 0.0
+        return self.loss(one, turned=turned) < self.loss(other, turned=turned) - margin
 
 
-def cases_that_choose(data: TrainingSet, image: NDArray[np.int64]) -> Choosing:
-    """The cases of a training set that choose, with their places.
-
-    Where all cases of a class come from one place, nothing can be learned of another place of that
-    class: they are then taken one by one.
+def cases_that_choose(
+    data: TrainingSet, image: NDArray[np.int64], turned: NDArray[np.int64]
+) -> Choosing:
+    """The cases of a training set that choose.
 
     Parameters
     ----------
     data : TrainingSet
     image : int64, shape (N,)
         The image of each case.
+    turned : int64, shape (M,)
+        Which of them the turned cases are.
     """
-    if data.blocks is not None:
-        place = data.blocks[image].astype(np.int64)
-    else:
-        groups = data.groups
-        names = [groups[each] or f"\0{each}" for each in image]
-        place = np.unique(names, return_inverse=True)[1].astype(np.int64)
-    truth = data.labels[image]
-    for k in np.unique(truth):
-        mine = np.flatnonzero(truth == k)
-        if len(np.unique(place[mine])) == 1:
-            place[mine] = place.max() + 1 + image[mine]
-    return Choosing(truth, place, len(data.class_names))
-
-
-def _macro_f1(counts: NDArray[np.float64], draws: NDArray[Any]) -> NDArray[np.float64]:
-    """Macro-F1 of each draw of places; classes neither true nor predicted do not enter."""
-    sums = (draws @ counts.reshape(len(counts), -1)).reshape(len(draws), 3, -1)
-    with np.errstate(divide="ignore", invalid="ignore"):
-        f1 = 2 * sums[:, 0] / (sums[:, 1] + sums[:, 2])
-    return np.asarray(np.nanmean(f1, axis=1), dtype=np.float64)
+    every = np.append(np.arange(len(image)), turned)
+    counts = place_weights(data, image)[every]
+    return Choosing(data.labels[image][every], counts, len(image), len(data.class_names))

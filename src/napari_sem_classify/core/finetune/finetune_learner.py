@@ -21,29 +21,33 @@ from fastai.data.core import DataLoaders
 from fastai.learner import Learner, Recorder
 from fastai.losses import LabelSmoothingCrossEntropyFlat
 from fastai.optimizer import OptimWrapper
-from numpy.typing import NDArray
 from torch import Tensor
 
 from napari_sem_classify.core.common.errors import OutputError
 from napari_sem_classify.core.common.job import Job, Reporter
-from napari_sem_classify.core.evaluate.metrics import score
 from napari_sem_classify.core.finetune.finetune_checkpoint import (
     Checkpoint,
     pack_optimiser,
     unpack_optimiser,
     write_checkpoint,
 )
-from napari_sem_classify.core.finetune.finetune_choice import Choosing
+from napari_sem_classify.core.finetune.finetune_choice import (
+    ALL,
+    HEAD,
+    Choosing,
+    Evidence,
+)
 from napari_sem_classify.core.finetune.finetune_compiled import CompiledStep
 from napari_sem_classify.core.finetune.finetune_data import PlainBatches, TrainingBatches
-from napari_sem_classify.core.finetune.finetune_look import mean_probabilities
+from napari_sem_classify.core.finetune.finetune_look import mean_probabilities, predict
 from napari_sem_classify.core.finetune.finetune_network import TrainedNetwork, layer_groups
 from napari_sem_classify.core.finetune.finetune_presets import Preset
+from napari_sem_classify.core.finetune.finetune_turned import TurnedCases
 from napari_sem_classify.core.network.engine.compiled import compiles_on
+from napari_sem_classify.core.teach.logistic import fit_temperature
 
 CHECKPOINT_EVERY_S = 60.0
 LOSSES_EVERY_S = 0.25
-FITTED, HEAD, ALL, AVERAGED = "fitted head", "head", "all layers", "averaged"
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,7 +68,15 @@ class EpochReport:
     accuracy, macro_f1 : float
         On the images that choose the best weights.
     best : bool
-        Whether this is the best macro-F1 so far.
+        Whether this is the best so far, see `Choosing`.
+    turned_f1 : float or None
+        Macro-F1 on the same with other settings of the microscope; None where that was not tried,
+        as for all epochs but the last.
+    choice_loss : float
+        By which the best is chosen, see `Choosing.loss`.
+    share : float or None
+        Of the last report, which tells what is kept: how far its weights lie from the fitted head
+        (0) to the last epoch (1).
     """
 
     stage: int
@@ -77,6 +89,17 @@ class EpochReport:
     macro_f1: float
     seconds: float
     best: bool
+    turned_f1: float | None = None
+    choice_loss: float = float("nan")
+    share: float | None = None
+
+    @property
+    def title(self) -> str:
+        """What was scored, for the user."""
+        if self.share is None:
+            return self.phase
+        kept = {0.0: "the fitted head", 1.0: "the last epoch"}
+        return f"kept: {kept.get(self.share, f'{self.share:.0%} of the way from the start')}"
 
 
 @dataclass(slots=True)
@@ -91,51 +114,69 @@ class Run:
     on_batch: Callable[[float], None] | None
     checkpoint: Path | None
     choosing: Choosing
+    turned: TurnedCases
     history: list[EpochReport] = field(default_factory=list)
-    best_f1: float = -1.0
+    best: Evidence | None = None
     best_size: int = 0
     best_state: dict[str, Tensor] = field(default_factory=dict)
     best_logits: Tensor | None = None
     best_share: float | None = None
     start: dict[str, Tensor] = field(default_factory=dict)
-    fitted: NDArray[np.int64] | None = None
+    plain: dict[str, Tensor] = field(default_factory=dict)
+    fitted: Evidence | None = None
+    fitted_logits: Tensor | None = None
     cancelled: bool = False
     checkpoint_problem: str = ""
     saved_at: float = field(default_factory=time.perf_counter)
 
-    def offer(
+    def weigh(
         self,
         model: TrainedNetwork,
-        size: int,
-        macro_f1: float,
+        valid: PlainBatches,
         logits: Tensor,
-        predicted: NDArray[np.int64],
-    ) -> bool:
-        """Keep these weights, and what they say of the tiles that choose, if they are the best.
+        reporter: Reporter | None = None,
+    ) -> Evidence:
+        """What a network makes of the cases that choose; `logits` are those of their tiles.
 
-        They also have to be clearly better than the plain fitted head, where there is one:
-        `fitted` is what that says of the cases that choose.
+        With a reporter, that is told of their tiles, it is shown those that are turned too.
+
+        Raises
+        ------
+        Cancelled
+            Of the wish, where the reporter knows of it.
         """
-        if not macro_f1 > self.best_f1:
+        every, labels = logits.detach().float().cpu(), valid.label
+        if reporter is None:
+            temperature = fit_temperature(every.numpy(), labels)
+            none = np.empty((0, every.shape[1]), dtype=np.float32)
+            return self.choosing.evidence(mean_probabilities(every, valid, temperature), none)
+        turned = self.turned.batches(valid.size, valid.batch_size)
+        others = predict(model, turned, reporter)
+        both = torch.cat([every, others]).numpy()
+        # Of both: a handful of cases that are all right would suit any confidence, however high.
+        temperature = fit_temperature(both, np.append(labels, turned.label))
+        return self.choosing.evidence(
+            mean_probabilities(every, valid, temperature),
+            mean_probabilities(others, turned, temperature),
+        )
+
+    def offer(self, model: TrainedNetwork, size: int, found: Evidence, logits: Tensor) -> bool:
+        """Keep these weights, and what they say of the tiles that choose, if they are the best."""
+        if not self.choosing.better(found, self.best, simpler=self.best is self.fitted):
             return False
-        if self.fitted is not None and not self.choosing.clearly_better(predicted, self.fitted):
-            return False
-        self.best_f1, self.best_size = macro_f1, size
-        self.best_logits = logits.detach().float().cpu()
         # Where they are: hundreds of small copies to the computer would each wait for the device.
-        self.best_state = {k: v.detach().clone() for k, v in model.state_dict().items()}
+        self.take(found, size, {k: v.detach().clone() for k, v in model.state_dict().items()})
+        self.best_logits = logits.detach().float().cpu()
         return True
+
+    def take(self, found: Evidence, size: int, state: dict[str, Tensor]) -> None:
+        """Make these weights the best."""
+        self.best, self.best_size, self.best_state = found, size, state
 
     def tell(self, report: EpochReport) -> None:
         """Tell whoever wants to know about an epoch."""
         if self.on_epoch is not None:
             self.on_epoch(report)
-
-    @property
-    def kept_fitted(self) -> bool:
-        """Whether a fitted head is the best so far."""
-        best = [report.phase for report in self.history if report.best]
-        return bool(best) and best[-1] == FITTED
 
     @property
     def asked_to_stop(self) -> bool:
@@ -152,7 +193,7 @@ class EpochWatch(Callback):  # type: ignore[misc]
         super().__init__()
         self.job, self.stage, self.phase, self.size = run, stage, phase, size
         self.start_epoch = start_epoch
-        self.since_best, self.highest = 0, -1.0
+        self.since_best, self.lowest = 0, float("inf")
         self.outputs: list[Tensor] = []
         self.untold: list[Tensor] = []
         self.due = 0.0
@@ -218,13 +259,12 @@ class EpochWatch(Callback):  # type: ignore[misc]
             return
         batches: PlainBatches = self.dls.valid
         logits = torch.cat(self.outputs)
-        probabilities = mean_probabilities(logits, batches)
-        predicted = probabilities.argmax(axis=1)
-        found = score(batches.units.label, predicted, probabilities.shape[1])
-        better = self.job.offer(self.learn.model, self.size, found.macro_f1, logits, predicted)
+        found = self.job.weigh(self.learn.model, batches, logits)
+        loss = self.job.choosing.loss(found)
+        better = self.job.offer(self.learn.model, self.size, found, logits)
         # The best of the training itself: it may still be on its way past the fitted head.
-        self.since_best = 0 if found.macro_f1 > self.highest else self.since_best + 1
-        self.highest = max(self.highest, found.macro_f1)
+        self.since_best = 0 if loss < self.lowest else self.since_best + 1
+        self.lowest = min(self.lowest, loss)
         report = EpochReport(
             stage=self.stage,
             epoch=self.epoch,
@@ -236,6 +276,7 @@ class EpochWatch(Callback):  # type: ignore[misc]
             macro_f1=found.macro_f1,
             seconds=time.perf_counter() - self.started,
             best=better,
+            choice_loss=loss,
         )
         self.job.history.append(report)
         self._save()
@@ -248,16 +289,22 @@ class EpochWatch(Callback):  # type: ignore[misc]
         model = {f"model.{k}": v for k, v in self.learn.model.state_dict().items()}
         best = {f"best.{k}": v for k, v in run.best_state.items()}
         start = {f"start.{k}": v for k, v in run.start.items()}
-        if run.best_logits is not None:
-            start["logits.best"] = run.best_logits
-        if run.fitted is not None:
-            start["fitted"] = torch.from_numpy(run.fitted)
+        if run.plain is not run.start:
+            start |= {f"plain.{k}": v for k, v in run.plain.items()}
+        said = {"best": run.best_logits, "fitted": run.fitted_logits}
+        start |= {f"logits.{name}": v for name, v in said.items() if v is not None}
+        weighed = {"best": run.best, "fitted": run.fitted}
+        known = {name: each for name, each in weighed.items() if each is not None}
+        start |= {f"losses.{name}": torch.from_numpy(each.losses) for name, each in known.items()}
         position = {
             "stage": self.stage,
             "phase": self.phase,
             "epochs_done": self.epoch + 1,
-            "best_f1": run.best_f1,
             "best_size": run.best_size,
+            "fitted_is_best": run.best is run.fitted,
+            "evidence": {
+                name: [each.accuracy, each.macro_f1, each.turned_f1] for name, each in known.items()
+            },
             "fixed_norms": self.learn.model.fixed_norms,
             "history": [asdict(report) for report in run.history],
         }
@@ -271,7 +318,7 @@ class EpochWatch(Callback):  # type: ignore[misc]
 
 
 class Patience(Callback):  # type: ignore[misc]
-    """Ends a phase after so many epochs without a better macro-F1."""
+    """Ends a phase after so many epochs without a better one."""
 
     order = 90
 
@@ -365,10 +412,20 @@ def restore(learner: Learner, run: Run, checkpoint: Checkpoint) -> tuple[int, st
     learner.model.load_state_dict(_named(checkpoint, "model."))
     run.best_state = _named(checkpoint, "best.")
     run.best_logits = checkpoint.tensors.get("logits.best")
+    run.fitted_logits = checkpoint.tensors.get("logits.fitted")
     run.start = _named(checkpoint, "start.")
-    if "fitted" in checkpoint.tensors:
-        run.fitted = checkpoint.tensors["fitted"].numpy()
-    run.best_f1, run.best_size = float(position["best_f1"]), int(position["best_size"])
+    run.plain = _named(checkpoint, "plain.") or run.start
+    known = {
+        name: Evidence(
+            checkpoint.tensors[f"losses.{name}"].numpy(),
+            *(float("nan") if value is None else value for value in scores),
+        )
+        for name, scores in position["evidence"].items()
+    }
+    run.best, run.fitted = known.get("best"), known.get("fitted")
+    if position["fitted_is_best"]:
+        run.best = run.fitted
+    run.best_size = int(position["best_size"])
     run.history[:] = [_report(values) for values in position["history"]]
     learner.create_opt()
     groups = learner.opt.opt.state_dict()["param_groups"]
@@ -378,7 +435,10 @@ def restore(learner: Learner, run: Run, checkpoint: Checkpoint) -> tuple[int, st
 
 def _report(values: Mapping[str, Any]) -> EpochReport:
     # JSON has no NaN: it comes back as None.
-    known: dict[str, Any] = {k: float("nan") if v is None else v for k, v in values.items()}
+    none = {"turned_f1", "share"}
+    known: dict[str, Any] = {
+        k: float("nan") if v is None and k not in none else v for k, v in values.items()
+    }
     return EpochReport(**known)
 
 

@@ -16,6 +16,7 @@ from napari_sem_classify.core.common.job import Reporter
 from napari_sem_classify.core.finetune.finetune_data import PlainBatches
 from napari_sem_classify.core.finetune.finetune_network import TrainedNetwork
 from napari_sem_classify.core.model.head import softmax
+from napari_sem_classify.core.teach.logistic import LOWEST_TEMPERATURE, fit_temperature
 
 
 def look(function: Callable[[Tensor], Tensor], batches: PlainBatches, reporter: Reporter) -> Tensor:
@@ -29,9 +30,9 @@ def look(function: Callable[[Tensor], Tensor], batches: PlainBatches, reporter: 
     found = []
     with torch.inference_mode():
         for grey, _ in batches:
-            found.append(function(grey).float().cpu())
+            found.append(function(grey).float())
             reporter.advance(len(grey))
-    return torch.cat(found)
+    return torch.cat(found).cpu()  # at once: to wait at every batch would let a GPU idle
 
 
 def predict(model: TrainedNetwork, batches: PlainBatches, reporter: Reporter) -> Tensor:
@@ -45,3 +46,9 @@ def mean_probabilities(
     """Probabilities of each unit: the mean over its tiles, shape (units, classes)."""
     values: NDArray[np.float32] = logits.detach().float().cpu().numpy()
     return batches.unit_means(softmax(values / np.float32(temperature)))
+
+
+def temperature_of(logits: Tensor, batches: PlainBatches) -> float:
+    """Temperature that makes the logits of these tiles most likely."""
+    values = logits.detach().float().cpu().numpy()
+    return max(LOWEST_TEMPERATURE, fit_temperature(values, batches.label))

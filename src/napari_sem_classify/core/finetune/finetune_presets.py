@@ -61,8 +61,8 @@ class Preset:
         Before the head.
     fixed_norms : bool
         Whether the batch-norms keep the statistics they came with. Where they do not and the head
-        comes first, they take those of the tiles before the head is fitted, unless the head is
-        clearly worse for it.
+        comes first, they take those of the tiles before the head is fitted, unless the head can
+        only guess then.
     mixup : float
         Parameter of the Beta distribution (Zhang et al. 2018), 0 for no mixup.
     epoch_tiles : int or None

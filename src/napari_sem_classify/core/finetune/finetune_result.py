@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -13,6 +13,7 @@ from napari_sem_classify.core.classify.record import run_record
 from napari_sem_classify.core.evaluate.dataset_split import Split
 from napari_sem_classify.core.evaluate.evaluate import SHORT_HASH, Evaluation
 from napari_sem_classify.core.evaluate.training_set import TrainingSet
+from napari_sem_classify.core.finetune.finetune_choice import AVERAGED, FITTED
 from napari_sem_classify.core.finetune.finetune_options import FineTuneOptions
 from napari_sem_classify.core.model.card import ClassInfo, ModelCard, default_colours
 from napari_sem_classify.core.model.head import TileClassifier
@@ -45,7 +46,7 @@ class FineTuned:
     Attributes
     ----------
     classifier : TileClassifier
-        With the best weights by macro-F1 on the images held out for choosing.
+        With the best weights on the images held out for choosing, see `finetune_choice`.
     cancelled : bool
         Whether it was stopped early; the classifier is then the best so far.
     notes : tuple of str
@@ -118,3 +119,39 @@ def learned_from(data: TrainingSet, split: Split) -> list[str]:
     used = np.concatenate([split.train, split.valid] if len(split.test) else [split.train])
     names = [data.images[image].sha256 for image in used]
     return sorted({name[:SHORT_HASH] for name in names if name is not None})
+
+
+def kept_sentence(history: Sequence[EpochReport], speaks_for: str) -> str:
+    """What was kept of a training and why, in one sentence for the user.
+
+    Parameters
+    ----------
+    history : sequence of EpochReport
+        At least one of them is the best.
+    speaks_for : str
+        What the images that chose tell of.
+    """
+    kept = [report for report in history if report.best][-1]
+    epochs = [report for report in history if report.phase not in (FITTED, AVERAGED)]
+    fitted = [report for report in history if report.phase == FITTED]
+    where = f"on {speaks_for or 'images that it did not learn from'}"
+    scores = f"macro-F1 {kept.macro_f1:.2f} {where}"
+    if kept.turned_f1 is not None:
+        scores += f", {kept.turned_f1:.2f} with brightness, gamma, focus and noise turned"
+    if kept.phase == FITTED or kept.share == 0:
+        said = f"The fitted head is kept: {scores}"
+        if not epochs:
+            return f"{said}."
+        last = epochs[-1]
+        both = f" and {last.turned_f1:.2f}" if last.turned_f1 is not None else ""
+        return f"{said}; after the last epoch {last.macro_f1:.2f}{both}."
+    if kept.share is None or kept.share == 1:
+        number = len(epochs) if kept.share == 1 else epochs.index(kept) + 1
+        said = f"Epoch {number} of {len(epochs)} at {kept.size} px is kept: {scores}"
+    else:
+        said = f"Weights {kept.share:.0%} of the way from the fitted head to the last epoch, "
+        said += f"at {kept.size} px, are kept: {scores}"
+    if not fitted:
+        return f"{said}."
+    turned = f" and {fitted[0].turned_f1:.2f}" if fitted[0].turned_f1 is not None else ""
+    return f"{said}; the fitted head {fitted[0].macro_f1:.2f}{turned}."

@@ -10,23 +10,19 @@ Imports torch: import this module inside functions only.
 from __future__ import annotations
 
 import time
+from collections.abc import Callable
+from dataclasses import replace
 
 import numpy as np
 import torch
-from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from napari_sem_classify.core.common.errors import Cancelled
 from napari_sem_classify.core.common.job import Job, Reporter
-from napari_sem_classify.core.evaluate.metrics import score
+from napari_sem_classify.core.finetune.finetune_choice import AVERAGED, FEWEST_CASES, FITTED
 from napari_sem_classify.core.finetune.finetune_data import PlainBatches, Units
-from napari_sem_classify.core.finetune.finetune_learner import (
-    AVERAGED,
-    FITTED,
-    EpochReport,
-    Run,
-)
-from napari_sem_classify.core.finetune.finetune_look import look, mean_probabilities, predict
+from napari_sem_classify.core.finetune.finetune_learner import EpochReport, Run
+from napari_sem_classify.core.finetune.finetune_look import look, predict
 from napari_sem_classify.core.finetune.finetune_network import TrainedNetwork
 from napari_sem_classify.core.finetune.finetune_time import SHARES
 from napari_sem_classify.core.network.backbone import load_backbone
@@ -61,26 +57,28 @@ def start_from_exact_head(
 
     Where the batch-norms are not fixed they then take the statistics of the tiles: those of
     photographs do not fit SEM images (AdaBN, Li et al. 2016, arXiv 1603.04779), and would change
-    under the head as soon as the training begins. The training starts from there, unless the plain
-    head is clearly better: then the batch-norms go back to what they were and stay so. The plain
-    head is kept where nothing that follows is clearly better.
+    under the head as soon as the training begins. The training starts from there, unless the head
+    can only guess then: in that case the batch-norms go back to what they were and stay so. The
+    head on the network as it was, the plain one, is what all that follows has to be better than.
     """
-    passes = 1 if model.fixed_norms else 3
-    looks = passes * len(batches.tile) + (1 if model.fixed_norms else 2) * len(valid.tile)
+    scored = len(valid.tile) + int(run.turned.units.count.sum())
+    looks = len(batches.tile) + scored
+    if not model.fixed_norms:
+        looks += 2 * len(batches.tile) + scored
     reporter = Reporter(looks, "Looking at tiles", run.job)
     _fit(model, batches, reporter)
-    report, plain = _score(model, valid, run, 0, 0, FITTED, reporter)
-    run.start, run.fitted = _head_and_norms(model), plain
+    report = _score(model, valid, run, 0, 0, FITTED, reporter)
+    run.fitted, run.fitted_logits = run.best, run.best_logits
+    run.start = run.plain = _head_and_norms(model)
     if not model.fixed_norms:
         _adapt_norms(model, batches, reporter)
         _fit(model, batches, reporter)
-        adapted, said = _score(model, valid, run, 0, 0, FITTED, reporter)
-        if run.choosing.clearly_better(plain, said):
+        logits = predict(model, valid, reporter)
+        if run.choosing.guesses(run.weigh(model, valid, logits, reporter)):
             model.load_state_dict(run.start, strict=False)
             model.fix_norms()
         else:
             run.start = _head_and_norms(model)
-            report = adapted if adapted.best else report
     _keep(run, report)
 
 
@@ -130,8 +128,12 @@ def average_with_start(
     *,
     stage: int,
     epoch: int,
+    is_over: Callable[[], bool] = bool,
 ) -> None:
-    """Score weights between the start and the model's own; the best of them is offered.
+    """Choose for good, among the fitted head, the last epoch and weights between.
+
+    Earlier epochs have no say any more: the best of many is partly luck. Where few cases choose the
+    last one has none either.
 
     Parameters
     ----------
@@ -140,28 +142,67 @@ def average_with_start(
     backbone_id : str
         Whose weights it started from.
     valid : PlainBatches
-        Tiles that choose.
+        Tiles that choose, at the last size.
     run : Run
         Knows head and batch-norm statistics of the start. Its reporter is told of every tile,
-        `len(SHARES)` times; a wish to stop ends the trying, not the training.
+        `looks_to_choose` times; a wish to stop ends the trying, not the training.
     stage, epoch : int
         The last ones, for the report.
+    is_over : callable
+        Whether there is no time to look at more; where there was none, the best so far stays.
     """
     end = {k: v.detach().clone() for k, v in model.state_dict().items()}
-    start = _start_state(backbone_id, run)
-    found = []
-    for share in SHARES:
+    trunk = load_backbone(backbone_id).state_dict()
+    network = {f"trunk.network.{k}": v for k, v in trunk.items()}
+    before = run.best, run.best_size, run.best_state, run.best_logits
+    few = run.choosing.plain < FEWEST_CASES
+    ways: list[tuple[dict[str, Tensor], float]] = [] if few else [({}, 1.0)]
+    ways += [(network | line, share) for line in lines_of(run) for share in SHARES]
+    kept = None
+    if run.fitted is not None:
+        run.take(
+            run.fitted, valid.size, {k: v.to(end[k]) for k, v in (network | run.plain).items()}
+        )
+        run.best_logits = run.fitted_logits
+    for number, (start, share) in enumerate(ways):
+        if is_over():
+            if number == 0:
+                run.best, run.best_size, run.best_state, run.best_logits = before
+                return
+            break
         model.load_state_dict({k: _between(start.get(k), end[k], share) for k in end})
         try:
-            report, _ = _score(model, valid, run, stage, epoch, AVERAGED, run.reporter)
+            report = _score(model, valid, run, stage, epoch, AVERAGED, run.reporter)
         except Cancelled:
             run.cancelled = run.asked_to_stop  # raises again where the window was closed
+            if number == 0:
+                run.best, run.best_size, run.best_state, run.best_logits = before
+                return
             break
-        found.append((report, share))
+        if share == 1:
+            run.history[-1] = replace(run.history[-1], turned_f1=report.turned_f1)
         if report.best:
-            run.best_share = share
-    if found:
-        _keep(run, max(found, key=lambda each: (each[0].best, each[0].macro_f1))[0])
+            kept = replace(report, share=share)
+    if kept is None:
+        fitted = next(report for report in run.history if report.phase == FITTED)
+        kept = replace(fitted, stage=stage, epoch=epoch, phase=AVERAGED, best=True, share=0.0)
+    run.best_share = kept.share
+    _keep(run, kept)
+
+
+def lines_of(run: Run) -> list[dict[str, Tensor]]:
+    """Head and batch-norms of the starts from which lines lead to the end of the training.
+
+    Batch-norms of photographs are the steadier ones, over turned knobs and where tiles are few;
+    those that took the statistics of the tiles fit better what is very unlike photographs.
+    """
+    few = run.choosing.plain < FEWEST_CASES
+    return [run.plain] if few or run.start is run.plain else [run.start, run.plain]
+
+
+def looks_to_choose(run: Run) -> int:
+    """How many networks are looked at to choose for good."""
+    return len(SHARES) * len(lines_of(run)) + (run.choosing.plain >= FEWEST_CASES)
 
 
 def _adapt_norms(model: TrainedNetwork, batches: PlainBatches, reporter: Reporter) -> None:
@@ -182,11 +223,6 @@ def _adapt_norms(model: TrainedNetwork, batches: PlainBatches, reporter: Reporte
         norm.momentum = momentum
 
 
-def _start_state(backbone_id: str, run: Run) -> dict[str, Tensor]:
-    network = load_backbone(backbone_id).state_dict()
-    return {f"trunk.network.{k}": v for k, v in network.items()} | run.start
-
-
 def _between(start: Tensor | None, end: Tensor, share: float) -> Tensor:
     if start is None or not end.is_floating_point():
         return end
@@ -201,14 +237,12 @@ def _score(
     epoch: int,
     phase: str,
     reporter: Reporter,
-) -> tuple[EpochReport, NDArray[np.int64]]:
-    """Score and offer the weights; gives also the class of every case that chooses."""
+) -> EpochReport:
+    """Score and offer the weights."""
     begun = time.perf_counter()
     logits = predict(model, valid, reporter)
-    probabilities = mean_probabilities(logits, valid)
-    predicted = probabilities.argmax(axis=1)
-    found = score(valid.units.label, predicted, probabilities.shape[1])
-    report = EpochReport(
+    found = run.weigh(model, valid, logits, reporter)
+    return EpochReport(
         stage=stage,
         epoch=epoch,
         size=valid.size,
@@ -218,9 +252,10 @@ def _score(
         accuracy=found.accuracy,
         macro_f1=found.macro_f1,
         seconds=time.perf_counter() - begun,
-        best=run.offer(model, valid.size, found.macro_f1, logits, predicted),
+        best=run.offer(model, valid.size, found, logits),
+        turned_f1=found.turned_f1,
+        choice_loss=run.choosing.loss(found),
     )
-    return report, predicted
 
 
 def _keep(run: Run, report: EpochReport) -> None:

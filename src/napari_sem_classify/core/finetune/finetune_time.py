@@ -8,6 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from napari_sem_classify.core.finetune.finetune_presets import Preset
+from napari_sem_classify.core.teach.turned import N_COPIES
 
 BATCH_AT_224 = {"cpu": 16, "mps": 32, "cuda": 128}
 SHARES = (0.25, 0.5, 0.75)
@@ -16,6 +17,12 @@ SHARES = (0.25, 0.5, 0.75)
 FIXED_PX = 64
 """What a tile costs whatever its size, as the side of a tile that would cost as much. On a CPU in
 bfloat16 a tile of 64, 128 and 224 px took 28, 61 and 152 ms."""
+
+ENOUGH_TURNED, MOST_TURNED = 160, 1000
+"""Few cases are each turned in several ways, until there are enough; of many only a part is."""
+
+MOST_WEIGHED = 2 * len(SHARES) + 1
+"""Networks between which is chosen after the last epoch, see `finetune_start`."""
 
 LEARNING, LOOKING = 3.0, 1.0
 """Work of a tile that is learned from with all layers (there and back), and of one looked at."""
@@ -52,9 +59,9 @@ def tile_work(size: int) -> float:
     return float(size**2 + FIXED_PX**2)
 
 
-def times_scored(*, averaged: bool) -> int:
-    """How often the tiles that choose are looked at after the last epoch."""
-    return 1 + len(SHARES) * averaged
+def turned_count(cases: int) -> int:
+    """How many cases that choose are turned, see `finetune_turned`."""
+    return min(cases, MOST_TURNED) * max(1, min(N_COPIES, ENOUGH_TURNED // max(1, cases)))
 
 
 @dataclass(slots=True)
@@ -95,7 +102,8 @@ class TimeLeft:
                 work.append(tile_work(stage.size) * tiles)
         self._batches, self._work = np.cumsum(batches, dtype=float), np.cumsum(work)
         averaged = self.preset.average and self.preset.head_first
-        looked_at = times_scored(averaged=averaged) * n_valid + n_test
+        chosen_from = averaged * MOST_WEIGHED * (n_valid + turned_count(n_valid))
+        looked_at = chosen_from + n_valid + n_test
         self._scoring = LOOKING * tile_work(self.preset.stages[-1].size) * looked_at
 
     @property

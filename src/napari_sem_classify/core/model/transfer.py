@@ -186,7 +186,8 @@ class Judgement:
 
 NO_JUDGEMENT = Judgement(
     "unknown",
-    "This model carries no judgement of other specimens: models taught from now on do.",
+    "This model carries no judgement of other specimens: models taught, or trained on annotated "
+    "images, from now on do.",
 )
 LEARNED_HERE = Judgement("unknown", "The model learned from this image: it is not judged.")
 FAR = (

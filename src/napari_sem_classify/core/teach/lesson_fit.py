@@ -117,7 +117,9 @@ def choose_surroundings(
         predicted |= {way: after for way, (after, _) in zip(smooth, found, strict=True)}
         predicted |= {way: tried.held.probabilities() for way in alike if not way.smoothing}
     said = [predicted[way].argmax(axis=1) for way in ways]
-    return _chosen(ways, said, some.labels[scored], plan.blocks[scored], lesson, plan.how)
+    return chosen(
+        ways, said, some.labels[scored], plan.blocks[scored], len(lesson.classes), plan.how
+    )
 
 
 def to_judge(
@@ -201,15 +203,25 @@ def _smoothed(
     return [(after[held.scored], before[held.scored]) for after, before in found]
 
 
-def _chosen(
+def chosen(
     ways: Sequence[Surroundings],
     predicted: Sequence[NDArray[np.int64]],
     truth: NDArray[np.int64],
     blocks: NDArray[np.int64],
-    lesson: Lesson,
+    n_classes: int,
     how: str,
 ) -> SurroundingsChoice:
-    n_classes = len(lesson.classes)
+    """The first of some ways, unless another is clearly better on tiles that were left out.
+
+    Parameters
+    ----------
+    predicted : sequence of int64, shape (N,) each
+        Class that the tiles are given in each way.
+    truth, blocks : int64, shape (N,)
+        Their class, and the specimen or image that they lie in.
+    how : str
+        How they were left out, for the user.
+    """
     found = [score(truth, mine, n_classes).macro_f1 for mine in predicted]
     drawn = drawn_macro_f1(predicted, truth, blocks, n_classes)
     scores = tuple(

@@ -24,6 +24,8 @@ from napari_sem_classify.core.model.head import Head
 
 DEFAULT_STRENGTH = 1e-3
 ABSENT_BIAS = -30.0
+LOWEST_TEMPERATURE = 0.5
+"""A handful of held-out images that are all right would fit any confidence, however high."""
 _RIDGE = 1e-9
 _MAX_ITERATIONS = 200
 _BIAS_HELD = 0.01

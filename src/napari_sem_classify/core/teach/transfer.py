@@ -104,53 +104,100 @@ def teach_judges(
     features, own, labels, specimen = seen.with_copies()
     columns = stage_columns(sizes, features.shape[1] // sum(sizes))
     parts = [np.arange(features.shape[1]), *columns]
-    some = _sample(seen.labels, classes, seed)
+    some = sample_of(seen.labels, classes, seed)
     rounds, reason = _rounds(labels[some], specimen[some])
-    if seen.copies is not None:
-        copied = np.isin(seen.copies[0].of, some)
-        some = np.append(some, len(seen.labels) + np.flatnonzero(copied))
+    some = with_their_copies(seen, some)
     used = parts if rounds else columns
     reporter = Reporter(len(columns) + len(rounds) * len(parts), JUDGING, job)
     bases = [make_basis(features[np.ix_(some, part)]) for part in used]
-    weight = np.zeros((classes, features.shape[1]), dtype=np.float32)
-    bias = np.zeros((len(columns), classes), dtype=np.float32)
-    for number, (basis, part) in enumerate(zip(bases[-len(columns) :], columns, strict=True)):
-        found = _fitted(basis, labels[some], classes, strength)
-        weight[:, part], bias[number] = _plain(found)
+    heads = []
+    for basis in bases[-len(columns) :]:
+        heads.append(fit_some(basis, labels[some], classes, strength))
         reporter.advance()
-    stages = StageHeads(weight, bias, tuple(sizes), *_place(own[some]))
+    stages = stage_heads(heads, columns, sizes, own[some])
     if not rounds:
         return stages, Transfer(None, reason)
-    drawn = np.ones(len(seen.labels), np.bool_) if seen.drawn is None else seen.drawn
-    tried: list[_LeftOut] = []
+    tried: list[LeftOut] = []
     for out in rounds:
         train = ~np.isin(specimen[some], out)
         there = np.flatnonzero(np.isin(seen.specimen, out))
         logits = []
         for basis, part in zip(bases, parts, strict=True):
-            mine = _fitted(basis, labels[some], classes, strength, train)
+            mine = fit_some(basis, labels[some], classes, strength, train)
             logits.append(mine.logits(features[np.ix_(there, part)]))
             reporter.advance()
-        centred = StageHeads(weight, bias, tuple(sizes), *_place(own[some[train]]))
-        distance = centred.distance(own[there])
-        sure = softmax(logits[0] / np.float32(temperature))
-        agreed = agreement_of([each.argmax(axis=1) for each in logits[1:]])
-        hit = logits[0].argmax(axis=1) == seen.labels[there]
-        for image in np.unique(seen.image[there]):
-            here = seen.image[there] == image
-            told, here = here & (seen.labels[there] >= 0), here & drawn[there]
-            if np.count_nonzero(told) >= MIN_TILES:
-                sign = sign_of(float(agreed[here].mean()), float(sure[here].max(axis=1).mean()))
-                far, shares = float(distance[here].mean()), shares_in(sure[here])
-                right = accuracy_of(logits[0].argmax(axis=1)[told], hit[told], shares)
-                tried.append(_LeftOut(right, int(np.count_nonzero(told)), sign, far, shares))
+        distance = stage_heads(heads, columns, sizes, own[some[train]]).distance(own[there])
+        tried += left_out(seen, there, logits, distance, temperature)
+    return stages, transfer_of(tried, len(np.unique(np.concatenate(rounds))))
+
+
+def with_their_copies(seen: Seen, some: NDArray[np.int64]) -> NDArray[np.int64]:
+    """Some of the tiles, behind them their copies, as rows of `Seen.with_copies`."""
+    if seen.copies is None:
+        return some
+    copied = np.isin(seen.copies[0].of, some)
+    return np.append(some, len(seen.labels) + np.flatnonzero(copied))
+
+
+def stage_heads(
+    heads: Sequence[Head],
+    columns: Sequence[NDArray[np.int64]],
+    sizes: Sequence[int],
+    own: NDArray[np.float32],
+) -> StageHeads:
+    """Heads of the stages, each on its columns of the features, side by side.
+
+    `own` are the features of the tiles that taught, which tell a distance.
+    """
+    weight = np.zeros((len(heads[0].bias), sum(map(len, columns))), dtype=np.float32)
+    bias = np.zeros((len(columns), len(heads[0].bias)), dtype=np.float32)
+    for number, (head, part) in enumerate(zip(heads, columns, strict=True)):
+        weight[:, part], bias[number] = _plain(head)
+    return StageHeads(weight, bias, tuple(sizes), *_place(own))
+
+
+def left_out(
+    seen: Seen,
+    there: NDArray[np.int64],
+    logits: Sequence[NDArray[np.float32]],
+    distance: NDArray[np.float32],
+    temperature: float,
+) -> list[LeftOut]:
+    """The accuracy and the signs of images that heads had not learned from.
+
+    Parameters
+    ----------
+    there : int64, shape (N,)
+        Tiles of these images.
+    logits : sequence of float32, shape (N, classes) each
+        Of the model's head and then of those of the stages.
+    distance : float32, shape (N,)
+    """
+    drawn = np.ones(len(there), np.bool_) if seen.drawn is None else seen.drawn[there]
+    sure = softmax(logits[0] / np.float32(temperature))
+    agreed = agreement_of([each.argmax(axis=1) for each in logits[1:]])
+    named, labels = logits[0].argmax(axis=1), seen.labels[there]
+    found = []
+    for image in np.unique(seen.image[there]):
+        here = seen.image[there] == image
+        told, here = here & (labels >= 0), here & drawn
+        if np.count_nonzero(told) >= MIN_TILES:
+            sign = sign_of(float(agreed[here].mean()), float(sure[here].max(axis=1).mean()))
+            far, shares = float(distance[here].mean()), shares_in(sure[here])
+            right = accuracy_of(named[told], (named == labels)[told], shares)
+            found.append(LeftOut(right, int(np.count_nonzero(told)), sign, far, shares))
+    return found
+
+
+def transfer_of(tried: Sequence[LeftOut], specimens: int) -> Transfer:
+    """What is known of a model from images left out, of so many specimens."""
     if len(tried) < MIN_SPECIMENS:
-        return stages, Transfer(None, _FEW_TILES)
-    return stages, Transfer(_calibration(tried, len(np.unique(np.concatenate(rounds)))))
+        return Transfer(None, _FEW_TILES)
+    return Transfer(_calibration(tried, specimens))
 
 
 @dataclass(frozen=True, slots=True)
-class _LeftOut:
+class LeftOut:
     """An image that heads had not learned from: its accuracy on `tiles` of it, and its signs."""
 
     right: float
@@ -181,7 +228,7 @@ def accuracy_of(
     return float(np.average(right, weights=weights) if weights.any() else right.mean())
 
 
-def _calibration(tried: Sequence[_LeftOut], specimens: int) -> Calibration:
+def _calibration(tried: Sequence[LeftOut], specimens: int) -> Calibration:
     right = np.array([each.right for each in tried])
     weights = np.array([each.tiles for each in tried], dtype=np.float64)
     far = np.array([each.far for each in tried])
@@ -227,19 +274,21 @@ def _rounds(
     return rounds, "" if rounds else _ONE_CLASS
 
 
-def _sample(labels: NDArray[np.int64], classes: int, seed: int) -> NDArray[np.int64]:
+def sample_of(labels: NDArray[np.int64], classes: int, seed: int) -> NDArray[np.int64]:
+    """At most `TILES_PER_CLASS` tiles of each class, drawn by a seed, in order."""
     generator = np.random.default_rng(seed)
     each = [np.flatnonzero(labels == number) for number in range(classes)]
     return np.sort(np.concatenate([some_of(mine, TILES_PER_CLASS, generator) for mine in each]))
 
 
-def _fitted(
+def fit_some(
     basis: Basis,
     labels: NDArray[np.int64],
     classes: int,
     strength: float,
     train: NDArray[np.bool_] | None = None,
 ) -> Head:
+    """A head on the features of a basis, fitted to all of its tiles or to those of `train`."""
     mine = slice(None) if train is None else train
     return basis.to_head(solve(basis.coordinates[mine], labels[mine], classes, strength))
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
+from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
@@ -21,6 +22,9 @@ from napari_sem_classify.core.finetune.preview import annotated_examples, listed
 from napari_sem_classify.core.image.sem_image import SemImage
 from napari_sem_classify.core.model.card import ClassInfo, default_colours
 from napari_sem_classify.plugin.app.text import count_text
+
+if TYPE_CHECKING:
+    from napari_sem_classify.core.finetune.finetune_result import FineTuned
 
 FEW = 20
 UNEVEN = 10.0
@@ -74,6 +78,15 @@ class AnnotatedChoice:
         """Which tiles to learn from, and which to score on; nothing in it is drawn."""
         return split_annotated(data)
 
+    def look_around(
+        self, result: FineTuned, data: TrainingSet, split: Split, device: str, job: Job
+    ) -> FineTuned:
+        """What surrounds the tiles, and the judgement on other specimens, for a trained network."""
+        from napari_sem_classify.core.finetune.annotated_head import with_surroundings
+
+        tiles = open_annotated(self.annotations, self.tile_px, self.images, job)
+        return with_surroundings(result, tiles, data, split, device, job)
+
     def examples(self, largest_px: int, job: Job) -> tuple[list[str], NDArray[np.uint8]]:
         """A tile of each of the first classes."""
         tiles = open_annotated(self.annotations, self.tile_px, self.images, job)
@@ -121,6 +134,12 @@ class FolderChoice:
     def split(self, data: TrainingSet, seed: int) -> Split:
         """Which images to learn from, and which to score on."""
         return training_set.split_listed(data, seed)
+
+    def look_around(
+        self, result: FineTuned, _data: TrainingSet, _split: Split, _device: str, _job: Job
+    ) -> FineTuned:
+        """The result as it is: what surrounds a listed image or tile is not known."""
+        return result
 
     def examples(self, largest_px: int, job: Job) -> tuple[list[str], NDArray[np.uint8]]:
         """A tile of each of the first classes."""

@@ -165,7 +165,7 @@ class CurvePlot(Painted):
 def _place(preset: Preset, report: EpochReport) -> float:
     """Epochs done when a report was made."""
     before = sum(stage.epochs for stage in preset.stages[: report.stage])
-    if report.phase == FITTED:
+    if report.phase == FITTED or report.share == 0:
         return 0.0
     stage = preset.stages[report.stage]
     if report.phase == AVERAGED:
@@ -197,6 +197,7 @@ def _nice_top(values: Sequence[float]) -> float:
 
 def _epoch_words(report: EpochReport) -> str:
     where = "start" if report.phase == FITTED else f"{report.phase}, epoch {report.epoch + 1}"
+    where = where if report.share is None else report.title
     best = ", the best so far" if report.best else ""
     return (
         f"{report.size} px, {where}: accuracy {report.accuracy:.3f}, "

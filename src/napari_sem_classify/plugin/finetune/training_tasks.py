@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import NDArray
 
-from napari_sem_classify.core.common.errors import Cancelled, OutputError
+from napari_sem_classify.core.common.errors import Cancelled, OutputError, SemClassifyError
 from napari_sem_classify.core.common.files import ensure_folder
 from napari_sem_classify.core.common.job import Job, Progress
 from napari_sem_classify.core.evaluate.evaluate import Evaluation
@@ -31,13 +31,16 @@ from napari_sem_classify.plugin.finetune.watch import TrainingSnapshot, Training
 if TYPE_CHECKING:
     from napari_sem_classify.core.evaluate.dataset_split import Split
     from napari_sem_classify.core.evaluate.training_set import TrainingSet
-    from napari_sem_classify.core.finetune.finetune_result import HeldOut
+    from napari_sem_classify.core.finetune.finetune_result import FineTuned, HeldOut
 
 Examples = tuple[list[str], NDArray[np.uint8]]
 """Classes, and a tile of each."""
 
 SHOWN_PX = 96
 MOST_SHOWN = 400
+NOT_AROUND = "What surrounds the tiles could not be looked at: "
+ENOUGH_TO_LOOK_S = 60.0
+"""Time left from which a training that is held to a time looks at what surrounds its tiles."""
 KEEP_DAYS = 14
 COPIES = 4
 
@@ -165,7 +168,11 @@ def train(
                 },
                 checkpoint=_checkpoint(folder, data.fingerprint()),
             )
-            return _train(data, split, how, context, stop, begun, ends_at)
+
+            def look_around(result: FineTuned) -> FineTuned:
+                return mine.look_around(result, data, split, options.device, stop)
+
+            return _train(data, split, how, context, stop, begun, ends_at, look_around)
         finally:
             data.discard()
 
@@ -180,6 +187,7 @@ def _train(
     stop: Stop,
     begun: float,
     ends_at: float | None,
+    look_around: Callable[[FineTuned], FineTuned],
 ) -> Outcome:
     context.tell(Progress(0, 0, "Getting the network ready"))
     from napari_sem_classify.core.finetune.finetune import fine_tune
@@ -195,6 +203,13 @@ def _train(
         job=job,
         ends_at=ends_at,
     )
+    if ends_at is None or ends_at - time.perf_counter() > ENOUGH_TO_LOOK_S:
+        try:
+            result = look_around(result)
+        except Cancelled:
+            _ = stop.cancelled  # raises again where the window was closed; else the model is there
+        except SemClassifyError as error:
+            result = replace(result, notes=(*result.notes, f"{NOT_AROUND}{error}"))
     if options.checkpoint is not None and not result.cancelled:
         options.checkpoint.unlink(missing_ok=True)
     kept = options.checkpoint is not None and options.checkpoint.is_file()
