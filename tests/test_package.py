@@ -31,6 +31,7 @@ NEEDS_TORCH = {
         "finetune.compare",
         "finetune.finetune",
         "finetune.finetune_clock",
+        "finetune.finetune_compiled",
         "finetune.finetune_data",
         "finetune.finetune_learner",
         "finetune.finetune_look",

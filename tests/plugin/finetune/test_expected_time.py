@@ -40,4 +40,4 @@ def test_the_time_is_told_after_one_short_trial_and_follows_the_data(qtbot, monk
 
 def test_ten_times_the_tiles_take_about_ten_times_as_long():
     few, many = (expected_seconds(PRESETS["sem"], tiles, "cpu", 1e6) for tiles in (200, 2000))
-    assert 9 < many / few < 11
+    assert 8 < many / few < 11  # of few tiles that choose each is turned in several ways
