@@ -292,10 +292,11 @@ class EpochWatch(Callback):  # type: ignore[misc]
         if run.plain is not run.start:
             start |= {f"plain.{k}": v for k, v in run.plain.items()}
         said = {"best": run.best_logits, "fitted": run.fitted_logits}
-        start |= {f"logits.{name}": v for name, v in said.items() if v is not None}
+        start |= {f"logits.{name}": v.clone() for name, v in said.items() if v is not None}
         weighed = {"best": run.best, "fitted": run.fitted}
         known = {name: each for name, each in weighed.items() if each is not None}
-        start |= {f"losses.{name}": torch.from_numpy(each.losses) for name, each in known.items()}
+        # Copies: the best may be the fitted head, and a file holds no tensor twice.
+        start |= {f"losses.{name}": torch.tensor(each.losses) for name, each in known.items()}
         position = {
             "stage": self.stage,
             "phase": self.phase,
