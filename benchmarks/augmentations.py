@@ -27,10 +27,10 @@ from napari_sem_classify.core.evaluate.training_set import TrainingSet
 from napari_sem_classify.core.finetune.augmentation import KINDS, Augmentation, changed, only
 from napari_sem_classify.core.finetune.finetune import _Training
 from napari_sem_classify.core.finetune.finetune_data import PlainBatches, TrainingTiles, Units
-from napari_sem_classify.core.finetune.finetune_learner import Run
 from napari_sem_classify.core.finetune.finetune_look import predict
 from napari_sem_classify.core.finetune.finetune_options import FineTuneOptions
 from napari_sem_classify.core.finetune.finetune_presets import Preset, make_preset
+from napari_sem_classify.core.finetune.finetune_run import Run
 
 MOST = {"ebc": (64, 4, 60), "ncm": (16, 4, 20)}
 """Tiles of a class to learn from, to choose and to score."""

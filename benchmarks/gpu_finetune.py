@@ -30,9 +30,9 @@ if TYPE_CHECKING:
 
     from napari_sem_classify.core.evaluate.dataset_split import Split
     from napari_sem_classify.core.evaluate.training_set import TrainingSet
-    from napari_sem_classify.core.finetune.finetune_learner import Run
     from napari_sem_classify.core.finetune.finetune_options import FineTuneOptions
     from napari_sem_classify.core.finetune.finetune_result import FineTuned
+    from napari_sem_classify.core.finetune.finetune_run import Run
 
 HERE = Path(__file__).parent
 SEEDS, SIZES = ["0", "1", "2"], ["64", "128", "224"]

@@ -35,7 +35,7 @@ def with_fitted_head(data, split, preset=None):
     from napari_sem_classify.core.common.job import Reporter
     from napari_sem_classify.core.finetune.finetune import _Training
     from napari_sem_classify.core.finetune.finetune_choice import cases_that_choose
-    from napari_sem_classify.core.finetune.finetune_learner import Run
+    from napari_sem_classify.core.finetune.finetune_run import Run
 
     job = _Training(
         data, split, FineTuneOptions(preset or small(), batch_size=4), torch.device("cpu")

@@ -34,6 +34,7 @@ NEEDS_TORCH = {
         "finetune.finetune_compiled",
         "finetune.finetune_data",
         "finetune.finetune_learner",
+        "finetune.finetune_run",
         "finetune.finetune_look",
         "finetune.finetune_network",
         "finetune.finetune_rate",

@@ -28,8 +28,8 @@ if TYPE_CHECKING:
     from napari_sem_classify.core.evaluate.dataset_split import Split
     from napari_sem_classify.core.evaluate.evaluate import Evaluation
     from napari_sem_classify.core.evaluate.training_set import TrainingSet
-    from napari_sem_classify.core.finetune.finetune_learner import EpochReport
     from napari_sem_classify.core.finetune.finetune_result import FineTuned
+    from napari_sem_classify.core.finetune.finetune_run import EpochReport
 
 STOPPED = "Stopped; no model was written."
 

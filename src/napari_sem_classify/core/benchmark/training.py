@@ -107,9 +107,11 @@ class BareStep:
     def __init__(self, preset: Preset, size: int, batch: int, device: Any) -> None:
         import torch
 
-        from napari_sem_classify.core.finetune.finetune import training_arithmetic
         from napari_sem_classify.core.finetune.finetune_compiled import compiled_forward
-        from napari_sem_classify.core.finetune.finetune_network import TrainedNetwork
+        from napari_sem_classify.core.finetune.finetune_network import (
+            TrainedNetwork,
+            training_arithmetic,
+        )
         from napari_sem_classify.core.network.backbone import DEFAULT_BACKBONE
 
         model = TrainedNetwork(

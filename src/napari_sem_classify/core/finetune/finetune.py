@@ -29,8 +29,6 @@ from napari_sem_classify.core.finetune.finetune_data import (
     units_of,
 )
 from napari_sem_classify.core.finetune.finetune_learner import (
-    EpochReport,
-    Run,
     batches_for,
     fit_phase,
     make_learner,
@@ -41,7 +39,10 @@ from napari_sem_classify.core.finetune.finetune_look import (
     predict,
     temperature_of,
 )
-from napari_sem_classify.core.finetune.finetune_network import TrainedNetwork
+from napari_sem_classify.core.finetune.finetune_network import (
+    TrainedNetwork,
+    training_arithmetic,
+)
 from napari_sem_classify.core.finetune.finetune_options import DEFAULT_OPTIONS, FineTuneOptions
 from napari_sem_classify.core.finetune.finetune_presets import Stage
 from napari_sem_classify.core.finetune.finetune_rate import find_rate
@@ -51,6 +52,7 @@ from napari_sem_classify.core.finetune.finetune_result import (
     kept_sentence,
     make_card,
 )
+from napari_sem_classify.core.finetune.finetune_run import EpochReport, Run
 from napari_sem_classify.core.finetune.finetune_start import (
     average_with_start,
     looks_to_choose,
@@ -392,12 +394,3 @@ class _Training:
         if self.options.batch_size is not None:
             return max(2, self.options.batch_size)
         return batch_size_for(self.device.type, size, self.epoch_tiles)
-
-
-def training_arithmetic(device: torch.device) -> torch.dtype:
-    """bfloat16 where the processor has it, else float32."""
-    if device.type == "cuda":
-        native = torch.cuda.is_bf16_supported(including_emulation=False)
-    else:
-        native = device.type == "cpu" and devices.cpu_has_bfloat16()
-    return torch.bfloat16 if native else torch.float32

@@ -15,6 +15,7 @@ from torch import Tensor, nn
 
 from napari_sem_classify.core.model.head import Head
 from napari_sem_classify.core.network.backbone import backbone_info, load_backbone
+from napari_sem_classify.core.network.engine import devices
 from napari_sem_classify.core.network.torch_modules import PooledStages
 
 
@@ -168,3 +169,12 @@ def layer_groups(model: TrainedNetwork) -> list[list[nn.Parameter]]:
             groups.append([])
         groups[-1] += part.parameters()
     return [*groups, list(model.head.parameters())]
+
+
+def training_arithmetic(device: torch.device) -> torch.dtype:
+    """bfloat16 where the processor has it, else float32."""
+    if device.type == "cuda":
+        native = torch.cuda.is_bf16_supported(including_emulation=False)
+    else:
+        native = device.type == "cpu" and devices.cpu_has_bfloat16()
+    return torch.bfloat16 if native else torch.float32

@@ -20,7 +20,7 @@ from napari_sem_classify.core.model.head import TileClassifier
 from napari_sem_classify.core.network.backbone import backbone_sha256
 
 if TYPE_CHECKING:
-    from napari_sem_classify.core.finetune.finetune_learner import EpochReport
+    from napari_sem_classify.core.finetune.finetune_run import EpochReport
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -21,9 +21,9 @@ from napari_sem_classify.core.common.errors import Cancelled
 from napari_sem_classify.core.common.job import Job, Reporter
 from napari_sem_classify.core.finetune.finetune_choice import AVERAGED, FEWEST_CASES, FITTED
 from napari_sem_classify.core.finetune.finetune_data import PlainBatches, Units
-from napari_sem_classify.core.finetune.finetune_learner import EpochReport, Run
 from napari_sem_classify.core.finetune.finetune_look import look, predict
 from napari_sem_classify.core.finetune.finetune_network import TrainedNetwork
+from napari_sem_classify.core.finetune.finetune_run import EpochReport, Run
 from napari_sem_classify.core.finetune.finetune_time import SHARES
 from napari_sem_classify.core.network.backbone import load_backbone
 from napari_sem_classify.core.teach.head_fit import fit_head

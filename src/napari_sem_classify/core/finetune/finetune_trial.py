@@ -41,8 +41,10 @@ def trial_rate(device_id: str, backbone_id: str) -> float:
     """
     import torch
 
-    from napari_sem_classify.core.finetune.finetune import training_arithmetic
-    from napari_sem_classify.core.finetune.finetune_network import TrainedNetwork
+    from napari_sem_classify.core.finetune.finetune_network import (
+        TrainedNetwork,
+        training_arithmetic,
+    )
     from napari_sem_classify.core.network.engine.devices import find_device
     from napari_sem_classify.core.teach.teach_options import STAGES
 

@@ -15,8 +15,8 @@ from napari_sem_classify.plugin.app.text import as_it_is
 from napari_sem_classify.plugin.forms.painted import Painted
 
 if TYPE_CHECKING:
-    from napari_sem_classify.core.finetune.finetune_learner import EpochReport
     from napari_sem_classify.core.finetune.finetune_presets import Preset
+    from napari_sem_classify.core.finetune.finetune_run import EpochReport
     from napari_sem_classify.plugin.finetune.watch import TrainingSnapshot
 
 LEARNED, HELD, ACCURACY = QColor("#0072b2"), QColor("#d55e00"), QColor("#009e73")

@@ -18,7 +18,7 @@ from napari_sem_classify.plugin.app.jobs import JobContext
 if TYPE_CHECKING:
     from napari_sem_classify.core.evaluate.dataset_split import Split
     from napari_sem_classify.core.evaluate.training_set import TrainingSet
-    from napari_sem_classify.core.finetune.finetune_learner import EpochReport
+    from napari_sem_classify.core.finetune.finetune_run import EpochReport
 
 TRAINING = "Training"
 
